@@ -1,0 +1,266 @@
+"""Options: frozen dataclasses, their defaults, and how presets and the command line change them.
+
+An option is named by its field, `batch_size`, or for a nested value by a dotted name, `learning_rate.text`. Every method
+extends `Options` with its own fields and defaults; nothing else holds a default.
+"""
+
+import ast
+import dataclasses
+import difflib
+import json
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from msa_jax.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerGroup:
+    """One value for each parameter group: the text encoder, the audio and vision encoders, and everything else."""
+
+    text: float
+    audio: float
+    vision: float
+    other: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every method understands.
+
+    Text:
+      text_encoder: a BERT by hub id or folder; "scratch", a small one trained from nothing; or "features", the
+        dataset's precomputed `text`.
+      max_tokens: utterances are cut to this many tokens, [CLS] and [SEP] included.
+      finetune_text: train the text encoder. False freezes it.
+      pack_text: pack utterances into shared rows instead of padding each; results are the same, the work is less.
+      scratch_layers, scratch_width: size of the "scratch" encoder (heads of 32).
+    Sequences:
+      standardise: "train" subtracts mean and divides by standard deviation of each audio and vision feature, from the
+        valid frames of the training split, and clips at ±standardise_clip. "none" takes them as they are.
+    Optimisation (Adam):
+      accumulate: mini-batches to one parameter update. accumulate_reduce: "mean" or "sum" of their gradients. tail: "keep"
+        updates from an incomplete last window of an epoch, "drop" throws its gradients away.
+      weight_decay_mode: "decoupled" (AdamW) or "coupled" (L2 added to the gradient, torch.optim.Adam).
+      schedule, warmup: shape of the learning rate over max_epochs, after a linear rise over that fraction of the steps.
+      clip_norm: largest global gradient norm; None does not clip.
+    Stopping and selection, on the valid split only:
+      patience: epochs without improvement of `selection` (a metric's key, or "loss": mean absolute error).
+      min_delta: by how much better an improvement must at least be.
+      validation_mean: "samples", or "batches" for the mean of batch means that MMSA selects on.
+      validation_decimals: round the selection value so before comparing; None does not round.
+    Machine:
+      precision: of the computation: "float32", "bfloat16", or "auto": bfloat16 on GPU and TPU. Parameters, losses and
+        labels are always float32.
+      evaluation_batch_size: rows at a time in evaluation and prediction.
+      resident: keep the dataset on the device ("yes"), stream it in chunks ("no"), or decide by its size ("auto").
+      checkpoint_epochs: a checkpoint every so many epochs.
+    """
+
+    text_encoder: str = "scratch"
+    max_tokens: int = 50
+    finetune_text: bool = True
+    pack_text: bool = True
+    scratch_layers: int = 2
+    scratch_width: int = 64
+    standardise: Literal["none", "train"] = "none"
+    standardise_clip: float = 5.0
+    batch_size: int = 32
+    max_epochs: int = 40
+    patience: int = 8
+    min_delta: float = 1e-6
+    selection: str = "loss"
+    validation_mean: Literal["samples", "batches"] = "samples"
+    validation_decimals: int | None = None
+    accumulate: int = 1
+    accumulate_reduce: Literal["mean", "sum"] = "mean"
+    tail: Literal["keep", "drop"] = "keep"
+    weight_decay_mode: Literal["decoupled", "coupled"] = "decoupled"
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    clip_norm: float | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    evaluation_batch_size: int = 64
+    resident: Literal["auto", "yes", "no"] = "auto"
+    checkpoint_epochs: int = 1
+    learning_rate: PerGroup = PerGroup(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3)
+    weight_decay: PerGroup = PerGroup(text=0.0, audio=0.0, vision=0.0, other=0.0)
+
+    def __post_init__(self) -> None:
+        positive = ("max_tokens", "scratch_layers", "batch_size", "max_epochs", "patience", "accumulate")
+        for name in (*positive, "evaluation_batch_size", "checkpoint_epochs", "scratch_width", "standardise_clip"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"option {name} is {getattr(self, name)}; expected a positive number")
+        if self.max_tokens < 2:
+            raise InputError(f"option max_tokens is {self.max_tokens}; expected at least 2, for [CLS] and [SEP]")
+        if self.scratch_width % 32:
+            raise InputError(f"option scratch_width is {self.scratch_width}; expected a multiple of 32")
+        if not 0 <= self.warmup < 1:
+            raise InputError(f"option warmup is {self.warmup}; expected a fraction in [0, 1)")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise InputError(f"option clip_norm is {self.clip_norm}; expected a positive number or none")
+        for field in ("learning_rate", "weight_decay"):
+            for group, value in dataclasses.asdict(getattr(self, field)).items():
+                if value < 0:
+                    raise InputError(f"option {field}.{group} is {value}; expected a number that is not negative")
+
+
+def flatten(options: Any) -> dict[str, Any]:
+    """Every option by its dotted name, in the order of the fields."""
+    return dict(_walk(options, ""))
+
+
+def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _walk(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name, value
+
+
+def override(options: Any, changes: Mapping[str, Any]) -> Any:
+    """`options` with the named values replaced; strings are read as the type of the option.
+
+    Raises:
+      InputError: an unknown option, or a value that does not fit; the nearest names are suggested.
+    """
+    known = flatten(options)
+    nested: dict[str, dict[str, Any]] = {}
+    direct: dict[str, Any] = {}
+    hints = typing.get_type_hints(type(options))
+    for name, value in changes.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            near += [option for option in known if option.startswith(f"{name}.") and option not in near]
+            raise InputError(f"unknown option {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+        head, _, rest = name.partition(".")
+        if rest:
+            nested.setdefault(head, {})[rest] = value
+        else:
+            direct[head] = _convert(name, hints[head], value)
+    for head, inner in nested.items():
+        direct[head] = override(getattr(options, head), inner)
+    return dataclasses.replace(options, **direct)
+
+
+def _convert(name: str, kind: Any, value: Any) -> Any:
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        if value in choices:
+            return value
+        raise InputError(f"option {name} is {value!r}; expected one of {', '.join(map(str, choices))}")
+    if origin in (types.UnionType, typing.Union):
+        if value is None or (isinstance(value, str) and value.lower() == "none"):
+            return None
+        return _convert(name, next(choice for choice in choices if choice is not types.NoneType), value)
+    if origin is tuple:
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        return tuple(_convert(name, choices[0], part) for part in parts if part != "")
+    try:
+        if kind is bool:
+            if isinstance(value, bool):
+                return value
+            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
+        if kind is str and isinstance(value, str):
+            return value
+        if kind in (int, float) and isinstance(value, int | float | str) and not isinstance(value, bool):
+            number = kind(value)
+            if math.isfinite(number) and (isinstance(value, str) or number == value):
+                return number
+    except (KeyError, ValueError, OverflowError):
+        pass
+    raise InputError(f"option {name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+
+
+def to_json(options: Any) -> dict[str, Any]:
+    """Options as JSON holds them: dotted names, tuples as lists."""
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in flatten(options).items()}
+
+
+# -- presets ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A named set of options of one method: a file of a docstring and one literal dict, read and never executed.
+
+    name: the file's name without `.py`, or its path.
+    description: the docstring: the command, what the paper states, the number to expect.
+    method: the method it is for.
+    protocol: "paper" or "reference".
+    options: dotted option names and values.
+    """
+
+    name: str
+    description: str
+    method: str
+    protocol: str
+    options: dict[str, Any]
+
+
+def configs_folder() -> Path:
+    """Where presets and studies lie: inside an installed wheel, or beside the package in a checkout."""
+    package = Path(__file__).resolve().parent
+    return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
+
+
+def preset_names() -> list[str]:
+    """All presets that come with msa_jax, sorted."""
+    return sorted(path.stem for path in configs_folder().glob("*.py"))
+
+
+def read_literal(path: Path, variable: str) -> tuple[str, Any]:
+    """The docstring and the literal value of `variable` in a Python file that is parsed but not run.
+
+    Raises:
+      InputError: no such file, not Python, or the variable is missing or not a literal.
+    """
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: not a Python file ({error})") from None
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [variable]:
+            try:
+                return ast.get_docstring(tree) or "", ast.literal_eval(node.value)
+            except ValueError:
+                raise InputError(f"{path}: {variable} must be a literal; expressions are not evaluated") from None
+    raise InputError(f"{path}: no assignment to {variable}")
+
+
+def load_preset(name: str) -> Preset:
+    """A preset by its name, or by the path of a `.py` or `.json` file of the same form.
+
+    Raises:
+      InputError: there is none of that name, or the file is not of that form.
+    """
+    path = Path(name)
+    if path.suffix == ".json":
+        try:
+            description, content = "", json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"preset {name}: cannot be read ({error})") from None
+    elif path.suffix == ".py":
+        description, content = read_literal(path, "PRESET")
+    elif name in preset_names():
+        description, content = read_literal(configs_folder() / f"{name}.py", "PRESET")
+    else:
+        near = difflib.get_close_matches(name, preset_names(), n=3, cutoff=0.3)
+        raise InputError(f"no preset {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
+    if not isinstance(content, dict) or not {"method"} <= set(content) <= {"method", "protocol", "options"}:
+        raise InputError(f"preset {name}: expected a dict of method, protocol and options")
+    return Preset(
+        name=name,
+        description=description,
+        method=content["method"],
+        protocol=content.get("protocol", "paper"),
+        options=dict(content.get("options", {})),
+    )

@@ -1,0 +1,187 @@
+"""The native dataset folder: card.json, train.npz, valid.npz and test.npz; never a pickle."""
+
+import io
+import json
+import shutil
+import uuid
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_jax.data.columns import COLUMNS
+from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
+from msa_jax.errors import DataWarning, InputError
+
+_FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
+
+
+def read_native(folder: str | Path) -> Dataset:
+    """The dataset in a native folder, validated.
+
+    Warns where the card's counts or columns differ from the arrays.
+
+    Raises:
+      InputError: a file is missing, truncated, altered or pickled, the card is wrong, or the data are (see `validate`).
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected one with {', '.join(_FILES)}")
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder}: no file {name}, expected {', '.join(_FILES)}")
+    entries = _read_card(folder / "card.json")
+    card = parse_card(entries, source=str(folder / "card.json"))
+    splits = {split: _read_npz(folder / f"{split}.npz") for split in SPLITS}
+    listed = entries.get("columns")
+    if isinstance(listed, Mapping):
+        for split, columns in splits.items():
+            for name in listed:
+                if name in COLUMNS and name not in columns:
+                    raise InputError(
+                        f"{folder}: split {split}, column {name}: missing column; expected it, because card.json lists it"
+                    )
+    dataset = validate(card, splits, source=str(folder))
+    _compare_with_card(entries, dataset, folder / "card.json")
+    return dataset
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    def refuse_constant(constant: str) -> None:
+        raise InputError(f"{path}: holds {constant}, which is no JSON; expected a number")
+
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 text, expected JSON") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(entries, dict):
+        raise InputError(f"{path}: found {type(entries).__name__}, expected an object with name, metrics and label_range")
+    return entries
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    # Each member is read whole, which checks its CRC: np.load stops at the last value and would miss some damage.
+    name = None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = {}
+            for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name in arrays:
+                    raise InputError(f"{path}: column {name} is there twice")
+                stream = io.BytesIO(archive.read(member))
+                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+                if stream.read(1):
+                    raise ValueError("bytes behind the last value")
+            return arrays
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive can fail in any way
+        within = f", column {name}" if name else ""
+        raise InputError(
+            f"{path}{within}: truncated, altered or not an npz file without pickles ({type(error).__name__}: {error})"
+        ) from None
+
+
+def _compare_with_card(entries: Mapping[str, Any], dataset: Dataset, path: Path) -> None:
+    counts = {name: len(split) for name, split in dataset.splits().items()}
+    stated = entries.get("counts")
+    if stated is not None and stated != counts:
+        warnings.warn(f"{path}: states counts {stated}, the arrays hold {counts}", DataWarning, stacklevel=3)
+    listed = entries.get("columns")
+    if listed is None:
+        return
+    present = _column_entries(dataset)
+    shapes = {name: entry["shape"] for name, entry in present.items()}
+    stated = {
+        name: entry.get("shape") if isinstance(entry, Mapping) else None
+        for name, entry in (listed.items() if isinstance(listed, Mapping) else ())
+    }
+    if stated != shapes:
+        differing = sorted(name for name in stated.keys() | shapes.keys() if stated.get(name) != shapes.get(name))
+        shown = ", ".join(f"{name} {stated.get(name)} (the arrays: {shapes.get(name)})" for name in differing)
+        warnings.warn(f"{path}: states columns that differ from the arrays: {shown}", DataWarning, stacklevel=3)
+
+
+def _column_entries(dataset: Dataset) -> dict[str, Any]:
+    return {
+        name: {"dtype": str(array.dtype), "shape": ["N", *array.shape[1:]]}
+        for name, array in dataset.train.columns().items()
+    }
+
+
+def card_entries(dataset: Dataset) -> dict[str, Any]:
+    """What card.json holds: the card, and counts and columns as the arrays have them."""
+    entries = asdict(dataset.card)
+    entries["label_range"] = [int(end) if float(end).is_integer() else end for end in dataset.card.label_range]
+    entries["counts"] = {name: len(split) for name, split in dataset.splits().items()}
+    entries["columns"] = _column_entries(dataset)
+    return entries
+
+
+def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Writes a validated dataset as a native folder, whole or not at all: into a sibling folder that is then renamed.
+
+    Args:
+      dataset: what to write.
+      folder: where; its parents are made.
+      overwrite: replace a native folder that is there. A folder with anything else in it is never replaced.
+
+    Returns:
+      The folder.
+
+    Raises:
+      InputError: the dataset is not valid, the folder exists, or it cannot be written.
+    """
+    folder = Path(folder).expanduser().absolute()
+    columns = {name: split.columns() for name, split in dataset.splits().items()}
+    dataset = validate(dataset.card, columns, source=dataset.source)
+    _check_target(folder, overwrite)
+    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        part.mkdir(parents=True)
+        for name, split in dataset.splits().items():
+            np.savez_compressed(part / f"{name}.npz", **split.columns())
+        text = json.dumps(card_entries(dataset), indent=1, ensure_ascii=False, allow_nan=False)
+        (part / "card.json").write_text(text + "\n", encoding="utf-8")
+        _put_in_place(part, folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _check_target(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is a file, expected a folder or nothing")
+    held = sorted(entry.name for entry in folder.iterdir())
+    strange = [name for name in held if name not in _FILES]
+    if strange:
+        raise InputError(f"{folder}: holds {strange[0]}, which is no part of a native dataset; choose another folder")
+    if held and not overwrite:
+        raise InputError(f"{folder}: a dataset is there already; choose another folder or overwrite it")
+
+
+def _put_in_place(part: Path, folder: Path) -> None:
+    if not folder.exists():
+        part.rename(folder)
+        return
+    replaced = part.with_suffix(".old")
+    folder.rename(replaced)
+    try:
+        part.rename(folder)
+    except OSError:
+        replaced.rename(folder)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -1,0 +1,186 @@
+"""From a split as people keep it to the arrays a network reads; fitted on the training split, kept with the experiment."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.tokenize import Tokenizer, load_tokenizer
+from msa_jax.errors import InputError
+
+Columns = dict[str, Any]
+
+SEQUENCES = ("audio", "vision")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Preprocessor:
+    """What is done to a split before a network sees it.
+
+    modalities: those of the training split; another split must have them too.
+    tokenizer: for `raw_text`; None where token ids (`text_bert`) or features (`text`) are read as they are.
+    text_column: "raw_text", "text_bert" or "text"; None without text.
+    vocab_size: token ids beyond it are refused; 0 where there are none.
+    max_tokens: as the option.
+    widths: feature size of each sequence modality, and of "text" where it is features.
+    statistics: {modality: [2, d] mean and standard deviation}; empty where nothing is standardised.
+    clip: bound of a standardised value.
+    """
+
+    modalities: tuple[str, ...]
+    tokenizer: Tokenizer | None
+    text_column: str | None
+    vocab_size: int
+    max_tokens: int
+    widths: Mapping[str, int]
+    statistics: Mapping[str, np.ndarray]
+    clip: float
+
+    @classmethod
+    def fit(
+        cls,
+        dataset: Dataset,
+        *,
+        tokenizer: Tokenizer | None,
+        text_column: str | None,
+        vocab_size: int,
+        max_tokens: int,
+        standardise: bool,
+        clip: float,
+    ) -> "Preprocessor":
+        """Takes sizes and, where asked, statistics from the training split."""
+        train = dataset.train
+        widths = {name: getattr(train, name).shape[-1] for name in SEQUENCES if getattr(train, name) is not None}
+        if text_column == "text":
+            widths["text"] = train.text.shape[-1]
+        statistics = {}
+        for name in SEQUENCES if standardise else ():
+            if name in widths:
+                sequence, length = getattr(train, name), getattr(train, f"{name}_length")
+                frames = sequence[np.arange(sequence.shape[1]) < length[:, None]].astype(np.float64)  # [frames, d]
+                deviation = frames.std(0)
+                statistics[name] = np.stack([frames.mean(0), np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+        modalities = tuple(name for name in ("text", *SEQUENCES) if name in widths or (name == "text" and text_column))
+        return cls(
+            modalities=modalities,
+            tokenizer=tokenizer,
+            text_column=text_column,
+            vocab_size=vocab_size,
+            max_tokens=max_tokens,
+            widths=widths,
+            statistics=statistics,
+            clip=clip,
+        )
+
+    def apply(self, split: Split, *, source: str = "the data") -> Columns:
+        """The arrays a network reads.
+
+        Returns:
+          `text` {ids [N, T] int32, mask [N, T] int32} or {features [N, T, D], mask}; `audio` and `vision` {features
+          [N, L, d] float32, length [N] int32}; `label` and whichever of `label_t`, `label_a`, `label_v` there are.
+
+        Raises:
+          InputError: a modality is absent, or has another feature size than in training.
+        """
+        columns: Columns = {}
+        if self.text_column:
+            columns["text"] = self._text(split, source)
+        for name in SEQUENCES:
+            if name in self.modalities:
+                columns[name] = self._sequence(name, split, source)
+        for name in ("label", "label_t", "label_a", "label_v"):
+            if getattr(split, name) is not None:
+                columns[name] = getattr(split, name)
+        return columns
+
+    def _text(self, split: Split, source: str) -> Columns:
+        if getattr(split, self.text_column) is None:
+            raise InputError(f"{source}: column {self.text_column} is missing; this experiment was trained on it")
+        if self.text_column == "raw_text":
+            ids, mask = self.tokenizer.encode(list(split.raw_text), max_tokens=self.max_tokens)
+            return {"ids": ids, "mask": mask}
+        if self.text_column == "text_bert":
+            ids, mask = split.text_bert[:, 0], split.text_bert[:, 1]
+            if ids.max(initial=0) >= self.vocab_size:
+                row = int(np.argmax((ids >= self.vocab_size).any(1)))
+                raise InputError(
+                    f"{source}: column text_bert, row {row}: token id {ids[row].max()}; "
+                    f"the text encoder's vocabulary has {self.vocab_size}"
+                )
+            return _cut(ids * mask, mask, self.max_tokens)
+        if split.text.shape[-1] != self.widths["text"]:
+            raise InputError(f"{source}: text has {split.text.shape[-1]} features; expected {self.widths['text']}")
+        if split.text_bert is not None and split.text_bert.shape[-1] == split.text.shape[1]:
+            mask = split.text_bert[:, 1]
+        else:  # Without a mask, a step counts up to the last one that is not all zero.
+            filled = (split.text != 0).any(-1)
+            last = split.text.shape[1] - np.argmax(filled[:, ::-1], axis=1)
+            mask = (np.arange(split.text.shape[1]) < np.maximum(last * filled.any(1), 1)[:, None]).astype(np.int32)
+        return {"features": split.text, "mask": mask}
+
+    def _sequence(self, name: str, split: Split, source: str) -> Columns:
+        sequence = getattr(split, name)
+        if sequence is None:
+            raise InputError(f"{source}: {name} is missing; this experiment was trained with it")
+        if sequence.shape[-1] != self.widths[name]:
+            raise InputError(f"{source}: {name} has {sequence.shape[-1]} features; expected {self.widths[name]}")
+        length = getattr(split, f"{name}_length")
+        sequence = sequence[:, : max(int(length.max(initial=1)), 1)]
+        if name in self.statistics:
+            mean, deviation = self.statistics[name]
+            valid = (np.arange(sequence.shape[1]) < length[:, None])[..., None]
+            sequence = np.clip((sequence - mean) / deviation, -self.clip, self.clip) * valid
+        return {"features": np.ascontiguousarray(sequence, np.float32), "length": length}
+
+    def save(self, folder: Path) -> None:
+        """Writes `preprocessing.json`, `statistics.npz` and, with a tokenizer, `tokenizer/`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "modalities": list(self.modalities),
+            "text_column": self.text_column,
+            "vocab_size": self.vocab_size,
+            "max_tokens": self.max_tokens,
+            "widths": dict(self.widths),
+            "clip": self.clip,
+            "tokenizer": self.tokenizer is not None,
+        }
+        if self.tokenizer is not None:
+            self.tokenizer.save(folder / "tokenizer")
+        with open(folder / "statistics.npz", "wb") as file:
+            np.savez(file, **self.statistics)
+        (folder / "preprocessing.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Preprocessor":
+        """What `save` wrote. Raises InputError where it cannot be read."""
+        try:
+            content = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+            with np.load(folder / "statistics.npz", allow_pickle=False) as file:
+                statistics = {name: file[name] for name in file.files}
+            tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None
+            content["modalities"] = tuple(content["modalities"])
+            return cls(tokenizer=tokenizer, statistics=statistics, **content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{folder}: the preprocessing of this experiment cannot be read ({error})") from None
+
+
+def text_lengths(columns: Columns) -> np.ndarray | None:
+    """[N] tokens of each utterance, or None where the text is not token ids."""
+    text = columns.get("text")
+    return None if text is None or "ids" not in text else text["mask"].sum(1)
+
+
+def _cut(ids: np.ndarray, mask: np.ndarray, max_tokens: int) -> Columns:
+    """Ids cut to max_tokens; a cut utterance keeps its last token, [SEP], at the end."""
+    longest = int(mask.sum(1).max(initial=1))
+    ids, mask = ids[:, :longest], mask[:, :longest]
+    if longest > max_tokens:
+        last = np.take_along_axis(ids, mask.sum(1, keepdims=True) - 1, axis=1)[:, 0]
+        long = mask.sum(1) > max_tokens
+        ids, mask = ids[:, :max_tokens].copy(), mask[:, :max_tokens]
+        ids[long, -1] = last[long]
+    return {"ids": np.ascontiguousarray(ids, np.int32), "mask": np.ascontiguousarray(mask, np.int32)}

@@ -1,0 +1,1 @@
+"""Flax modules that turn one modality into vectors."""

@@ -1,0 +1,276 @@
+"""BERT as a Flax module.
+
+*Paper*: Devlin et al. 2019, BERT: Pre-training of deep bidirectional transformers for language understanding.
+
+*Deviations and why*: attention is told by segments, not by a 0/1 mask, so that several utterances can share one row: their
+tokens never see each other, and the hidden states equal those of one utterance per row. Biases and numerics follow the
+published weights (LayerNorm after each residual sum, exact GELU), so hidden states match PyTorch's to about 1e-5.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax.errors import InputError
+from msa_jax.layers.dropout import Dropout
+
+Array = jax.Array
+
+_normal = nn.initializers.normal(0.02)
+
+
+def _exact_gelu(x: Array) -> Array:
+    # x * Phi(x) through erf, as PyTorch computes it; jax.nn.gelu goes through erfc, which is slower.
+    return 0.5 * x * (1.0 + jax.lax.erf(x * np.sqrt(0.5).astype(x.dtype)))
+
+
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": _exact_gelu,
+    "gelu_new": functools.partial(nn.gelu, approximate=True),
+    "relu": nn.relu,
+}
+# Names of the same three functions in Hugging Face configs.
+_ACTIVATION_ALIASES = {"gelu_python": "gelu", "gelu_pytorch_tanh": "gelu_new", "gelu_fast": "gelu_new"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BertConfig:
+    """Sizes and rates of a BERT; the defaults are those of BERT-base, uncased English.
+
+    Raises:
+      InputError: a size that is not positive, a width that the heads do not divide, an unknown activation, or a rate
+        outside [0, 1).
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_layers: int = 12
+    num_heads: int = 12
+    intermediate_size: int = 3072
+    max_positions: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    hidden_dropout: float = 0.1
+    attention_dropout: float = 0.1
+    hidden_act: str = "gelu"
+    pad_id: int = 0
+
+    def __post_init__(self):
+        sizes = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions")
+        for name in (*sizes, "type_vocab_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InputError(f"BERT config: {name} is {value!r}; expected a positive whole number")
+        if self.hidden_size % self.num_heads:
+            raise InputError(f"BERT config: hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+        if self.hidden_act not in _ACTIVATIONS:
+            raise InputError(f"BERT config: hidden_act is {self.hidden_act!r}; expected one of {', '.join(_ACTIVATIONS)}")
+        for name in ("hidden_dropout", "attention_dropout"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise InputError(f"BERT config: {name} is {value!r}; expected a number in [0, 1)")
+        if not isinstance(self.layer_norm_eps, (int, float)) or not self.layer_norm_eps > 0:
+            raise InputError(f"BERT config: layer_norm_eps is {self.layer_norm_eps!r}; expected a positive number")
+
+    @classmethod
+    def from_dict(cls, hugging_face: Mapping[str, Any]) -> "BertConfig":
+        """The config in a Hugging Face `config.json`.
+
+        Raises:
+          InputError: another architecture than BERT, relative positions, a decoder, or a size that is missing.
+        """
+        kind = hugging_face.get("model_type", "bert")  # configs older than transformers 2.9 do not name it
+        if kind != "bert":
+            raise InputError(f"model_type is {kind!r}; only BERT encoders (model_type 'bert') are supported")
+        if (positions := hugging_face.get("position_embedding_type", "absolute")) != "absolute":
+            raise InputError(f"position_embedding_type is {positions!r}; only 'absolute' is supported")
+        if hugging_face.get("is_decoder") or hugging_face.get("add_cross_attention"):
+            raise InputError("the config is a decoder's (is_decoder or add_cross_attention); only encoders are supported")
+        fields = {}
+        for name, theirs in _HUGGING_FACE_NAMES.items():
+            if theirs in hugging_face:
+                fields[name] = hugging_face[theirs]
+            elif name in _REQUIRED:
+                raise InputError(f"{theirs} is missing; expected a BERT config")
+        if fields.get("pad_id", 0) is None:
+            del fields["pad_id"]
+        act = fields.get("hidden_act")
+        if isinstance(act, str):
+            fields["hidden_act"] = _ACTIVATION_ALIASES.get(act, act)
+        return cls(**fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same config in the words of a Hugging Face `config.json`."""
+        named = {theirs: getattr(self, name) for name, theirs in _HUGGING_FACE_NAMES.items()}
+        return {"architectures": ["BertModel"], "model_type": "bert", "position_embedding_type": "absolute", **named}
+
+
+_REQUIRED = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions")
+_HUGGING_FACE_NAMES = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "max_positions": "max_position_embeddings",
+    "type_vocab_size": "type_vocab_size",
+    "layer_norm_eps": "layer_norm_eps",
+    "hidden_dropout": "hidden_dropout_prob",
+    "attention_dropout": "attention_probs_dropout_prob",
+    "hidden_act": "hidden_act",
+    "pad_id": "pad_token_id",
+}
+
+
+def _dense(features: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
+    return nn.Dense(features, dtype=dtype, kernel_init=_normal, name=name)
+
+
+def _norm(config: BertConfig, dtype: jnp.dtype) -> nn.LayerNorm:
+    # Statistics in float32 whatever the dtype; the two-pass variance, since E[x^2] - E[x]^2 cancels.
+    return nn.LayerNorm(config.layer_norm_eps, dtype=dtype, use_fast_variance=False)
+
+
+class _Embeddings(nn.Module):
+    config: BertConfig
+    dtype: jnp.dtype
+
+    def setup(self):
+        c = self.config
+        # Kept in float32 up to the norm: casting the tables would touch every word of the vocabulary, in each direction.
+        self.word = nn.Embed(c.vocab_size, c.hidden_size, embedding_init=_normal)
+        self.position = nn.Embed(c.max_positions, c.hidden_size, embedding_init=_normal)
+        self.token_type = nn.Embed(c.type_vocab_size, c.hidden_size, embedding_init=_normal)
+        self.norm = _norm(c, self.dtype)
+        self.dropout = Dropout(c.hidden_dropout)
+
+    def __call__(self, ids: Array, positions: Array | None, token_types: Array | None, deterministic: bool) -> Array:
+        if positions is None:
+            positions = jnp.arange(ids.shape[1])[None]  # [1, T]
+        if token_types is None:
+            token_types = jnp.zeros((1, 1), jnp.int32)
+        embedded = self.word(ids) + self.position(positions) + self.token_type(token_types)
+        return self.dropout(self.norm(embedded), deterministic)
+
+
+class _Attention(nn.Module):
+    config: BertConfig
+    dtype: jnp.dtype
+
+    def setup(self):
+        width = self.config.hidden_size
+        self.query, self.key, self.value = (_dense(width, self.dtype) for _ in range(3))
+        self.output = _dense(width, self.dtype)
+        self.dropout = Dropout(self.config.attention_dropout)
+
+    def __call__(self, x: Array, visible: Array, deterministic: bool) -> Array:
+        """x [B, T, D], visible [B, 1, T, T] bool -> [B, T, D]"""
+        heads = (*x.shape[:2], self.config.num_heads, -1)
+        scale = (self.config.hidden_size // self.config.num_heads) ** -0.5
+        query, key, value = (project(x).reshape(heads) for project in (self.query, self.key, self.value))
+        scores = jnp.einsum("bqhd,bkhd->bhqk", query * scale, key, preferred_element_type=jnp.float32)
+        # Every token sees at least itself, so no row is without a maximum and masked scores become exactly 0.
+        weights = nn.softmax(jnp.where(visible, scores, jnp.finfo(jnp.float32).min), axis=-1).astype(self.dtype)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", self.dropout(weights, deterministic), value)
+        return self.output(mixed.reshape(x.shape))
+
+
+class _Layer(nn.Module):
+    config: BertConfig
+    dtype: jnp.dtype
+
+    def setup(self):
+        c = self.config
+        self.attention = _Attention(c, self.dtype)
+        self.attention_norm = _norm(c, self.dtype)
+        self.intermediate = _dense(c.intermediate_size, self.dtype)
+        self.output = _dense(c.hidden_size, self.dtype)
+        self.output_norm = _norm(c, self.dtype)
+        self.dropout = Dropout(c.hidden_dropout)
+
+    def __call__(self, x: Array, visible: Array, deterministic: bool) -> Array:
+        attended = self.dropout(self.attention(x, visible, deterministic), deterministic)
+        x = self.attention_norm(x + attended)
+        transformed = self.output(_ACTIVATIONS[self.config.hidden_act](self.intermediate(x)))
+        return self.output_norm(x + self.dropout(transformed, deterministic))
+
+
+class Bert(nn.Module):
+    """The encoder. Parameters are float32, computation in `dtype`, softmax and LayerNorm statistics in float32.
+
+    `__call__` is `embed`, `encode` and `pool` in one; call them one by one to put something between. In training
+    (`deterministic=False`) dropout draws from the "dropout" random collection.
+    """
+
+    config: BertConfig
+    dtype: jnp.dtype = jnp.float32
+    use_pooler: bool = False
+
+    def setup(self):
+        self.embeddings = _Embeddings(self.config, self.dtype)
+        self.layer = [_Layer(self.config, self.dtype) for _ in range(self.config.num_layers)]
+        if self.use_pooler:
+            self.pooler = _dense(self.config.hidden_size, self.dtype)
+
+    def __call__(
+        self,
+        ids: Array,
+        *,
+        segments: Array,
+        positions: Array | None = None,
+        token_types: Array | None = None,
+        deterministic: bool,
+    ) -> dict[str, Array]:
+        """Hidden states of tokens.
+
+        Args:
+          ids: [B, T] int32 in [0, vocab_size); an id beyond gives NaN.
+          segments: [B, T] int32. 0 is padding; a token attends exactly to the tokens of its own segment in its row. An
+            attention mask of 0 and 1 is one segment per row.
+          positions: [B, T] int32, the place of each token in its utterance; 0, 1, ... along the row by default, so packed
+            rows must give them.
+          token_types: [B, T] int32; all 0 by default.
+          deterministic: no dropout.
+
+        Returns:
+          `hidden` [B, T, D], finite but meaningless at padding; with `use_pooler`, `pooled` [B, D], from the first token of
+          each row.
+
+        Raises:
+          InputError: rows longer than `max_positions` without `positions`.
+        """
+        embedded = self.embed(ids, positions=positions, token_types=token_types, deterministic=deterministic)
+        hidden = self.encode(embedded, segments, deterministic)
+        return {"hidden": hidden, "pooled": self.pool(hidden[:, 0])} if self.use_pooler else {"hidden": hidden}
+
+    def embed(
+        self,
+        ids: Array,
+        *,
+        positions: Array | None = None,
+        token_types: Array | None = None,
+        deterministic: bool,
+    ) -> Array:
+        """ids [B, T] -> [B, T, D], the input of the first layer: normalised and dropped out."""
+        if positions is None and ids.shape[1] > self.config.max_positions:
+            raise InputError(f"rows of {ids.shape[1]} tokens; this BERT has {self.config.max_positions} positions")
+        return self.embeddings(ids, positions, token_types, deterministic)
+
+    def encode(self, embedded: Array, segments: Array, deterministic: bool) -> Array:
+        """embedded [B, T, D], segments [B, T] -> hidden states of the last layer [B, T, D]."""
+        # Padding is a segment like the others: it sees itself, so that its softmax is finite, and nothing sees it.
+        visible = (segments[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
+        hidden = embedded
+        for layer in self.layer:
+            hidden = layer(hidden, visible, deterministic)
+        return hidden
+
+    def pool(self, first: Array) -> Array:
+        """States of [CLS] tokens [..., D] -> [..., D] in (-1, 1); needs `use_pooler`."""
+        return nn.tanh(self.pooler(first))

@@ -1,0 +1,41 @@
+"""The text modality: a BERT over token ids, or features that were computed before."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax.encoders.bert import Bert, BertConfig
+
+Array = jax.Array
+
+
+class TextEncoder(nn.Module):
+    """Hidden states of the tokens of each utterance.
+
+    How the tokens arrive is no concern of a method: padded, `ids` [B, T] and `mask` [B, T]; packed, `ids`, `positions` and
+    `segments` [P, W], `slot` [B, T] (where in the P * W slots each token lies) and `mask` [B, T]; or as `features`
+    [B, T, D] with `mask`.
+    """
+
+    config: BertConfig | int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, text: Mapping[str, Array], *, train: bool) -> dict[str, Array]:
+        """Returns `hidden` [B, T, D], zero at padding; `first` [B, D], the state of [CLS]; `mask` [B, T] bool."""
+        mask = text["mask"].astype(bool)
+        if "features" in text:
+            hidden = text["features"].astype(self.dtype)
+        else:
+            bert = Bert(self.config, dtype=self.dtype, name="bert")
+            if "slot" in text:
+                packed = bert(
+                    text["ids"], segments=text["segments"], positions=text["positions"], deterministic=not train
+                )["hidden"]
+                hidden = packed.reshape(-1, packed.shape[-1])[text["slot"]]
+            else:
+                hidden = bert(text["ids"], segments=text["mask"].astype(jnp.int32), deterministic=not train)["hidden"]
+        # [CLS] is taken on its own: where a method needs no other state, the gather of the others is never computed.
+        return {"hidden": hidden * mask[..., None], "first": hidden[:, 0], "mask": mask}

@@ -1,0 +1,193 @@
+"""Unimodal label generation of Self-MM (Yu et al., AAAI 2021, eq. 1-9 and Algorithm 1).
+
+The paper keeps, for every training row, the representations of the four tasks and the labels generated so far, and
+recomputes two class centres per task from all rows after each mini-batch. Here the centres are kept as running sums that
+each mini-batch corrects, so that a step costs the same for a thousand rows and for a million; `refresh_centres` sums
+them anew once an epoch, against the drift of float32.
+
+Keys: "m" multimodal; "t", "a", "v" text, audio, vision. A modality may be absent.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+EPSILON = 1e-8  # eq. 5, and the guards of eq. 8
+
+
+class LabelState(NamedTuple):
+    """What label generation remembers.
+
+    labels: for each task [N] float32. "m" is the human label and never changes; the others start equal to it.
+    features: for each task [N, d] float32, the representation F* of each row when it was last seen; zeros before.
+    sums: for each task [2, d], the sum of `features` over the rows with a positive (0) and with a negative (1) label.
+    counts: for each task [2] float32, how many rows those are.
+    """
+
+    labels: dict[str, Array]
+    features: dict[str, Array]
+    sums: dict[str, Array]
+    counts: dict[str, Array]
+
+
+def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = False) -> LabelState:
+    """The state before the first epoch: generated labels equal the human ones, features are zero (Algorithm 1, 2-3).
+
+    Args:
+      labels: [N] float32, the human multimodal labels.
+      dims: width of the representation of each task; must hold "m".
+      zero_is_positive: count label 0 in the positive class. The paper's eq. 1 is strict.
+
+    Raises:
+      ValueError: labels are not one-dimensional, or "m" is missing from dims.
+    """
+    labels = jnp.asarray(labels, jnp.float32)
+    chex.assert_rank(labels, 1)
+    if "m" not in dims:
+        raise ValueError(f'dims must hold "m", the multimodal task; got {sorted(dims)}')
+    counts = _classes(labels, zero_is_positive).sum(0)
+    return LabelState(
+        labels={task: jnp.array(labels) for task in dims},
+        features={task: jnp.zeros((labels.shape[0], width), jnp.float32) for task, width in dims.items()},
+        sums={task: jnp.zeros((2, width), jnp.float32) for task, width in dims.items()},
+        counts={task: jnp.array(counts) for task in dims},
+    )
+
+
+def relative_distance(features: Array, centres: Array, *, scale: bool = True) -> Array:
+    """How much nearer a representation lies to the positive centre than to the negative one (eq. 3-5).
+
+    Args:
+      features: [B, d].
+      centres: [2, d], positive and negative.
+      scale: divide distances by sqrt(d) as eq. 3-4 do; it matters only where a distance is as small as EPSILON.
+
+    Returns:
+      alpha [B] = (D^n - D^p) / (D^p + EPSILON), at least -1.
+    """
+    chex.assert_shape(centres, (2, features.shape[-1]))
+    distance = jnp.linalg.norm(features[:, None, :] - centres[None, :, :], axis=-1)  # [B, 2]
+    if scale:
+        distance = distance / jnp.sqrt(features.shape[-1])
+    to_positive, to_negative = distance[:, 0], distance[:, 1]
+    return (to_negative - to_positive) / (to_positive + EPSILON)
+
+
+def shifted_label(label: Array, alpha_s: Array, alpha_m: Array, *, limit: Array | float, floor: bool = True) -> Array:
+    """The unimodal label that the relative distances suggest (eq. 8), within the label range.
+
+    Eq. 8 divides by alpha_m, which is 0 where a sample lies equally far from both centres. The limit bounds the result;
+    the denominator needs a guard of its own.
+
+    Args:
+      label: [B], the multimodal labels y_m.
+      alpha_s: [B], relative distance of the modality.
+      alpha_m: [B], relative distance of the multimodal task.
+      limit: the largest absolute label.
+      floor: keep |alpha_m| at least EPSILON, with its sign. False adds EPSILON to it, as the authors' code does, which
+        is singular at -EPSILON.
+
+    Returns:
+      [B] in [-limit, limit].
+    """
+    chex.assert_equal_shape([label, alpha_s, alpha_m])
+    if floor:
+        denominator = jnp.where(alpha_m < 0, -1.0, 1.0) * jnp.maximum(jnp.abs(alpha_m), EPSILON)
+    else:
+        denominator = alpha_m + EPSILON
+    ratio = 0.5 * (alpha_s / denominator) * label  # eq. 6
+    difference = 0.5 * (label + alpha_s - alpha_m)  # eq. 7
+    return jnp.clip(ratio + difference, -limit, limit)
+
+
+def update(
+    state: LabelState,
+    rows: Array,
+    features: Mapping[str, Array],
+    *,
+    epoch: Array | int,
+    limit: Array | float,
+    where: Array | None = None,
+    zero_is_positive: bool = False,
+    scale_distances: bool = True,
+    floor: bool = True,
+) -> LabelState:
+    """One mini-batch of Algorithm 1, lines 10-15: new labels of its rows, then their features, then the centres.
+
+    The labels use the centres as the previous mini-batch left them. In epoch 1 labels stay as they are. Rows keep
+    their label while a centre they need does not exist (no row of that sign).
+
+    Args:
+      state: the label state.
+      rows: [B] int32, distinct training rows of the mini-batch, in [0, N).
+      features: [B, d] for every task of the state; no gradient flows through them.
+      epoch: 1-based; may be traced.
+      limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS.
+      where: [B] bool, rows that count; the others leave the state untouched.
+      zero_is_positive: as in `init`.
+      scale_distances: as `scale` of `relative_distance`.
+      floor: as in `shifted_label`.
+
+    Raises:
+      ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
+    """
+    if set(features) != set(state.labels):
+        raise ValueError(f"features are of tasks {sorted(features)}, the state is of tasks {sorted(state.labels)}")
+    chex.assert_rank(rows, 1)
+    where = jnp.ones(rows.shape, bool) if where is None else where
+    chex.assert_equal_shape([rows, where])
+    features = {
+        task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()
+    }
+    old = {task: label[rows] for task, label in state.labels.items()}  # each [B]
+    for task, value in features.items():
+        chex.assert_shape(value, (*rows.shape, state.features[task].shape[-1]))
+
+    centres = {task: state.sums[task] / jnp.maximum(state.counts[task], 1.0)[:, None] for task in features}
+    known = {task: jnp.all(state.counts[task] > 0) for task in features}
+    alpha = {task: relative_distance(features[task], centres[task], scale=scale_distances) for task in features}
+    epoch = jnp.asarray(epoch, jnp.float32)
+
+    new = {"m": old["m"]}
+    for task in features:
+        if task != "m":
+            suggested = shifted_label(old["m"], alpha[task], alpha["m"], limit=limit, floor=floor)
+            averaged = (epoch - 1) / (epoch + 1) * old[task] + 2 / (epoch + 1) * suggested  # eq. 9
+            new[task] = jnp.where((epoch > 1) & known[task] & known["m"], averaged, old[task])
+
+    # Rows that do not count are sent out of range, where a scatter drops them.
+    target = jnp.where(where, rows, state.labels["m"].shape[0])
+    labels, memory, sums, counts = {}, {}, {}, {}
+    for task, value in features.items():
+        before = _classes(old[task], zero_is_positive) * where[:, None]  # [B, 2]
+        after = _classes(new[task], zero_is_positive) * where[:, None]
+        labels[task] = state.labels[task].at[target].set(new[task], mode="drop") if task != "m" else state.labels["m"]
+        memory[task] = state.features[task].at[target].set(value, mode="drop")
+        sums[task] = state.sums[task] + _class_sums(after, value) - _class_sums(before, state.features[task][rows])
+        counts[task] = state.counts[task] + (after - before).sum(0)
+    return LabelState(labels, memory, sums, counts)
+
+
+def refresh_centres(state: LabelState, *, zero_is_positive: bool = False) -> LabelState:
+    """The same state with the sums of eq. 1-2 taken anew over all N rows: once an epoch, against rounding drift."""
+    classes = {task: _classes(label, zero_is_positive) for task, label in state.labels.items()}
+    return state._replace(
+        sums={task: _class_sums(classes[task], value) for task, value in state.features.items()},
+        counts={task: value.sum(0) for task, value in classes.items()},
+    )
+
+
+def _classes(label: Array, zero_is_positive: bool) -> Array:
+    """[B] -> [B, 2] float32: 1 where the row is of the positive, of the negative class."""
+    positive = label >= 0 if zero_is_positive else label > 0
+    return jnp.stack([positive, label < 0], axis=-1).astype(jnp.float32)
+
+
+def _class_sums(classes: Array, features: Array) -> Array:
+    """[B, 2], [B, d] -> [2, d]; full float32, where an accelerator would otherwise round its inputs."""
+    return jnp.einsum("bc,bd->cd", classes, features, precision=jax.lax.Precision.HIGHEST)

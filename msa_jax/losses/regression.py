@@ -1,0 +1,59 @@
+"""Regression losses, one value per sample."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def _masked(loss: Array, where: Array | None) -> Array:
+    return loss if where is None else jnp.where(where, loss, 0.0)
+
+
+def l1(prediction: Array, target: Array, *, where: Array | None = None) -> Array:
+    """Absolute error.
+
+    Args:
+      prediction: [B].
+      target: [B], on the scale of the labels.
+      where: [B] bool, samples that count; the others give 0.
+
+    Returns:
+      [B], not negative.
+    """
+    chex.assert_equal_shape([prediction, target])
+    return _masked(jnp.abs(prediction - target), where)
+
+
+def weighted_l1(prediction: Array, target: Array, weight: Array, *, where: Array | None = None) -> Array:
+    """Absolute error times a weight of each sample (Self-MM, eq. 10; SUGRM, eq. 18).
+
+    Args:
+      prediction: [B].
+      target: [B].
+      weight: [B], not negative; no gradient is stopped here.
+      where: [B] bool, samples that count; the others give 0.
+
+    Returns:
+      [B], not negative.
+    """
+    chex.assert_equal_shape([prediction, target, weight])
+    return _masked(weight * jnp.abs(prediction - target), where)
+
+
+def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, where: Array | None = None) -> Array:
+    """Quadratic below `beta`, linear above, continuous at `beta` (Girshick 2015; DMMSA, eq. 7 with beta = 1).
+
+    Args:
+      prediction: [B].
+      target: [B].
+      beta: > 0, where the quadratic branch ends.
+      where: [B] bool, samples that count; the others give 0.
+
+    Returns:
+      [B]: 0.5 d²/beta where d = |prediction - target| < beta, d - 0.5 beta elsewhere.
+    """
+    chex.assert_equal_shape([prediction, target])
+    distance = jnp.abs(prediction - target)
+    return _masked(jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta), where)

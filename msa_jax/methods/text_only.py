@@ -1,0 +1,69 @@
+"""Text only: the floor that every multimodal method must be compared with.
+
+BERT, the hidden state of [CLS], dropout, a linear layer, L1. What is left of any method here when audio and vision are
+taken away; the gap between it and a multimodal method is what the other modalities bring.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax import losses
+from msa_jax.config import Options
+from msa_jax.encoders.text import TextEncoder
+from msa_jax.errors import InputError
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import Dropout
+from msa_jax.methods.groups import encoder_groups
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Method
+
+Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOnlyOptions(Options):
+    """Options of the text-only regressor. dropout: between the [CLS] state and the linear layer."""
+
+    dropout: float = 0.1
+
+
+class TextOnlyNetwork(nn.Module):
+    """[CLS] -> score. Outputs: `prediction` [B]."""
+
+    options: TextOnlyOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
+        x = TextEncoder(self.inputs.text, self.dtype, name="text_encoder")(batch["text"], train=train)["first"]
+        x = Dropout(self.options.dropout)(x, deterministic=not train)
+        return {"prediction": Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)}
+
+
+def objective(
+    outputs: Mapping[str, Array], batch: Batch, memory: Any, clock: Clock, options: TextOnlyOptions, inputs: Inputs
+) -> tuple[dict[str, Array], Any]:
+    """L1 on the human label."""
+    return {"multimodal": losses.l1(outputs["prediction"], batch["label"])}, memory
+
+
+def check(options: TextOnlyOptions, inputs: Inputs) -> None:
+    """There must be text."""
+    if inputs.text is None:
+        raise InputError("method text_only needs text, and the dataset has none")
+
+
+METHOD = Method(
+    name="text_only",
+    paper="the floor: a BERT regressor on the text alone",
+    options=TextOnlyOptions,
+    network=TextOnlyNetwork,
+    objective=objective,
+    groups=encoder_groups,
+    check=check,
+)

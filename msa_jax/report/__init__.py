@@ -1,0 +1,1 @@
+"""Finished experiments become tables: reading their folders, comparing them, rendering them."""

@@ -1,0 +1,297 @@
+"""Compares finished experiments on one dataset: mean ± sd, paired differences over seeds, and a bootstrap over samples.
+
+Nothing is selected here: every experiment given is reported, on the split given.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from msa_jax.errors import InputError
+from msa_jax.metrics import METRIC_KEYS, summarise
+from msa_jax.report.differences import (
+    RESAMPLES,
+    BootstrapDifference,
+    PairedDifference,
+    absolute_errors,
+    bootstrap_difference,
+    paired_difference,
+)
+from msa_jax.report.experiment import predictions_path, read_predictions, read_result
+from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+
+FEW_SEEDS = 5  # the papers' number of runs; below it the spread itself is poorly known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One experiment: its runs and the mean and sample standard deviation of every metric (None: not defined)."""
+
+    name: str
+    path: str
+    method: str
+    seeds: tuple[int, ...]
+    mean: dict[str, float | None]
+    std: dict[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What `compare` found; the first experiment is the one all others are compared with."""
+
+    dataset: str
+    split: str
+    metrics: tuple[str, ...]  # in the order of the tables
+    experiments: tuple[Summary, ...]
+    differences: tuple[PairedDifference, ...]
+    bootstrap: tuple[BootstrapDifference, ...]
+    bootstrap_seed: int
+    notes: tuple[str, ...]  # what is missing: seeds, shared seeds, defined metrics, predictions
+
+    def tables(self) -> list[Table]:
+        """The means, lying whichever way is narrower; then paired differences and bootstrap where there are any."""
+        means, *others = self._means(), self._paired(), self._bootstrap()
+        return [min((means, means.transposed()), key=Table.width), *(table for table in others if table.rows)]
+
+    def text(self) -> str:
+        """Aligned columns for a terminal."""
+        return "\n\n\n".join(table.text() for table in self.tables())
+
+    def markdown(self) -> str:
+        """GitHub-flavoured tables."""
+        return "\n\n".join(table.markdown() for table in self.tables())
+
+    def latex(self) -> str:
+        """One `table` float each; needs \\usepackage{booktabs}."""
+        return "\n\n".join(table.latex() for table in self.tables())
+
+    def json(self) -> str:
+        """Every number unrounded, as fractions; `null` where a number is not defined."""
+        found = dataclasses.asdict(self)
+        found["differences"] = [{**dataclasses.asdict(d), "reading": d.reading} for d in self.differences]
+        return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+
+    def _caption(self, what: str) -> str:
+        return f"{self.dataset}, {self.split}: {what}"
+
+    def _means(self) -> Table:
+        units = "Acc and F1 in percent. MAE: lower is better; all others: higher is better."
+        optimistic = "Checkpoints were chosen on these rows: the numbers are optimistic."
+        return Table(
+            columns=("experiment", "method", "runs", *(METRIC_LABELS[key] for key in self.metrics)),
+            rows=[
+                (e.name, e.method, len(e.seeds), *(metric_cell(key, e.mean[key], e.std[key]) for key in self.metrics))
+                for e in self.experiments
+            ],
+            caption=self._caption("mean ± sample standard deviation over seeds"),
+            notes=(units, *([optimistic] if self.split == "valid" else []), *self.notes),
+        )
+
+    def _paired(self) -> Table:
+        shown = [d for d in self.differences if d.n]
+        return Table(
+            columns=("experiment", "metric", "seeds", "difference", "sd", "s.e.", "95 % interval", "reading"),
+            rows=[
+                (
+                    d.name,
+                    METRIC_LABELS[d.metric],
+                    d.n,
+                    metric_cell(d.metric, d.mean, signed=True),
+                    metric_cell(d.metric, d.sd),
+                    metric_cell(d.metric, d.standard_error),
+                    _interval(d.metric, d.low, d.high),
+                    d.reading,
+                )
+                for d in shown
+            ],
+            caption=self._caption(f"difference from {self.experiments[0].name}, paired by seed"),
+            notes=(
+                "t interval of the mean difference: what other seeds would change, on the same samples. "
+                "Acc and F1 in percentage points.",
+                f"{sum(d.low is not None for d in shown)} intervals, none widened for their number: "
+                "where there is no difference at all, about one in 20 still misses zero.",
+            ),
+        )
+
+    def _bootstrap(self) -> Table:
+        return Table(
+            columns=("experiment", "samples", "MAE difference", "95 % interval"),
+            rows=[
+                (b.name, b.n, metric_cell("MAE", b.mean, signed=True), _interval("MAE", b.low, b.high))
+                for b in self.bootstrap
+            ],
+            caption=self._caption(f"MAE difference from {self.experiments[0].name}, bootstrap over samples"),
+            notes=(
+                f"{RESAMPLES} paired resamples of the rows (seed {self.bootstrap_seed}), runs as they are: what "
+                "another set of samples of this size would change, not what other seeds would.",
+            ),
+        )
+
+
+def compare(folders: Sequence[str | Path], *, split: str = "test", seed: int = 0) -> Comparison:
+    """Reads finished experiments on one dataset and sets the others against the first.
+
+    Args:
+        folders: experiment folders; the first is the baseline of the differences.
+        split: "test" or "valid".
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: no folders, one folder twice, an experiment that is unfinished or damaged, two datasets, two metric
+            kinds, the same dataset name with other rows or labels, or a seed twice within one experiment.
+    """
+    experiments = [_load(name, folder, split) for name, folder in zip(_names(folders), folders, strict=True)]
+    first, *others = experiments
+    for other in others:
+        _refuse_other_dataset(first, other)
+    with_samples = [e for e in experiments if e.ids is not None]
+    for other in with_samples[1:]:
+        _refuse_other_rows(with_samples[0], other)
+    metrics = tuple(key for key in METRIC_LABELS if key in METRIC_KEYS[first.kind])
+    summaries = [_summary(experiment, metrics) for experiment in experiments]
+    return Comparison(
+        dataset=first.dataset,
+        split=split,
+        metrics=metrics,
+        experiments=tuple(summaries),
+        differences=tuple(
+            paired_difference(first.runs, other.runs, metric=key, name=other.name)
+            for other in others
+            for key in metrics
+        ),
+        bootstrap=tuple(_bootstrap(first, other, seed) for other in others if {first, other} <= {*with_samples}),
+        bootstrap_seed=seed,
+        notes=tuple(_notes(summaries, experiments)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Experiment:
+    """One folder as read: scores of its runs on one split and, where there are predictions, its rows sorted by id."""
+
+    name: str
+    path: Path
+    method: str
+    dataset: str
+    kind: str
+    runs: dict[int, dict[str, float | None]]  # seed -> metrics
+    predictions: Path
+    ids: np.ndarray | None = None  # [N] str
+    label: np.ndarray | None = None  # [N] f32
+    heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # "seed/head" -> [N] f32
+
+
+def _load(name: str, folder: str | Path, split: str) -> _Experiment:
+    predictions = predictions_path(folder, split)  # refuses an unknown split
+    result = read_result(folder)
+    seeds = [run["seed"] for run in result["runs"]]
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:  # a mean over several hyper-parameter points is the mean of no method
+        raise InputError(f"{folder}: seed {twice} has {seeds.count(twice)} runs: expected one run per seed")
+    scores = result["runs"][0][split]
+    kind = next((kind for kind, keys in METRIC_KEYS.items() if set(keys) <= set(scores)), None)
+    if kind is None:
+        raise InputError(f"{folder}: {split} has metrics {', '.join(scores)}: expected those of mosi, mosei or sims")
+    rows = {}
+    if predictions.is_file():
+        ids, label, heads = read_predictions(folder, split)
+        order = np.argsort(ids)
+        rows = {"ids": ids[order], "label": label[order], "heads": {head: heads[head][order] for head in heads}}
+    return _Experiment(
+        name=name,
+        path=Path(folder),
+        method=result["method"],
+        dataset=result["dataset"],
+        kind=kind,
+        runs={run["seed"]: run[split] for run in result["runs"]},
+        predictions=predictions,
+        **rows,
+    )
+
+
+def _names(folders: Sequence[str | Path]) -> list[str]:
+    """What the tables call each experiment: the folder's name, or its whole path where two folders share a name."""
+    paths = [Path(folder).resolve() for folder in folders]
+    if not paths:
+        raise InputError("nothing to compare: expected at least one experiment folder")
+    for path, folder in zip(paths, folders, strict=True):
+        if paths.count(path) > 1:
+            raise InputError(f"{folder} is given twice: expected different experiment folders")
+    names = [path.name for path in paths]
+    return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
+
+
+def _refuse_other_dataset(first: _Experiment, other: _Experiment) -> None:
+    if other.dataset != first.dataset:
+        raise InputError(f"{first.path} is on {first.dataset}, {other.path} on {other.dataset}: expected one dataset")
+    if other.kind != first.kind:
+        raise InputError(
+            f"{first.path} has the metrics of {first.kind}, {other.path} those of {other.kind}: expected one kind"
+        )
+
+
+def _refuse_other_rows(first: _Experiment, other: _Experiment) -> None:
+    """Two experiments under one dataset name must have been scored on the same rows with the same labels."""
+    where = f"{first.predictions} and {other.predictions}"
+    strange = np.setxor1d(first.ids, other.ids)
+    if strange.size:
+        raise InputError(
+            f"{where}: id {str(strange[0])!r} is in only one (one of {strange.size}): expected the same rows"
+        )
+    strange = np.flatnonzero(first.label != other.label)
+    if strange.size:
+        row = strange[0]
+        labels = f"{first.label[row]} and {other.label[row]}"
+        raise InputError(f"{where}: id {str(first.ids[row])!r} has labels {labels}: expected the same labels")
+
+
+def _summary(experiment: _Experiment, metrics: Sequence[str]) -> Summary:
+    mean, std = summarise([{key: run[key] for key in metrics} for run in experiment.runs.values()])
+    name, path, seeds = experiment.name, str(experiment.path), tuple(experiment.runs)
+    return Summary(name=name, path=path, method=experiment.method, seeds=seeds, mean=mean, std=std)
+
+
+def _bootstrap(first: _Experiment, other: _Experiment, seed: int) -> BootstrapDifference:
+    """Over the seeds both have, so that this view and the paired one are centred on the same number; else over all."""
+    shared = [run for run in first.runs if run in other.runs]
+    errors = []
+    for experiment in (first, other):
+        columns = [f"{run}/prediction" for run in shared or experiment.runs]
+        missing = [column for column in columns if column not in experiment.heads]
+        if missing:
+            raise InputError(f"{experiment.predictions}: no column {missing[0]!r}: expected one per run of result.json")
+        predictions = np.stack([experiment.heads[column] for column in columns])  # [R, N]
+        errors.append(absolute_errors(predictions, experiment.label, kind=experiment.kind))
+    return bootstrap_difference(*errors, name=other.name, seed=seed)
+
+
+def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> list[str]:
+    """What the tables cannot show, for want of seeds, of defined values or of predictions."""
+    notes = []
+    for summary, experiment in zip(summaries, experiments, strict=True):
+        first, n = summaries[0], len(summary.seeds)
+        if n == 1:
+            notes.append(f"{summary.name}: 1 seed: no spread.")
+        elif n < FEW_SEEDS:
+            notes.append(f"{summary.name}: {n} seeds, fewer than {FEW_SEEDS}: the spread itself is uncertain.")
+        undefined = [METRIC_LABELS[key] for key, mean in summary.mean.items() if mean is None]
+        if undefined:
+            notes.append(f"{summary.name}: {', '.join(undefined)} not defined in at least one run, so no mean.")
+        shared = len(set(summary.seeds) & set(first.seeds))
+        if shared < 2 and summary is not first:
+            few, lost = ("only one", "no interval of the difference") if shared else ("no", "no paired difference")
+            notes.append(f"{summary.name}: {few} seed in common with {first.name}: {lost}.")
+        if len(summaries) > 1 and experiment.ids is None:
+            notes.append(f"{summary.name}: no predictions/{experiment.predictions.name}: no bootstrap over samples.")
+    return notes
+
+
+def _interval(metric: str, low: float | None, high: float | None) -> str | None:
+    """[low, high] as the metric is shown."""
+    return (
+        None if low is None else f"[{metric_cell(metric, low, signed=True)}, {metric_cell(metric, high, signed=True)}]"
+    )

@@ -1,0 +1,130 @@
+"""Differences between two experiments on the same rows: over seeds with a t interval, over samples with a bootstrap.
+
+Two sources of uncertainty, kept apart. Seeds: would other training runs turn out otherwise? Samples: would another test
+set of this size say otherwise? An interval of one kind says nothing about the other.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from msa_jax.errors import InputError
+from msa_jax.metrics import HIGHER_IS_BETTER, SIMS_RANGE, summarise
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """`name` minus the first experiment in one metric, over the n seeds both have; 95 % interval [low, high]."""
+
+    name: str
+    metric: str
+    n: int
+    mean: float | None
+    sd: float | None
+    standard_error: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def reading(self) -> str:
+        """What the interval allows to say."""
+        if self.low is None or self.high is None:
+            return "no interval"
+        if self.low <= 0 <= self.high:
+            return "no difference shown"
+        return "better" if (self.low > 0) == HIGHER_IS_BETTER[self.metric] else "worse"
+
+
+def paired_difference(
+    first: Mapping[int, Mapping[str, float | None]],
+    other: Mapping[int, Mapping[str, float | None]],
+    *,
+    metric: str,
+    name: str,
+) -> PairedDifference:
+    """d_s = other_s - first_s over the shared seeds s; interval mean(d) ± t(n - 1) sd(d) / sqrt(n).
+
+    `first` and `other` are {seed: {metric: value or None}}, values as fractions.
+    No interval from one shared seed, nothing at all from none or where the metric is not defined in one of the runs.
+    """
+    shared = [seed for seed in first if seed in other]
+    values = [(first[seed][metric], other[seed][metric]) for seed in shared]
+    mean = sd = error = low = high = None
+    if values and all(value is not None for pair in values for value in pair):
+        mean_of, sd_of = summarise([{metric: b - a} for a, b in values])
+        mean, sd = mean_of[metric], sd_of[metric]
+    if sd is not None:
+        error = sd / len(values) ** 0.5
+        half = t_quantile(len(values) - 1) * error
+        low, high = mean - half, mean + half
+    return PairedDifference(
+        name=name, metric=metric, n=len(shared), mean=mean, sd=sd, standard_error=error, low=low, high=high
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BootstrapDifference:
+    """`name` minus the first experiment in MAE, over n rows with the runs as they are; 95 % interval [low, high]."""
+
+    name: str
+    n: int
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap_difference(
+    first: np.ndarray, other: np.ndarray, *, name: str, resamples: int = RESAMPLES, seed: int = 0
+) -> BootstrapDifference:
+    """Percentile interval of mean(other - first) under resampling of the rows with replacement.
+
+    `first` and `other` are the absolute errors `[N]` of the same rows in the same order, so each resample takes both
+    errors of a row together. InputError where the shapes differ.
+    """
+    if first.shape != other.shape or first.ndim != 1:
+        raise InputError(f"errors {list(first.shape)} against {list(other.shape)}: expected [N] and [N]")
+    difference, n = other - first, len(first)
+    rng = np.random.default_rng(seed)
+    chunks = [min(100, resamples - start) for start in range(0, resamples, 100)]  # not all at once: N may be thousands
+    means = np.concatenate([difference[rng.integers(n, size=(chunk, n))].mean(axis=1) for chunk in chunks])
+    low, high = np.quantile(means, (0.025, 0.975))
+    return BootstrapDifference(name=name, n=n, mean=float(difference.mean()), low=float(low), high=float(high))
+
+
+def absolute_errors(predictions: np.ndarray, label: np.ndarray, *, kind: str) -> np.ndarray:
+    """|p - y| of each row, averaged over runs: predictions `[R, N]`, label `[N]` -> `[N]` float64.
+
+    Its mean over rows is the mean MAE of those runs: with kind "sims" both are clipped first, as SIMS is scored.
+    """
+    predictions, label = np.asarray(predictions, np.float64), np.asarray(label, np.float64)
+    if predictions.ndim != 2 or predictions.shape[1:] != label.shape:
+        raise InputError(f"predictions {list(predictions.shape)}, label {list(label.shape)}: expected [R, N] and [N]")
+    if kind == "sims":
+        predictions, label = np.clip(predictions, *SIMS_RANGE), np.clip(label, *SIMS_RANGE)
+    return np.abs(predictions - label[None, :]).mean(axis=0)
+
+
+def t_quantile(freedom: int, coverage: float = 0.95) -> float:
+    """t such that a Student t variable with `freedom` >= 1 degrees lies in [-t, t] with probability `coverage`.
+
+    With theta = atan(t / sqrt(freedom)), that probability is a finite sum of powers of cos(theta) for whole `freedom`
+    (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4); it rises with theta, which is found by bisection.
+    """
+
+    def probability(theta: float) -> float:
+        odd = freedom % 2
+        term, total = (math.cos(theta) if odd else 1.0), 0.0
+        for k in range(1 + odd, freedom, 2):  # 1 + 1/2 cos^2 + 1*3/(2*4) cos^4 ..., or cos + 2/3 cos^3 + ...
+            total += term
+            term *= k / (k + 1) * math.cos(theta) ** 2
+        return 2 / math.pi * (theta + math.sin(theta) * total) if odd else math.sin(theta) * total
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):  # the width of a double
+        middle = (low + high) / 2
+        low, high = (middle, high) if probability(middle) < coverage else (low, middle)
+    return math.tan((low + high) / 2) * math.sqrt(freedom)

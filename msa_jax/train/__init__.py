@@ -1,0 +1,1 @@
+"""The engine: state, programs, stages, checkpoints. It knows no method by name."""

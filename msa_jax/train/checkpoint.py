@@ -1,0 +1,88 @@
+"""Checkpoints of a run: the newest whole state, and at the end the parameters that were best. orbax writes them."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from msa_jax.errors import InputError
+from msa_jax.train.state import RunState
+
+
+class RunCheckpoints:
+    """The newest state of a running run, under `folder/state`. A save is whole or absent, whenever the process dies."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "state"
+        self._manager = ocp.CheckpointManager(
+            self._folder.absolute(),
+            options=ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True),
+        )
+
+    @property
+    def empty(self) -> bool:
+        """Whether no state has been saved yet."""
+        return self._manager.latest_step() is None
+
+    def save(self, state: RunState) -> None:
+        """Writes the state in the background; the one before it stays until this one is whole."""
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), stage=ocp.args.JsonSave({"stage": int(state.stage)})
+        )
+        self._manager.save(int(state.epochs), args=items)
+
+    def restore(self, like: Callable[[int], RunState]) -> RunState:
+        """The newest state that is whole; there must be one.
+
+        Args:
+          like: gives a state of the same structure and shapes, for the number of a stage.
+
+        Raises:
+          InputError: the checkpoint is of another structure or other shapes, or cannot be read.
+        """
+        step = self._manager.latest_step()
+        try:
+            stage = self._manager.restore(step, args=ocp.args.Composite(stage=ocp.args.JsonRestore()))["stage"]["stage"]
+            target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stage))
+            return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+        except (ValueError, KeyError, OSError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{self._folder}: the checkpoint does not fit this experiment ({reason})") from None
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def delete(self) -> None:
+        """Closes and removes the state: the run has ended."""
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def save_params(folder: Path, params: Any) -> None:
+    """Writes parameters to `folder/params`, whole or not at all."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / "params").absolute(), params, force=True)
+
+
+def load_params(folder: Path) -> Any:
+    """Parameters as numpy arrays, from `folder/params`.
+
+    Raises:
+      InputError: there are none, or they cannot be read.
+    """
+    path = (folder / "params").absolute()
+    if not path.is_dir():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            metadata = checkpointer.metadata(path).item_metadata.tree
+            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
+            return checkpointer.restore(path, restore_args=arguments)
+    except (ValueError, KeyError, OSError, TypeError) as error:
+        raise InputError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from None

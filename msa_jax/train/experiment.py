@@ -1,0 +1,270 @@
+"""An experiment: several runs of one method on one dataset, in one folder that can be resumed, scored again and reused."""
+
+import csv
+import io
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from msa_jax import config, methods, metrics
+from msa_jax.config import Options
+from msa_jax.data import load_dataset
+from msa_jax.data.schema import Dataset
+from msa_jax.errors import InputError
+from msa_jax.methods.protocol import Inputs, Method
+from msa_jax.train import folder as files
+from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
+from msa_jax.train.prepare import Prepared, prepare
+from msa_jax.train.progress import Progress
+from msa_jax.train.run import HELD_OUT, Result, Runner
+
+SEEDS = (1111, 1112, 1113, 1114, 1115)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A finished experiment. mean, std: of each test metric over the runs; std (n - 1) is NaN with one run."""
+
+    path: Path
+    method: str
+    dataset: str
+    runs: tuple[Result, ...]
+    mean: dict[str, float]
+    std: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What was asked for, resolved: method, options and where they came from."""
+
+    method: Method
+    options: Options
+    protocol: str
+    preset: str | None
+
+
+def resolve(
+    method: str, *, dataset: str | None = None, preset: str | None = None, protocol: str | None = None, **changes: Any
+) -> Settings:
+    """Defaults of the method, then the protocol's, then the preset's, then `changes`; the later wins.
+
+    Args:
+      method: its name.
+      dataset: the name on its card; without a preset, `configs/{method}_{dataset}.py` is taken where it exists.
+      preset: a name or path; "none" for no preset at all.
+      protocol: "paper" or "reference"; by default the preset's, otherwise "paper".
+      changes: dotted option names and values.
+
+    Raises:
+      InputError: something unknown, or a preset of another method.
+    """
+    chosen = methods.get(method)
+    name = preset
+    if preset is None and f"{method}_{dataset}" in config.preset_names():
+        name = f"{method}_{dataset}"
+    found = None if name in (None, "none") else config.load_preset(name)
+    if found is not None and found.method != method:
+        raise InputError(f"preset {name} is for method {found.method}, not {method}")
+    protocol = protocol or (found.protocol if found else "paper")
+    if protocol not in ("paper", "reference"):
+        raise InputError(f"protocol is {protocol!r}; expected paper or reference")
+    options = chosen.options()
+    if protocol == "reference":
+        options = config.override(options, chosen.reference)
+    if found is not None:
+        options = config.override(options, found.options)
+    options = config.override(options, changes)
+    return Settings(method=chosen, options=options, protocol=protocol, preset=found.name if found else None)
+
+
+def train(
+    method: str,
+    dataset: Dataset | str | Path,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    out: str | Path | None = None,
+    preset: str | None = None,
+    protocol: str | None = None,
+    overwrite: bool = False,
+    record_labels: bool = False,
+    log: TextIO | None = sys.stderr,
+    options: dict[str, Any] | None = None,
+    **named: Any,
+) -> Experiment:
+    """Trains one run for each seed and writes the experiment folder; an unfinished one is resumed.
+
+    Args:
+      method: a name of `msa_jax.methods.METHODS`.
+      dataset: a Dataset, or what `load_dataset` takes.
+      seeds: distinct, one run each.
+      out: the folder; by default `runs/{method}-{dataset}`.
+      preset, protocol: as in `resolve`.
+      overwrite: replace an experiment that is there.
+      record_labels: keep the unimodal labels of every epoch.
+      log: where progress goes; None is silent.
+      options: dotted option names and values; `named` are those whose names have no dot.
+
+    Raises:
+      InputError: anything asked for that cannot be done, before anything is written; a folder that is finished, in use or of
+        another configuration. TrainingStopped: a loss is not finite.
+    """
+    dataset = load_dataset(dataset)
+    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **{**(options or {}), **named})
+    seeds = _checked_seeds(seeds)
+    if settings.options.selection not in ("loss", *metrics.METRIC_KEYS[dataset.card.metrics]):
+        keys = ", ".join(("loss", *metrics.METRIC_KEYS[dataset.card.metrics]))
+        raise InputError(f"option selection is {settings.options.selection!r}; expected one of {keys}")
+    path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
+    progress = Progress(log)
+    prepared = prepare(dataset, settings.method, settings.options)
+    content = {
+        "method": method,
+        "dataset": dataset.card.name,
+        "data": dataset.source,
+        "metrics": dataset.card.metrics,
+        "protocol": settings.protocol,
+        "preset": settings.preset,
+        "seeds": list(seeds),
+        "record_labels": record_labels,
+        "options": config.to_json(settings.options),
+        "inputs": inputs_to_json(prepared.inputs),
+    }
+    with files.locked(path):
+        if overwrite:
+            files.clear(path)
+        _open(path, content, dataset)
+        return _train(path, content, dataset, settings, prepared, seeds, record_labels, progress)
+
+
+def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    seeds = tuple(int(seed) for seed in seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+        raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}; expected distinct numbers in [0, 2^32)")
+    return seeds
+
+
+def _open(path: Path, content: dict[str, Any], dataset: Dataset) -> None:
+    """Starts the folder, or makes sure that what is there is this very experiment, unfinished."""
+    fingerprint = dataset.fingerprint()
+    if not (path / "config.json").is_file():
+        if any(item.name != ".lock" for item in path.iterdir()):
+            raise InputError(f"{path}: not empty and not an experiment; choose another --out")
+        write_json(path / "environment.json", files.environment(fingerprint))
+        write_json(path / "config.json", content)
+        return
+    if (path / "result.json").is_file():
+        raise InputError(f"{path}: this experiment is finished; choose another --out, or --overwrite")
+    before = read_json(path / "config.json")
+    different = [key for key in content if key not in ("options", "data") and before.get(key) != content[key]]
+    known = before.get("options", {})
+    different += [key for key, value in content["options"].items() if key not in known or known[key] != value]
+    if different:
+        raise InputError(
+            f"{path}: holds an unfinished experiment with another {', '.join(different)}; "
+            "repeat its command to resume it, choose another --out, or --overwrite"
+        )
+    if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
+        raise InputError(f"{path}: the dataset is not the one that this experiment began with; --overwrite starts anew")
+
+
+def _train(
+    path: Path,
+    content: dict[str, Any],
+    dataset: Dataset,
+    settings: Settings,
+    prepared: Prepared,
+    seeds: tuple[int, ...],
+    record_labels: bool,
+    progress: Progress,
+) -> Experiment:
+    begun = time.monotonic()
+    prepared.preprocessor.save(path / "preprocessing")
+    runner = Runner(
+        settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress
+    )
+    log = MetricsFile(path / "metrics.jsonl")
+    results = []
+    for number, seed in enumerate(seeds):
+        folder = path / "checkpoints" / str(seed)
+
+        def record(epoch: int, arrays: dict[str, Any], seed: int = seed) -> None:
+            write_arrays(
+                path / "labels" / str(seed) / f"epoch_{epoch:04d}.npz", {k: np.asarray(v) for k, v in arrays.items()}
+            )
+
+        results.append(
+            runner.run(seed, folder, number=number, metrics_file=log, record=record if record_labels else None)
+        )
+    for split in HELD_OUT:
+        part = dataset.splits()[split]
+        runs = {str(result.seed): result.scores[split] for result in results}
+        files.write_text(path / "predictions" / f"{split}.csv", predictions_csv(part.id, part.label, runs))
+    _write_labels(path, dataset, seeds)
+    mean, std = metrics.summarise([result.test for result in results])
+    options = config.to_json(settings.options)
+    write_json(
+        path / "result.json",
+        {
+            "method": content["method"],
+            "dataset": content["dataset"],
+            "metrics": content["metrics"],
+            "runs": [
+                {
+                    "seed": result.seed,
+                    "hyperparameters": options,
+                    "best_epoch": result.best_epoch,
+                    "epochs": result.epochs,
+                    "valid": result.valid,
+                    "test": result.test,
+                }
+                for result in results
+            ],
+            "mean": mean,
+            "std": std,
+            "seconds": round(sum(line["seconds"] for line in log.read()), 1),
+        },
+    )
+    progress.line(f"{path}: {len(results)} run{'s' * (len(results) > 1)} in {time.monotonic() - begun:.0f} s")
+    return Experiment(
+        path=path, method=content["method"], dataset=content["dataset"], runs=tuple(results), mean=mean, std=std
+    )
+
+
+def _write_labels(path: Path, dataset: Dataset, seeds: tuple[int, ...]) -> None:
+    """The last unimodal labels of every training row, one file for each seed, where the method generates any."""
+    for seed in seeds:
+        with np.load(path / "checkpoints" / str(seed) / "records.npz", allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        if arrays:
+            named = {"id": np.asarray(dataset.train.id, np.str_), "label": dataset.train.label, **arrays}
+            write_arrays(path / "labels" / f"{seed}.npz", named)
+
+
+def predictions_csv(ids: np.ndarray, label: np.ndarray, runs: dict[str, dict[str, np.ndarray]]) -> str:
+    """`id, label`, then `{run}/{head}` for every run and head; numbers with all the digits that float32 has."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = {f"{run}/{head}": values for run, heads in runs.items() for head, values in heads.items()}
+    writer.writerow(["id", "label", *columns])
+    for row, name in enumerate(ids):
+        writer.writerow([name, repr(float(label[row])), *(repr(float(values[row])) for values in columns.values())])
+    return text.getvalue()
+
+
+def inputs_to_json(inputs: Inputs) -> dict[str, Any]:
+    """The shapes that a network was built for."""
+    text = inputs.text.to_dict() if hasattr(inputs.text, "to_dict") else inputs.text
+    return {
+        "text": text,
+        "text_steps": inputs.text_steps,
+        "audio": inputs.audio and list(inputs.audio),
+        "vision": inputs.vision and list(inputs.vision),
+        "label_range": list(inputs.label_range),
+        "rows": inputs.rows,
+        "columns": list(inputs.columns),
+    }

@@ -1,0 +1,163 @@
+"""The experiment folder: who may write it, and small files that are written whole or not at all."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from msa_jax.errors import InputError
+
+PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that at any moment either the old or the new one is there, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_text` of JSON; NaN becomes null."""
+    write_text(path, json.dumps(_no_nan(content), indent=1, allow_nan=False) + "\n")
+
+
+def _no_nan(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _no_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_no_nan(value) for value in content]
+    if isinstance(content, float) and not np.isfinite(content):
+        return None
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Raises InputError where the file is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an `.npz`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(temporary, "wb") as file:
+        np.savez(file, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+      InputError: another process holds it, or it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / ".lock", "w")  # noqa: SIM115 - held open for as long as the lock
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another process is writing this experiment") from None
+        yield
+
+
+def clear(folder: Path) -> None:
+    """Empties an experiment folder, for `--overwrite`; the lock stays.
+
+    Raises:
+      InputError: it holds something and is not an experiment.
+    """
+    content = [path for path in folder.iterdir() if path.name != ".lock"]
+    if content and not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: not an experiment (no config.json), so it is not overwritten")
+    for path in content:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class MetricsFile:
+    """`metrics.jsonl`, one line for each epoch of each run."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def rewind(self, run: int, epoch: int) -> None:
+        """Drops what a killed process wrote of this run after `epoch`, and a line that it did not finish."""
+        kept = [line for line in self.read() if line["run"] != run or line["epoch"] <= epoch]
+        write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        with open(self._path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(_no_nan(line)) + "\n")
+
+    def read(self) -> list[dict[str, Any]]:
+        if not self._path.exists():
+            return []
+        lines = []
+        for text in self._path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                lines.append(json.loads(text))
+        return lines
+
+
+def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
+    """What an experiment ran on: versions, devices, commit, command, and the hash of every array of the dataset."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
+        "processors": os.cpu_count(),
+        "system": platform.platform(),
+        "commit": _commit(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "dataset_sha256": dict(fingerprint),
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this code runs from, with "+changes" where it differs; None outside one."""
+    here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():
+        return None
+    try:
+        run = lambda *words: subprocess.run(  # noqa: E731
+            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        return run("rev-parse", "HEAD") + ("+changes" if run("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def digest(fingerprint: Mapping[str, str]) -> str:
+    """One hash of a whole dataset."""
+    return hashlib.sha256(json.dumps(dict(sorted(fingerprint.items()))).encode()).hexdigest()

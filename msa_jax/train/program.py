@@ -1,0 +1,216 @@
+"""The compiled programs of training: many steps of an epoch in one, and the forward pass of a batch.
+
+rows -> gather from the arrays on the device -> network -> named outputs -> objective (named terms and the new memory) ->
+weighted, masked mean -> gradients -> parameters. Between two steps there is no Python.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import optax
+
+from msa_jax.config import Options
+from msa_jax.data.batches import Plan
+from msa_jax.data.packing import Capacity, pack
+from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
+from msa_jax.train.optimiser import assign_groups, build_optimiser
+from msa_jax.train.state import TrainState
+
+Array = jax.Array
+
+
+class Report(NamedTuple):
+    """What some steps report.
+
+    sums: {term: sum over the rows}, and "loss". rows: how many there were.
+    bad_batch: number of the first batch in the epoch with a term that is not finite, or -1. bad_terms: [terms] bool, in the
+    order of `sums` without "loss".
+    """
+
+    sums: dict[str, Array]
+    rows: Array
+    bad_batch: Array
+    bad_terms: Array
+
+
+class Program:
+    """The programs of one method at one set of options and shapes, for one stage. Runs share it: they differ in state only."""
+
+    def __init__(
+        self,
+        method: Method,
+        options: Options,
+        inputs: Inputs,
+        *,
+        stage: Stage,
+        updates: int,
+        capacity: Capacity | None,
+        dtype: jnp.dtype,
+    ):
+        self.method, self.options, self.inputs, self.stage = method, options, inputs, stage
+        self.capacity, self.updates = capacity, updates
+        self.network = method.network(options, inputs, dtype)
+        # The state is donated: its buffers become the new state's.
+        self.train = jax.jit(self._train, donate_argnums=0)
+        self.forward = jax.jit(self._forward, static_argnames="capacity")
+
+    # -- parameters ---------------------------------------------------------------------------------------------------
+
+    def init_params(self, key: Array, batch: Mapping[str, Any]) -> Any:
+        """Fresh parameters; `batch` only gives shapes."""
+        return jax.jit(partial(self.network.init, train=False))({"params": key}, batch)["params"]
+
+    def start(self, params: Any, memory: Any, key: Array) -> TrainState:
+        """The state before the first epoch of the stage."""
+        trainable, _ = self._split(params)
+        return TrainState(
+            params=params,
+            optimiser=self._optimiser(params).init(trainable),
+            memory=memory,
+            key=key,
+            epoch=jnp.int32(1),
+            updates=jnp.int32(0),
+        )
+
+    def _groups(self, params: Any) -> dict[str, str | None]:
+        paths = list(flax.traverse_util.flatten_dict(params, sep="/"))
+        return assign_groups(paths, self.method.groups(self.options), self.stage)
+
+    def _optimiser(self, params: Any) -> optax.GradientTransformation:
+        groups = self.method.groups(self.options)
+        return build_optimiser(self.options, groups, self._groups(params), self.updates)
+
+    def _split(self, params: Any) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Trainable and frozen parameters, by path."""
+        flat, groups = flax.traverse_util.flatten_dict(params, sep="/"), self._groups(params)
+        trainable = {path: value for path, value in flat.items() if groups[path] is not None}
+        return trainable, {path: value for path, value in flat.items() if groups[path] is None}
+
+    # -- one batch ----------------------------------------------------------------------------------------------------
+
+    def _batch(self, data: Mapping[str, Any], plan: Plan, index: Array) -> dict[str, Any]:
+        """Batch `index` of the plan, gathered from the arrays on the device."""
+        batch = jax.tree.map(lambda column: column[plan.slots[index]], dict(data))
+        batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
+        return _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
+
+    def _loss(
+        self, trainable: Mapping[str, Array], frozen: Mapping[str, Array], state: TrainState, batch: Any, key: Array
+    ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+        params = flax.traverse_util.unflatten_dict({**trainable, **frozen}, sep="/")
+        outputs = self.network.apply({"params": params}, batch, train=True, rngs={"dropout": key})
+        clock = Clock(epoch=state.epoch, step=state.updates)
+        terms, memory = self.method.objective(outputs, batch, state.memory, clock, self.options, self.inputs)
+        weights = self.method.weights(self.options, state.memory)
+        means = {name: _weighted_mean(term, batch["weight"]) for name, term in terms.items()}
+        loss = sum((weights.get(name, 1.0) * mean for name, mean in means.items()), jnp.float32(0))
+        return loss, (memory, {**means, "loss": loss})
+
+    # -- many batches -------------------------------------------------------------------------------------------------
+
+    def _train(
+        self, state: TrainState, data: Any, plan: Plan, first: Array, start: Array, stop: Array, count: Array
+    ) -> tuple[TrainState, Report]:
+        """The windows `start` to `stop` of a plan of which `count` batches are real; a window makes one update.
+
+        `first` is the number in the epoch of the plan's first batch. Ends at once where a loss is not finite.
+        """
+        options = self.options
+        optimiser = self._optimiser(state.params)
+        names = self._term_names(state, data, plan)
+
+        def window(carry: tuple[Array, TrainState, Report]) -> tuple[Array, TrainState, Report]:
+            number, current, report = carry
+            trainable, frozen = self._split(current.params)
+            begin = number * options.accumulate
+            end = jnp.minimum(begin + options.accumulate, count)
+
+            def add_batch(index: Array, carry: tuple[Any, Any, Report]) -> tuple[Any, Any, Report]:
+                memory, gradient, report = carry
+                batch = self._batch(data, plan, index)
+                key = jax.random.fold_in(jax.random.fold_in(current.key, current.epoch), first + index)
+                (_, (memory, means)), new = jax.value_and_grad(self._loss, has_aux=True)(
+                    trainable, frozen, current.replace(memory=memory), batch, key
+                )
+                gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
+                return memory, gradient, _extend(report, names, means, batch["weight"].sum(), first + index)
+
+            if options.accumulate == 1:
+                memory, gradient, report = add_batch(number, (current.memory, None, report))
+            else:
+                zeros = jax.tree.map(jnp.zeros_like, trainable)
+                memory, gradient, report = jax.lax.fori_loop(begin, end, add_batch, (current.memory, zeros, report))
+                if options.accumulate_reduce == "mean":
+                    gradient = jax.tree.map(lambda g: g / (end - begin), gradient)
+
+            def update() -> tuple[Any, Any, Array]:
+                changes, moments = optimiser.update(gradient, current.optimiser, trainable)
+                return optax.apply_updates(trainable, changes), moments, current.updates + 1
+
+            def keep() -> tuple[Any, Any, Array]:
+                return trainable, current.optimiser, current.updates
+
+            whole = end - begin == options.accumulate
+            droppable = options.accumulate > 1 and options.tail == "drop"
+            changed, moments, updates = jax.lax.cond(whole, update, keep) if droppable else update()
+            params = flax.traverse_util.unflatten_dict({**changed, **frozen}, sep="/")
+            return number + 1, current.replace(params=params, optimiser=moments, memory=memory, updates=updates), report
+
+        empty = Report(
+            sums={name: jnp.float32(0) for name in (*names, "loss")},
+            rows=jnp.float32(0),
+            bad_batch=jnp.int32(-1),
+            bad_terms=jnp.zeros(len(names), bool),
+        )
+        _, state, report = jax.lax.while_loop(
+            lambda carry: (carry[0] < stop) & (carry[2].bad_batch < 0), window, (start, state, empty)
+        )
+        return state, report
+
+    def _term_names(self, state: TrainState, data: Any, plan: Plan) -> tuple[str, ...]:
+        def terms(state: TrainState) -> dict[str, Array]:
+            trainable, frozen = self._split(state.params)
+            batch = self._batch(data, plan, jnp.int32(0))
+            return self._loss(trainable, frozen, state, batch, state.key)[1][1]
+
+        return tuple(name for name in jax.eval_shape(terms, state) if name != "loss")
+
+    # -- evaluation ---------------------------------------------------------------------------------------------------
+
+    def _forward(
+        self, params: Any, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None
+    ) -> dict[str, Array]:
+        """Every head [B] of a batch, without dropout."""
+        batch = _with_packed_text(dict(batch), row, offset, capacity)
+        outputs = self.network.apply({"params": params}, batch, train=False)
+        return {head: outputs[head] for head in self.method.heads if head in outputs}
+
+
+def _extend(report: Report, names: tuple[str, ...], means: Mapping[str, Array], rows: Array, number: Array) -> Report:
+    """The report with one more batch: its `number` in the epoch, how many rows count, the mean of each term over them."""
+    bad = jnp.stack([~jnp.isfinite(means[name]) for name in names])
+    first_bad = bad.any() & (report.bad_batch < 0)
+    return Report(
+        sums={name: report.sums[name] + rows * value for name, value in means.items()},
+        rows=report.rows + rows,
+        bad_batch=jnp.where(first_bad, number, report.bad_batch),
+        bad_terms=jnp.where(first_bad, bad, report.bad_terms),
+    )
+
+
+def _weighted_mean(term: Array, weight: Array) -> Array:
+    """Mean over the rows that count of a term [B]; a term that is already a statistic of the batch stays."""
+    return term if term.ndim == 0 else (term * weight).sum() / jnp.maximum(weight.sum(), 1.0)
+
+
+def _with_packed_text(batch: dict[str, Any], row: Array, offset: Array, capacity: Capacity | None) -> dict[str, Any]:
+    if "text" in batch and "ids" in batch["text"]:
+        text = batch["text"]
+        mask = text["mask"] * (batch["weight"] > 0)[:, None]  # rows of padding take no tokens
+        packed = capacity is not None
+        batch["text"] = pack(text["ids"], mask, row, offset, capacity) if packed else {**text, "mask": mask}
+    return batch

@@ -1,0 +1,61 @@
+"""The training arrays on the device: all of them at once, or in chunks where they are too many."""
+
+import math
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from msa_jax.config import Options
+from msa_jax.data.batches import Plan
+from msa_jax.data.preprocess import Columns
+
+STREAM_BYTES = 256 * 2**20  # of one chunk
+SHARE = 0.4  # of the device's memory that a dataset may take
+
+
+class DeviceData:
+    """Gives the arrays and the plan of each chunk of an epoch; one chunk where the dataset stays on the device."""
+
+    def __init__(self, columns: Columns, options: Options):
+        self._columns, self._options = columns, options
+        size = sum(array.nbytes for array in jax.tree.leaves(columns))
+        if options.resident == "auto":
+            self.streams = size > SHARE * device_memory()
+        else:
+            self.streams = options.resident == "no"
+        self._resident = None if self.streams else jax.device_put(columns)
+        row_bytes = max(1, size // max(1, len(columns["label"])))
+        batches = max(1, STREAM_BYTES // (row_bytes * options.batch_size))
+        self._chunk = math.ceil(batches / options.accumulate) * options.accumulate  # whole windows
+
+    def chunks(self, plan: Plan) -> Iterator[tuple[Any, Plan, int, int]]:
+        """Yields the arrays, the plan to walk with them, how many of its batches are real, and its first batch's number."""
+        if not self.streams:
+            yield self._resident, plan, len(plan), 0
+            return
+        size = min(self._chunk, len(plan))
+        for first in range(0, len(plan), size):
+            part = plan.chunk(first, first + size)
+            real = len(part)
+            data = jax.tree.map(lambda column, rows=part.rows: column[rows.reshape(-1)], self._columns)
+            slots = np.arange(part.rows.size, dtype=np.int32).reshape(part.rows.shape)
+            part = part._replace(slots=slots)
+            if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
+                grow = lambda array, missing: np.concatenate(  # noqa: E731
+                    [array, np.zeros((missing, *array.shape[1:]), array.dtype)]
+                )
+                part = jax.tree.map(lambda array: grow(array, size - real), part)
+                rows = (size - real) * self._options.batch_size
+                data = jax.tree.map(lambda array: grow(array, rows), data)
+            yield jax.device_put(data), part, real, first
+
+
+def device_memory() -> int:
+    """Bytes of memory of the first device; of the machine, on a CPU."""
+    statistics = jax.devices()[0].memory_stats()
+    if statistics and "bytes_limit" in statistics:
+        return statistics["bytes_limit"]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,64 @@
+"""Scoring whole splits: in order, every row once, the last batch padded and its padding thrown away."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from msa_jax.data.batches import ordered_plan
+from msa_jax.data.packing import Capacity, choose_capacity
+from msa_jax.data.preprocess import Columns, text_lengths
+from msa_jax.train.program import Program
+
+SEQUENCES = ("audio", "vision")
+
+
+class Scorer:
+    """Scores splits with one compiled forward pass: all of them are padded to common shapes."""
+
+    def __init__(self, program: Program, splits: Mapping[str, Columns]):
+        options = program.options
+        self._program = program
+        self._size = min(options.evaluation_batch_size, max(len(columns["label"]) for columns in splits.values()))
+        self._splits = dict(zip(splits, _common_shapes(list(splits.values())), strict=True))
+        self._capacity: Capacity | None = None
+        lengths = [text_lengths(columns) for columns in self._splits.values()]
+        if options.pack_text and lengths[0] is not None:
+            each = [choose_capacity(length, self._size, ordered=True) for length in lengths]
+            width = max(capacity.width for capacity in each)
+            plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in lengths]
+            self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
+
+    def __call__(self, params: Any, split: str) -> dict[str, np.ndarray]:
+        """Every head of a split: {head: [N] float32}, in the order of its rows."""
+        columns = self._splits[split]
+        count = len(columns["label"])
+        plan = ordered_plan(count, self._size, text_lengths(columns), self._capacity)
+        parts = []
+        for index in range(len(plan)):
+            batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
+            batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
+            parts.append(
+                self._program.forward(
+                    params, batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity
+                )
+            )
+        return {head: np.concatenate([np.asarray(part[head]) for part in parts])[:count] for head in parts[0]}
+
+
+def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:
+    """The splits with token and frame axes padded to the longest of each."""
+
+    def pad(array: np.ndarray, steps: int) -> np.ndarray:
+        return np.pad(array, [(0, 0), (0, steps - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
+
+    padded: list[Columns] = [dict(columns) for columns in splits]
+    for name in ("text", *SEQUENCES):
+        if name in splits[0]:
+            steps = max(array.shape[1] for columns in splits for array in columns[name].values() if array.ndim > 1)
+            for columns in padded:
+                columns[name] = {
+                    key: pad(array, steps) if array.ndim > 1 else array for key, array in columns[name].items()
+                }
+    return padded

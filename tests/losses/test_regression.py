@@ -1,0 +1,70 @@
+"""Regression losses against numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax import losses
+
+RNG = np.random.default_rng(0)
+PREDICTION, TARGET = RNG.normal(size=(2, 40)).astype(np.float32)
+
+
+def test_l1_is_the_absolute_difference_of_each_sample():
+    np.testing.assert_allclose(losses.l1(PREDICTION, TARGET), np.abs(PREDICTION - TARGET), rtol=1e-6)
+
+
+def test_weighted_l1_multiplies_each_sample():
+    weight = RNG.uniform(size=40).astype(np.float32)
+    expected = weight * np.abs(PREDICTION - TARGET)
+    np.testing.assert_allclose(losses.weighted_l1(PREDICTION, TARGET, weight), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.3, 1.0, 2.0])
+def test_smooth_l1_is_quadratic_then_linear(beta):
+    d = np.abs(PREDICTION.astype(np.float64) - TARGET)
+    expected = [0.5 * x * x / beta if x < beta else x - 0.5 * beta for x in d]
+    np.testing.assert_allclose(losses.smooth_l1(PREDICTION, TARGET, beta=beta), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_smooth_l1_equals_torch():
+    torch = pytest.importorskip("torch")
+    expected = torch.nn.functional.smooth_l1_loss(
+        torch.tensor(PREDICTION), torch.tensor(TARGET), reduction="none", beta=0.7
+    )
+    np.testing.assert_allclose(losses.smooth_l1(PREDICTION, TARGET, beta=0.7), expected.numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", [losses.l1, losses.smooth_l1])
+def test_masked_samples_give_zero_even_where_they_are_not_finite(loss):
+    where = np.arange(40) % 2 == 0
+    prediction = np.where(where, PREDICTION, np.nan).astype(np.float32)
+    found = np.asarray(loss(prediction, TARGET, where=where))
+    np.testing.assert_array_equal(found[~where], 0)
+    np.testing.assert_allclose(found[where], np.asarray(loss(PREDICTION, TARGET))[where])
+    assert np.all(np.asarray(loss(prediction, TARGET, where=np.zeros(40, bool))) == 0)
+
+
+@pytest.mark.parametrize("loss", [losses.l1, losses.smooth_l1])
+def test_a_column_against_a_vector_is_an_error(loss):
+    with pytest.raises(AssertionError):
+        loss(PREDICTION[:, None], TARGET)
+
+
+@pytest.mark.parametrize("loss", [losses.l1, losses.smooth_l1])
+def test_jit_and_vmap_change_nothing(loss):
+    plain = loss(PREDICTION, TARGET)
+    np.testing.assert_allclose(jax.jit(loss)(PREDICTION, TARGET), plain, rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(loss)(PREDICTION, TARGET), plain, rtol=1e-6)
+
+
+def test_gradient_of_smooth_l1_equals_finite_differences():
+    f = lambda p: losses.smooth_l1(p, jnp.asarray(TARGET)).sum()  # noqa: E731
+    step = 1e-2
+    d = np.abs(PREDICTION - TARGET)
+    smooth = np.abs(d - 1) > 2 * step  # away from where the branches meet
+    numeric = [
+        float(f(PREDICTION + step * e) - f(PREDICTION - step * e)) / (2 * step) for e in np.eye(40, dtype=np.float32)
+    ]
+    np.testing.assert_allclose(np.asarray(jax.grad(f)(PREDICTION))[smooth], np.array(numeric)[smooth], atol=5e-3)

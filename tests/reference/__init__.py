@@ -1,0 +1,1 @@
+"""Second derivations of published methods: plain PyTorch and plain loops, written apart from the library they check."""

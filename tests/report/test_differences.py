@@ -1,0 +1,122 @@
+"""Intervals over seeds and over samples, against published quantiles, scipy and the normal approximation."""
+
+import math
+
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.report.differences import absolute_errors, bootstrap_difference, paired_difference, t_quantile
+
+# Two-sided 95 % points of Student's t, from the usual printed table (three decimals).
+PRINTED = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 60: 2.000, 120: 1.980}
+
+
+@pytest.mark.parametrize(("freedom", "expected"), PRINTED.items())
+def test_t_quantiles_are_those_of_the_printed_table(freedom, expected):
+    assert t_quantile(freedom) == pytest.approx(expected, abs=5e-4)
+
+
+def test_t_quantiles_of_one_and_two_degrees_have_closed_forms():
+    for coverage in (0.5, 0.9, 0.95, 0.99):
+        assert t_quantile(1, coverage) == pytest.approx(math.tan(math.pi * coverage / 2), rel=1e-12)
+        assert t_quantile(2, coverage) == pytest.approx(coverage * math.sqrt(2 / (1 - coverage**2)), rel=1e-12)
+
+
+def test_t_quantiles_equal_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for freedom in (*range(1, 40), 99, 1000):
+        for coverage in (0.8, 0.95, 0.999):
+            assert t_quantile(freedom, coverage) == pytest.approx(stats.t.ppf((1 + coverage) / 2, freedom), rel=1e-9)
+
+
+def _runs(values: dict[int, float | None], metric: str = "MAE") -> dict:
+    return {seed: {metric: value} for seed, value in values.items()}
+
+
+def test_paired_difference_is_over_the_shared_seeds_only():
+    first = _runs({1: 0.70, 2: 0.72, 3: 0.74, 4: 9.0})
+    other = _runs({5: -9.0, 3: 0.70, 2: 0.71, 1: 0.66})
+    found = paired_difference(first, other, metric="MAE", name="b")
+    d = np.array([-0.04, -0.01, -0.04])
+    error = d.std(ddof=1) / np.sqrt(3)
+    assert found.n == 3
+    assert (found.mean, found.sd, found.standard_error) == pytest.approx((d.mean(), d.std(ddof=1), error))
+    assert (found.low, found.high) == pytest.approx((d.mean() - 4.302653 * error, d.mean() + 4.302653 * error))
+
+
+@pytest.mark.parametrize(
+    ("metric", "shift", "reading"),
+    [("MAE", -0.1, "better"), ("MAE", 0.1, "worse"), ("Corr", 0.1, "better"), ("Corr", -0.1, "worse")],
+)
+def test_reading_knows_which_way_is_better(metric, shift, reading):
+    first = {1: 0.5, 2: 0.6, 3: 0.7}
+    other = {seed: value + shift + 0.001 * seed for seed, value in first.items()}
+    assert paired_difference(_runs(first, metric), _runs(other, metric), metric=metric, name="b").reading == reading
+
+
+def test_an_interval_that_holds_zero_shows_no_difference():
+    found = paired_difference(_runs({1: 0.5, 2: 0.5}), _runs({1: 0.6, 2: 0.5}), metric="MAE", name="b")
+    assert found.low < 0 < found.high
+    assert found.reading == "no difference shown"
+    same = paired_difference(_runs({1: 0.5, 2: 0.6}), _runs({1: 0.5, 2: 0.6}), metric="MAE", name="b")
+    assert (same.low, same.high, same.reading) == (0, 0, "no difference shown")
+
+
+def test_one_shared_seed_has_a_difference_and_no_interval():
+    found = paired_difference(_runs({1: 0.5, 2: 0.5}), _runs({2: 0.75, 3: 0.1}), metric="MAE", name="b")
+    assert (found.n, found.mean, found.sd, found.low, found.reading) == (1, 0.25, None, None, "no interval")
+
+
+@pytest.mark.parametrize("other", [{3: 0.5, 4: 0.5}, {1: None, 2: 0.5}])
+def test_no_shared_seed_or_an_undefined_value_gives_no_difference(other):
+    found = paired_difference(_runs({1: 0.5, 2: 0.5}), _runs(other), metric="MAE", name="b")
+    assert (found.mean, found.low, found.high, found.reading) == (None, None, None, "no interval")
+
+
+def test_bootstrap_is_near_the_normal_interval_of_the_paired_difference():
+    rng = np.random.default_rng(0)
+    hardness = rng.exponential(2.0, 700)  # shared by both: it must cancel
+    first, other = hardness + rng.normal(0, 0.3, 700), hardness + rng.normal(-0.05, 0.3, 700)
+    found = bootstrap_difference(first, other, name="b")
+    d = other - first
+    half = 1.96 * d.std(ddof=1) / np.sqrt(700)
+    assert found.n == 700
+    assert found.mean == pytest.approx(d.mean())
+    assert (found.low, found.high) == pytest.approx((d.mean() - half, d.mean() + half), abs=0.1 * half)
+    unpaired = 1.96 * np.sqrt((first.var() + other.var()) / 700)
+    assert found.high - found.low < 0.25 * 2 * unpaired
+
+
+def test_bootstrap_equals_a_loop_over_resamples():
+    first, other = np.random.default_rng(1).normal(size=(2, 30))
+    rng = np.random.default_rng(5)
+    means = [np.mean([other[i] - first[i] for i in rng.integers(30, size=30)]) for _ in range(150)]
+    found = bootstrap_difference(first, other, name="b", resamples=150, seed=5)
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
+
+
+def test_bootstrap_repeats_with_its_seed_and_only_with_it():
+    first, other = np.random.default_rng(1).normal(size=(2, 50))
+    assert bootstrap_difference(first, other, name="b", seed=3) == bootstrap_difference(first, other, name="b", seed=3)
+    assert bootstrap_difference(first, other, name="b", seed=3) != bootstrap_difference(first, other, name="b", seed=4)
+
+
+def test_a_difference_that_every_row_shares_is_certain():
+    found = bootstrap_difference(np.zeros(9), np.full(9, 0.25), name="b")
+    assert (found.mean, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_errors_are_averaged_over_runs_and_clipped_for_sims():
+    predictions, label = np.array([[3.0, -0.5], [1.0, 0.5]], np.float32), np.array([1.0, -0.5], np.float32)
+    np.testing.assert_allclose(absolute_errors(predictions, label, kind="mosi"), [1.0, 0.5])
+    np.testing.assert_allclose(absolute_errors(predictions, label, kind="sims"), [0.0, 0.5])
+
+
+def test_other_shapes_are_refused():
+    with pytest.raises(InputError, match=r"predictions \[3\], label \[3\]"):
+        absolute_errors(np.zeros(3), np.zeros(3), kind="mosi")
+    with pytest.raises(InputError, match=r"predictions \[2, 1\], label \[3\]"):
+        absolute_errors(np.zeros((2, 1)), np.zeros(3), kind="mosi")
+    with pytest.raises(InputError, match=r"errors \[3\] against \[1\]"):
+        bootstrap_difference(np.zeros(3), np.zeros(1), name="b")
