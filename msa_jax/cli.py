@@ -261,10 +261,10 @@ def _data_synthetic(arguments: argparse.Namespace) -> None:
 
 def _data_describe(arguments: argparse.Namespace) -> None:
     from msa_jax.data import load_dataset
-    from msa_jax.data.describe import describe
+    from msa_jax.data.describe import card_text, describe
 
-    description = describe(load_dataset(arguments.path))
-    _print(arguments, description.json(), description.text())
+    dataset = load_dataset(arguments.path)
+    _print(arguments, describe(dataset), card_text(dataset))
 
 
 def _methods(arguments: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ _PLAIN_DTYPE = re.compile(r"b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SU]\d{1,
 
 
 class _Call:
-    """A function that a pickle may call and may not alter (the BUILD opcode sets attributes of whatever it is given)."""
+    """A function that a pickle may call and may not alter (the BUILD opcode sets attributes of what it is given)."""
 
     __slots__ = ("_function",)
 
@@ -96,7 +96,11 @@ def _text(value: Any) -> str:
 
 
 def _array(contents: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+    if (
+        not isinstance(dtype, _Dtype)
+        or not isinstance(shape, tuple)
+        or not all(type(n) is int and n >= 0 for n in shape)
+    ):
         raise pickle.UnpicklingError("an array with a wrong shape or type")
     kind, count = dtype.dtype, math.prod(shape)
     if kind.hasobject:
@@ -287,7 +291,10 @@ def load(
         raise InputError(f"{shown}: cannot be read: {error.strerror or error}") from None
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{shown}: refused, nothing in it was run: {error}; expected numpy arrays, numbers, strings and plain containers"
+            f"{shown}: refused, nothing in it was run: {error}; "
+            "expected numpy arrays, numbers, strings and plain containers"
         ) from None
     except Exception as error:  # a damaged program can fail in any way
-        raise InputError(f"{shown}: not a readable pickle, truncated or damaged ({type(error).__name__}: {error})") from None
+        raise InputError(
+            f"{shown}: not a readable pickle, truncated or damaged ({type(error).__name__}: {error})"
+        ) from None

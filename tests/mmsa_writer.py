@@ -8,7 +8,25 @@ import numpy as np
 
 # (text steps, audio steps, audio size, vision steps, vision size, highest label); the real files have longer sequences.
 SHAPES = {"mosi": (20, 30, 5, 40, 20, 3.0), "mosei": (20, 40, 74, 40, 35, 3.0), "sims": (16, 32, 33, 12, 709, 1.0)}
-_WORDS = "THE MOVIE WAS NOT REALLY GOOD BUT I LIKED ITS MUSIC AND THAT ACTOR VERY MUCH UM".split()
+_WORDS = (
+    "THE",
+    "MOVIE",
+    "WAS",
+    "NOT",
+    "REALLY",
+    "GOOD",
+    "BUT",
+    "I",
+    "LIKED",
+    "ITS",
+    "MUSIC",
+    "AND",
+    "THAT",
+    "ACTOR",
+    "VERY",
+    "MUCH",
+    "UM",
+)
 _HANZI = "这部电影真的不太好看但是音乐还可以我很喜欢"
 
 
@@ -26,9 +44,9 @@ def mmsa_content(
 ) -> dict[str, Any]:
     """The content of a feature file: {"train", "valid", "test"}, each a dict of columns.
 
-    Always there: float64 audio and vision padded with zeros at the back, a frame of zeros inside every third sequence, ids
-    `video$_$clip` (not sorted), `text` that is not zero at padding, annotations and classes. Unaligned files record lengths,
-    as arrays (mosi, mosei) or lists (sims); sims has unimodal labels.
+    Always there: float64 audio and vision padded with zeros at the back, a frame of zeros inside every third sequence,
+    ids `video$_$clip` (not sorted), `text` that is not zero at padding, annotations and classes. Unaligned files record
+    lengths, as arrays (mosi, mosei) or lists (sims); sims has unimodal labels.
 
     Args:
       minus_inf: -inf in the first audio frame of the first row of each split (a reader has to warn of it).

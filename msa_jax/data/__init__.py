@@ -26,8 +26,8 @@ def load_dataset(source: "Dataset | str | os.PathLike[str]", *, data_dir: str | 
     """The dataset that `source` means.
 
     Args:
-      source: a `Dataset` (returned as it is), "synthetic", the path of a native folder, the path of an MMSA feature file
-        (.pkl or .pickle), or a TFDS name such as "msa_mosi" or "msa_native/my_dataset".
+      source: a `Dataset` (returned as it is), "synthetic", the path of a native folder, the path of an MMSA feature
+        file (.pkl or .pickle), or a TFDS name such as "msa_mosi" or "msa_native/my_dataset".
       data_dir: where TFDS keeps its data; only used with a TFDS name.
 
     Raises:

@@ -62,9 +62,9 @@ class Place:
 def check_columns(
     columns: Mapping[str, Any], *, source: str, split: str, label_range: tuple[float, float]
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """One split, checked: float32, int32 and text arrays, and how many feature values were NaN or infinite in each column.
+    """One split, checked: float32, int32 and text arrays, and for each feature column how many values were not finite.
 
-    Those values are replaced by 0, in a copy. The arrays given are never changed.
+    NaN and infinite features are replaced by 0, in a copy. The arrays given are never changed.
 
     Raises:
       InputError: naming source, split, column and row, what was found and what was expected.

@@ -1,7 +1,7 @@
 """The feature files of MMSA, Self-MM and MMSA-FET: one pickle with train, valid and test, each a dict of columns.
 
-Read here: aligned and unaligned CMU-MOSI, CMU-MOSEI, CH-SIMS and CH-SIMS v2, and what MMSA-FET writes. The pickle is opened
-by `msa_jax.safe_pickle`, which runs nothing that is in it.
+Read here: aligned and unaligned CMU-MOSI, CMU-MOSEI, CH-SIMS and CH-SIMS v2, and what MMSA-FET writes. The pickle is
+opened by `msa_jax.safe_pickle`, which runs nothing that is in it.
 """
 
 import hashlib
@@ -32,7 +32,9 @@ class _Kind:
 
 
 KINDS: Mapping[str, _Kind] = {
-    "mosi": _Kind(language="en", label_range=(-3.0, 3.0), sizes=((5, 20),), audio="COVAREP, selected", vision="Facet, selected"),
+    "mosi": _Kind(
+        language="en", label_range=(-3.0, 3.0), sizes=((5, 20),), audio="COVAREP, selected", vision="Facet, selected"
+    ),
     "mosei": _Kind(language="en", label_range=(-3.0, 3.0), sizes=((74, 35),), audio="COVAREP", vision="Facet"),
     "sims": _Kind(
         language="zh",
@@ -66,8 +68,9 @@ _COLUMN_OF_KEY = {
     "regression_labels_A": "label_a",
     "regression_labels_V": "label_v",
 }
-# Known and not used: annotations disagree between files at the class borders, classes follow from the regression labels.
+# Known and not used: annotations disagree between files at the class borders, classes follow from the labels.
 _UNUSED_KEYS = re.compile(r"annotations|classification_labels(_[TAV])?|align|mode")
+_CORPUS_IN_PATH = re.compile(r"(?<![a-z])(?:cmu|ch)?(mosei|mosi|sims)(?:v2)?(?![a-z])")
 _UNUSED_ENTRIES = ("config",)  # MMSA-FET's settings, beside the splits
 
 
@@ -83,8 +86,8 @@ def read_mmsa(path: str | Path, *, name: str | None = None) -> Dataset:
       name: "mosi", "mosei" or "sims"; by default recognised by the file's SHA-256, its columns, its sizes or its path.
 
     Raises:
-      InputError: the file is missing, damaged, or would run code; the corpus cannot be recognised; or the data are wrong
-        (see `validate`).
+      InputError: the file is missing, damaged, or would run code; the corpus cannot be recognised; or the data are
+        wrong (see `validate`).
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -113,7 +116,9 @@ def _split_dicts(content: Any, path: Path) -> dict[str, Mapping[str, Any]]:
     for split in SPLITS:
         if not isinstance(content.get(split), dict):
             found = ", ".join(map(str, content)) or "nothing"
-            raise InputError(f"{path}: split {split} is missing; found {found}, expected a dict with train, valid and test")
+            raise InputError(
+                f"{path}: split {split} is missing; found {found}, expected a dict with train, valid and test"
+            )
         if not all(isinstance(key, str) for key in content[split]):
             raise InputError(f"{path}: split {split} has a column whose name is no text")
     extra = [str(key) for key in content if key not in SPLITS and key not in _UNUSED_ENTRIES]
@@ -146,7 +151,7 @@ def _recognise(path: Path, digest: str, splits: Mapping[str, Mapping[str, Any]])
             return kind
     # Other features: the nearest part of the path that names a corpus.
     for part in reversed(path.absolute().parts):
-        found = re.findall("mosei|mosi|sims", part.lower())
+        found = _CORPUS_IN_PATH.findall(part.lower())
         if found:
             return found[-1]
     if "regression_labels_T" in train:
@@ -182,7 +187,9 @@ def _texts(value: Any, key: str, place: Place) -> np.ndarray:
         place.refuse(key, f"shape {list(array.shape)}", "text [N]")
     if array.dtype.kind == "U":
         return array
-    texts = [element.decode("utf-8", "replace") if isinstance(element, bytes) else element for element in array.tolist()]
+    texts = [
+        element.decode("utf-8", "replace") if isinstance(element, bytes) else element for element in array.tolist()
+    ]
     for row, element in enumerate(texts):
         # MMSA's ids are text; those of one's own file may be whole numbers.
         if not isinstance(element, str) and not (key == "id" and type(element) is int):
@@ -195,7 +202,9 @@ def _numbers(value: Any, key: str, place: Place) -> np.ndarray:
         array = np.asarray(value)
         if array.dtype == object:
             array = array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        array = np.asarray("no numbers")
+    if array.ndim == 0 or array.dtype.kind not in "fiub":
         place.refuse(key, "something other than numbers in rows of one shape", f"{COLUMNS[_COLUMN_OF_KEY[key]]}")
     if COLUMNS[_COLUMN_OF_KEY[key]].shape == ("N",) and array.shape[1:] == (1,):
         return array[:, 0]
@@ -206,7 +215,7 @@ def _integers(value: Any, key: str, place: Place) -> np.ndarray:
     array = _numbers(value, key, place)
     if array.dtype.kind == "f":
         whole = np.isfinite(array) & (array == np.floor(array)) & (np.abs(array) < 2**31)
-        wrong = np.flatnonzero(~whole.reshape(len(array), -1).all(axis=1))
+        wrong = np.flatnonzero([not row.all() for row in whole])
         if len(wrong):
             place.refuse(key, "a number that is not whole", f"{COLUMNS[_COLUMN_OF_KEY[key]]}", row=int(wrong[0]))
         array = array.astype(np.int32)
@@ -220,7 +229,7 @@ def _lengths(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
         recorded = columns[f"{name}_length"]
         return np.where(recorded == 0, 1, recorded)
     text_bert = columns.get("text_bert")
-    if text_bert is not None and text_bert.ndim == 3 and text_bert.shape[2] == steps and len(text_bert) == len(sequence):
+    if text_bert is not None and text_bert.shape == (len(sequence), 3, steps):
         return (text_bert[:, 1] != 0).sum(axis=1).astype(np.int32).clip(1, steps)
     holds = (sequence != 0).any(axis=2)  # [N, A]
     last = steps - holds[:, ::-1].argmax(axis=1)
@@ -245,7 +254,7 @@ def _card(
         caveats = (
             "Valid steps as recorded; frames of zeros may lie inside them."
             if recorded
-            else "No recorded lengths: as many steps as word pieces (aligned files), or up to the last frame that is not zero."
+            else "No recorded lengths: as many steps as word pieces (aligned files), or up to the last non-zero frame."
         )
     return Card(
         name=kind,

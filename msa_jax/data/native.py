@@ -43,7 +43,7 @@ def read_native(folder: str | Path) -> Dataset:
             for name in listed:
                 if name in COLUMNS and name not in columns:
                     raise InputError(
-                        f"{folder}: split {split}, column {name}: missing column; expected it, because card.json lists it"
+                        f"{folder}: split {split}, column {name}: missing column; expected, as card.json lists it"
                     )
     dataset = validate(card, splits, source=str(folder))
     _compare_with_card(entries, dataset, folder / "card.json")
@@ -63,7 +63,9 @@ def _read_card(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(entries, dict):
-        raise InputError(f"{path}: found {type(entries).__name__}, expected an object with name, metrics and label_range")
+        raise InputError(
+            f"{path}: found {type(entries).__name__}, expected an object with name, metrics and label_range"
+        )
     return entries
 
 

@@ -21,8 +21,8 @@ METRICS = ("mosi", "mosei", "sims")
 class Split:
     """Columns of equal length N; None where the column is absent.
 
-    Sequences are padded with zeros at the back; `*_length` counts the valid steps, at least 1. In `text_bert` the second
-    axis is token ids, mask (ones, then zeros) and token types.
+    Sequences are padded with zeros at the back; `*_length` counts the valid steps, at least 1. In `text_bert` the
+    second axis is token ids, mask (ones, then zeros) and token types.
     """
 
     id: np.ndarray  # [N] str, distinct
@@ -55,8 +55,8 @@ class Split:
 class Card:
     """What is known of a dataset beyond its arrays.
 
-    `metrics` names the family of scores, `label_range` the lowest and highest label, `modalities` describes each modality
-    in words.
+    `metrics` names the family of scores, `label_range` the lowest and highest label, `modalities` describes each
+    modality in words.
     """
 
     name: str
@@ -109,7 +109,9 @@ def parse_card(entries: Any, *, source: str) -> Card:
       InputError: an entry is missing or is not what it should be.
     """
     if not isinstance(entries, Mapping):
-        raise InputError(f"{source}: found {type(entries).__name__}, expected an object with name, metrics and label_range")
+        raise InputError(
+            f"{source}: found {type(entries).__name__}, expected an object with name, metrics and label_range"
+        )
     missing = [name for name in ("name", "metrics", "label_range") if name not in entries]
     if missing:
         raise InputError(f"{source}: {missing[0]} is missing, expected name, metrics and label_range")
@@ -138,20 +140,23 @@ def check_card(card: Card, *, source: str) -> None:
         and ends[0] < ends[1]
     ):
         shown = list(ends) if isinstance(ends, tuple) else ends
-        raise InputError(f"{source}: label_range of the card is {shown!r}, expected [low, high], two numbers, low < high")
+        raise InputError(
+            f"{source}: label_range of the card is {shown!r}, expected [low, high], two numbers, low < high"
+        )
     if not isinstance(card.modalities, dict) or not all(
         key in MODALITIES and isinstance(value, str) for key, value in card.modalities.items()
     ):
         raise InputError(
-            f"{source}: modalities of the card is {card.modalities!r}, expected a text for each of {', '.join(MODALITIES)}"
+            f"{source}: modalities of the card is {card.modalities!r}, "
+            f"expected a text for each of {', '.join(MODALITIES)}"
         )
 
 
 def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str) -> Dataset:
     """A dataset of checked arrays: float32, int32 and text, the same columns and feature sizes in every split.
 
-    Sequences are padded with zeros to the longest split. NaN and infinite feature values are replaced by 0 in a copy and
-    counted in one `DataWarning` per column.
+    Sequences are padded with zeros to the longest split. NaN and infinite feature values are replaced by 0 in a copy
+    and counted in one `DataWarning` per column.
 
     Args:
       card: what is known of the data.
@@ -178,7 +183,10 @@ def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str
     _pad_to_longest(arrays)
     for column, counts in replaced.items():
         if any(counts.values()):
-            total, each = sum(counts.values()), ", ".join(f"{count} in {name}" for name, count in counts.items() if count)
+            total, each = (
+                sum(counts.values()),
+                ", ".join(f"{count} in {name}" for name, count in counts.items() if count),
+            )
             warnings.warn(
                 f"{source}: column {column}: {total} NaN or infinite values replaced by 0 ({each})",
                 DataWarning,
@@ -210,7 +218,11 @@ def _check_across_splits(arrays: Mapping[str, Mapping[str, np.ndarray]], source:
             if id in owner:
                 other, other_row = owner[id]
                 Place(source=source, split=name).refuse(
-                    "id", f"an id that split {other} has in row {other_row}", "every id in one split only", row=row, id=id
+                    "id",
+                    f"an id that split {other} has in row {other_row}",
+                    "every id in one split only",
+                    row=row,
+                    id=id,
                 )
             owner[id] = (name, row)
 

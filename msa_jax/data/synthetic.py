@@ -1,9 +1,9 @@
 """A dataset whose truth is known: sentences, voices and faces made from sentiments that are kept as labels.
 
-Each utterance has three true unimodal sentiments in [-1, 1]. That of the text follows from the sentence. Audio and vision
-mostly agree with it; in a quarter of the utterances one of them, or both, says the opposite. The human label is their mix,
-so each modality alone tells part of it, and the difference of `label_t`, `label_a`, `label_v` to `label` is what a generated
-unimodal label should find.
+Each utterance has three true unimodal sentiments in [-1, 1]. That of the text follows from the sentence. Audio and
+vision mostly agree with it; in a quarter of the utterances one of them, or both, says the opposite. The human label is
+their mix, so each modality alone tells part of it, and the difference of `label_t`, `label_a`, `label_v` to `label` is
+what a generated unimodal label should find.
 """
 
 import numbers
@@ -33,11 +33,10 @@ class _Channels:
     negative: int
     restless: int
     frames_per_word: float  # of the longest sentence's share
-    signal: float
 
 
-_AUDIO = _Channels(size=5, drift=1, positive=1, negative=1, restless=1, frames_per_word=1.0, signal=1.0)
-_VISION = _Channels(size=20, drift=3, positive=2, negative=2, restless=2, frames_per_word=1.1, signal=0.8)
+_AUDIO = _Channels(size=5, drift=1, positive=1, negative=1, restless=1, frames_per_word=1.0)
+_VISION = _Channels(size=20, drift=3, positive=2, negative=2, restless=2, frames_per_word=1.1)
 _NOISE, _MEMORY = 0.6, 0.5  # standard deviation and AR(1) coefficient of a channel's noise
 _DRIFT, _BURST, _REST_RATE, _BURST_RATE, _RESTLESS = 2.0, 2.0, 0.04, 0.35, 1.0
 _MOST_WORDS = 48
@@ -54,12 +53,12 @@ def make_synthetic(
     label_range: tuple[float, float] = (-3.0, 3.0),
     metrics: str = "mosi",
 ) -> Dataset:
-    """The synthetic dataset: `raw_text`, `audio` [N, audio_steps, 5], `vision` [N, vision_steps, 20] and all four labels.
+    """The synthetic dataset: `raw_text`, `audio` [N, audio_steps, 5], `vision` [N, vision_steps, 20] and four labels.
 
-    The same arguments give the same bits; the size of one split changes nothing in another. Audio and vision are noise with
-    a memory, an offset for each speaker (video), and the sentiment as a drift, as bursts and as restlessness of some
-    channels, right padded, with lengths that follow the sentence's. No video is in two splits. With `audio_steps=375,
-    vision_steps=500` the shapes are those of CMU-MOSI.
+    The same arguments give the same bits; the size of one split changes nothing in another. Audio and vision are noise
+    with a memory, an offset for each speaker (video), and the sentiment as a drift, as bursts and as restlessness of
+    some channels, right padded, with lengths that follow the sentence's. No video is in two splits. With
+    `audio_steps=375, vision_steps=500` the shapes are those of CMU-MOSI.
 
     Args:
       seed: not negative.
@@ -105,9 +104,10 @@ def make_synthetic(
 def _recipe(seed: int) -> str:
     mix = ", ".join(f"{weight:g} {modality}" for modality, weight in MIX.items())
     return (
-        f"Synthetic, made by msa_jax from seed {seed}. Sentiment of the text: words times intensity times negation; of audio "
-        f"and vision: {AGREEMENT[0]:g} of the text's plus noise of {AGREEMENT[1]:g}, but opposite to it in one or both for "
-        f"{CONFLICT:.0%} of the utterances. Label: the mix {mix}, plus annotator noise of {ANNOTATORS:g}, rounded. "
+        f"Synthetic, made by msa_jax from seed {seed}. Sentiment of the text: words times intensity times negation; of "
+        f"audio and vision: {AGREEMENT[0]:g} of the text's plus noise of {AGREEMENT[1]:g}, but opposite to it in one "
+        f"or both for {CONFLICT:.0%} of the utterances. "
+        f"Label: the mix {mix}, plus annotator noise of {ANNOTATORS:g}, rounded. "
         "label_t, label_a and label_v are the true unimodal sentiments."
     )
 
@@ -171,9 +171,9 @@ def _sequences(
     steps: int,
     channels: _Channels,
 ) -> np.ndarray:
-    """Frames of noise that carry the sentiment as temporal patterns, zeros behind the length.  # [N, steps, size] f32"""
+    """Frames of noise that carry the sentiment as temporal patterns, then zeros.  # [N, steps, size] f32"""
     n, size = len(sentiment), channels.size
-    strength = (channels.signal * sentiment).astype(np.float32)[:, None]  # [N, 1]
+    strength = sentiment.astype(np.float32)[:, None]  # [N, 1]
     drawn = rng.standard_normal((steps, n, size), dtype=np.float32)
     for step in range(1, steps):
         drawn[step] = _MEMORY * drawn[step - 1] + np.float32(np.sqrt(1 - _MEMORY**2)) * drawn[step]

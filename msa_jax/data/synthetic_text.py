@@ -17,9 +17,9 @@ NEGATIONS = {"not": -0.6, "never": -0.7, "hardly": -0.35}  # each flips and shri
 CONTRAST = (0.3, 0.7)  # what comes after "but" weighs more
 
 _SUBJECTS = (
-    "movie film acting plot story service ending music soundtrack cast dialogue director script animation food staff "
-    "camera humor romance action"
-).split()
+    "movie", "film", "acting", "plot", "story", "service", "ending", "music", "soundtrack", "cast", "dialogue",
+    "director", "script", "animation", "food", "staff", "camera", "humor", "romance", "action",
+)  # fmt: skip
 _COPULAS = ("was", "is", "seemed", "felt")
 _FILLERS = (
     "um", "uh", "well", "so", "anyway", "you know", "i mean", "honestly", "like i said", "i have to say", "to be fair",

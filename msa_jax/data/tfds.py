@@ -1,7 +1,9 @@
 """Datasets through TensorFlow Datasets, without TensorFlow: prepared once as array_record, read as a data source."""
 
+import contextlib
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -21,8 +23,8 @@ def read_tfds(name: str, *, data_dir: str | Path | None = None, manual_dir: str 
     """A dataset that TensorFlow Datasets holds, or that it prepares first from `manual_dir`.
 
     Args:
-      name: "msa_mosi", "msa_mosei", "msa_sims" (of MMSA's feature files) or "msa_native" (of native folders); a configuration
-        may follow: "msa_mosi/aligned_50", "msa_native/my_dataset". It is the name of the file or folder.
+      name: "msa_mosi", "msa_mosei", "msa_sims" (of MMSA's feature files) or "msa_native" (of native folders); a
+        configuration may follow: "msa_mosi/aligned_50", "msa_native/my_dataset". It is the name of the file or folder.
       data_dir: where prepared data lie; by default where TFDS keeps them (TFDS_DATA_DIR, or ~/tensorflow_datasets).
       manual_dir: where the feature files or native folders lie; by default data_dir/downloads/manual. What has been
         prepared is not prepared again.
@@ -33,7 +35,9 @@ def read_tfds(name: str, *, data_dir: str | Path | None = None, manual_dir: str 
     """
     parts = _NAME.fullmatch(name)
     if parts is None or parts["builder"] not in NAMES:
-        raise InputError(f"unknown TFDS dataset {name!r}; expected one of {', '.join(NAMES)}, maybe with /CONFIGURATION")
+        raise InputError(
+            f"unknown TFDS dataset {name!r}; expected one of {', '.join(NAMES)}, maybe with /CONFIGURATION"
+        )
     tfds, builders = _import_builders()
     root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     if manual_dir is None and (root / "downloads" / "manual").is_dir():
@@ -93,9 +97,10 @@ def _prepare(tfds: ModuleType, builder: Any, config: str, root: Path, manual_dir
             data_dir=os.fspath(root),
             manual_dir=manual_dir,
         )
-        made.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(manual_dir=os.fspath(manual_dir), try_download_gcs=False)
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # TFDS prints its progress; standard output is for results
+            made.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(manual_dir=os.fspath(manual_dir), try_download_gcs=False)
+            )
     except OSError as error:
         raise InputError(f"{root}: cannot be written: {error.strerror or error}") from None
 
@@ -107,8 +112,9 @@ def _read_prepared(tfds: ModuleType, folder: Path, *, source: str) -> Dataset:
         sources = {split: builder.as_data_source(split=split) for split in SPLITS}
         columns = {split: _columns(builder.info.features, examples) for split, examples in sources.items()}
     except Exception as error:  # what tfds and array_record raise on damaged files has no common base
+        why = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{folder}: not a dataset prepared by msa_jax, or damaged ({type(error).__name__}: {error})"
+            f"{folder}: not a dataset prepared by msa_jax, or damaged ({type(error).__name__}: {why})"
         ) from None
     return validate(parse_card(card, source=f"{source}, card"), columns, source=source)
 

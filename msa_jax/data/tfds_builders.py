@@ -1,8 +1,8 @@
-"""TensorFlow Datasets builders. Importing this module needs `tensorflow-datasets` and registers them; TensorFlow is not needed.
+"""TensorFlow Datasets builders, registered by importing this module. It needs `tensorflow-datasets`, not TensorFlow.
 
-`msa_mosi`, `msa_mosei` and `msa_sims` are made from the feature file of MMSA in `manual_dir`, one configuration for each file
-(`msa_mosi/unaligned_50`, `msa_mosi/aligned_50`, `msa_mosi/my_features`); `msa_native` from a native folder, one configuration
-for each folder (`msa_native/my_dataset`). Every example is one row; `row` is its place in the split.
+`msa_mosi`, `msa_mosei` and `msa_sims` are made from the feature file of MMSA in `manual_dir`, one configuration for
+each file (`msa_mosi/unaligned_50`, `msa_mosi/aligned_50`, `msa_mosi/my_features`); `msa_native` from a native folder,
+one configuration for each folder (`msa_native/my_dataset`). Every example is one row; `row` is its place in the split.
 """
 
 import functools
@@ -85,7 +85,9 @@ def _element(array: np.ndarray, row: int) -> Any:
 
 
 class _MmsaBuilder(_Builder, skip_registration=True):
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "Put MMSA's feature file, for example MOSI/Processed/unaligned_50.pkl, into manual_dir."
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Put MMSA's feature file, for example MOSI/Processed/unaligned_50.pkl, into manual_dir."
+    )
 
     def _read(self, manual_dir: Path) -> Dataset:
         return read_mmsa(mmsa_file(manual_dir, self.corpus, self.builder_config.name), name=self.corpus)
@@ -157,7 +159,9 @@ def native_folder(manual_dir: Path, name: str | None) -> Path:
     if (manual_dir / "card.json").is_file() and name in (None, manual_dir.resolve().name):
         return manual_dir
     if name is None or not (manual_dir / name / "card.json").is_file():
-        wanted = f"a folder {name} with a card.json" if name else "a card.json, or a dataset named as in msa_native/NAME"
+        wanted = (
+            f"a folder {name} with a card.json" if name else "a card.json, or a dataset named as in msa_native/NAME"
+        )
         raise InputError(f"{manual_dir}: expected {wanted}")
     return manual_dir / name
 

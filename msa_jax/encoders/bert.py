@@ -170,15 +170,20 @@ class _Attention(nn.Module):
         self.dropout = Dropout(self.config.attention_dropout)
 
     def __call__(self, x: Array, visible: Array, deterministic: bool) -> Array:
-        """x [B, T, D], visible [B, 1, T, T] bool -> [B, T, D]"""
-        heads = (*x.shape[:2], self.config.num_heads, -1)
-        scale = (self.config.hidden_size // self.config.num_heads) ** -0.5
-        query, key, value = (project(x).reshape(heads) for project in (self.query, self.key, self.value))
-        scores = jnp.einsum("bqhd,bkhd->bhqk", query * scale, key, preferred_element_type=jnp.float32)
-        # Every token sees at least itself, so no row is without a maximum and masked scores become exactly 0.
+        """x [B * T, D], visible [B, 1, T, T] bool -> [B * T, D]"""
+        rows, _, length, _ = visible.shape
+        heads = self.config.num_heads
+        scale = (self.config.hidden_size // heads) ** -0.5
+
+        def split(projected: Array) -> Array:
+            return projected.reshape(rows, length, heads, -1).transpose(0, 2, 1, 3)  # [B, H, T, d]
+
+        query, key, value = split(self.query(x) * scale), split(self.key(x)), split(self.value(x))
+        scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
+        # Every token sees at least itself, so no softmax is empty and hidden tokens weigh exactly 0.
         weights = nn.softmax(jnp.where(visible, scores, jnp.finfo(jnp.float32).min), axis=-1).astype(self.dtype)
-        mixed = jnp.einsum("bhqk,bkhd->bqhd", self.dropout(weights, deterministic), value)
-        return self.output(mixed.reshape(x.shape))
+        mixed = jnp.einsum("bhqk,bhkd->bhqd", self.dropout(weights, deterministic), value)
+        return self.output(mixed.transpose(0, 2, 1, 3).reshape(x.shape))
 
 
 class _Layer(nn.Module):
@@ -266,10 +271,11 @@ class Bert(nn.Module):
         """embedded [B, T, D], segments [B, T] -> hidden states of the last layer [B, T, D]."""
         # Padding is a segment like the others: it sees itself, so that its softmax is finite, and nothing sees it.
         visible = (segments[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
-        hidden = embedded
+        # Between attentions rows do not matter: on CPU the products of [B * T, D] are about 5 % faster than of [B, T, D].
+        hidden = embedded.reshape(-1, embedded.shape[-1])
         for layer in self.layer:
             hidden = layer(hidden, visible, deterministic)
-        return hidden
+        return hidden.reshape(embedded.shape)
 
     def pool(self, first: Array) -> Array:
         """States of [CLS] tokens [..., D] -> [..., D] in (-1, 1); needs `use_pooler`."""

@@ -166,9 +166,13 @@ def update(
     for task, value in features.items():
         before = _classes(old[task], zero_is_positive) * where[:, None]  # [B, 2]
         after = _classes(new[task], zero_is_positive) * where[:, None]
+        # What is written depends on what was read, even where it need not: without that order between the two the
+        # compiler copies the whole memory in every step.
+        seen_before = state.features[task][rows]
+        value = jnp.where(where[:, None], value, seen_before)
         labels[task] = state.labels[task].at[target].set(new[task], mode="drop") if task != "m" else state.labels["m"]
         memory[task] = state.features[task].at[target].set(value, mode="drop")
-        sums[task] = state.sums[task] + _class_sums(after, value) - _class_sums(before, state.features[task][rows])
+        sums[task] = state.sums[task] + _class_sums(after, value) - _class_sums(before, seen_before)
         counts[task] = state.counts[task] + (after - before).sum(0)
     return LabelState(labels, memory, sums, counts)
 

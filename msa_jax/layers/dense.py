@@ -30,4 +30,4 @@ class Linear(nn.Module):
         init = uniform(x.shape[-1] ** -0.5)
         kernel = self.param("kernel", init, (x.shape[-1], self.features)).astype(self.dtype)
         bias = self.param("bias", init, (self.features,)).astype(self.dtype)
-        return x.astype(self.dtype) @ kernel + bias
+        return x.astype(self.dtype) @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))

@@ -1,0 +1,224 @@
+"""Generated unimodal labels of a training run, epoch by epoch: their distribution, and how near they come to true ones."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_jax import metrics
+from msa_jax.data.schema import Dataset
+from msa_jax.errors import InputError
+from msa_jax.metrics import summarise
+from msa_jax.report import figures
+from msa_jax.report.comparability import Comparability
+from msa_jax.report.study import LABELS, Outcome, Rendering, Study
+from msa_jax.report.table import Table, mean_sd
+
+AT_LIMIT = 1e-6  # relative: a u-label so near to the limit is at it
+SHOWN = 6  # epochs in a figure and in its table
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelHistory:
+    """One run. epochs: 1-based, ascending. labels: {"label_t": [E, N] f32, ...}, as they were after each epoch."""
+
+    seed: int
+    epochs: tuple[int, ...]
+    labels: dict[str, np.ndarray]
+
+
+def read_histories(outcome: Outcome, *, rows: int) -> list[LabelHistory]:
+    """The recorded labels of every run of a variant.
+
+    Args:
+      outcome: whose experiment folder holds `labels/{seed}/epoch_0001.npz` and so on.
+      rows: N, of the training split.
+
+    Raises:
+      InputError: nothing was recorded, a file is damaged, an epoch is missing, or there is another number of rows.
+    """
+    return [_read_history(outcome.path / "labels" / str(seed), seed, rows) for seed in outcome.runs]
+
+
+def _read_history(folder: Path, seed: int, rows: int) -> LabelHistory:
+    numbered = {
+        int(found.group(1)): path
+        for path in folder.glob("epoch_*.npz")
+        if (found := re.fullmatch(r"epoch_(\d+)\.npz", path.name))
+    }
+    epochs = tuple(sorted(numbered))
+    if not epochs or epochs != tuple(range(1, len(epochs) + 1)):
+        missing = next((epoch for epoch in range(1, len(epochs) + 1) if epoch not in numbered), 1)
+        raise InputError(f"{folder}: no unimodal labels of epoch {missing}; expected one file for each epoch")
+    read = [read_labels(numbered[epoch], rows=rows) for epoch in epochs]
+    for epoch, labels in zip(epochs, read, strict=True):
+        if labels.keys() != read[0].keys():
+            raise InputError(f"{numbered[epoch]}: labels {', '.join(labels)}; expected {', '.join(read[0])}, as in epoch 1")
+    return LabelHistory(seed=seed, epochs=epochs, labels={name: np.stack([one[name] for one in read]) for name in read[0]})
+
+
+def read_labels(path: Path, *, rows: int) -> dict[str, np.ndarray]:
+    """The unimodal labels in one `.npz`: {"label_t": [N] f32, ...}, in the order of `LABELS`.
+
+    Raises:
+      InputError: no such file, damaged, none of these labels in it, or not `rows` finite numbers each.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            labels = {name: file[name] for name in LABELS if name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected the unimodal labels that were generated in training") from None
+    except Exception as error:  # a damaged archive can fail in any way
+        raise InputError(f"{path}: not a readable npz file ({type(error).__name__})") from None
+    if not labels:
+        raise InputError(f"{path}: no unimodal labels; the method generates none")
+    for name, values in labels.items():
+        if values.shape != (rows,) or not np.isfinite(values).all():
+            raise InputError(f"{path}: {name} has shape {list(values.shape)}; expected [{rows}] finite numbers")
+    return labels
+
+
+def label_limit(outcome: Outcome, dataset: Dataset) -> float:
+    """The largest absolute label: the method's own option where it has one, otherwise of the dataset's label range."""
+    own = getattr(outcome.settings.options, "label_limit", None)
+    return float(own) if own is not None else max(map(abs, dataset.card.label_range))
+
+
+def distribution(labels: np.ndarray, m_label: np.ndarray, *, limit: float) -> dict[str, float]:
+    """How u-labels [N] lie: mean, standard deviation (ddof 0, over rows), share at ±limit, mean |u - m|."""
+    labels = np.asarray(labels, np.float64)
+    return {
+        "mean": float(labels.mean()),
+        "sd": float(labels.std()),
+        "at_limit": float(np.mean(np.abs(labels) >= limit * (1 - AT_LIMIT))),
+        "mean_offset": float(np.mean(np.abs(labels - m_label))),
+    }
+
+
+def agreement(labels: np.ndarray, m_label: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
+    """How near u-labels [N] come to the true labels of their modality [N].
+
+    offset_corr: Pearson correlation of u - m with truth - m; None where either is constant. mae: mean |u - truth|.
+    baseline_mae: mean |m - truth|, what taking the m-label for the unimodal one would give.
+    """
+    found = metrics.corr(labels - m_label, truth - m_label)
+    return {
+        "offset_corr": None if np.isnan(found) else found,
+        "mae": metrics.mae(labels, truth),
+        "baseline_mae": metrics.mae(m_label, truth),
+    }
+
+
+def shown_epochs(last: int, most: int = SHOWN) -> list[int]:
+    """At most `most` epochs of 1 to `last`, both included, dense at the beginning, where labels move most."""
+    if last <= most:
+        return list(range(1, last + 1))
+    return sorted({round(epoch) for epoch in np.geomspace(1, last, most).tolist()})
+
+
+def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
+    """Distributions of the u-labels over the epochs, as figure and numbers; agreement with true labels where there are any."""
+    content: dict[str, Any] = {"variants": {}}
+    tables: list[Table] = []
+    drawn = {}
+    possible = [outcome for outcome in outcomes if not outcome.reason]
+    label = dataset.train.label
+    for outcome in possible:
+        name = outcome.variant.name
+        histories = read_histories(outcome, rows=len(label))
+        limit = label_limit(outcome, dataset)
+        truths = {key: getattr(dataset.train, key) for key in histories[0].labels}
+        truths = {key: truth for key, truth in truths.items() if truth is not None}
+        epochs = [_epoch_numbers(history, label, truths, limit) for history in histories]
+        content["variants"][name] = {
+            "limit": limit,
+            "m_label": distribution(label, label, limit=limit),
+            "seeds": {str(history.seed): numbers for history, numbers in zip(histories, epochs, strict=True)},
+        }
+        caption = f"{study.title}: {name} on {dataset.card.name}"
+        notes = (*(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason), *study.notes)
+        tables.append(_distributions(epochs, content["variants"][name]["m_label"], caption, limit, notes))
+        if truths:
+            content["variants"][name]["agreement"] = {
+                LABELS[key]: dict(
+                    zip(("mean", "std"), summarise([numbers[-1][LABELS[key]]["truth"] for numbers in epochs]), strict=True)
+                )
+                for key in truths
+            }
+            tables.append(_agreements(content["variants"][name]["agreement"], len(epochs), caption))
+        file = "figure.png" if len(possible) == 1 else f"figure-{outcome.variant.slug}.png"
+        drawn[file] = figures.label_distributions(
+            {LABELS[key]: values for key, values in histories[0].labels.items()},
+            label,
+            epochs=shown_epochs(histories[0].epochs[-1]),
+            label_range=(-limit, limit),
+            title=f"{name} on {dataset.card.name}, seed {histories[0].seed}",
+        )
+    return Rendering(content=content, tables=tuple(tables), figures=drawn)
+
+
+def _epoch_numbers(
+    history: LabelHistory, label: np.ndarray, truths: Mapping[str, np.ndarray], limit: float
+) -> list[dict[str, Any]]:
+    """[{"epoch", "text": {...}, "audio": {...}, ...}], one for each epoch."""
+    found = []
+    for row, epoch in enumerate(history.epochs):
+        numbers: dict[str, Any] = {"epoch": epoch}
+        for key, values in history.labels.items():
+            numbers[LABELS[key]] = distribution(values[row], label, limit=limit)
+            if key in truths:
+                numbers[LABELS[key]]["truth"] = agreement(values[row], label, truths[key])
+        found.append(numbers)
+    return found
+
+
+def _distributions(
+    runs: Sequence[Sequence[Mapping[str, Any]]], m_label: Mapping[str, float], caption: str, limit: float, notes: Sequence[str]
+) -> Table:
+    """Means over seeds at a few epochs that all of them reached, and at the last epoch of each."""
+    keys = {"mean": 2, "sd": 2, "at_limit": 1, "mean_offset": 2}
+    common = min(len(run) for run in runs)
+    lasts = {len(run) for run in runs}
+    picked = {str(epoch): [run[epoch - 1] for run in runs] for epoch in shown_epochs(common)}
+    if len(lasts) == 1:
+        picked[f"{common} (last)"] = picked.pop(str(common))
+    else:
+        picked["last"] = [run[-1] for run in runs]
+
+    def cells(found: Sequence[Mapping[str, float]]) -> list[str]:
+        mean, std = summarise([{key: (100 if key == "at_limit" else 1) * one[key] for key in keys} for one in found])
+        return [mean_sd(mean[key], std[key], digits) for key, digits in keys.items()]
+
+    modalities = [name for name in runs[0][0] if name != "epoch"]
+    rows = [("m-label", None, *cells([m_label]))]
+    rows += [
+        (modality, epoch, *cells([numbers[modality] for numbers in found]))
+        for modality in modalities
+        for epoch, found in picked.items()
+    ]
+    spread = "" if len(lasts) == 1 else f" The runs ended after {', '.join(str(len(run)) for run in runs)} epochs."
+    return Table(
+        columns=("u-labels of", "epoch", "mean", "sd over rows", f"at ±{limit:g} [%]", "mean |u - m|"),
+        rows=rows,
+        caption=f"{caption}: u-labels of the training rows after an epoch",
+        notes=(f"{len(runs)} seed{'s' * (len(runs) > 1)}: mean ± sample standard deviation over them.{spread}", *notes),
+    )
+
+
+def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], seeds: int, caption: str) -> Table:
+    keys = ("offset_corr", "mae", "baseline_mae")
+    return Table(
+        columns=("modality", "offset Corr", "MAE of u-label", "MAE of m-label"),
+        rows=[
+            (modality, *(mean_sd(values["mean"][key], values["std"][key] if key != "baseline_mae" else None) for key in keys))
+            for modality, values in found.items()
+        ],
+        caption=f"{caption}: u-labels after the last epoch against the dataset's own unimodal labels",
+        notes=(
+            f"{seeds} seed{'s' * (seeds > 1)}. offset Corr: of (u-label - m-label) with (own label - m-label) over training "
+            "rows; 0 is chance. MAE to the own label; the last column is what keeping the m-label would give.",
+        ),
+    )

@@ -1,0 +1,133 @@
+"""A paper's table: every variant as it came out here, with the numbers that the paper prints below it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msa_jax.data.schema import Dataset
+from msa_jax.metrics import METRIC_KEYS, summarise
+from msa_jax.report.comparability import Comparability
+from msa_jax.report.differences import PairedDifference, paired_difference
+from msa_jax.report.study import Outcome, Rendering, Study
+from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+
+
+def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
+    """Mean ± sd over seeds on test, the paper's numbers, and differences from the first variant, paired by seed."""
+    here = METRIC_KEYS[dataset.card.metrics]
+    means = {outcome.variant.name: summarise(list(outcome.runs.values())) for outcome in outcomes if not outcome.reason}
+    differences = _differences(outcomes)
+    rows = [
+        {
+            "variant": outcome.variant.name,
+            "runs": [
+                {"seed": seed, "best_epoch": outcome.epochs[seed], "test": run} for seed, run in outcome.runs.items()
+            ],
+            "mean": means.get(outcome.variant.name, (None, None))[0],
+            "std": means.get(outcome.variant.name, (None, None))[1],
+            "paper": outcome.variant.paper,
+            "difference": {d.metric: _difference_json(d) for d in differences.get(outcome.variant.name, ())} or None,
+        }
+        for outcome in outcomes
+    ]
+    content = {
+        "metrics": [key for key in study.metrics if key in here],
+        "rows": rows,
+        "context": [{"name": row.name, "paper": row.paper} for row in study.context],
+        "difference_from": next(iter(means), None),
+    }
+    tables = [_means(study, dataset, outcomes, means, against), _compared(study, outcomes, differences, against)]
+    return Rendering(content=content, tables=tuple(table for table in tables if table.rows))
+
+
+def _means(
+    study: Study, dataset: Dataset, outcomes: Sequence[Outcome], means: Mapping[str, Any], against: Comparability
+) -> Table:
+    here, paper = METRIC_KEYS[dataset.card.metrics], against.reference
+    printed = [numbers for row in (*(o.variant for o in outcomes), *study.context) for numbers in _of(row, paper)]
+    columns = [key for key in study.metrics if key in here or any(key in numbers for numbers in printed)]
+
+    def paper_rows(row: Any) -> list[tuple]:
+        return [
+            (row.name, f"paper, {paper}", None, *(metric_cell(key, numbers.get(key)) for key in columns))
+            for numbers in _of(row, paper)
+        ]
+
+    rows = []
+    for outcome in outcomes:
+        name = outcome.variant.name
+        if outcome.reason:
+            cells = (None, *(None for _ in columns))
+        else:
+            mean, std = means[name]
+            cells = (len(outcome.runs), *(metric_cell(key, mean.get(key), std.get(key)) for key in columns))
+        rows += [(name, dataset.card.name if not outcome.reason else "not possible", *cells), *paper_rows(outcome.variant)]
+    rows += [row for context in study.context for row in paper_rows(context)]
+    return Table(
+        columns=("variant", "source", "runs", *(METRIC_LABELS[key] for key in columns)),
+        rows=rows,
+        caption=f"{study.title}: {dataset.card.name}, test, mean ± sample standard deviation over seeds",
+        notes=(
+            "Acc and F1 in percent. MAE: lower is better; all others: higher is better.",
+            *against.notes,
+            *(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason),
+            *(f"{o.variant.name}: {_without(o)}." for o in outcomes if o.ignored),
+            *study.notes,
+        ),
+    )
+
+
+def _of(row: Any, dataset: str | None) -> list[Mapping[str, float]]:
+    """The paper's numbers of a variant or context row for one dataset, as a list of one or none."""
+    return [row.paper[dataset]] if row.paper.get(dataset) else []
+
+
+def _without(outcome: Outcome) -> str:
+    many = "s" * (len(outcome.ignored) > 1)
+    return f"its method has no option{many} {', '.join(outcome.ignored)}, so it ran without"
+
+
+def _differences(outcomes: Sequence[Outcome]) -> dict[str, list[PairedDifference]]:
+    """{variant: one for each metric}, all against the first variant that is possible."""
+    possible = [outcome for outcome in outcomes if not outcome.reason]
+    return {
+        other.variant.name: [
+            paired_difference(possible[0].runs, other.runs, metric=key, name=other.variant.name)
+            for key in next(iter(other.runs.values()))
+        ]
+        for other in possible[1:]
+    }
+
+
+def _difference_json(found: PairedDifference) -> dict[str, Any]:
+    return {key: getattr(found, key) for key in ("n", "mean", "sd", "low", "high", "reading")}
+
+
+def _compared(
+    study: Study,
+    outcomes: Sequence[Outcome],
+    differences: Mapping[str, Sequence[PairedDifference]],
+    against: Comparability,
+) -> Table:
+    """MAE against the first variant's, and the same difference in the paper, where it prints both."""
+    variants = {outcome.variant.name: outcome.variant for outcome in outcomes}
+    first = next((outcome.variant for outcome in outcomes if not outcome.reason), None)
+
+    def paper_mae(variant: Any) -> float | None:
+        return next((numbers.get("MAE") for numbers in _of(variant, against.reference)), None)
+
+    rows = []
+    for name, found in differences.items():
+        mae = next(difference for difference in found if difference.metric == "MAE")
+        theirs = (paper_mae(variants[name]), paper_mae(first))
+        paper = None if None in theirs else metric_cell("MAE", theirs[0] - theirs[1], signed=True)
+        low, high = (metric_cell("MAE", value, signed=True) for value in (mae.low, mae.high))
+        interval = None if mae.low is None else f"[{low}, {high}]"
+        rows.append((name, mae.n, metric_cell("MAE", mae.mean, mae.sd, signed=True), interval, mae.reading, paper))
+    columns = ("variant", "seeds", "MAE difference ± sd", "95 % interval", "reading", f"paper, {against.reference}")
+    shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
+    return Table(
+        columns=columns[:shown],
+        rows=[row[:shown] for row in rows],
+        caption=f"MAE on test: difference from {first.name if first else '-'}, paired by seed",
+        notes=("t interval of the mean over seeds, on the same samples; not widened for the number of comparisons.",),
+    )

@@ -1,0 +1,289 @@
+"""Reproducing a paper's table or figure: runs the experiments that are missing, then renders all of them.
+
+Nothing is selected here: every variant of a study is reported, on test, with the checkpoint that its own valid split chose.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from msa_jax import config, methods
+from msa_jax.config import Options
+from msa_jax.data import load_dataset
+from msa_jax.data.schema import MODALITIES, Dataset
+from msa_jax.encoders.bert import BertConfig
+from msa_jax.errors import InputError
+from msa_jax.methods.protocol import Inputs
+from msa_jax.report import cases, figures, label_history, paper_table
+from msa_jax.report.comparability import Comparability, comparability
+from msa_jax.report.experiment import read_result
+from msa_jax.report.study import Outcome, Rendering, Study, Variant, list_studies, load_study
+from msa_jax.train.experiment import SEEDS, resolve, train
+from msa_jax.train.folder import read_json, write_json, write_text
+from msa_jax.train.progress import Progress
+
+__all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reproduce"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """How a study is rendered. record_labels: its runs keep the unimodal labels of every epoch. draws: needs matplotlib."""
+
+    render: Callable[[Study, Dataset, Sequence[Outcome], Comparability], Rendering]
+    record_labels: bool = False
+    draws: bool = False
+
+
+KINDS = {
+    "table": Kind(render=paper_table.render),
+    "label_distribution": Kind(render=label_history.render, record_labels=True, draws=True),
+    "case_table": Kind(render=cases.render),
+}
+
+
+def reproduce(
+    study: str | Path,
+    data: Dataset | str | Path,
+    *,
+    seeds: Sequence[int] | None = None,
+    out: str | Path | None = None,
+    protocol: str | None = None,
+    log: TextIO | None = sys.stderr,
+    options: Mapping[str, Any] | None = None,
+) -> Rendering:
+    """Runs what is missing of a study, resumes what is unfinished, and renders everything into `out`.
+
+    Args:
+      study: a name such as "self_mm.table4", or the path of a study file.
+      data: what `load_dataset` takes.
+      seeds: of every variant; by default those of `train`.
+      out: one experiment folder for each variant, and `table.md`, `table.tex`, `table.json` and figures; by default
+        `runs/{study}-{dataset}`.
+      protocol: "paper" or "reference", for every variant.
+      log: where progress goes; None is silent.
+      options: dotted option names and values, for every variant whose method has them.
+
+    Raises:
+      InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset on
+        which no variant is possible; before anything is trained.
+    """
+    found = load_study(study)
+    kind = KINDS[found.kind]
+    if kind.draws:
+        figures.check_matplotlib()
+    dataset = load_dataset(data)
+    seeds = SEEDS if seeds is None else tuple(int(seed) for seed in seeds)
+    options = dict(options or {})
+    folder = Path(out) if out is not None else Path("runs") / f"{found.name}-{dataset.card.name}"
+    _check_options(found, options)
+    planned = [_plan(found, variant, dataset, folder, protocol, options) for variant in found.variants]
+    if all(outcome.reason for outcome in planned):
+        reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
+        raise InputError(f"study {found.name}: nothing of it is possible on {dataset.source}: {reasons}")
+    _check_folder(folder)
+    _check_finished(planned, dataset, seeds, kind)
+    outcomes = [
+        _run(outcome, f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log, options)
+        for number, outcome in enumerate(planned, start=1)
+    ]
+    against = comparability(found, dataset, outcomes)
+    rendering = kind.render(found, dataset, outcomes, against)
+    head = _head(found, dataset, outcomes, against, seeds, options)
+    return _write(replace(rendering, content={**head, **rendering.content}), folder)
+
+
+# -- before anything is trained ---------------------------------------------------------------------------------------
+
+
+def _check_options(study: Study, options: Mapping[str, Any]) -> None:
+    """Every option must be one that some method has and that no variant sets."""
+    for name, value in options.items():
+        varied = [variant for variant in study.variants if name in variant.options]
+        if varied:
+            values = "; ".join(f"{variant.name}: {_shown(variant.options[name])}" for variant in varied)
+            raise InputError(f"option {name} is what study {study.name} varies ({values}); it cannot be set for all of it")
+        known = {variant.method: methods.get(variant.method).options() for variant in study.variants}
+        if not any(name in config.flatten(defaults) for defaults in known.values()):
+            config.override(next(iter(known.values())), {name: value})  # raises, with the nearest names
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _plan(
+    study: Study, variant: Variant, dataset: Dataset, folder: Path, protocol: str | None, options: Mapping[str, Any]
+) -> Outcome:
+    known = config.flatten(methods.get(variant.method).options())
+    ignored = tuple(name for name in options if name not in known)
+    settings = resolve(
+        variant.method,
+        dataset=dataset.card.name,
+        protocol=protocol,
+        **{name: value for name, value in options.items() if name in known},
+        **variant.options,
+    )
+    reason = None
+    missing = [need for need in variant.needs if not _has(dataset, need)]
+    if missing:
+        reason = f"the dataset has no {', '.join(missing)}"
+    else:
+        try:
+            settings.method.check(settings.options, _inputs(dataset, settings.options))
+        except InputError as error:
+            reason = str(error)
+    return Outcome(variant=variant, path=folder / variant.slug, settings=settings, ignored=ignored, reason=reason)
+
+
+def _has(dataset: Dataset, need: str) -> bool:
+    """Whether the dataset carries a modality or a column."""
+    return dataset.has(need) if need in MODALITIES else getattr(dataset.train, need) is not None
+
+
+def _inputs(dataset: Dataset, options: Options) -> Inputs:
+    """What `Method.check` is asked with, without loading a text encoder: which modalities and label columns there are."""
+    train = dataset.train
+    features = options.text_encoder == "features" and train.text is not None
+    shape = {name: getattr(train, name).shape[1:] for name in ("audio", "vision") if getattr(train, name) is not None}
+    return Inputs(
+        text=(train.text.shape[-1] if features else BertConfig()) if dataset.has("text") else None,
+        text_steps=options.max_tokens if dataset.has("text") else 0,
+        audio=shape.get("audio"),
+        vision=shape.get("vision"),
+        label_range=dataset.card.label_range,
+        rows=len(train),
+        columns=tuple(name for name in ("label_t", "label_a", "label_v") if getattr(train, name) is not None),
+    )
+
+
+def _check_folder(folder: Path) -> None:
+    if (folder / "config.json").is_file():
+        raise InputError(f"{folder}: holds an experiment; a study has one folder for each variant, choose another --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
+
+
+def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence[int], kind: Kind) -> None:
+    """What is finished must be what the study would run. `train` itself checks what is unfinished."""
+    finished = [outcome for outcome in planned if not outcome.reason and _is_finished(outcome)]
+    fingerprint = dataset.fingerprint() if finished else {}
+    for outcome in finished:
+        path, settings = outcome.path, outcome.settings
+        content = read_json(path / "config.json")
+        expected = {
+            "method": settings.method.name,
+            "dataset": dataset.card.name,
+            "protocol": settings.protocol,
+            "seeds": list(seeds),
+            **{f"option {name}": value for name, value in config.to_json(settings.options).items()},
+        }
+        if kind.record_labels:
+            expected["record_labels"] = True
+        options = {f"option {name}": value for name, value in content.get("options", {}).items()}
+        there = {**content, **options}
+        for name, value in expected.items():
+            same = sorted(there.get(name, ())) == sorted(value) if name == "seeds" else there.get(name) == value
+            if not same:
+                raise InputError(
+                    f"{path}: a finished experiment with {name} {_shown(there.get(name))}; "
+                    f"the study runs {_shown(value)}: choose another --out"
+                )
+        if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
+            raise InputError(f"{path}: a finished experiment on other data of that name; choose another --out")
+
+
+def _is_finished(outcome: Outcome) -> bool:
+    return (outcome.path / "result.json").is_file()
+
+
+# -- running and writing ----------------------------------------------------------------------------------------------
+
+
+def _run(
+    outcome: Outcome,
+    label: str,
+    dataset: Dataset,
+    seeds: Sequence[int],
+    kind: Kind,
+    log: TextIO | None,
+    options: Mapping[str, Any],
+) -> Outcome:
+    """The variant with its results, read where it is finished."""
+    progress = Progress(log)
+    if outcome.reason:
+        progress.line(f"{label}: not possible here: {outcome.reason}")
+        return outcome
+    if _is_finished(outcome):
+        progress.line(f"{label}: finished, read from {outcome.path}")
+    else:
+        progress.line(f"{label}: {outcome.path}")
+        train(
+            outcome.variant.method,
+            dataset,
+            seeds=seeds,
+            out=outcome.path,
+            protocol=outcome.settings.protocol,
+            record_labels=kind.record_labels,
+            log=log,
+            options={**{k: v for k, v in options.items() if k not in outcome.ignored}, **outcome.variant.options},
+        )
+    runs = {run["seed"]: run for run in read_result(outcome.path)["runs"]}
+    return replace(
+        outcome,
+        runs={seed: runs[seed]["test"] for seed in seeds},
+        epochs={seed: runs[seed]["best_epoch"] for seed in seeds},
+    )
+
+
+def _head(
+    study: Study,
+    dataset: Dataset,
+    outcomes: Sequence[Outcome],
+    against: Comparability,
+    seeds: Sequence[int],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What every rendering of a study says of itself."""
+    return {
+        "study": study.name,
+        "title": study.title,
+        "kind": study.kind,
+        "paper": study.paper,
+        "paper_dataset": against.reference,
+        "comparable": against.reference is not None and not against.differences,
+        "not_comparable_because": list(against.differences),
+        "dataset": dataset.card.name,
+        "data": dataset.source,
+        "seeds": list(seeds),
+        "experiments": [
+            {
+                "variant": outcome.variant.name,
+                "method": outcome.variant.method,
+                "protocol": outcome.settings.protocol,
+                "preset": outcome.settings.preset,
+                "options": {
+                    name: value
+                    for name, value in config.to_json(outcome.settings.options).items()
+                    if name in {**options, **outcome.variant.options}
+                },
+                "folder": str(outcome.path),
+                "not_possible_because": outcome.reason,
+            }
+            for outcome in outcomes
+        ],
+        "notes": list(study.notes),
+    }
+
+
+def _write(rendering: Rendering, folder: Path) -> Rendering:
+    files = [folder / name for name in ("table.md", "table.tex", "table.json", *rendering.figures)]
+    write_text(files[0], rendering.markdown())
+    write_text(files[1], rendering.latex())
+    write_json(files[2], rendering.content)
+    for name, figure in rendering.figures.items():
+        figures.save(figure, folder / name)
+    return replace(rendering, files=tuple(files))

@@ -1,0 +1,262 @@
+"""What a study is: a file that is parsed and never run, naming the experiments behind one table or figure of a paper.
+
+A study file holds a docstring and one literal dict:
+
+    STUDY = {
+        "title": "Which unimodal tasks help",
+        "kind": "table",                        # a key of KINDS: who renders it
+        "paper": "Yu et al., AAAI 2021, Table 4",
+        "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},  # of the paper's numbers
+        "metrics": ("MAE", "Corr"),             # columns of a table, in this order
+        "variants": (                           # the experiments that are run
+            {
+                "name": "M, T",
+                "method": "self_mm",
+                "options": {"tasks": ("m", "t")},       # what the study varies; dotted names
+                "needs": ("text",),                     # modalities or columns without which it means nothing
+                "paper": {"mosi": {"MAE": 0.731}},      # as printed; accuracies and F1 as fractions
+            },
+        ),
+        "context": ({"name": "TFN", "paper": {"mosi": {"MAE": 0.901}}},),  # rows that are only the paper's
+        "notes": ("One line each, below the table.",),
+    }
+
+`paper` numbers, `needs`, `options`, `metrics`, `context` and `notes` may be left out.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msa_jax import config
+from msa_jax.data.schema import MODALITIES
+from msa_jax.errors import InputError
+from msa_jax.report.table import METRIC_LABELS, Table
+from msa_jax.train.experiment import Settings
+
+LABELS = {"label_t": "text", "label_a": "audio", "label_v": "vision"}  # column of a unimodal label -> its modality
+PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may be called
+    "table": frozenset(METRIC_LABELS),
+    "label_distribution": frozenset(),
+    "case_table": frozenset({"label", *LABELS}),
+}
+
+Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number, as a paper prints it
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperDataset:
+    """What the paper used: its text encoder by hub name, and rows of train, valid, test; None where unknown."""
+
+    text_encoder: str | None = None
+    rows: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One experiment of a study: a method with the options that set it apart, and the paper's numbers for it."""
+
+    name: str
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    paper: Numbers = field(default_factory=dict)
+
+    @property
+    def slug(self) -> str:
+        """Its folder: "M, T, A" -> "m-t-a"."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRow:
+    """A row that only the paper has."""
+
+    name: str
+    paper: Numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study file, read. name: "self_mm.table4", or the stem of a file given by its path."""
+
+    name: str
+    description: str
+    title: str
+    kind: str
+    paper: str
+    datasets: dict[str, PaperDataset]
+    metrics: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    context: tuple[PaperRow, ...]
+    notes: tuple[str, ...]
+
+    def reference(self, dataset: str, metrics: str) -> str | None:
+        """Which of the paper's datasets to set beside one of that name and kind of metrics; None where it has none."""
+        return next((name for name in (dataset, metrics) if name in self.datasets), next(iter(self.datasets), None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A variant on the dataset at hand.
+
+    path: its experiment folder. settings: method and options it runs with. ignored: options that were asked for and that
+    its method does not have. reason: why it is not possible here; None where it is. runs: {seed: {metric: value or None}}
+    on test. epochs: {seed: best epoch}. Both are empty where it is not possible.
+    """
+
+    variant: Variant
+    path: Path
+    settings: Settings
+    ignored: tuple[str, ...] = ()
+    reason: str | None = None
+    runs: dict[int, dict[str, float | None]] = field(default_factory=dict)
+    epochs: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """What a study came to.
+
+    content: every number unrounded, for JSON. tables: for reading. figures: {file name: matplotlib Figure}. files: what was
+    written of these.
+    """
+
+    content: dict[str, Any]
+    tables: tuple[Table, ...]
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """For a terminal."""
+        written = f"written: {', '.join(map(str, self.files))}" if self.files else ""
+        return "\n\n\n".join([*(table.text() for table in self.tables), *([written] if written else [])])
+
+    def markdown(self) -> str:
+        """GitHub-flavoured tables."""
+        return "\n\n".join(table.markdown() for table in self.tables) + "\n"
+
+    def latex(self) -> str:
+        """One `table` float each; needs \\usepackage{booktabs}."""
+        return "\n\n".join(table.latex() for table in self.tables) + "\n"
+
+
+def list_studies() -> list[Study]:
+    """All studies that come with msa_jax, by name."""
+    return [load_study(name) for name in sorted(_shipped())]
+
+
+def load_study(name: str | Path) -> Study:
+    """A study by its name, "self_mm.table4", or by the path of a `.py` file of the same form.
+
+    Raises:
+      InputError: there is none of that name, or the file is not of that form.
+    """
+    if Path(name).suffix == ".py":
+        path, shown = Path(name), Path(name).stem
+    else:
+        shipped, shown = _shipped(), str(name)
+        if shown not in shipped:
+            near = difflib.get_close_matches(shown, shipped, n=3, cutoff=0.4) or sorted(shipped)
+            raise InputError(f"no study {shown!r}; there are {', '.join(near)}")
+        path = shipped[shown]
+    description, content = config.read_literal(path, "STUDY")
+    return _study(shown, description, content, str(path))
+
+
+def _shipped() -> dict[str, Path]:
+    """Name -> file: `self_mm_table4.py` is self_mm.table4."""
+    files = (config.configs_folder() / "studies").glob("*_*.py")
+    return {".".join(path.stem.rsplit("_", 1)): path for path in files}
+
+
+# -- reading a literal ------------------------------------------------------------------------------------------------
+
+
+def _study(name: str, description: str, content: Any, where: str) -> Study:
+    given = _fields(
+        content,
+        {"title": str, "kind": str, "paper": str, "datasets": dict, "variants": tuple},
+        {"metrics": tuple, "context": tuple, "notes": tuple},
+        where,
+    )
+    kind = given["kind"]
+    if kind not in PAPER_KEYS:
+        raise InputError(f"{where}: kind is {kind!r}; expected one of {', '.join(PAPER_KEYS)}")
+    datasets = {
+        dataset: PaperDataset(**_fields(known, {}, {"text_encoder": str, "rows": tuple}, f"{where}: dataset {dataset}"))
+        for dataset, known in given["datasets"].items()
+    }
+    metrics = given.get("metrics", ())
+    unknown = [metric for metric in metrics if metric not in METRIC_LABELS]
+    if unknown or (kind == "table") != bool(metrics):
+        found = f"{unknown[0]!r}" if unknown else ", ".join(metrics) or "empty"
+        raise InputError(f"{where}: metrics is {found}; expected keys such as MAE for a table, and none otherwise")
+    variants = []
+    for number, entry in enumerate(given["variants"]):
+        place = f"{where}: variant {number}"
+        known = _fields(entry, {"name": str, "method": str}, {"options": dict, "needs": tuple, "paper": dict}, place)
+        for need in known.get("needs", ()):
+            if need not in (*MODALITIES, *LABELS):
+                raise InputError(f"{place}: needs {need!r}; expected some of {', '.join((*MODALITIES, *LABELS))}")
+        _check_numbers(known.get("paper", {}), datasets, PAPER_KEYS[kind], place)
+        variants.append(Variant(**known))
+    context = []
+    for number, entry in enumerate(given.get("context", ())):
+        place = f"{where}: context {number}"
+        known = _fields(entry, {"name": str, "paper": dict}, {}, place)
+        _check_numbers(known["paper"], datasets, PAPER_KEYS[kind], place)
+        context.append(PaperRow(**known))
+    slugs = [variant.slug for variant in variants]
+    twice = [variant.name for variant in variants if not variant.slug or slugs.count(variant.slug) > 1]
+    if twice or not variants:
+        found = f"the name {twice[0]!r}" if twice else "no variants"
+        raise InputError(f"{where}: {found}; expected variants whose names differ in their letters and digits")
+    return Study(
+        name=name,
+        description=description,
+        title=given["title"],
+        kind=kind,
+        paper=given["paper"],
+        datasets=datasets,
+        metrics=metrics,
+        variants=tuple(variants),
+        context=tuple(context),
+        notes=given.get("notes", ()),
+    )
+
+
+def _fields(content: Any, needed: Mapping[str, type], possible: Mapping[str, type], where: str) -> dict[str, Any]:
+    """The entries of a dict, when they are those and of those types; lists are taken as tuples."""
+    kinds = {**needed, **possible}
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: found {type(content).__name__}; expected a dict of {', '.join(kinds)}")
+    for key in needed:
+        if key not in content:
+            raise InputError(f"{where}: no {key}; expected {', '.join(needed)}")
+    given = {}
+    for key, value in content.items():
+        if key not in kinds:
+            raise InputError(f"{where}: unknown entry {key!r}; expected some of {', '.join(kinds)}")
+        given[key] = tuple(value) if isinstance(value, list) else value
+        if not isinstance(given[key], kinds[key]):
+            raise InputError(f"{where}: {key} is {value!r}; expected {kinds[key].__name__}")
+    return given
+
+
+def _check_numbers(paper: Any, datasets: Mapping[str, Any], keys: frozenset[str], where: str) -> None:
+    for dataset, numbers in paper.items():
+        if dataset not in datasets:
+            raise InputError(f"{where}: paper numbers for {dataset!r}; expected one of datasets: {', '.join(datasets)}")
+        if not isinstance(numbers, dict):
+            raise InputError(f"{where}: paper numbers for {dataset} are {numbers!r}; expected a dict")
+        for key, value in numbers.items():
+            if key not in keys:
+                raise InputError(f"{where}: paper number {key!r}; expected one of {', '.join(sorted(keys)) or 'none'}")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise InputError(f"{where}: paper number {key} is {value!r}; expected a number")

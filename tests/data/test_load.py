@@ -1,0 +1,60 @@
+"""One name for a dataset: what `load_dataset` makes of it, and what it says of a name it cannot use."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from msa_jax.data import load_dataset, make_synthetic, write_native
+from msa_jax.errors import InputError
+from tests.mmsa_writer import write_mmsa
+
+SMALL = {"train": 4, "valid": 2, "test": 3, "audio_steps": 6, "vision_steps": 6}
+
+
+def test_dataset_passes_through():
+    dataset = make_synthetic(**SMALL)
+    assert load_dataset(dataset) is dataset
+
+
+def test_synthetic_is_made():
+    assert load_dataset("synthetic").fingerprint() == make_synthetic().fingerprint()
+
+
+def test_native_folder_is_read_from_text_and_from_a_path(tmp_path):
+    dataset = make_synthetic(**SMALL)
+    write_native(dataset, tmp_path / "data")
+    for source in (tmp_path / "data", str(tmp_path / "data")):
+        assert load_dataset(source).fingerprint() == dataset.fingerprint()
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".pickle", ".PKL"])
+def test_pickle_is_read_as_a_feature_file(suffix, tmp_path):
+    path = write_mmsa(tmp_path / f"features{suffix}", kind="mosi", sizes=(3, 3, 3), minus_inf=False)
+    assert load_dataset(path).card.name == "mosi"
+
+
+@pytest.mark.parametrize("source", ["no/such/folder", "features.pkl", "msa_iemocap", "Synthetic"])
+def test_what_does_not_exist_is_said_plainly(source):
+    with pytest.raises(InputError, match=f"{source}: no such file or folder, and no TFDS name; expected 'synthetic'"):
+        load_dataset(source)
+
+
+@pytest.mark.parametrize("source", [None, 3, "", "  ", ["synthetic"]])
+def test_what_is_no_name_is_refused(source):
+    with pytest.raises(InputError, match="expected 'synthetic', a native dataset folder"):
+        load_dataset(source)
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "table.csv").write_text("id,label\n")
+    with pytest.raises(InputError, match=r"table\.csv: a file that is no \.pkl"):
+        load_dataset(tmp_path / "table.csv")
+
+
+def test_importing_the_data_package_does_not_import_tfds():
+    code = "import sys, msa_jax.data; print('tensorflow_datasets' in sys.modules)"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "False"
