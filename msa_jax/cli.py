@@ -275,7 +275,9 @@ def _methods(arguments: argparse.Namespace) -> None:
             {"name": name, "paper": method.paper, "presets": [p for p in config.preset_names() if p.startswith(name)]}
             for name, method in methods.METHODS.items()
         ]
-        lines = [f"{one['name']:12s} {one['paper']}\n{'':12s} presets: {', '.join(one['presets']) or '-'}" for one in listed]
+        lines = [
+            f"{one['name']:12s} {one['paper']}\n{'':12s} presets: {', '.join(one['presets']) or '-'}" for one in listed
+        ]
         _print(arguments, listed, "\n".join(lines))
         return
     method = methods.get(arguments.method)

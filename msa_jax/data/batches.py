@@ -32,13 +32,21 @@ class Plan(NamedTuple):
         )  # fmt: skip
 
 
-def ordered_plan(rows: int, batch_size: int, lengths: np.ndarray | None = None, capacity: Capacity | None = None) -> Plan:
+def ordered_plan(
+    rows: int, batch_size: int, lengths: np.ndarray | None = None, capacity: Capacity | None = None
+) -> Plan:
     """All rows in their order; the last batch is padded."""
     return _batched(np.arange(rows), batch_size, lengths, capacity)
 
 
 def epoch_plan(
-    rows: int, batch_size: int, *, seed: int, epoch: int, lengths: np.ndarray | None = None, capacity: Capacity | None = None
+    rows: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    lengths: np.ndarray | None = None,
+    capacity: Capacity | None = None,
 ) -> Plan:
     """All rows once, in an order that depends on seed and epoch alone, so that a resumed run sees what it would have seen.
 

@@ -74,7 +74,9 @@ def choose_capacity(
         padded = np.concatenate([lengths, np.zeros(-len(lengths) % size, lengths.dtype)])
         batches = padded.reshape(-1, size)
     else:  # A fixed draw: the shape must not depend on the seed of a run.
-        draws = np.random.default_rng(0).permuted(np.tile(lengths[:4096], (max(1, 16384 // len(lengths[:4096])), 1)), axis=1)
+        draws = np.random.default_rng(0).permuted(
+            np.tile(lengths[:4096], (max(1, 16384 // len(lengths[:4096])), 1)), axis=1
+        )
         batches = draws[:, : draws.shape[1] // size * size].reshape(-1, size)
     best = None
     for width in widths or sorted({-(-longest // 8) * 8, *(width for width in WIDTHS if width >= longest)}):

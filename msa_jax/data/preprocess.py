@@ -63,7 +63,9 @@ class Preprocessor:
                 sequence, length = getattr(train, name), getattr(train, f"{name}_length")
                 frames = sequence[np.arange(sequence.shape[1]) < length[:, None]].astype(np.float64)  # [frames, d]
                 deviation = frames.std(0)
-                statistics[name] = np.stack([frames.mean(0), np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
+                statistics[name] = np.stack([frames.mean(0), np.where(deviation > 1e-6, deviation, 1.0)]).astype(
+                    np.float32
+                )
         modalities = tuple(name for name in ("text", *SEQUENCES) if name in widths or (name == "text" and text_column))
         return cls(
             modalities=modalities,

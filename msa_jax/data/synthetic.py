@@ -32,11 +32,11 @@ class _Channels:
     positive: int
     negative: int
     restless: int
-    frames_per_word: float  # of the longest sentence's share
+    fill: float  # the longest sentence fills this share of the longest sequence, give or take
 
 
-_AUDIO = _Channels(size=5, drift=1, positive=1, negative=1, restless=1, frames_per_word=1.0)
-_VISION = _Channels(size=20, drift=3, positive=2, negative=2, restless=2, frames_per_word=1.1)
+_AUDIO = _Channels(size=5, drift=1, positive=1, negative=1, restless=1, fill=1.0)
+_VISION = _Channels(size=20, drift=3, positive=2, negative=2, restless=2, fill=1.1)
 _NOISE, _MEMORY = 0.6, 0.5  # standard deviation and AR(1) coefficient of a channel's noise
 _DRIFT, _BURST, _REST_RATE, _BURST_RATE, _RESTLESS = 2.0, 2.0, 0.04, 0.35, 1.0
 _MOST_WORDS = 48
@@ -128,7 +128,7 @@ def _split(
         ("audio", audio, audio_steps, _AUDIO),
         ("vision", vision, vision_steps, _VISION),
     ):
-        share = channels.frames_per_word * sentences.words / _MOST_WORDS * np.exp(rng.normal(0, 0.2, n))
+        share = channels.fill * sentences.words / _MOST_WORDS * np.exp(rng.normal(0, 0.2, n))
         length = np.clip(np.round(steps * share), min(6, steps), steps).astype(np.int32)
         columns[modality] = _sequences(rng, sentiment, length, video, steps, channels)
         columns[f"{modality}_length"] = length

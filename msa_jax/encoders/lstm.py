@@ -33,7 +33,9 @@ class LSTM(nn.Module):
             "recurrent_bias", init, (4 * self.hidden,)
         )
         # What the inputs give to the gates does not wait for the recurrence: one product for all steps.
-        projected = jnp.einsum("bld,dg->lbg", sequence.astype(self.dtype), kernel) + bias.astype(self.dtype)[None, None, :]
+        projected = (
+            jnp.einsum("bld,dg->lbg", sequence.astype(self.dtype), kernel) + bias.astype(self.dtype)[None, None, :]
+        )
 
         def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
             state, cell = carry

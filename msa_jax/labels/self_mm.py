@@ -141,9 +141,7 @@ def update(
     chex.assert_rank(rows, 1)
     where = jnp.ones(rows.shape, bool) if where is None else where
     chex.assert_equal_shape([rows, where])
-    features = {
-        task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()
-    }
+    features = {task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()}
     old = {task: label[rows] for task, label in state.labels.items()}  # each [B]
     for task, value in features.items():
         chex.assert_shape(value, (*rows.shape, state.features[task].shape[-1]))

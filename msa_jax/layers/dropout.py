@@ -31,7 +31,7 @@ def random_words(key: Array, shape: tuple[int, ...]) -> Array:
     """Words of 32 random bits, [*shape] uint32, a function of the key and of each element's index alone.
 
     So a draw is the same on every backend and however the array is sharded, and costs no communication. For masks, not
-    for anything that must resist an adversary; within one draw two elements get the same word only beyond 2^32 elements.
+    for anything that must resist an adversary. Within one draw words repeat only beyond 2^32 elements.
     """
     index = jnp.zeros(shape, jnp.uint32)
     stride = 1

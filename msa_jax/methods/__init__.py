@@ -24,4 +24,6 @@ def get(name: str) -> Method:
         return METHODS[name]
     near = difflib.get_close_matches(name, METHODS, n=3, cutoff=0.4)
     known = ", ".join(METHODS)
-    raise InputError(f"unknown method {name!r}; " + (f"did you mean {', '.join(near)}? " if near else "") + f"there are {known}")
+    raise InputError(
+        f"unknown method {name!r}; " + (f"did you mean {', '.join(near)}? " if near else "") + f"there are {known}"
+    )

@@ -8,7 +8,12 @@ def encoder_groups(options: Options) -> tuple[Group, ...]:
     """Text encoder (its biases and LayerNorms without weight decay), audio encoder, vision encoder, everything else."""
     rate, decay = options.learning_rate, options.weight_decay
     return (
-        Group(name="text_no_decay", pattern=r"^text_encoder/.*(bias|norm[^/]*/scale)$", learning_rate=rate.text, weight_decay=0.0),
+        Group(
+            name="text_no_decay",
+            pattern=r"^text_encoder/.*(bias|norm[^/]*/scale)$",
+            learning_rate=rate.text,
+            weight_decay=0.0,
+        ),
         Group(name="text", pattern=r"^text_encoder/", learning_rate=rate.text, weight_decay=decay.text),
         Group(name="audio", pattern=r"^audio_encoder", learning_rate=rate.audio, weight_decay=decay.audio),
         Group(name="vision", pattern=r"^vision_encoder", learning_rate=rate.vision, weight_decay=decay.vision),

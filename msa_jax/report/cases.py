@@ -79,7 +79,9 @@ def _final_labels(outcome: Outcome, seed: int, dataset: Dataset) -> dict[str, np
     return labels
 
 
-def _case(case: Case, runs: Sequence[Mapping[str, np.ndarray]], dataset: Dataset, truths: Sequence[str]) -> dict[str, Any]:
+def _case(
+    case: Case, runs: Sequence[Mapping[str, np.ndarray]], dataset: Dataset, truths: Sequence[str]
+) -> dict[str, Any]:
     train, row = dataset.train, case.row
     mean, std = summarise([{LABELS[key]: float(run[key][row]) for key in run} for run in runs])
     return {

@@ -56,8 +56,12 @@ def _read_history(folder: Path, seed: int, rows: int) -> LabelHistory:
     read = [read_labels(numbered[epoch], rows=rows) for epoch in epochs]
     for epoch, labels in zip(epochs, read, strict=True):
         if labels.keys() != read[0].keys():
-            raise InputError(f"{numbered[epoch]}: labels {', '.join(labels)}; expected {', '.join(read[0])}, as in epoch 1")
-    return LabelHistory(seed=seed, epochs=epochs, labels={name: np.stack([one[name] for one in read]) for name in read[0]})
+            raise InputError(
+                f"{numbered[epoch]}: labels {', '.join(labels)}; expected {', '.join(read[0])}, as in epoch 1"
+            )
+    return LabelHistory(
+        seed=seed, epochs=epochs, labels={name: np.stack([one[name] for one in read]) for name in read[0]}
+    )
 
 
 def read_labels(path: Path, *, rows: int) -> dict[str, np.ndarray]:
@@ -70,7 +74,9 @@ def read_labels(path: Path, *, rows: int) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             labels = {name: file[name] for name in LABELS if name in file.files}
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected the unimodal labels that were generated in training") from None
+        raise InputError(
+            f"{path}: no such file; expected the unimodal labels that were generated in training"
+        ) from None
     except Exception as error:  # a damaged archive can fail in any way
         raise InputError(f"{path}: not a readable npz file ({type(error).__name__})") from None
     if not labels:
@@ -139,12 +145,21 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             "seeds": {str(history.seed): numbers for history, numbers in zip(histories, epochs, strict=True)},
         }
         caption = f"{study.title}: {name} on {dataset.card.name}"
-        notes = (*(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason), *study.notes)
+        elsewhere = f"The paper shows {', '.join(study.datasets)}. Here: {'; '.join(against.differences)}."
+        notes = (
+            *([elsewhere] if against.differences else []),
+            *(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason),
+            *study.notes,
+        )
         tables.append(_distributions(epochs, content["variants"][name]["m_label"], caption, limit, notes))
         if truths:
             content["variants"][name]["agreement"] = {
                 LABELS[key]: dict(
-                    zip(("mean", "std"), summarise([numbers[-1][LABELS[key]]["truth"] for numbers in epochs]), strict=True)
+                    zip(
+                        ("mean", "std"),
+                        summarise([numbers[-1][LABELS[key]]["truth"] for numbers in epochs]),
+                        strict=True,
+                    )
                 )
                 for key in truths
             }
@@ -176,7 +191,11 @@ def _epoch_numbers(
 
 
 def _distributions(
-    runs: Sequence[Sequence[Mapping[str, Any]]], m_label: Mapping[str, float], caption: str, limit: float, notes: Sequence[str]
+    runs: Sequence[Sequence[Mapping[str, Any]]],
+    m_label: Mapping[str, float],
+    caption: str,
+    limit: float,
+    notes: Sequence[str],
 ) -> Table:
     """Means over seeds at a few epochs that all of them reached, and at the last epoch of each."""
     keys = {"mean": 2, "sd": 2, "at_limit": 1, "mean_offset": 2}
@@ -213,7 +232,10 @@ def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], s
     return Table(
         columns=("modality", "offset Corr", "MAE of u-label", "MAE of m-label"),
         rows=[
-            (modality, *(mean_sd(values["mean"][key], values["std"][key] if key != "baseline_mae" else None) for key in keys))
+            (
+                modality,
+                *(mean_sd(values["mean"][key], values["std"][key] if key != "baseline_mae" else None) for key in keys),
+            )
             for modality, values in found.items()
         ],
         caption=f"{caption}: u-labels after the last epoch against the dataset's own unimodal labels",

@@ -60,7 +60,10 @@ def _means(
         else:
             mean, std = means[name]
             cells = (len(outcome.runs), *(metric_cell(key, mean.get(key), std.get(key)) for key in columns))
-        rows += [(name, dataset.card.name if not outcome.reason else "not possible", *cells), *paper_rows(outcome.variant)]
+        rows += [
+            (name, dataset.card.name if not outcome.reason else "not possible", *cells),
+            *paper_rows(outcome.variant),
+        ]
     rows += [row for context in study.context for row in paper_rows(context)]
     return Table(
         columns=("variant", "source", "runs", *(METRIC_LABELS[key] for key in columns)),

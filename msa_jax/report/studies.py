@@ -85,12 +85,20 @@ def reproduce(
     _check_folder(folder)
     _check_finished(planned, dataset, seeds, kind)
     outcomes = [
-        _run(outcome, f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log, options)
+        _run(
+            outcome,
+            f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})",
+            dataset,
+            seeds,
+            kind,
+            log,
+            options,
+        )
         for number, outcome in enumerate(planned, start=1)
     ]
     against = comparability(found, dataset, outcomes)
     rendering = kind.render(found, dataset, outcomes, against)
-    head = _head(found, dataset, outcomes, against, seeds, options)
+    head = _head(found, dataset, outcomes, against, folder, seeds, options)
     return _write(replace(rendering, content={**head, **rendering.content}), folder)
 
 
@@ -103,7 +111,9 @@ def _check_options(study: Study, options: Mapping[str, Any]) -> None:
         varied = [variant for variant in study.variants if name in variant.options]
         if varied:
             values = "; ".join(f"{variant.name}: {_shown(variant.options[name])}" for variant in varied)
-            raise InputError(f"option {name} is what study {study.name} varies ({values}); it cannot be set for all of it")
+            raise InputError(
+                f"option {name} is what study {study.name} varies ({values}); it cannot be set for all of it"
+            )
         known = {variant.method: methods.get(variant.method).options() for variant in study.variants}
         if not any(name in config.flatten(defaults) for defaults in known.values()):
             config.override(next(iter(known.values())), {name: value})  # raises, with the nearest names
@@ -160,7 +170,9 @@ def _inputs(dataset: Dataset, options: Options) -> Inputs:
 
 def _check_folder(folder: Path) -> None:
     if (folder / "config.json").is_file():
-        raise InputError(f"{folder}: holds an experiment; a study has one folder for each variant, choose another --out")
+        raise InputError(
+            f"{folder}: holds an experiment; a study has one folder for each variant, choose another --out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -235,7 +247,7 @@ def _run(
     return replace(
         outcome,
         runs={seed: runs[seed]["test"] for seed in seeds},
-        epochs={seed: runs[seed]["best_epoch"] for seed in seeds},
+        epochs={seed: runs[seed].get("best_epoch") for seed in seeds},
     )
 
 
@@ -244,6 +256,7 @@ def _head(
     dataset: Dataset,
     outcomes: Sequence[Outcome],
     against: Comparability,
+    folder: Path,
     seeds: Sequence[int],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -258,6 +271,7 @@ def _head(
         "not_comparable_because": list(against.differences),
         "dataset": dataset.card.name,
         "data": dataset.source,
+        "folder": str(folder),
         "seeds": list(seeds),
         "experiments": [
             {

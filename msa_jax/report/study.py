@@ -106,7 +106,7 @@ class Outcome:
 
     path: its experiment folder. settings: method and options it runs with. ignored: options that were asked for and that
     its method does not have. reason: why it is not possible here; None where it is. runs: {seed: {metric: value or None}}
-    on test. epochs: {seed: best epoch}. Both are empty where it is not possible.
+    on test. epochs: {seed: best epoch or None}. Both are empty where it is not possible.
     """
 
     variant: Variant
@@ -115,7 +115,7 @@ class Outcome:
     ignored: tuple[str, ...] = ()
     reason: str | None = None
     runs: dict[int, dict[str, float | None]] = field(default_factory=dict)
-    epochs: dict[int, int] = field(default_factory=dict)
+    epochs: dict[int, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,9 @@ class RunCheckpoints:
         self._folder = folder / "state"
         self._manager = ocp.CheckpointManager(
             self._folder.absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True
+            ),
         )
 
     @property

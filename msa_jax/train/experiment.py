@@ -114,7 +114,9 @@ def train(
         another configuration. TrainingStopped: a loss is not finite.
     """
     dataset = load_dataset(dataset)
-    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **{**(options or {}), **named})
+    settings = resolve(
+        method, dataset=dataset.card.name, preset=preset, protocol=protocol, **{**(options or {}), **named}
+    )
     seeds = _checked_seeds(seeds)
     if settings.options.selection not in ("loss", *metrics.METRIC_KEYS[dataset.card.metrics]):
         keys = ", ".join(("loss", *metrics.METRIC_KEYS[dataset.card.metrics]))
@@ -184,9 +186,7 @@ def _train(
 ) -> Experiment:
     begun = time.monotonic()
     prepared.preprocessor.save(path / "preprocessing")
-    runner = Runner(
-        settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress
-    )
+    runner = Runner(settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress)
     log = MetricsFile(path / "metrics.jsonl")
     results = []
     for number, seed in enumerate(seeds):

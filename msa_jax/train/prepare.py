@@ -150,4 +150,3 @@ def example_batch(columns: Columns, size: int) -> dict[str, Any]:
     """A batch of zeros of the right shapes, padded text."""
     batch = jax.tree.map(lambda column: np.zeros((size, *column.shape[1:]), column.dtype), columns)
     return {**batch, "row": np.zeros(size, np.int32), "weight": np.ones(size, np.float32)}
-

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -44,13 +45,14 @@ class DeviceData:
             slots = np.arange(part.rows.size, dtype=np.int32).reshape(part.rows.shape)
             part = part._replace(slots=slots)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
-                grow = lambda array, missing: np.concatenate(  # noqa: E731
-                    [array, np.zeros((missing, *array.shape[1:]), array.dtype)]
-                )
-                part = jax.tree.map(lambda array: grow(array, size - real), part)
-                rows = (size - real) * self._options.batch_size
-                data = jax.tree.map(lambda array: grow(array, rows), data)
+                part = jax.tree.map(partial(_grow, rows=size), part)
+                data = jax.tree.map(partial(_grow, rows=size * self._options.batch_size), data)
             yield jax.device_put(data), part, real, first
+
+
+def _grow(array: np.ndarray, rows: int) -> np.ndarray:
+    """The array with zeros behind, up to that many rows."""
+    return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
 
 
 def device_memory() -> int:

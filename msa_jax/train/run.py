@@ -45,7 +45,13 @@ class Runner:
     """Trains runs of one method on one dataset at one set of options; all share the compiled programs."""
 
     def __init__(
-        self, method: Method, options: Options, prepared: Prepared, *, metric_kind: str, progress: Progress | None = None
+        self,
+        method: Method,
+        options: Options,
+        prepared: Prepared,
+        *,
+        metric_kind: str,
+        progress: Progress | None = None,
     ):
         self._method, self._options, self._prepared = method, options, prepared
         self._metric_kind = metric_kind
@@ -170,7 +176,14 @@ class Runner:
             ended=jnp.bool_(ended),
         )
         seconds = time.monotonic() - begun
-        line = {"run": number, "seed": seed, "epoch": epoch, "train": means, "valid": valid, "seconds": round(seconds, 3)}
+        line = {
+            "run": number,
+            "seed": seed,
+            "epoch": epoch,
+            "train": means,
+            "valid": valid,
+            "seconds": round(seconds, 3),
+        }
         metrics_file.append(line if len(self._stages) == 1 else {**line, "stage": stage.name})
         self._progress.line(
             f"seed {seed}  epoch {epoch:3d}  train {means['loss']:.4f}  valid MAE {valid['MAE']:.4f}  "
@@ -199,7 +212,9 @@ class Runner:
                         f"loss term {', '.join(terms)} is not finite; the last checkpoint is kept"
                     )
                 total = report if total is None else jax.tree.map(np.add, total, report)
-                self._progress.bar(f"seed {seed}  epoch {epoch}", min(first + stop * self._options.accumulate, len(plan)), len(plan))
+                self._progress.bar(
+                    f"seed {seed}  epoch {epoch}", min(first + stop * self._options.accumulate, len(plan)), len(plan)
+                )
         return train, {name: float(value / total.rows) for name, value in total.sums.items()}
 
     def _finish(self, state: RunState, seed: int, folder: Path) -> Result:

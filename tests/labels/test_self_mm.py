@@ -187,8 +187,8 @@ def test_wrong_tasks_and_shapes_are_errors():
     state = self_mm.init(_labels(), DIMS)
     with pytest.raises(ValueError, match="tasks"):
         self_mm.update(state, jnp.arange(2), {"m": jnp.zeros((2, 6))}, epoch=2, limit=LIMIT)
+    features = {task: jnp.zeros((2, d + 1)) for task, d in DIMS.items()}
     with pytest.raises(AssertionError):
-        features = {task: jnp.zeros((2, d + 1)) for task, d in DIMS.items()}
         self_mm.update(state, jnp.arange(2), features, epoch=2, limit=LIMIT)
     with pytest.raises(AssertionError):
         self_mm.init(_labels()[:, None], DIMS)

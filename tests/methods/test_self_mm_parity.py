@@ -210,9 +210,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
 
     capacity = Capacity(4, 12) if packed else None
     stage = Stage(name="train")
-    program = Program(
-        self_mm.METHOD, options, INPUTS, stage=stage, updates=20, capacity=capacity, dtype=jnp.float32
-    )
+    program = Program(self_mm.METHOD, options, INPUTS, stage=stage, updates=20, capacity=capacity, dtype=jnp.float32)
     memory = self_mm.init_memory(options, INPUTS, {"label": jnp.asarray(columns["label"])})
     ours = program.start(params, memory, jax.random.key(0))
     data, lengths = _data(columns), columns["mask"].sum(1)
@@ -230,5 +228,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
         assert np.abs(label.numpy() - columns["label"]).max() > 0.3  # the labels did move
     flat = flax.traverse_util.flatten_dict(ours.params, sep="/")
     for path, one in flax.traverse_util.flatten_dict(_flax_params(model), sep="/").items():
-        if not path.endswith("key/bias"):  # its gradient is zero but for rounding, and Adam divides rounding by rounding
+        if not path.endswith(
+            "key/bias"
+        ):  # its gradient is zero but for rounding, and Adam divides rounding by rounding
             np.testing.assert_allclose(flat[path], one, atol=2e-3, err_msg=path)

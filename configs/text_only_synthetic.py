@@ -1,0 +1,18 @@
+"""Text only on the built-in synthetic dataset, with a small text encoder that is trained from nothing.
+
+    msa-jax train text_only --data synthetic
+
+EXPECT
+"""
+
+PRESET = {
+    "method": "text_only",
+    "protocol": "paper",
+    "options": {
+        "text_encoder": "scratch",
+        "max_epochs": 30,
+        "patience": 8,
+        "learning_rate.text": 0.001,
+        "learning_rate.other": 0.001,
+    },
+}

@@ -1,0 +1,262 @@
+"""From texts to token ids: the tokenizer of a pretrained encoder, or one built from the training text."""
+
+import heapq
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+
+from msa_jax.errors import InputError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_PAD_TOKENS = ("[PAD]", "<pad>")
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenizer:
+    """Texts to ids, each text framed by the encoder's own special tokens ([CLS] ... [SEP] for BERT).
+
+    Attributes:
+      backend: a tokenizer of the package tokenizers. Truncation and padding are set by `encode` alone; what the backend
+        itself says of them is removed.
+    """
+
+    backend: tokenizers.Tokenizer
+
+    def __post_init__(self):
+        self.backend.no_truncation()
+        self.backend.no_padding()
+
+    @property
+    def vocab_size(self) -> int:
+        """One more than the largest id."""
+        return max(self.backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def pad_id(self) -> int:
+        """The id at padding; 0 where the vocabulary has no padding token."""
+        return next((i for i in map(self.backend.token_to_id, _PAD_TOKENS) if i is not None), 0)
+
+    def encode(
+        self, texts: Sequence[str], *, max_tokens: int, length: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids of texts; token types are all 0 and not returned.
+
+        Args:
+          texts: N strings. An empty one gives the special tokens alone.
+          max_tokens: longer texts lose their end, but not the special tokens.
+          length: T; by default that of the longest text of this call.
+
+        Returns:
+          ids [N, T] int32, `pad_id` behind each text, and mask [N, T] int32, 1 at tokens and 0 at padding.
+
+        Raises:
+          InputError: an element of `texts` that is not a string, `max_tokens` with no room beside the special tokens, or
+            `length` below `max_tokens`.
+        """
+        special = self.backend.num_special_tokens_to_add(is_pair=False)
+        if max_tokens <= special:
+            raise InputError(
+                f"max_tokens is {max_tokens}; {special} of them are special, expected at least {special + 1}"
+            )
+        if length is not None and length < max_tokens:
+            raise InputError(f"length is {length}; expected at least max_tokens, {max_tokens}")
+        encoded = []
+        for encoding in self.backend.encode_batch(_strings(texts), add_special_tokens=False):
+            encoding.truncate(max_tokens - special)
+            encoded.append(self.backend.post_process(encoding, add_special_tokens=True).ids)
+        if length is None:
+            length = max(map(len, encoded), default=0)
+        ids = np.full((len(encoded), length), self.pad_id, np.int32)
+        mask = np.zeros((len(encoded), length), np.int32)
+        for row, tokens in enumerate(encoded):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        return ids, mask
+
+    def save(self, folder: str | Path) -> None:
+        """Writes `tokenizer.json`, which `load_tokenizer` and Hugging Face's libraries read."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        text = self.backend.to_str(pretty=True)
+        (Path(folder) / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _strings(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise InputError("texts is one string; expected a sequence of strings")
+    strings = []
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"row {row}: the text is a {type(text).__name__}; expected a string")
+        # Half of a surrogate pair cannot be encoded; it stands for no character.
+        strings.append(text.encode("utf-8", "replace").decode("utf-8"))
+    return strings
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer in a Hugging Face folder.
+
+    `tokenizer.json` is read as it is; otherwise `vocab.txt` makes a BERT WordPiece tokenizer, cased or not by
+    `tokenizer_config.json`; any other is left to transformers.
+
+    Raises:
+      InputError: no such folder, a damaged file, or no tokenizer in it that works without its own Python code.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected one with tokenizer.json or vocab.txt")
+    if (folder / "tokenizer.json").is_file():
+        try:
+            return Tokenizer(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+        except Exception as error:  # the package raises plain Exception
+            raise InputError(f"{folder / 'tokenizer.json'}: not a readable tokenizer ({error})") from None
+    options = _read_options(folder / "tokenizer_config.json")
+    is_bert = str(options.get("tokenizer_class", "BertTokenizer")).removesuffix("Fast") == "BertTokenizer"
+    if is_bert and (folder / "vocab.txt").is_file():
+        return _from_vocabulary(_read_vocabulary(folder / "vocab.txt"), options)
+    return _from_transformers(folder)
+
+
+def _read_options(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable JSON ({error})") from None
+    if not isinstance(options, dict):
+        raise InputError(f"{path}: holds a {type(options).__name__}; expected a JSON object")
+    return options
+
+
+def _read_vocabulary(path: Path) -> list[str]:
+    try:
+        # Only line feeds end a token: some vocabularies hold other separators as tokens of their own.
+        tokens = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable UTF-8 text ({error})") from None
+    tokens = [token.rstrip("\r") for token in tokens]
+    missing = [token for token in ("[UNK]", "[CLS]", "[SEP]") if token not in tokens]
+    if missing:
+        raise InputError(f"{path}: lacks {' '.join(missing)}; expected a BERT vocabulary, one token per line")
+    return tokens
+
+
+def _from_vocabulary(tokens: Sequence[str], options: dict[str, Any]) -> Tokenizer:
+    """BERT's WordPiece; `options` in the words of a `tokenizer_config.json`."""
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = tokenizers.normalizers.BertNormalizer(
+        lowercase=options.get("do_lower_case", True),
+        strip_accents=options.get("strip_accents"),
+        handle_chinese_chars=options.get("tokenize_chinese_chars", True),
+    )
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    backend.decoder = tokenizers.decoders.WordPiece()
+    # Written out in a text, these stay whole.
+    backend.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocabulary])
+    return Tokenizer(backend)
+
+
+def _from_transformers(folder: Path) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers has many ways to fail, and optional packages it may miss
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: no tokenizer that can be read ({type(error).__name__}: {reason})") from None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, tokenizers.Tokenizer):
+        raise InputError(f"{folder}: {type(tokenizer).__name__} has no tokenizer.json form; expected a fast tokenizer")
+    return Tokenizer(tokenizers.Tokenizer.from_str(backend.to_str()))
+
+
+def build_tokenizer(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
+    """A lower-cased WordPiece tokenizer whose vocabulary is learnt from texts; the same texts give the same vocabulary.
+
+    Every character of the texts is a piece; then the most frequent pair of neighbouring pieces becomes a piece, again and
+    again (byte-pair merges, ties to the pair that sorts first), so frequent words end up whole. What occurs only once is
+    not merged: its pieces are those that unseen words will be made of, and so are trained. Chinese characters are words.
+
+    Args:
+      texts: of the training split.
+      vocab_size: at most; less where the texts give no more. With more characters than fit, the rarest are left out.
+
+    Raises:
+      InputError: no text, an element that is not a string, or a size with no room beside the special tokens.
+    """
+    if vocab_size <= len(SPECIAL_TOKENS):
+        raise InputError(f"vocab_size is {vocab_size}; expected more than the {len(SPECIAL_TOKENS)} special tokens")
+    bare = _from_vocabulary(SPECIAL_TOKENS, {}).backend
+    words: Counter[str] = Counter()
+    for text in _strings(list(texts)):
+        words.update(word for word, _ in bare.pre_tokenizer.pre_tokenize_str(bare.normalizer.normalize_str(text)))
+    if not words:
+        raise InputError("no words in the texts; expected at least one to build a vocabulary from")
+    return _from_vocabulary([*SPECIAL_TOKENS, *_learn_pieces(words, vocab_size - len(SPECIAL_TOKENS))], {})
+
+
+def _learn_pieces(words: Counter[str], size: int) -> list[str]:
+    """Pieces by byte-pair merges over word counts; those that continue a word begin with ##."""
+    ordered = sorted(words)
+    counts = [words[word] for word in ordered]
+    spelled = [[word[0], *("##" + character for character in word[1:])] for word in ordered]
+    characters: Counter[str] = Counter()
+    for pieces, count in zip(spelled, counts, strict=True):
+        for piece in pieces:
+            characters[piece] += count
+    learnt = dict.fromkeys(sorted(characters, key=lambda piece: (-characters[piece], piece))[:size])
+
+    pairs: Counter[tuple[str, str]] = Counter()
+    places: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for index, pieces in enumerate(spelled):
+        for pair in zip(pieces, pieces[1:], strict=False):
+            pairs[pair] += counts[index]
+            places[pair].add(index)
+    heap = [(-count, pair) for pair, count in pairs.items()]
+    heapq.heapify(heap)
+    while heap and len(learnt) < size:
+        negative, pair = heapq.heappop(heap)
+        if -negative != pairs[pair]:  # changed since it was pushed; its present count was pushed then
+            continue
+        if pairs[pair] < 2:
+            break
+        changed = set()
+        for index in places.pop(pair):
+            before, after = spelled[index], _merged(spelled[index], pair)
+            spelled[index] = after
+            for sign, pieces in ((-1, before), (1, after)):
+                for neighbours in zip(pieces, pieces[1:], strict=False):
+                    pairs[neighbours] += sign * counts[index]
+                    places[neighbours].add(index)
+                    changed.add(neighbours)
+        learnt[_joined(pair)] = None
+        for neighbours in changed:
+            if pairs[neighbours] > 0:
+                heapq.heappush(heap, (-pairs[neighbours], neighbours))
+    return list(learnt)
+
+
+def _joined(pair: tuple[str, str]) -> str:
+    return pair[0] + pair[1].removeprefix("##")
+
+
+def _merged(pieces: list[str], pair: tuple[str, str]) -> list[str]:
+    merged: list[str] = []
+    for piece in pieces:
+        if merged and (merged[-1], piece) == pair:
+            merged[-1] = _joined(pair)
+        else:
+            merged.append(piece)
+    return merged
