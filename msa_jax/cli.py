@@ -27,11 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"msa-jax: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # `msa-jax ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"msa-jax: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("msa-jax: interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `msa-jax ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from msa_jax.data.packing import Capacity, Packing, plan_packing
+from msa_jax.data.packing import Capacity, Packing, deal, plan_packing
 
 
 class Plan(NamedTuple):
@@ -78,7 +78,7 @@ def _batched(order: np.ndarray, batch_size: int, lengths: np.ndarray | None, cap
 
 
 def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity: Capacity) -> np.ndarray:
-    """`order` with as few exchanges between batches as make all of them fit the capacity."""
+    """`order` with a few exchanges between batches, so that all of them fit the capacity; dealt anew where those do not do."""
     batches = -(-len(order) // batch_size)
     padded = np.full(batches * batch_size, -1)
     padded[: len(order)] = order
@@ -86,7 +86,7 @@ def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity:
     size = np.where(batch >= 0, lengths[batch], 0)
     _, need = plan_packing(size, capacity.width)
     never = np.iinfo(np.int64).max
-    for _ in range(batch_size * batches):
+    for _ in range(4 * batches):
         if need.max() <= capacity.rows:
             break
         crowded = int(np.argmax(need))
@@ -103,5 +103,7 @@ def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity:
             array[crowded, longest], array[spacious, shortest] = array[spacious, shortest], array[crowded, longest]
         _, changed = plan_packing(size[[crowded, spacious]], capacity.width)
         need[crowded], need[spacious] = changed
+    if need.max() > capacity.rows:  # exchanges can go round in circles; the capacity always holds what `deal` makes
+        return deal(order, lengths, batch_size)
     flat = batch.reshape(-1)
     return flat[flat >= 0]

@@ -65,27 +65,64 @@ def choose_capacity(
     Args:
       lengths: [N] int.
       batch_size: B.
-      ordered: True for batches of neighbouring rows, all of which must fit; False for random ones, of which QUANTILE must.
+      ordered: True for batches of neighbouring rows, all of which must fit; False for random ones, of which QUANTILE must,
+        and all of those that `deal` makes.
       widths: the row widths to choose from; by default the longest utterance's and those of WIDTHS.
     """
     longest = max(int(lengths.max()), 1)
     size = min(batch_size, len(lengths))
-    if ordered:
-        padded = np.concatenate([lengths, np.zeros(-len(lengths) % size, lengths.dtype)])
-        batches = padded.reshape(-1, size)
-    else:  # A fixed draw: the shape must not depend on the seed of a run.
-        draws = np.random.default_rng(0).permuted(
-            np.tile(lengths[:4096], (max(1, 16384 // len(lengths[:4096])), 1)), axis=1
-        )
-        batches = draws[:, : draws.shape[1] // size * size].reshape(-1, size)
+    draws = _batches(lengths, size) if ordered else _random_batches(lengths, size)
+    dealt = _batches(lengths[deal(np.arange(len(lengths)), lengths, size)], size)
     best = None
     for width in widths or sorted({-(-longest // 8) * 8, *(width for width in WIDTHS if width >= longest)}):
-        _, need = plan_packing(batches, width)
-        rows = max(1, int(need.max() if ordered else np.quantile(need, QUANTILE, method="higher")))
+        _, need = plan_packing(draws, width)
+        if ordered:
+            rows = max(1, int(need.max()))
+        else:
+            usual = np.quantile(need, QUANTILE, method="higher")
+            rows = max(1, int(usual), int(plan_packing(dealt, width)[1].max()))
         cost = rows * width * (1 + width / 2048)
         if best is None or cost < best[0]:
             best = (cost, Capacity(rows, width))
     return best[1]
+
+
+def deal(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> np.ndarray:
+    """Rows dealt to batches like cards, the longest first, so that all batches have about the same tokens.
+
+    Args:
+      order: [N] int, rows of the dataset; rows of equal length keep the order they have here.
+      lengths: [>= N] int, tokens of each row of the dataset.
+      batch_size: B; the last batch may have fewer rows.
+
+    Returns:
+      [N] int, the rows of one batch after another. Which lengths meet in a batch does not depend on `order`.
+    """
+    count = len(order)
+    batches = -(-count // batch_size)
+    last = count - (batches - 1) * batch_size  # rows of the last batch
+    card = np.arange(count)
+    short = card - last * batches  # the cards from here on go to the other batches only
+    everyone = short < 0
+    players = np.where(everyone, batches, max(batches - 1, 1))
+    round_ = np.where(everyone, card // batches, last + short // players)
+    seat = np.where(everyone, card % batches, short % players)
+    seat = np.where(round_ % 2, players - 1 - seat, seat)  # back and forth: who got the shortest begins the next round
+    dealt = np.empty_like(order)
+    dealt[seat * batch_size + round_] = order[np.argsort(-lengths[order], kind="stable")]
+    return dealt
+
+
+def _batches(lengths: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([lengths, np.zeros(-len(lengths) % size, lengths.dtype)]).reshape(-1, size)
+
+
+def _random_batches(lengths: np.ndarray, size: int) -> np.ndarray:
+    # A fixed draw: the shape must not depend on the seed of a run.
+    rng = np.random.default_rng(0)
+    some = rng.permutation(lengths)[: max(4096, size)]
+    draws = rng.permuted(np.tile(some, (max(1, 16384 // len(some)), 1)), axis=1)
+    return draws[:, : draws.shape[1] // size * size].reshape(-1, size)
 
 
 def pack(ids: Array, mask: Array, row: Array, offset: Array, capacity: Capacity) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """From texts to token ids: the tokenizer of a pretrained encoder, or one built from the training text."""
 
 import heapq
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -56,14 +57,12 @@ class Tokenizer:
           ids [N, T] int32, `pad_id` behind each text, and mask [N, T] int32, 1 at tokens and 0 at padding.
 
         Raises:
-          InputError: an element of `texts` that is not a string, `max_tokens` with no room beside the special tokens, or
-            `length` below `max_tokens`.
+          InputError: an element of `texts` that is not a string, `max_tokens` with no room beside the special tokens,
+            or `length` below `max_tokens`.
         """
         special = self.backend.num_special_tokens_to_add(is_pair=False)
         if max_tokens <= special:
-            raise InputError(
-                f"max_tokens is {max_tokens}; {special} of them are special, expected at least {special + 1}"
-            )
+            raise InputError(f"max_tokens is {max_tokens}; expected at least {special + 1}, {special} of them special")
         if length is not None and length < max_tokens:
             raise InputError(f"length is {length}; expected at least max_tokens, {max_tokens}")
         encoded = []
@@ -183,11 +182,11 @@ def _from_transformers(folder: Path) -> Tokenizer:
 
 
 def build_tokenizer(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenizer:
-    """A lower-cased WordPiece tokenizer whose vocabulary is learnt from texts; the same texts give the same vocabulary.
+    """A lower-cased WordPiece tokenizer with a vocabulary learnt from texts: the same texts give the same vocabulary.
 
-    Every character of the texts is a piece; then the most frequent pair of neighbouring pieces becomes a piece, again and
-    again (byte-pair merges, ties to the pair that sorts first), so frequent words end up whole. What occurs only once is
-    not merged: its pieces are those that unseen words will be made of, and so are trained. Chinese characters are words.
+    Every character of the texts is a piece; then the most frequent pair of neighbouring pieces becomes a piece, again
+    and again (byte-pair merges, ties to the pair that sorts first), so frequent words end up whole. What occurs only
+    once is not merged: it trains the pieces that unseen words will be made of. Chinese characters are words.
 
     Args:
       texts: of the training split.
@@ -221,7 +220,7 @@ def _learn_pieces(words: Counter[str], size: int) -> list[str]:
     pairs: Counter[tuple[str, str]] = Counter()
     places: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for index, pieces in enumerate(spelled):
-        for pair in zip(pieces, pieces[1:], strict=False):
+        for pair in itertools.pairwise(pieces):
             pairs[pair] += counts[index]
             places[pair].add(index)
     heap = [(-count, pair) for pair, count in pairs.items()]
@@ -237,7 +236,7 @@ def _learn_pieces(words: Counter[str], size: int) -> list[str]:
             before, after = spelled[index], _merged(spelled[index], pair)
             spelled[index] = after
             for sign, pieces in ((-1, before), (1, after)):
-                for neighbours in zip(pieces, pieces[1:], strict=False):
+                for neighbours in itertools.pairwise(pieces):
                     pairs[neighbours] += sign * counts[index]
                     places[neighbours].add(index)
                     changed.add(neighbours)

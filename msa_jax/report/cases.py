@@ -9,7 +9,7 @@ import numpy as np
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.metrics import summarise
-from msa_jax.report.comparability import Comparability
+from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.label_history import read_labels
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, number
@@ -139,9 +139,7 @@ def _table(
             RULE,
             f"{len(outcome.runs)} seed{'s' * (len(outcome.runs) > 1)}. {clipped}",
             *(["own label: of that modality alone, in the dataset."] if truths else []),
-            *against.notes,
-            *(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason),
-            *study.notes,
+            *remarks(study, outcomes, against),
         ),
     )
 

@@ -1,6 +1,6 @@
-"""Whether numbers on a dataset may be set beside a paper's, and if not, why."""
+"""Whether numbers on a dataset may be set beside a paper's, and if not, why; and what else a reader must be told."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -50,6 +50,32 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
         if other:
             differences.append(f"the text encoder is {', '.join(other)} instead of {paper.text_encoder}")
     return Comparability(reference=reference, differences=tuple(differences))
+
+
+def remarks(study: Study, outcomes: Sequence[Outcome], against: Comparability) -> tuple[str, ...]:
+    """Notes for below a rendering: how it was run, what the paper's numbers are, what is missing, and the study's own."""
+    possible = [outcome for outcome in outcomes if not outcome.reason]
+    setups = dict.fromkeys(  # ordered, distinct; so are the next two
+        f"{o.variant.method}, protocol {o.settings.protocol}, {f'preset {o.settings.preset}' if o.settings.preset else 'no preset'}"
+        for o in possible
+    )
+    reasons = dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason)
+    lacking = dict.fromkeys(outcome.ignored for outcome in possible if outcome.ignored)
+
+    def names(chosen: Iterable[Outcome]) -> str:
+        return "; ".join(outcome.variant.name for outcome in chosen)
+
+    return (
+        f"Run here: {'; '.join(setups)}.",
+        *against.notes,
+        *(f"Not possible here: {names(o for o in outcomes if o.reason == reason)}: {reason}." for reason in reasons),
+        *(
+            f"Without option {', '.join(options)}, which the method does not have: "
+            f"{names(o for o in possible if o.ignored == options)}."
+            for options in lacking
+        ),
+        *study.notes,
+    )
 
 
 def _slashes(rows: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ DPI = 150
 # Okabe and Ito's palette: distinct to colour-blind readers, and in grey by their order of lightness.
 COLOURS = {"text": "#0072B2", "audio": "#D55E00", "vision": "#009E73"}
 INK, GREY = "#222222", "#8a8a8a"
-_STEPS = (10, 12, 15, 18, 20, 24, 30)  # label steps between the ends of a range: SIMS 10, MOSEI 18, MOSI 30
+_STEPS = (6, 8, 10, 12, 15, 18, 20, 24, 30)  # label steps between the ends of a range: SIMS 10, MOSEI 18, MOSI 30
 
 
 def check_matplotlib() -> None:
@@ -73,7 +73,8 @@ def label_distributions(
     edges = label_bins(m_label, label_range)
     share = lambda values: 100 * np.histogram(values, edges)[0] / len(values)  # noqa: E731
     outline = share(m_label)
-    figure = Figure(figsize=(1.2 + 1.75 * len(epochs), 1.15 + 1.45 * len(labels)), layout="constrained")
+    width, height = 1.2 + 1.75 * len(epochs), 1.15 + 1.45 * len(labels)
+    figure = Figure(figsize=(max(width, 4.6), height), layout="constrained")  # inches; the title needs 4.6
     panels = figure.subplots(len(labels), len(epochs), sharex=True, sharey="row", squeeze=False)
     for row, (modality, values) in zip(panels, labels.items(), strict=True):
         for panel, epoch in zip(row, epochs, strict=True):
@@ -86,15 +87,15 @@ def label_distributions(
                 panel.spines[side].set_visible(False)
             for side in ("left", "bottom"):
                 panel.spines[side].set_color(GREY)
-        row[0].set_ylabel(modality, fontsize=10, color=INK)
-    for panel, epoch in zip(panels[0], epochs, strict=True):
-        panel.set_title(f"epoch {epoch}", fontsize=9, color=INK)
+        row[0].set_ylabel(f"{modality}\nrows [%]", fontsize=9, color=INK)
+    for top, bottom, epoch in zip(panels[0], panels[-1], epochs, strict=True):
+        top.set_title(f"epoch {epoch}", fontsize=9, color=INK)
+        bottom.set_xlabel("label", fontsize=9, color=INK, labelpad=1)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
-    figure.supxlabel("label, on the dataset's scale", fontsize=9, color=INK)
-    figure.supylabel("training rows [%]", fontsize=9, color=INK)
     handles = [
         *(Patch(color=COLOURS[modality], alpha=0.75, linewidth=0, label=f"u-label, {modality}") for modality in labels),
-        Line2D([], [], color=INK, linewidth=0.9, label="m-label (human)"),
+        Line2D([], [], color=INK, linewidth=0.9, label="m-label, the same in every panel"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+    columns = len(handles) if len(epochs) > 2 else 2  # side by side where there is room
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
     return figure

@@ -13,7 +13,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.metrics import summarise
 from msa_jax.report import figures
-from msa_jax.report.comparability import Comparability
+from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd
 
@@ -145,12 +145,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             "seeds": {str(history.seed): numbers for history, numbers in zip(histories, epochs, strict=True)},
         }
         caption = f"{study.title}: {name} on {dataset.card.name}"
-        elsewhere = f"The paper shows {', '.join(study.datasets)}. Here: {'; '.join(against.differences)}."
-        notes = (
-            *([elsewhere] if against.differences else []),
-            *(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason),
-            *study.notes,
-        )
+        notes = remarks(study, outcomes, against)
         tables.append(_distributions(epochs, content["variants"][name]["m_label"], caption, limit, notes))
         if truths:
             content["variants"][name]["agreement"] = {
@@ -170,7 +165,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             label,
             epochs=shown_epochs(histories[0].epochs[-1]),
             label_range=(-limit, limit),
-            title=f"{name} on {dataset.card.name}, seed {histories[0].seed}",
+            title=f"u-labels of {name} on {dataset.card.name} after an epoch, seed {histories[0].seed}",
         )
     return Rendering(content=content, tables=tuple(tables), figures=drawn)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from msa_jax.data.schema import Dataset
 from msa_jax.metrics import METRIC_KEYS, summarise
-from msa_jax.report.comparability import Comparability
+from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.differences import PairedDifference, paired_difference
 from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
@@ -71,10 +71,7 @@ def _means(
         caption=f"{study.title}: {dataset.card.name}, test, mean ± sample standard deviation over seeds",
         notes=(
             "Acc and F1 in percent. MAE: lower is better; all others: higher is better.",
-            *against.notes,
-            *(f"{o.variant.name}: not possible here: {o.reason}." for o in outcomes if o.reason),
-            *(f"{o.variant.name}: {_without(o)}." for o in outcomes if o.ignored),
-            *study.notes,
+            *remarks(study, outcomes, against),
         ),
     )
 
@@ -82,11 +79,6 @@ def _means(
 def _of(row: Any, dataset: str | None) -> list[Mapping[str, float]]:
     """The paper's numbers of a variant or context row for one dataset, as a list of one or none."""
     return [row.paper[dataset]] if row.paper.get(dataset) else []
-
-
-def _without(outcome: Outcome) -> str:
-    many = "s" * (len(outcome.ignored) > 1)
-    return f"its method has no option{many} {', '.join(outcome.ignored)}, so it ran without"
 
 
 def _differences(outcomes: Sequence[Outcome]) -> dict[str, list[PairedDifference]]:

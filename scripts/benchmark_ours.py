@@ -1,0 +1,238 @@
+"""Our side of the benchmark: the engine's own compiled program."""
+
+import json
+import math
+import time
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax import config, load_dataset, methods, train
+from msa_jax import labels as label_generation
+from msa_jax.data.batches import Plan, epoch_plan
+from msa_jax.data.packing import Capacity, choose_capacity, pack
+from msa_jax.encoders.bert import BertConfig
+from msa_jax.encoders.text import TextEncoder
+from msa_jax.methods.protocol import Inputs, Stage
+from msa_jax.train.experiment import resolve
+from msa_jax.train.prepare import compute_dtype, example_batch, prepare
+from msa_jax.train.program import Program
+from scripts.benchmark_workload import (
+    EPOCH, WINDOW, Workload, flops, make_columns, permutation, preset, random_memory,
+)  # fmt: skip
+
+
+def options(**changes: Any) -> Any:
+    """The preset in our words."""
+    chosen = methods.get("self_mm")
+    return config.override(config.override(chosen.options(), chosen.reference), {**preset(), **changes})
+
+
+def columns_of(workload: Workload) -> dict[str, Any]:
+    """The columns as the engine takes them."""
+    columns = make_columns(workload)
+    nested: dict[str, Any] = {"label": columns["label"]}
+    if "ids" in columns:
+        nested["text"] = {"ids": columns["ids"], "mask": columns["mask"]}
+    for name in ("audio", "vision"):
+        if name in columns:
+            nested[name] = {"features": columns[name], "length": columns[f"{name}_length"]}
+    return nested
+
+
+def bert_config(workload: Workload) -> BertConfig:
+    encoder = workload.encoder
+    return BertConfig(
+        vocab_size=encoder.vocab_size,
+        hidden_size=encoder.hidden_size,
+        num_layers=encoder.num_layers,
+        num_heads=encoder.num_heads,
+        intermediate_size=encoder.intermediate_size,
+        max_positions=encoder.max_positions,
+    )
+
+
+def plan_of(columns: dict[str, Any], workload: Workload) -> tuple[Plan, Capacity | None]:
+    """The engine's plan of one epoch, and the shape of its packed text."""
+    lengths = capacity = None
+    if "text" in columns:
+        lengths = columns["text"]["mask"].sum(1)
+        capacity = choose_capacity(lengths, workload.batch_size)
+    return epoch_plan(
+        workload.rows, workload.batch_size, seed=1, epoch=EPOCH, lengths=lengths, capacity=capacity
+    ), capacity
+
+
+class OurTraining:
+    """Self-MM training, window by window, from the second epoch on.
+
+    batches: at most so many of the epoch's plan are used; None for all.
+    """
+
+    def __init__(self, workload: Workload, *, batches: int | None = None):
+        begun = time.perf_counter()
+        columns, chosen = columns_of(workload), options(batch_size=workload.batch_size)
+        method = methods.get("self_mm")
+        self._plan, capacity = plan_of(columns, workload)
+        inputs = Inputs(
+            text=bert_config(workload) if workload.encoder else None,
+            text_steps=columns["text"]["ids"].shape[1] if workload.encoder else 0,
+            audio=workload.audio,
+            vision=workload.vision,
+            rows=workload.rows,
+        )
+        self._windows = len(self._plan.chunk(0, batches)) // WINDOW
+        self._program = Program(
+            method,
+            chosen,
+            inputs,
+            stage=Stage(name="train"),
+            updates=100,
+            capacity=capacity,
+            dtype=compute_dtype(chosen),
+        )
+        params = self._program.init_params(jax.random.key(0), example_batch(columns, 2))
+        memory = method.init_memory(chosen, inputs, {"label": jnp.asarray(columns["label"])})
+        dims = {name: array.shape[1] for name, array in memory.features.items()}
+        features = {name: jnp.asarray(array) for name, array in random_memory(dims, workload.rows).items()}
+        self._end_epoch = jax.jit(
+            partial(label_generation.self_mm.refresh_centres, zero_is_positive=chosen.zero_is_positive)
+        )
+        memory = self._end_epoch(memory._replace(features=features))
+        self.state = self._program.start(params, memory, jax.random.key(1)).replace(epoch=jnp.int32(EPOCH))
+        self._data = jax.device_put(columns)
+        # What an epoch costs besides its windows is charged to every window.
+        again = time.perf_counter()
+        plan_of(columns, workload)
+        jax.block_until_ready(self._end_epoch(memory))
+        whole = max(len(permutation(workload.rows, workload.batch_size)) // WINDOW, 1)
+        self._share = (time.perf_counter() - again) / whole if batches is None else 0.0
+        self._plan = self._plan.chunk(0, batches)
+        self._next = 0
+        self._begun = begun
+
+    def cold(self) -> float:
+        """Seconds from nothing to the end of the first window: arrays, parameters, compilation."""
+        self.block(1)
+        return time.perf_counter() - self._begun
+
+    def block(self, windows: int) -> float:
+        """Seconds of the next `windows` windows of the epoch, which begins again at its end."""
+        begun, left = time.perf_counter(), windows
+        while left:
+            stop = min(self._next + left, self._windows)
+            self.state, report = self._program.train(
+                self.state, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
+                np.int32(stop), np.int32(len(self._plan)),
+            )  # fmt: skip
+            report = jax.device_get(report)
+            left -= stop - self._next
+            self._next = stop % self._windows
+        jax.block_until_ready(self.state)
+        if report.bad_batch >= 0:
+            raise RuntimeError("a loss is not finite")
+        return time.perf_counter() - begun + windows * self._share
+
+
+class OurBert:
+    """BERT's forward and backward pass alone, on packed batches of MOSI-like text, dropout on."""
+
+    def __init__(self, workload: Workload):
+        columns = columns_of(workload)
+        plan, capacity = plan_of(columns, workload)
+        text, encoder = columns["text"], TextEncoder(bert_config(workload))
+        self._lengths = text["mask"].sum(1)[plan.rows]
+        self._batches = [
+            pack(text["ids"][rows], text["mask"][rows], row, offset, capacity)
+            for rows, row, offset in zip(plan.rows[:-1], plan.packing.row, plan.packing.offset, strict=False)
+        ]
+        self._flops = [flops(workload.encoder, lengths) for lengths in self._lengths[:-1]]
+        self._params = jax.jit(partial(encoder.init, train=False))(jax.random.key(0), self._batches[0])["params"]
+
+        @jax.jit
+        def step(params: Any, batch: Any, key: jax.Array) -> tuple[jax.Array, Any]:
+            def loss(params: Any) -> jax.Array:
+                first = encoder.apply({"params": params}, batch, train=True, rngs={"dropout": key})["first"]
+                return (first * jnp.linspace(-1, 1, first.shape[-1])[None]).sum()
+
+            return jax.value_and_grad(loss)(params)
+
+        self._step, self._next = step, 0
+
+    def cold(self) -> float:
+        begun = time.perf_counter()
+        self.block(1)
+        return time.perf_counter() - begun
+
+    def block(self, batches: int) -> float:
+        """Operations on real tokens a second, over the next batches."""
+        begun, done = time.perf_counter(), 0.0
+        for _ in range(batches):
+            index, self._next = self._next, (self._next + 1) % len(self._batches)
+            jax.block_until_ready(self._step(self._params, self._batches[index], jax.random.key(index)))
+            done += self._flops[index]
+        return done / (time.perf_counter() - begun)
+
+
+class OurMatmul:
+    """Square float32 matrix multiplications."""
+
+    def __init__(self, size: int):
+        self._a = jax.random.uniform(jax.random.key(0), (size, size))
+        self._multiply = jax.jit(jnp.matmul)
+        self._flops = 2.0 * size**3
+
+    def cold(self) -> float:
+        return self.block(1)
+
+    def block(self, times: int) -> float:
+        """The best rate of so many multiplications, in floating-point operations a second."""
+        best = math.inf
+        for _ in range(times):
+            begun = time.perf_counter()
+            self._multiply(self._a, self._a).block_until_ready()
+            best = min(best, time.perf_counter() - begun)
+        return self._flops / best
+
+
+class OurDataset:
+    """`msa-jax train` on a real dataset; also writes the arrays and the encoder's sizes for the peer."""
+
+    def __init__(self, data: str, text_encoder: str):
+        self._dataset = load_dataset(data)
+        self._named = {"protocol": "reference", "preset": "none", "text_encoder": text_encoder}
+        self._options = preset()
+
+    def export(self, folder: str) -> list[int]:
+        """Writes what the peer needs. Returns the tokens of every training utterance."""
+        settings = resolve("self_mm", **self._named, **self._options)
+        prepared = prepare(self._dataset, settings.method, settings.options)
+        for split in ("train", "valid"):
+            columns = prepared.columns[split]
+            flat = {"label": columns["label"], **columns["text"]}
+            for name in ("audio", "vision"):
+                if name in columns:
+                    flat[name], flat[f"{name}_length"] = columns[name]["features"], columns[name]["length"]
+            np.savez(Path(folder) / f"{split}.npz", **flat)
+        bert = prepared.inputs.text
+        names = ("hidden_size", "num_layers", "num_heads", "intermediate_size", "vocab_size", "max_positions")
+        (Path(folder) / "encoder.json").write_text(json.dumps({name: getattr(bert, name) for name in names}))
+        return prepared.columns["train"]["text"]["mask"].sum(1).tolist()
+
+    def cold(self) -> float:
+        return 0.0
+
+    def block(self, epochs: int) -> list[float]:
+        """Seconds of each epoch, scoring of the validation split included; the first one compiles."""
+        with TemporaryDirectory() as out:
+            train(
+                "self_mm", self._dataset, seeds=[1111], out=Path(out) / "run", log=None, **self._named,
+                options={**self._options, "max_epochs": epochs, "checkpoint_epochs": epochs},
+            )  # fmt: skip
+            lines = (Path(out) / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line)["seconds"] for line in lines]

@@ -1,0 +1,197 @@
+"""The peer's side of the benchmark: Self-MM in eager PyTorch, the implementation that the parity tests compare with."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from scripts.benchmark_workload import EPOCH, TOKENS, WINDOW, Encoder, Workload, make_columns, permutation, preset
+from scripts.benchmark_workload import random_memory
+from tests.reference import self_mm_torch
+from tests.reference.self_mm_torch import Hyperparameters, SelfMMTorch
+
+Tensors = dict[str, torch.Tensor]
+
+
+def hyperparameters() -> Hyperparameters:
+    """The preset in the peer's words."""
+    options = preset()
+    groups = {"bert": "text", "audio": "audio", "vision": "vision", "other": "other"}
+    tasks = {"fusion": "m", "text": "t", "audio": "a", "vision": "v"}
+    return Hyperparameters(
+        audio_hidden=options["audio_hidden"],
+        vision_hidden=options["vision_hidden"],
+        audio_out=options["audio_size"],
+        vision_out=options["vision_size"],
+        batch_size=options["batch_size"],
+        exclude_zero=not options["zero_is_positive"],
+        window=WINDOW,
+        **{f"{name}_dim": int(options[f"feature_size.{task}"]) for name, task in tasks.items()},
+        **{f"{name}_dropout": options[f"dropout.{task}"] for name, task in tasks.items()},
+        **{f"learning_rate_{name}": options[f"learning_rate.{group}"] for name, group in groups.items()},
+        **{f"weight_decay_{name}": options[f"weight_decay.{group}"] for name, group in groups.items()},
+    )
+
+
+def bert(encoder: Encoder) -> torch.nn.Module:
+    """A BERT of random weights, with the attention that transformers chooses by itself, dropout 0.1."""
+    config = transformers.BertConfig(
+        vocab_size=encoder.vocab_size,
+        hidden_size=encoder.hidden_size,
+        num_hidden_layers=encoder.num_layers,
+        num_attention_heads=encoder.num_heads,
+        intermediate_size=encoder.intermediate_size,
+        max_position_embeddings=encoder.max_positions,
+    )
+    return transformers.BertModel(config, add_pooling_layer=False)
+
+
+class TrimmedSelfMM(SelfMMTorch):
+    """The same network on batches cut to their longest utterance and sequences, when `trim` is on."""
+
+    trim = False
+
+    def forward(self, batch: Tensors) -> dict[str, Tensors]:
+        return super().forward(trimmed(batch) if self.trim else batch)
+
+
+def trimmed(batch: Tensors) -> Tensors:
+    """The batch with each axis of steps cut to the longest length in it."""
+    batch = dict(batch)
+    if "text_bert" in batch:
+        batch["text_bert"] = batch["text_bert"][:, :, : int(batch["text_bert"][:, 1].sum(1).max())]
+    for name in ("audio", "vision"):
+        if name in batch:
+            batch[name] = batch[name][:, : int(batch[f"{name}_length"].max())]
+    return batch
+
+
+def torch_columns(columns: dict[str, np.ndarray]) -> Tensors:
+    """The columns as the peer takes them: text padded to `TOKENS` in one [N, 3, T]."""
+    tensors = {name: torch.from_numpy(array) for name, array in columns.items() if name not in ("ids", "mask")}
+    if "ids" in columns:
+        missing = TOKENS - columns["ids"].shape[1]
+        ids, mask = (np.pad(columns[name], [(0, 0), (0, max(missing, 0))]) for name in ("ids", "mask"))
+        tensors["text_bert"] = torch.from_numpy(np.stack([ids, mask, np.zeros_like(ids)], axis=1))
+    return tensors
+
+
+class PeerTraining:
+    """Self-MM training, window by window, from the second epoch on."""
+
+    def __init__(self, workload: Workload, *, threads: int):
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        self._hp, self._workload = hyperparameters(), workload
+        self._columns = torch_columns(make_columns(workload))
+        self.model = TrimmedSelfMM(
+            self._hp,
+            text_encoder=None if workload.encoder is None else bert(workload.encoder),
+            text_width=0 if workload.encoder is None else workload.encoder.hidden_size,
+            audio_size=None if workload.audio is None else workload.audio[1],
+            vision_size=None if workload.vision is None else workload.vision[1],
+        )
+        self._optimizer = self_mm_torch.make_optimizer(self.model, self._hp)
+        dims, exclude_zero = self.model.dims, self._hp.exclude_zero
+        self._state = self_mm_torch.init_labels(self._columns["label"], dims, exclude_zero=exclude_zero)
+        memory = random_memory(dims, workload.rows)
+        self._state.memories = {name: torch.from_numpy(array) for name, array in memory.items()}
+        self_mm_torch._recompute_centres(self._state, exclude_zero)
+        self._batches = permutation(workload.rows, workload.batch_size)
+        self._next = 0
+
+    def cold(self) -> float:
+        """Seconds of the first window."""
+        return self.block(1)
+
+    def block(self, windows: int, trim: bool = False) -> float:
+        """Seconds of the next `windows` windows of the epoch, which begins again at its end."""
+        self.model.trim = trim
+        whole = len(self._batches) // WINDOW
+        chosen = [(self._next + step) % whole for step in range(windows)]
+        self._next = (self._next + windows) % whole
+        batches = [
+            torch.from_numpy(self._batches[WINDOW * window + i]).long() for window in chosen for i in range(WINDOW)
+        ]
+        begun = time.perf_counter()
+        self_mm_torch.train_epoch(
+            self.model, self._optimizer, batches, self._state, EPOCH, columns=self._columns, limit=self._hp.limit,
+            exclude_zero=self._hp.exclude_zero, window=WINDOW,
+        )  # fmt: skip
+        return time.perf_counter() - begun
+
+
+class PeerMatmul:
+    """Square float32 matrix multiplications."""
+
+    def __init__(self, size: int, *, threads: int):
+        torch.set_num_threads(threads)
+        self._a, self._b = torch.rand(size, size), torch.rand(size, size)
+        self._flops = 2.0 * size**3
+
+    def cold(self) -> float:
+        return self.block(1)
+
+    def block(self, times: int) -> float:
+        """The best rate of so many multiplications, in floating-point operations a second."""
+        best = math.inf
+        for _ in range(times):
+            begun = time.perf_counter()
+            self._a @ self._b
+            best = min(best, time.perf_counter() - begun)
+        return self._flops / best
+
+
+class PeerDataset:
+    """Whole epochs on the arrays that our side has written for a real dataset: padded text, packed LSTMs.
+
+    An epoch trains on every batch and scores the validation split. The weights are random: they cost the same.
+    """
+
+    def __init__(self, folder: str, *, threads: int):
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        with open(Path(folder) / "encoder.json", encoding="utf-8") as file:
+            encoder = Encoder(**json.load(file))
+        self._columns = {}
+        for split in ("train", "valid"):
+            with np.load(Path(folder) / f"{split}.npz", allow_pickle=False) as file:
+                self._columns[split] = torch_columns({name: file[name] for name in file.files})
+        train = self._columns["train"]
+        for columns in self._columns.values():  # PyTorch packs no sequence of length 0
+            for name in ("audio", "vision"):
+                if name in columns:
+                    columns[f"{name}_length"].clamp_(min=1)
+        self._hp = hyperparameters()
+        self._model = SelfMMTorch(
+            self._hp,
+            text_encoder=bert(encoder),
+            text_width=encoder.hidden_size,
+            audio_size=train["audio"].shape[-1] if "audio" in train else None,
+            vision_size=train["vision"].shape[-1] if "vision" in train else None,
+        )
+        self._optimizer = self_mm_torch.make_optimizer(self._model, self._hp)
+        self._state = self_mm_torch.init_labels(train["label"], self._model.dims, exclude_zero=self._hp.exclude_zero)
+
+    def cold(self) -> float:
+        return 0.0
+
+    def block(self, epoch: int) -> float:
+        """Seconds of one epoch, its number given."""
+        begun = time.perf_counter()
+        train, valid = self._columns["train"], self._columns["valid"]
+        size = self._hp.batch_size
+        batches = list(torch.randperm(len(train["label"])).split(size))
+        self_mm_torch.train_epoch(
+            self._model, self._optimizer, batches, self._state, epoch, columns=train, limit=self._hp.limit,
+            exclude_zero=self._hp.exclude_zero, window=WINDOW,
+        )  # fmt: skip
+        self._model.eval()
+        with torch.no_grad():
+            for rows in torch.arange(len(valid["label"])).split(64):
+                self._model({name: column[rows] for name, column in valid.items() if name != "label"})
+        return time.perf_counter() - begun

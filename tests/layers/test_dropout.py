@@ -1,0 +1,134 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.layers.dropout import Dropout, drop, random_words
+
+KEY = jax.random.key(3)
+
+
+def _apply(rate, x, *, deterministic=False, key=KEY):
+    return Dropout(rate).apply({}, x, deterministic, rngs={"dropout": key})
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.95])
+def test_rate_is_honoured_and_the_mean_is_kept(rate):
+    n = 1 << 20
+    out = np.asarray(drop(KEY, jnp.full((1 << 10, 1 << 10), 3.0), rate))
+    dropped = (out == 0).mean()
+    assert abs(dropped - rate) < 5 * np.sqrt(rate * (1 - rate) / n)
+    np.testing.assert_allclose(out[out != 0], 3 / (1 - rate), rtol=1e-6)
+    assert abs(out.mean() - 3) < 5 * 3 * np.sqrt(rate / (1 - rate) / n)
+
+
+def test_the_mean_is_kept_in_bfloat16():
+    rate, n = 0.1, 1 << 20
+    out = np.asarray(drop(KEY, jnp.full((n,), 1.0, jnp.bfloat16), rate), np.float64)
+    # One value of bfloat16 can be off by its rounding, 2^-9; of random values the roundings cancel.
+    x = np.asarray(jax.random.uniform(KEY, (n,), minval=1.0, maxval=2.0).astype(jnp.bfloat16), np.float64)
+    dropped = np.asarray(drop(KEY, jnp.asarray(x, jnp.bfloat16), rate), np.float64)
+    kept = out != 0
+    assert abs((dropped[kept] / x[kept]).mean() * (1 - rate) - 1) < 1e-4
+
+
+def test_rate_zero_is_identity_and_needs_no_key():
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert Dropout(0.0).apply({}, x, False) is x
+
+
+def test_deterministic_is_identity_and_needs_no_key():
+    x = jnp.arange(6.0).reshape(2, 3)
+    assert Dropout(0.7).apply({}, x, True) is x
+
+
+def test_keys_differ_and_the_same_key_repeats():
+    x = jnp.ones((64, 64))
+    first, again, other = (np.asarray(_apply(0.5, x, key=jax.random.key(k))) for k in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    agree = (first == other).mean()  # independent masks at rate 1/2 agree in half of the places
+    assert abs(agree - 0.5) < 5 * 0.5 / 64
+
+
+def test_modules_at_different_places_draw_different_masks():
+    import flax.linen as nn
+
+    class Two(nn.Module):
+        def setup(self):
+            self.first, self.second = Dropout(0.5), Dropout(0.5)
+
+        def __call__(self, x):
+            return self.first(x, False), self.second(x, False)
+
+    first, second = Two().apply({}, jnp.ones((64, 64)), rngs={"dropout": KEY})
+    assert abs((np.asarray(first) == np.asarray(second)).mean() - 0.5) < 5 * 0.5 / 64
+
+
+@pytest.mark.parametrize("shift", [1, 2, 32, 1024, 4096])
+def test_neighbouring_elements_are_uncorrelated(shift):
+    words = np.asarray(random_words(KEY, (1 << 20,)))
+    bits = (words < (1 << 32) * 0.1) - 0.1
+    correlation = (bits[:-shift] * bits[shift:]).mean() / 0.09
+    assert abs(correlation) < 5 / np.sqrt(len(bits))
+
+
+def test_every_bit_of_the_words_is_fair():
+    words = np.asarray(random_words(KEY, (1 << 18,)))
+    ones = ((words[:, None] >> np.arange(32, dtype=np.uint32)) & 1).mean(0)
+    np.testing.assert_allclose(ones, 0.5, atol=5 * 0.5 / np.sqrt(len(words)))
+
+
+def test_the_words_of_a_byte_are_uniform():
+    counts = np.bincount(np.asarray(random_words(KEY, (1 << 18,))) >> 24, minlength=256)
+    expected = (1 << 18) / 256
+    chi_square = ((counts - expected) ** 2 / expected).sum()  # mean 255, sd about 22.6
+    assert 255 - 5 * 22.6 < chi_square < 255 + 5 * 22.6
+
+
+def test_keys_of_a_batch_give_fair_and_independent_masks():
+    """Across many keys, one element is dropped as often as the rate says: no element is favoured by its index."""
+    keys = jax.random.split(KEY, 4096)
+    dropped = np.asarray(jax.vmap(lambda key: drop(key, jnp.ones((4, 4)), 0.3))(keys) == 0)
+    np.testing.assert_allclose(dropped.mean(0), 0.3, atol=5 * np.sqrt(0.21 / 4096))
+    pair = np.corrcoef(dropped.reshape(4096, 16).T)[np.triu_indices(16, 1)]
+    assert np.abs(pair).max() < 5 / np.sqrt(4096)
+
+
+def test_words_do_not_depend_on_the_generator_behind_the_key_being_threefry():
+    words = np.asarray(random_words(jax.random.key(0, impl="rbg"), (1 << 16,)))
+    assert abs((words >= np.uint32(1 << 31)).mean() - 0.5) < 5 * 0.5 / np.sqrt(1 << 16)
+
+
+def test_traced_rates_share_one_program_and_equal_the_constant_ones():
+    x = jnp.ones((64, 48))
+
+    @jax.jit
+    def traced(rate):
+        return _apply(rate, x)
+
+    for rate in (0.25, 0.5):
+        np.testing.assert_allclose(traced(jnp.float32(rate)), _apply(rate, x), rtol=1e-6)
+    assert traced._cache_size() == 1
+    np.testing.assert_array_equal(traced(jnp.float32(0.0)), x)
+    assert np.isfinite(traced(jnp.float32(1.0))).all()
+
+
+def test_vmap_over_runs_equals_one_run_at_a_time():
+    keys, rates = jax.random.split(KEY, 3), jnp.array([0.1, 0.4, 0.8])
+    x = jnp.ones((8, 6))
+    together = jax.vmap(lambda key, rate: _apply(rate, x, key=key))(keys, rates)
+    for run in range(3):
+        np.testing.assert_array_equal(together[run], _apply(rates[run], x, key=keys[run]))
+
+
+def test_gradient_is_the_mask_with_its_scale():
+    x = jnp.full((32, 5), 2.0)
+    gradient = jax.grad(lambda x: drop(KEY, x, 0.4).sum())(x)
+    np.testing.assert_allclose(gradient, np.asarray(drop(KEY, x, 0.4)) / 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5, float("nan")])
+def test_a_rate_outside_its_range_is_refused(rate):
+    with pytest.raises(InputError, match="dropout rate"):
+        _apply(rate, jnp.ones((2, 2)))

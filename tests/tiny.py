@@ -1,0 +1,203 @@
+"""Datasets and methods so small that the whole engine runs on them in a second."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax import methods
+from msa_jax.config import Options
+from msa_jax.data.schema import Card, Dataset, validate
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import Dropout
+from msa_jax.methods.protocol import Clock, Group, Inputs, Method, Stage
+from msa_jax.train.experiment import Experiment, train
+
+WORDS = ("bad", "dull", "fine", "good", "great", "film", "plot", "actor", "really", "not")
+MODALITIES = ("text", "audio", "vision")
+
+
+def tiny_dataset(
+    seed: int = 0,
+    *,
+    rows: tuple[int, int, int] = (24, 8, 8),
+    modalities: Iterable[str] = MODALITIES,
+    text: str = "raw_text",
+    label_range: tuple[float, float] = (-3.0, 3.0),
+    metrics: str = "mosi",
+    human_labels: bool = False,
+    name: str = "tiny",
+) -> Dataset:
+    """Utterances of 1 to 6 words, audio [N, 6, 3] and vision [N, 5, 4], all of which follow the label.
+
+    text: the column that carries it: "raw_text", "text_bert" (ids below 40) or "text" (features [N, 7, 8]).
+    """
+    low, high = label_range
+    splits = {}
+    for number, (split, count) in enumerate(zip(("train", "valid", "test"), rows, strict=True)):
+        rng = np.random.default_rng([seed, number])
+        label = np.linspace(low, high, count).astype(np.float32) if count > 1 else np.array([high], np.float32)
+        label = rng.permutation(label)
+        columns: dict[str, Any] = {"id": np.array([f"{split}{row}" for row in range(count)]), "label": label}
+        signal = (label - (low + high) / 2) / (high - low)
+        if "text" in modalities:
+            columns |= _text(rng, text, signal)
+        for modality, steps, width in (("audio", 6, 3), ("vision", 5, 4)):
+            if modality in modalities:
+                length = rng.integers(1, steps + 1, count).astype(np.int32)
+                length[0] = steps  # every split has the same longest sequence
+                frames = rng.normal(0, 0.3, (count, steps, width)) + signal[:, None, None]
+                columns[modality] = (frames * (np.arange(steps) < length[:, None])[..., None]).astype(np.float32)
+                columns[f"{modality}_length"] = length
+        if human_labels:
+            for column in ("label_t", "label_a", "label_v"):
+                columns[column] = np.clip(label + rng.normal(0, 0.3, count), low, high).astype(np.float32)
+        splits[split] = columns
+    card = Card(name=name, metrics=metrics, label_range=label_range)
+    return validate(card, splits, source=name)
+
+
+def _text(rng: np.random.Generator, kind: str, signal: np.ndarray) -> dict[str, np.ndarray]:
+    count = len(signal)
+    length = rng.integers(1, 7, count)
+    length[0] = 6
+    feeling = np.clip(((signal + 0.5) * 5).astype(int), 0, 4)
+    words = [[int(feeling[row]), *rng.integers(5, 10, length[row] - 1)] for row in range(count)]
+    if kind == "raw_text":
+        return {"raw_text": np.array([" ".join(WORDS[word] for word in sentence) for sentence in words])}
+    if kind == "text_bert":
+        array = np.zeros((count, 3, 8), np.int32)
+        for row, sentence in enumerate(words):
+            ids = [2, *(word + 10 for word in sentence), 3]
+            array[row, 0, : len(ids)], array[row, 1, : len(ids)] = ids, 1
+        return {"text_bert": array}
+    features = rng.normal(0, 0.3, (count, 7, 8)) + signal[:, None, None]
+    return {"text": (features * (np.arange(7) < (length + 1)[:, None])[..., None]).astype(np.float32)}
+
+
+# Sizes and rates at which the methods of msa_jax are tested; learning is fast enough to be seen in a few epochs.
+QUICK: Mapping[str, Any] = {
+    "scratch_layers": 1,
+    "scratch_width": 32,
+    "max_tokens": 12,
+    "batch_size": 8,
+    "max_epochs": 2,
+    "learning_rate.text": 1e-3,
+}
+
+
+# -- a method of the tests --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyOptions(Options):
+    """poison_epoch, poison_step: where the term "noise" becomes NaN. stages: 1 or 2."""
+
+    dropout: float = 0.2
+    poison_epoch: int = 0
+    poison_step: int = 0
+    stages: int = 1
+
+
+class ToyNetwork(nn.Module):
+    """Mean of the audio frames -> 4 hidden units -> score."""
+
+    options: ToyOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: Mapping[str, Any], *, train: bool) -> dict[str, jax.Array]:
+        audio = batch["audio"]
+        mean = audio["features"].sum(1) / jnp.maximum(audio["length"], 1)[:, None]
+        hidden = jnp.tanh(Linear(4, self.dtype, name="audio_encoder")(mean))
+        hidden = Dropout(self.options.dropout)(hidden, deterministic=not train)
+        return {"prediction": Linear(1, self.dtype, name="score")(hidden)[:, 0].astype(jnp.float32)}
+
+
+def _toy_memory(options: ToyOptions, inputs: Inputs, columns: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return {"last": jnp.array(columns["label"]), "error": jnp.float32(0)}
+
+
+def _toy_objective(
+    outputs: Mapping[str, jax.Array], batch: Any, memory: Any, clock: Clock, options: ToyOptions, inputs: Inputs
+) -> tuple[dict[str, jax.Array], Any]:
+    # Everything a step may depend on takes part: labels, memory of rows, memory of epochs, the clock, batch statistics.
+    score, row = outputs["prediction"], batch["row"]
+    poisoned = (clock.epoch == options.poison_epoch) & (clock.step == options.poison_step)
+    terms = {
+        "multimodal": jnp.abs(score - batch["label"]),
+        "inertia": (score - memory["last"][row]) ** 2 / clock.epoch,
+        "noise": jnp.where(poisoned, jnp.nan, 0.0) * score,
+        "spread": (score * batch["weight"]).sum() ** 2 / 1000,
+    }
+    seen = jnp.where(batch["weight"] > 0, row, len(memory["last"]))
+    last = memory["last"].at[seen].set(jax.lax.stop_gradient(score), mode="drop")
+    return terms, {**memory, "last": last}
+
+
+def _toy_stages(options: ToyOptions) -> tuple[Stage, ...]:
+    if options.stages == 1:
+        return (Stage(name="train"),)
+    return (Stage(name="encoder", frozen="^score/", max_epochs=3), Stage(name="score", frozen="^audio_encoder/"))
+
+
+TOY = Method(
+    name="toy",
+    paper="none",
+    options=ToyOptions,
+    network=ToyNetwork,
+    objective=_toy_objective,
+    groups=lambda options: (
+        Group(name="audio", pattern="^audio_encoder/", learning_rate=options.learning_rate.audio),
+        Group(name="other", pattern="", learning_rate=options.learning_rate.other),
+    ),
+    init_memory=_toy_memory,
+    end_epoch=lambda memory, means, options: {**memory, "error": means["multimodal"] + 0.5 * memory["error"]},
+    weights=lambda options, memory: {"inertia": 0.1 / (1 + memory["error"])},
+    stages=_toy_stages,
+    records=lambda memory: {"last": memory["last"]},
+)
+
+TOY_QUICK: Mapping[str, Any] = {
+    "batch_size": 7,
+    "max_epochs": 4,
+    "patience": 10,
+    "learning_rate.audio": 0.02,
+    "learning_rate.other": 0.02,
+}
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Method:
+    """The toy method, known to msa_jax by the name "toy" while a test runs."""
+    monkeypatch.setitem(methods.METHODS, "toy", TOY)
+    return TOY
+
+
+def train_toy(
+    out: Path, dataset: Dataset | None = None, *, seeds: Iterable[int] = (1,), options: Mapping[str, Any] | None = None, **named: Any
+) -> Experiment:
+    """An experiment of the toy method; `named` goes to `train`."""
+    dataset = tiny_dataset(modalities=("audio",)) if dataset is None else dataset
+    changes = {**TOY_QUICK, **(options or {})}
+    return train("toy", dataset, seeds=tuple(seeds), out=out, log=None, options=changes, **named)
+
+
+def train_quick(
+    method: str, dataset: Dataset, out: Path, *, seeds: Iterable[int] = (1,), options: Mapping[str, Any] | None = None, **named: Any
+) -> Experiment:
+    """An experiment of a method of msa_jax at the sizes of QUICK, without a preset; `named` goes to `train`."""
+    changes = {**QUICK, **(options or {})}
+    return train(method, dataset, seeds=tuple(seeds), out=out, preset="none", log=None, options=changes, **named)
+
+
+def renamed(dataset: Dataset, name: str) -> Dataset:
+    """The same arrays under another name."""
+    return replace(dataset, card=replace(dataset.card, name=name))
