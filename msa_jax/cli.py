@@ -93,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("study", nargs="?", metavar="STUDY", help="e.g. self_mm.table4")
     reproduce.add_argument("--list", action="store_true", help="list all studies")
     reproduce.add_argument("--data", metavar="D")
+    reproduce.add_argument("--preset", help="for the variants of its method, by name or file; none for no preset")
+    reproduce.add_argument(
+        "--protocol", choices=("paper", "reference"), help="published equations, or the authors' code"
+    )
     reproduce.add_argument("--seeds", nargs="+", type=int, metavar="SEED")
     reproduce.add_argument("--out", type=Path, metavar="DIR", help="default runs/STUDY-DATASET")
     reproduce.add_argument("--quiet", action="store_true", help="no progress")
@@ -226,6 +230,8 @@ def _reproduce(arguments: argparse.Namespace) -> None:
         arguments.data,
         seeds=arguments.seeds,
         out=arguments.out,
+        preset=arguments.preset,
+        protocol=arguments.protocol,
         log=None if arguments.quiet else sys.stderr,
         options=arguments.options,
     )

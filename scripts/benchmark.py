@@ -2,19 +2,19 @@
 
     scripts/benchmark [--quick] [--data FOLDER] [--text-encoder E] [--only NAME ...] [--json FILE]
 
-Both sides train Self-MM in the reference protocol on MOSI's shapes (`benchmark_workload`): 1,284 rows, mini-batches of 32,
-windows of 4, a BERT fine-tuned with dropout, LSTMs over 375 x 5 of audio and 500 x 20 of vision, label generation on.
+Both sides train Self-MM in the reference protocol on MOSI's shapes (`benchmark_workload`): 1,284 rows, mini-batches
+of 32, windows of 4 to an update, a BERT fine-tuned with dropout, LSTMs over 375 x 5 of audio and 500 x 20 of vision,
+label generation on. Ours is the engine's compiled program with packed text; theirs is PyTorch as the field writes it.
 
-| name | ours | against |
-|---|---|---|
-| minilm_eager, base_eager | the engine's compiled program, packed text | PyTorch as the field writes it: text padded to 50, packed LSTMs |
-| minilm_dynamic, base_dynamic | the same | the same, text and sequences cut to the longest of the batch |
-| step_cost_1e6_over_1e3 | ms a step with 1,000,000 training rows | with 1,000 (heads and short sequences only) |
-| peak_share_minilm, peak_share_base | operations on real tokens a second, BERT forward and backward | best float32 matrix multiplication |
-| dataset | seconds of an epoch and peak memory on --data | the same on padded text |
+minilm_eager, base_eager: samples a second, ours over theirs; their text is padded to 50 tokens, their LSTMs are packed.
+minilm_dynamic, base_dynamic: the same with their text and sequences cut to the longest of each batch.
+step_cost_1e6_over_1e3: milliseconds of our step with 1,000,000 training rows over those with 1,000 (no text).
+peak_share_minilm, peak_share_base: operations on real tokens a second in our BERT's forward and backward pass, over
+    those of the fastest float32 matrix multiplication here (`benchmark_workload.flops`).
+dataset: with --data, seconds of an epoch and peak memory of `msa-jax train` and of the peer on padded text.
 
-A ratio of training is samples a second of ours over theirs. Compilation is not in it; it is reported as `cold`.
-MiniLM here is 6 layers of 384, base is 12 of 768, weights random: they cost what trained ones cost.
+Compilation is in no ratio; it is part of what is reported as cold. MiniLM stands for 6 layers of 384, base for 12 of
+768, with random weights: they cost what trained ones cost.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ENCODERS, WINDOW, Encoder, Workload
+from scripts.benchmark_workload import ENCODERS, WINDOW, Workload
 from tests.paths import minilm
 
 OURS, PEER = "scripts.benchmark_ours:", "scripts.benchmark_peer:"
@@ -52,7 +52,7 @@ class Effort:
     """How much is measured.
 
     repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
-    step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: of a dataset, each side.
+    step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: turns of a dataset.
     """
 
     repetitions: Mapping[str, int]
@@ -141,17 +141,19 @@ def measure_peak_share(name: str, workload: Workload, effort: Effort, findings: 
         bert = stack.enter_context(Worker(OURS + "OurBert", workload))
         sides: dict[str, Callable[[], float]] = {"bert": lambda: bert.call("block", effort.bert_batches[name])}
         for size in MATMULS:
-            for label, worker in (
-                (f"jax {size}", Worker(OURS + "OurMatmul", size)),
-                (f"torch {size}", Worker(PEER + "PeerMatmul", size, threads=cores())),
-            ):
-                stack.enter_context(worker).call("cold")
-                sides[label] = lambda worker=worker: worker.call("block", 5)
+            sides[f"jax {size}"] = _multiplier(stack, OURS + "OurMatmul", size)
+            sides[f"torch {size}"] = _multiplier(stack, PEER + "PeerMatmul", size, threads=cores())
         bert.call("cold")
         rates = take_turns(sides, effort.repetitions[name])
     peaks = [max(turn) for turn in zip(*(rates[label] for label in rates if label != "bert"), strict=True)]
     shares = [real / peak for real, peak in zip(rates["bert"], peaks, strict=True)]
     findings.ratios[f"peak_share_{name}"] = spread(shares)
+
+
+def _multiplier(stack: ExitStack, *side: Any, **named: Any) -> Callable[[], float]:
+    worker = stack.enter_context(Worker(*side, **named))
+    worker.call("cold")
+    return lambda: worker.call("block", 5)
 
 
 def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:

@@ -23,7 +23,14 @@ from msa_jax.train.experiment import resolve
 from msa_jax.train.prepare import compute_dtype, example_batch, prepare
 from msa_jax.train.program import Program
 from scripts.benchmark_workload import (
-    EPOCH, WINDOW, Workload, flops, make_columns, permutation, preset, random_memory,
+    EPOCH,
+    WINDOW,
+    Workload,
+    flops,
+    make_columns,
+    permutation,
+    preset,
+    random_memory,
 )  # fmt: skip
 
 
@@ -223,9 +230,6 @@ class OurDataset:
         names = ("hidden_size", "num_layers", "num_heads", "intermediate_size", "vocab_size", "max_positions")
         (Path(folder) / "encoder.json").write_text(json.dumps({name: getattr(bert, name) for name in names}))
         return prepared.columns["train"]["text"]["mask"].sum(1).tolist()
-
-    def cold(self) -> float:
-        return 0.0
 
     def block(self, epochs: int) -> list[float]:
         """Seconds of each epoch, scoring of the validation split included; the first one compiles."""

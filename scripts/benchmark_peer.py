@@ -9,8 +9,17 @@ import numpy as np
 import torch
 import transformers
 
-from scripts.benchmark_workload import EPOCH, TOKENS, WINDOW, Encoder, Workload, make_columns, permutation, preset
-from scripts.benchmark_workload import random_memory
+from scripts.benchmark_workload import (
+    EPOCH,
+    TOKENS,
+    WINDOW,
+    Encoder,
+    Workload,
+    make_columns,
+    permutation,
+    preset,
+    random_memory,
+)  # fmt: skip
 from tests.reference import self_mm_torch
 from tests.reference.self_mm_torch import Hyperparameters, SelfMMTorch
 
@@ -178,18 +187,30 @@ class PeerDataset:
         self._state = self_mm_torch.init_labels(train["label"], self._model.dims, exclude_zero=self._hp.exclude_zero)
 
     def cold(self) -> float:
-        return 0.0
+        """Seconds of a first window."""
+        begun = time.perf_counter()
+        size = self._hp.batch_size
+        self._train(list(torch.arange(WINDOW * size).split(size)), epoch=1)
+        return time.perf_counter() - begun
+
+    def _train(self, batches: list[torch.Tensor], epoch: int) -> None:
+        self_mm_torch.train_epoch(
+            self._model,
+            self._optimizer,
+            batches,
+            self._state,
+            epoch,
+            columns=self._columns["train"],
+            limit=self._hp.limit,
+            exclude_zero=self._hp.exclude_zero,
+            window=WINDOW,
+        )
 
     def block(self, epoch: int) -> float:
         """Seconds of one epoch, its number given."""
         begun = time.perf_counter()
-        train, valid = self._columns["train"], self._columns["valid"]
-        size = self._hp.batch_size
-        batches = list(torch.randperm(len(train["label"])).split(size))
-        self_mm_torch.train_epoch(
-            self._model, self._optimizer, batches, self._state, epoch, columns=train, limit=self._hp.limit,
-            exclude_zero=self._hp.exclude_zero, window=WINDOW,
-        )  # fmt: skip
+        valid = self._columns["valid"]
+        self._train(list(torch.randperm(len(self._columns["train"]["label"])).split(self._hp.batch_size)), epoch)
         self._model.eval()
         with torch.no_grad():
             for rows in torch.arange(len(valid["label"])).split(64):

@@ -2,10 +2,10 @@
 
 numpy only, so that the side of PyTorch never loads JAX.
 
-Lengths, where no real dataset is given. Tokens of an utterance, [CLS] and [SEP] included: round(exp(N(2.585, 0.5))) in
-[4, 50], mean 15, as MOSI's training text through BERT's uncased tokenizer (mean 14.8, quartiles 9, 12, 18, 0.7 % cut at
-50). Seconds: exp(N(1.2, 0.6)), mean 4, correlated 0.65 with the logarithm of the tokens, as MOSI's word times are. Frames:
-375 of audio and 500 of vision stand for 30 s, so the means are about 49 and 66.
+Lengths, where no real dataset is given. Tokens of an utterance, [CLS] and [SEP] included: round(exp(N(2.585, 0.5)))
+in [4, 50], mean 15, as MOSI's training text through BERT's uncased tokenizer (mean 14.8, quartiles 9, 12, 18, 0.7 % cut
+at 50). Seconds: exp(N(1.2, 0.6)), mean 4, correlated 0.65 with the logarithm of the tokens, as MOSI's word times are.
+Frames: 375 of audio and 500 of vision stand for 30 s, so the means are about 49 and 66.
 """
 
 import ast
@@ -46,7 +46,7 @@ ENCODERS = {
 class Workload:
     """One training set and one network.
 
-    encoder: of the text; None for no text. rows: N. audio, vision: (steps, width), or None where the modality is absent.
+    encoder: of the text; None for no text. rows: N. audio, vision: (steps, width), or None for no such modality.
     tokens: [n] int, lengths of real utterances to draw from; None for the distribution above.
     """
 
@@ -77,8 +77,8 @@ def make_columns(workload: Workload) -> dict[str, np.ndarray]:
     """The arrays of the training split, the same in every process.
 
     Returns:
-      `label` [N] float32; `ids`, `mask` [N, 50] int32; `audio`, `vision` [N, L, d] float32 with zeros beyond the length,
-      `audio_length`, `vision_length` [N] int32.
+      `label` [N] float32; `ids`, `mask` [N, 50] int32; `audio`, `vision` [N, L, d] float32 with zeros beyond the
+      length; `audio_length`, `vision_length` [N] int32.
     """
     rng = np.random.default_rng(0)
     rows = workload.rows
@@ -113,14 +113,14 @@ def random_memory(dims: Mapping[str, int], rows: int) -> dict[str, np.ndarray]:
 
 
 def flops(encoder: Encoder, lengths: np.ndarray) -> float:
-    """Floating-point operations of BERT's forward and backward pass on utterances of these lengths, padding not counted.
+    """Floating-point operations of BERT's forward and backward pass on the tokens of utterances of these lengths.
 
-    A matrix multiplication costs 2 operations per parameter and token forward and twice that backward (the gradients of
-    its input and of its weight): 6 * P * sum(n), where P = layers * (4 D² + 2 D I) are the parameters in matrix
-    multiplications (D width, I intermediate size) and n the tokens of an utterance. Attention multiplies query by key and
-    weights by value, each 2 D n² forward: 12 * layers * D * sum(n²) in all. Embeddings, norms, softmax, activations and
-    dropout count as nothing, and so does padding. It is what the model is defined to do: work that a side manages to
-    leave out still counts.
+    A matrix multiplication costs 2 operations per parameter and token forward and twice that backward (the gradients
+    of its input and of its weight): 6 * P * sum(n), where P = layers * (4 D² + 2 D I) are the parameters in matrix
+    multiplications (D width, I intermediate size) and n the tokens of an utterance. Attention multiplies query by key
+    and weights by value, each 2 D n² forward: 12 * layers * D * sum(n²) in all. Embeddings, norms, softmax,
+    activations and dropout count as nothing, and so does padding. It is what the model is defined to do: work that a
+    side manages to leave out still counts.
     """
     width, layers = encoder.hidden_size, encoder.num_layers
     parameters = layers * (4 * width**2 + 2 * width * encoder.intermediate_size)

@@ -3,12 +3,12 @@
     msa-jax reproduce self_mm.figure5 --data MOSI.pkl --text-encoder bert-base-uncased
     msa-jax reproduce self_mm.figure5 --data synthetic
 
-What the paper shows. Three training samples of MOSI, picked by hand, whose u-labels leave the m-label in a direction that
-text, voice and face make plausible. How they were picked, and of which run, is not stated.
+What the paper shows. Three training samples of MOSI, picked by hand, whose u-labels leave the m-label in a
+direction that text, voice and face make plausible. How they were picked, and of which run, is not stated.
 
-What is shown here. Cases chosen by a rule that is printed below the table and knows nothing of what is plausible: the
-furthest on the lower side, on the higher side, and to both sides. Where the dataset has unimodal labels of its own, they
-stand beside the u-labels.
+What is shown here. Cases chosen by a rule that is printed below the table and knows nothing of what is plausible:
+the furthest on the lower side, on the higher side, and to both sides. Where the dataset has unimodal labels of its
+own, they stand beside the u-labels.
 
 Hardware and time are not stated by the paper. Cost: one variant x seeds.
 

@@ -3,17 +3,18 @@
     msa-jax reproduce self_mm.table1 --data MOSI.pkl --text-encoder bert-base-uncased
     msa-jax reproduce self_mm.table1 --data MOSEI.pkl --text-encoder bert-base-uncased
 
-What the paper shows. Self-MM on unaligned data, mean of 5 runs, against published numbers and against MISA and MAG-BERT
-rerun by the authors: MOSI MAE 0.713, Corr 0.798; MOSEI MAE 0.530, Corr 0.765.
+What the paper shows. Self-MM on unaligned data, mean of 5 runs, against published numbers and against MISA and
+MAG-BERT rerun by the authors: MOSI MAE 0.713, Corr 0.798; MOSEI MAE 0.530, Corr 0.765.
 
-What is run here. Self-MM, and the floor: the same BERT on the text alone. What Self-MM has over it is what audio, vision and
-the unimodal tasks bring; the paper has no such row. All other rows are the paper's numbers alone.
+What is run here. Self-MM, and the floor: the same BERT on the text alone. What Self-MM has over it is what audio,
+vision and the unimodal tasks bring; the paper has no such row. All other rows are the paper's numbers alone.
 
 Hardware and time are not stated by the paper. Cost: two variants x seeds.
 
-Caveats. The authors say that the hyper-parameters of the published numbers are lost; reruns by others give MOSI MAE around
-0.72 to 0.73. Each row of the paper has its own data setting (aligned or unaligned), which is part of its name. (B): BERT
-features. One row of the paper is left out because its name cannot be told with certainty (MFN or MFM, with BERT features).
+Caveats. The authors say that the hyper-parameters of the published numbers are lost; reruns by others give MOSI MAE
+around 0.72 to 0.73. Each row of the paper has its own data setting (aligned or unaligned), which is part of its
+name. (B): BERT features. One row of the paper is left out because its name cannot be told with certainty (MFN or
+MFM, with BERT features).
 """
 
 STUDY = {
@@ -181,7 +182,7 @@ STUDY = {
         },
     ),
     "notes": (
-        "Rows with the paper as their only source were not run here: copied there from earlier papers, or rerun by its authors.",
-        "text only is the floor: the same text encoder without audio, vision and unimodal tasks.",
+        "Rows whose only source is the paper were not run here: it copied them, or its authors reran them.",
+        "text only is the floor: a text encoder and a linear layer, without audio, vision and unimodal tasks.",
     ),
 }

@@ -3,16 +3,16 @@
     msa-jax reproduce self_mm.table3 --data SIMS.pkl --text-encoder bert-base-chinese
     msa-jax reproduce self_mm.table3 --data synthetic
 
-What the paper shows. On SIMS, whose annotators also labelled text, audio and vision by themselves, the same network trained
-on those human labels (Human-MM, MAE 0.408) is a little better than on generated ones (Self-MM, MAE 0.419), and both are
-better than TFN and LMF.
+What the paper shows. On SIMS, whose annotators also labelled text, audio and vision by themselves, the same network
+trained on those human labels (Human-MM, MAE 0.408) is a little better than on generated ones (Self-MM, MAE 0.419),
+and both are better than TFN and LMF.
 
 Hardware and time are not stated by the paper. Cost: two variants x seeds.
 
-Caveats. Human-MM needs the columns label_t, label_a and label_v of the modalities there are: SIMS has them, and so has the
-synthetic dataset, whose unimodal labels are the truth that made it; MOSI and MOSEI have not. The paper's Acc-2 of SIMS is
-read as MMSA's (zero counts as negative). It names no Chinese BERT; its code takes bert-base-chinese. TFN and LMF are the
-paper's numbers alone.
+Caveats. Human-MM needs the columns label_t, label_a and label_v of the modalities there are: SIMS has them, and so
+has the synthetic dataset, whose unimodal labels are the truth that made it; MOSI and MOSEI have not. The paper's
+Acc-2 of SIMS is read as MMSA's (zero counts as negative). It names no Chinese BERT; its code takes
+bert-base-chinese. TFN and LMF are the paper's numbers alone.
 """
 
 STUDY = {

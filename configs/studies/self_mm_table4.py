@@ -2,15 +2,15 @@
 
     msa-jax reproduce self_mm.table4 --data MOSI.pkl --text-encoder bert-base-uncased
 
-What the paper shows. On MOSI, mean of 5 runs: every set of unimodal tasks with the text task beats the multimodal task
-alone (MAE 0.730 -> 0.713 with all three); "T" and "A" help more than "V". The differences are 0.002 to 0.018 MAE, the
-spread over seeds is about 0.01: read the paired differences, not the ranking.
+What the paper shows. On MOSI, mean of 5 runs: every set of unimodal tasks with the text task beats the multimodal
+task alone (MAE 0.730 -> 0.713 with all three); "T" and "A" help more than "V". The differences are 0.002 to 0.018
+MAE, the spread over seeds is about 0.01: read the paired differences, not the ranking.
 
 Hardware and time are not stated by the paper. Cost: eight variants x seeds.
 
-Caveats. The column that the paper heads "MSE" holds the values that its Table 1 calls MAE (0.713, M, T, A, V), and is read
-so. Acc-2 and F1 are printed as negative/non-negative / negative/positive. On a dataset without a modality, the variants with
-that modality's task would equal others, and are left out.
+Caveats. The column that the paper heads "MSE" holds the values that its Table 1 calls MAE (0.713, M, T, A, V), and
+is read so. Acc-2 and F1 are printed as negative/non-negative / negative/positive. On a dataset without a modality,
+the variants with that modality's task would equal others, and are left out.
 """
 
 STUDY = {

@@ -175,9 +175,8 @@ def _is_path(text: str) -> bool:
 def _fetch(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
 
-    wanted = list(_TEXT_FILES)
     for patterns in (("*.safetensors", "*.safetensors.index.json"), ("flax_model.msgpack",), ("pytorch_model*",)):
-        folder = Path(snapshot_download(hub_id, allow_patterns=[*wanted, *patterns], ignore_patterns=["*/*"]))
+        folder = Path(snapshot_download(hub_id, allow_patterns=[*_TEXT_FILES, *patterns], ignore_patterns=["*/*"]))
         if _weight_file(folder):
             return folder
     raise InputError(f"{hub_id}: the hub's repository has none of {', '.join(_FORMATS)}; expected BERT weights")

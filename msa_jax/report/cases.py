@@ -15,9 +15,9 @@ from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, number
 
 RULE = (
-    "Cases: u-labels are averaged over the seeds. all lower, all higher: every u-label on that side of the m-label, the "
-    "largest mean distance. opposed: u-labels on both sides, the largest distance that both sides reach. The first row wins "
-    "a tie; nothing else is chosen."
+    "Cases: u-labels are averaged over the seeds. all lower, all higher: every u-label on that side of the m-label, "
+    "the largest mean distance. opposed: u-labels on both sides, the largest distance that both sides reach. The first "
+    "row wins a tie; nothing else is chosen."
 )
 TEXT_SHOWN = 80  # characters in a table; JSON has all
 

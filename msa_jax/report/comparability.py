@@ -10,20 +10,25 @@ from msa_jax.report.study import Outcome, Study
 
 @dataclass(frozen=True, kw_only=True)
 class Comparability:
-    """reference: the paper's dataset that is shown, None where it has none. differences: one line each; none: comparable."""
+    """reference: the paper's dataset that is shown; None where it has none. differences: why its numbers are not
+    comparable; empty where they are. printed: whether it gives numbers at all.
+    """
 
     reference: str | None
-    differences: tuple[str, ...]
+    differences: tuple[str, ...] = ()
+    printed: bool = True
 
     @property
     def notes(self) -> tuple[str, ...]:
         """One line for the reader of a table."""
-        if self.reference is None:
+        if self.reference is None or not (self.printed or self.differences):
             return ()
+        if not self.printed:
+            return (f"The paper shows {self.reference} and prints no numbers. Here: {'; '.join(self.differences)}.",)
         if not self.differences:
             return (
-                f"paper: as it prints them for {self.reference}. Name, rows, modalities and text encoder are the same here; "
-                "whether the features are cannot be told from a paper.",
+                f"paper: as it prints them for {self.reference}. Name, rows, modalities and text encoder are the same "
+                "here; whether the features are cannot be told from a paper.",
             )
         reasons = "; ".join(self.differences)
         return (f"paper: as it prints them for {self.reference}. NOT comparable with the numbers here: {reasons}.",)
@@ -34,7 +39,7 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
     card = dataset.card
     reference = study.reference(card.name, card.metrics)
     if reference is None:
-        return Comparability(reference=None, differences=())
+        return Comparability(reference=None)
     paper, differences = study.datasets[reference], []
     if card.name != reference:
         differences.append(f"the dataset is {card.name}")
@@ -49,16 +54,13 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
         other = [encoder for encoder in used if _model(encoder) != _model(paper.text_encoder)]
         if other:
             differences.append(f"the text encoder is {', '.join(other)} instead of {paper.text_encoder}")
-    return Comparability(reference=reference, differences=tuple(differences))
+    return Comparability(reference=reference, differences=tuple(differences), printed=study.prints_numbers)
 
 
 def remarks(study: Study, outcomes: Sequence[Outcome], against: Comparability) -> tuple[str, ...]:
-    """Notes for below a rendering: how it was run, what the paper's numbers are, what is missing, and the study's own."""
+    """Notes for below a table: how it was run, what the paper's numbers are, what is missing, the study's own."""
     possible = [outcome for outcome in outcomes if not outcome.reason]
-    setups = dict.fromkeys(  # ordered, distinct; so are the next two
-        f"{o.variant.method}, protocol {o.settings.protocol}, {f'preset {o.settings.preset}' if o.settings.preset else 'no preset'}"
-        for o in possible
-    )
+    setups = dict.fromkeys(_setup(outcome) for outcome in possible)  # ordered, distinct; so are the next two
     reasons = dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason)
     lacking = dict.fromkeys(outcome.ignored for outcome in possible if outcome.ignored)
 
@@ -78,10 +80,17 @@ def remarks(study: Study, outcomes: Sequence[Outcome], against: Comparability) -
     )
 
 
+def _setup(outcome: Outcome) -> str:
+    settings = outcome.settings
+    preset = f"preset {settings.preset}" if settings.preset else "no preset"
+    asked = "".join(f", {name} {value}" for name, value in outcome.asked.items())
+    return f"{outcome.variant.method} with protocol {settings.protocol}, {preset}{asked}"
+
+
 def _slashes(rows: Sequence[int]) -> str:
     return "/".join(map(str, rows))
 
 
 def _model(encoder: str) -> str:
-    """The name of a text encoder without its owner or folder: "google-bert/bert-base-uncased" -> "bert-base-uncased"."""
+    """A text encoder's name without owner or folder: "google-bert/bert-base-uncased" -> "bert-base-uncased"."""
     return PurePath(encoder).name

@@ -56,11 +56,13 @@ def label_distributions(
 ) -> Any:
     """Small multiples: how the u-labels lie after each of a few epochs, with the m-labels' outline in every panel.
 
+    All panels have the same axes, so that epochs and modalities can be compared by eye.
+
     Args:
       labels: {"text": [E, N], ...}, row e - 1 after epoch e; one row of panels each.
       m_label: [N].
       epochs: 1-based; one column of panels each.
-      label_range: ends of the horizontal axis.
+      label_range: ends of the horizontal axis; what lies beyond is drawn at the end.
       title: one line.
 
     Returns:
@@ -69,19 +71,22 @@ def label_distributions(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
+    from matplotlib.ticker import MaxNLocator
 
     edges = label_bins(m_label, label_range)
-    share = lambda values: 100 * np.histogram(values, edges)[0] / len(values)  # noqa: E731
+    low, high = label_range
+    share = lambda values: 100 * np.histogram(np.clip(values, low, high), edges)[0] / len(values)  # noqa: E731
     outline = share(m_label)
     width, height = 1.2 + 1.75 * len(epochs), 1.15 + 1.45 * len(labels)
     figure = Figure(figsize=(max(width, 4.6), height), layout="constrained")  # inches; the title needs 4.6
-    panels = figure.subplots(len(labels), len(epochs), sharex=True, sharey="row", squeeze=False)
+    panels = figure.subplots(len(labels), len(epochs), sharex=True, sharey=True, squeeze=False)
     for row, (modality, values) in zip(panels, labels.items(), strict=True):
         for panel, epoch in zip(row, epochs, strict=True):
             panel.stairs(share(values[epoch - 1]), edges, fill=True, color=COLOURS[modality], alpha=0.75, linewidth=0)
             panel.stairs(outline, edges, color=INK, linewidth=0.9)
             panel.set_xlim(edges[0], edges[-1])
-            panel.set_xticks([label_range[0], 0, label_range[1]])
+            panel.yaxis.set_major_locator(MaxNLocator(4))
+            panel.set_xticks([low, (low + high) / 2, high])
             panel.tick_params(labelsize=8, length=2.5, color=GREY, labelcolor=INK)
             for side in ("top", "right"):
                 panel.spines[side].set_visible(False)

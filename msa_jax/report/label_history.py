@@ -1,4 +1,4 @@
-"""Generated unimodal labels of a training run, epoch by epoch: their distribution, and how near they come to true ones."""
+"""Generated unimodal labels, epoch by epoch: their distribution, and how near they come to true ones."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -126,12 +126,13 @@ def shown_epochs(last: int, most: int = SHOWN) -> list[int]:
 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
-    """Distributions of the u-labels over the epochs, as figure and numbers; agreement with true labels where there are any."""
+    """Distributions of the u-labels over the epochs, drawn and in numbers; agreement with true labels, if any."""
     content: dict[str, Any] = {"variants": {}}
     tables: list[Table] = []
     drawn = {}
     possible = [outcome for outcome in outcomes if not outcome.reason]
     label = dataset.train.label
+    low, high = dataset.card.label_range
     for outcome in possible:
         name = outcome.variant.name
         histories = read_histories(outcome, rows=len(label))
@@ -164,7 +165,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             {LABELS[key]: values for key, values in histories[0].labels.items()},
             label,
             epochs=shown_epochs(histories[0].epochs[-1]),
-            label_range=(-limit, limit),
+            label_range=(min(low, -limit), max(high, limit)),
             title=f"u-labels of {name} on {dataset.card.name} after an epoch, seed {histories[0].seed}",
         )
     return Rendering(content=content, tables=tuple(tables), figures=drawn)
@@ -235,7 +236,7 @@ def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], s
         ],
         caption=f"{caption}: u-labels after the last epoch against the dataset's own unimodal labels",
         notes=(
-            f"{seeds} seed{'s' * (seeds > 1)}. offset Corr: of (u-label - m-label) with (own label - m-label) over training "
-            "rows; 0 is chance. MAE to the own label; the last column is what keeping the m-label would give.",
+            f"{seeds} seed{'s' * (seeds > 1)}. offset Corr: of (u-label - m-label) with (own label - m-label) over "
+            "training rows; 0 is chance. MAE: to the own label; the last column is what the m-label itself would give.",
         ),
     )

@@ -1,6 +1,6 @@
 """Reproducing a paper's table or figure: runs the experiments that are missing, then renders all of them.
 
-Nothing is selected here: every variant of a study is reported, on test, with the checkpoint that its own valid split chose.
+Nothing is selected here: every variant of a study is reported, on test, with the checkpoint that valid chose.
 """
 
 import sys
@@ -29,7 +29,7 @@ __all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reprodu
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How a study is rendered. record_labels: its runs keep the unimodal labels of every epoch. draws: needs matplotlib."""
+    """How a study is rendered. record_labels: its runs keep every epoch's unimodal labels. draws: needs matplotlib."""
 
     render: Callable[[Study, Dataset, Sequence[Outcome], Comparability], Rendering]
     record_labels: bool = False
@@ -49,6 +49,7 @@ def reproduce(
     *,
     seeds: Sequence[int] | None = None,
     out: str | Path | None = None,
+    preset: str | None = None,
     protocol: str | None = None,
     log: TextIO | None = sys.stderr,
     options: Mapping[str, Any] | None = None,
@@ -61,13 +62,14 @@ def reproduce(
       seeds: of every variant; by default those of `train`.
       out: one experiment folder for each variant, and `table.md`, `table.tex`, `table.json` and figures; by default
         `runs/{study}-{dataset}`.
-      protocol: "paper" or "reference", for every variant.
+      preset: for the variants of its method, by name or path; "none" for no preset at all; by default as in `train`.
+      protocol: "paper" or "reference", for every variant; by default the preset's.
       log: where progress goes; None is silent.
       options: dotted option names and values, for every variant whose method has them.
 
     Raises:
-      InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset on
-        which no variant is possible; before anything is trained.
+      InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset
+        on which no variant is possible; before anything is trained.
     """
     found = load_study(study)
     kind = KINDS[found.kind]
@@ -78,27 +80,22 @@ def reproduce(
     options = dict(options or {})
     folder = Path(out) if out is not None else Path("runs") / f"{found.name}-{dataset.card.name}"
     _check_options(found, options)
-    planned = [_plan(found, variant, dataset, folder, protocol, options) for variant in found.variants]
+    presets = _presets(found, preset)
+    planned = [
+        _plan(variant, dataset, folder, presets.get(variant.method), protocol, options) for variant in found.variants
+    ]
     if all(outcome.reason for outcome in planned):
         reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
         raise InputError(f"study {found.name}: nothing of it is possible on {dataset.source}: {reasons}")
     _check_folder(folder)
     _check_finished(planned, dataset, seeds, kind)
     outcomes = [
-        _run(
-            outcome,
-            f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})",
-            dataset,
-            seeds,
-            kind,
-            log,
-            options,
-        )
+        _run(outcome, f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
         for number, outcome in enumerate(planned, start=1)
     ]
     against = comparability(found, dataset, outcomes)
     rendering = kind.render(found, dataset, outcomes, against)
-    head = _head(found, dataset, outcomes, against, folder, seeds, options)
+    head = _head(found, dataset, outcomes, against, folder, seeds)
     return _write(replace(rendering, content={**head, **rendering.content}), folder)
 
 
@@ -123,17 +120,32 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def _presets(study: Study, preset: str | None) -> dict[str, str]:
+    """{method: preset}; empty where each method's own is to be found."""
+    names = {variant.method for variant in study.variants}
+    if preset is None:
+        return {}
+    if preset == "none":
+        return dict.fromkeys(names, preset)
+    method = config.load_preset(preset).method
+    if method not in names:
+        raise InputError(f"preset {preset} is for method {method}; study {study.name} has {', '.join(sorted(names))}")
+    return {method: preset}
+
+
 def _plan(
-    study: Study, variant: Variant, dataset: Dataset, folder: Path, protocol: str | None, options: Mapping[str, Any]
+    variant: Variant,
+    dataset: Dataset,
+    folder: Path,
+    preset: str | None,
+    protocol: str | None,
+    options: Mapping[str, Any],
 ) -> Outcome:
     known = config.flatten(methods.get(variant.method).options())
+    asked = {name: value for name, value in options.items() if name in known}
     ignored = tuple(name for name in options if name not in known)
     settings = resolve(
-        variant.method,
-        dataset=dataset.card.name,
-        protocol=protocol,
-        **{name: value for name, value in options.items() if name in known},
-        **variant.options,
+        variant.method, dataset=dataset.card.name, preset=preset, protocol=protocol, **asked, **variant.options
     )
     reason = None
     missing = [need for need in variant.needs if not _has(dataset, need)]
@@ -144,7 +156,8 @@ def _plan(
             settings.method.check(settings.options, _inputs(dataset, settings.options))
         except InputError as error:
             reason = str(error)
-    return Outcome(variant=variant, path=folder / variant.slug, settings=settings, ignored=ignored, reason=reason)
+    path = folder / variant.slug
+    return Outcome(variant=variant, path=path, settings=settings, asked=asked, ignored=ignored, reason=reason)
 
 
 def _has(dataset: Dataset, need: str) -> bool:
@@ -153,7 +166,7 @@ def _has(dataset: Dataset, need: str) -> bool:
 
 
 def _inputs(dataset: Dataset, options: Options) -> Inputs:
-    """What `Method.check` is asked with, without loading a text encoder: which modalities and label columns there are."""
+    """What `Method.check` is asked with, no text encoder loaded: the modalities and label columns that there are."""
     train = dataset.train
     features = options.text_encoder == "features" and train.text is not None
     shape = {name: getattr(train, name).shape[1:] for name in ("audio", "vision") if getattr(train, name) is not None}
@@ -216,13 +229,7 @@ def _is_finished(outcome: Outcome) -> bool:
 
 
 def _run(
-    outcome: Outcome,
-    label: str,
-    dataset: Dataset,
-    seeds: Sequence[int],
-    kind: Kind,
-    log: TextIO | None,
-    options: Mapping[str, Any],
+    outcome: Outcome, label: str, dataset: Dataset, seeds: Sequence[int], kind: Kind, log: TextIO | None
 ) -> Outcome:
     """The variant with its results, read where it is finished."""
     progress = Progress(log)
@@ -238,10 +245,11 @@ def _run(
             dataset,
             seeds=seeds,
             out=outcome.path,
+            preset=outcome.settings.preset or "none",
             protocol=outcome.settings.protocol,
             record_labels=kind.record_labels,
             log=log,
-            options={**{k: v for k, v in options.items() if k not in outcome.ignored}, **outcome.variant.options},
+            options={**outcome.asked, **outcome.variant.options},
         )
     runs = {run["seed"]: run for run in read_result(outcome.path)["runs"]}
     return replace(
@@ -258,7 +266,6 @@ def _head(
     against: Comparability,
     folder: Path,
     seeds: Sequence[int],
-    options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """What every rendering of a study says of itself."""
     return {
@@ -282,7 +289,7 @@ def _head(
                 "options": {
                     name: value
                     for name, value in config.to_json(outcome.settings.options).items()
-                    if name in {**options, **outcome.variant.options}
+                    if name in {**outcome.asked, **outcome.variant.options}
                 },
                 "folder": str(outcome.path),
                 "not_possible_because": outcome.reason,

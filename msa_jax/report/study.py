@@ -109,9 +109,10 @@ class Study:
 class Outcome:
     """A variant on the dataset at hand.
 
-    path: its experiment folder. settings: method and options it runs with. asked: those options that the user set for all
-    variants. ignored: those that its method does not have. reason: why it is not possible here; None where it is. runs: {seed: {metric: value or None}}
-    on test. epochs: {seed: best epoch or None}. Both are empty where it is not possible.
+    path: its experiment folder. settings: method and options it runs with. asked: those options that the user set for
+    all variants. ignored: those of them that its method does not have. reason: why it is not possible here; None where
+    it is. runs: {seed: {metric: value or None}} on test. epochs: {seed: best epoch or None}. Both are empty where it is
+    not possible.
     """
 
     variant: Variant
@@ -128,8 +129,8 @@ class Outcome:
 class Rendering:
     """What a study came to.
 
-    content: every number unrounded, for JSON. tables: for reading. figures: {file name: matplotlib Figure}. files: what was
-    written of these.
+    content: every number unrounded, for JSON. tables: for reading. figures: {file name: matplotlib Figure}. files: what
+    was written of these.
     """
 
     content: dict[str, Any]

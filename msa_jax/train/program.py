@@ -57,12 +57,16 @@ class Program:
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
         self.forward = jax.jit(self._forward, static_argnames="capacity")
+        # Run once a seed: the seconds that an optimising compiler would take are never won back.
+        self._init = jax.jit(
+            partial(self.network.init, train=False), compiler_options={"xla_backend_optimization_level": 0}
+        )
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     def init_params(self, key: Array, batch: Mapping[str, Any]) -> Any:
         """Fresh parameters; `batch` only gives shapes."""
-        return jax.jit(partial(self.network.init, train=False))({"params": key}, batch)["params"]
+        return self._init({"params": key}, batch)["params"]
 
     def start(self, params: Any, memory: Any, key: Array) -> TrainState:
         """The state before the first epoch of the stage."""

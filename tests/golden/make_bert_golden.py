@@ -32,7 +32,9 @@ def make_bert(folder: Path) -> None:
             parameter.add_(0.15 * torch.randn(parameter.shape))
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors", {"format": "pt"}
+    )
 
     mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
     ids = torch.randint(1, config.vocab_size, mask.shape) * mask

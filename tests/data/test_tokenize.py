@@ -1,0 +1,268 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tokenizers
+
+from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
+from msa_jax.errors import InputError
+from tests.paths import REPOSITORY, minilm, shared_data
+
+needs_minilm = pytest.mark.skipif(minilm() is None, reason="the MiniLM tokenizer is not installed")
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "good", "film", "##s", "good", "Good", "我", "好"]
+TEXTS = ["the good film", "a good good film", "the films were not good", "not the best film"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def _tokens(tokenizer, text):
+    ids, mask = tokenizer.encode([text], max_tokens=50)
+    assert mask.all()
+    return [tokenizer.backend.id_to_token(int(i)) for i in ids[0]]
+
+
+# encode
+
+
+def test_rows_are_as_long_as_the_longest_text_and_padding_is_masked(folder):
+    ids, mask = load_tokenizer(folder).encode(["a good film", "films"], max_tokens=10)
+    assert ids.dtype == mask.dtype == np.int32
+    np.testing.assert_array_equal(ids, [[2, 5, 9, 7, 3], [2, 7, 8, 3, 0]])
+    np.testing.assert_array_equal(mask, [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+
+
+def test_truncation_keeps_the_special_tokens(folder):
+    tokenizer = load_tokenizer(folder)
+    ids, mask = tokenizer.encode(["a good film a good film"], max_tokens=4)
+    np.testing.assert_array_equal(ids, [[2, 5, 9, 3]])
+    ids, mask = tokenizer.encode(["a good"], max_tokens=4)
+    np.testing.assert_array_equal(ids, [[2, 5, 9, 3]])
+    assert mask.all()
+
+
+def test_a_given_length_pads_every_row_to_it(folder):
+    ids, mask = load_tokenizer(folder).encode(["a", ""], max_tokens=4, length=6)
+    np.testing.assert_array_equal(ids, [[2, 5, 3, 0, 0, 0], [2, 3, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(mask.sum(1), [3, 2])
+    with pytest.raises(InputError, match="length is 3; expected at least max_tokens, 4"):
+        load_tokenizer(folder).encode(["a"], max_tokens=4, length=3)
+
+
+def test_an_empty_text_is_its_special_tokens_and_no_text_no_row(folder):
+    tokenizer = load_tokenizer(folder)
+    np.testing.assert_array_equal(tokenizer.encode([""], max_tokens=9)[0], [[2, 3]])
+    assert [array.shape for array in tokenizer.encode([], max_tokens=9)] == [(0, 0), (0, 0)]
+
+
+def test_numpy_strings_are_texts(folder):
+    tokenizer = load_tokenizer(folder)
+    ids, _ = tokenizer.encode(np.array(["a good film", "a"]), max_tokens=9)
+    np.testing.assert_array_equal(ids, tokenizer.encode(["a good film", "a"], max_tokens=9)[0])
+
+
+def test_half_a_surrogate_pair_is_no_crash(folder):
+    assert _tokens(load_tokenizer(folder), "a \ud800 film") == ["[CLS]", "a", "[UNK]", "film", "[SEP]"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"), [(["a", None], "row 1: the text is a NoneType"), ([b"a"], "row 0"), ("a", "one string")]
+)
+def test_what_is_not_a_string_is_refused_with_its_row(folder, texts, message):
+    with pytest.raises(InputError, match=message):
+        load_tokenizer(folder).encode(texts, max_tokens=9)
+
+
+def test_room_for_the_special_tokens_alone_is_refused(folder):
+    with pytest.raises(InputError, match="max_tokens is 2; expected at least 3, 2 of them special"):
+        load_tokenizer(folder).encode(["a"], max_tokens=2)
+
+
+@needs_minilm
+def test_truncation_and_padding_baked_into_a_tokenizer_are_overridden():
+    baked = json.loads((minilm() / "tokenizer.json").read_text())
+    assert baked["truncation"]["max_length"] == baked["padding"]["strategy"]["Fixed"] == 128
+    tokenizer = load_tokenizer(minilm())
+    assert tokenizer.encode(["good"], max_tokens=200)[0].shape == (1, 3)
+    assert tokenizer.encode(["good " * 300], max_tokens=200)[0].shape == (1, 200)
+
+
+# load
+
+
+@needs_minilm
+@pytest.mark.parametrize("files", [["tokenizer.json"], ["vocab.txt"], ["vocab.txt", "tokenizer_config.json"]])
+def test_tokenizer_json_and_vocab_txt_give_the_ids_of_transformers(tmp_path, files):
+    transformers = pytest.importorskip("transformers")
+    for file in files:
+        shutil.copy(minilm() / file, tmp_path)
+    texts = [
+        "I didn't LIKE it, Zoë!",
+        "",
+        "[CLS] [MASK] x",
+        "你好 world 😀",
+        "a" * 300,
+        "re-think\tx\u200by\x00z",
+        "it " * 90,
+    ]
+    mosi = shared_data("mosi")
+    if mosi is not None:
+        with np.load(mosi / "valid.npz") as split:
+            texts.extend(split["raw_text"].tolist())
+    reference = transformers.AutoTokenizer.from_pretrained(minilm())
+    expected = reference(texts, max_length=50, truncation=True, padding="longest", return_tensors="np")
+    ids, mask = load_tokenizer(tmp_path).encode(texts, max_tokens=50)
+    np.testing.assert_array_equal(ids, expected["input_ids"])
+    np.testing.assert_array_equal(mask, expected["attention_mask"])
+
+
+def test_vocabulary_is_lower_cased_unless_the_config_says_otherwise(folder):
+    assert _tokens(load_tokenizer(folder), "Good Gööd") == ["[CLS]", "good", "good", "[SEP]"]
+    (folder / "tokenizer_config.json").write_text('{"do_lower_case": false, "tokenizer_class": "BertTokenizer"}')
+    assert _tokens(load_tokenizer(folder), "Good Gööd") == ["[CLS]", "Good", "[UNK]", "[SEP]"]
+
+
+def test_chinese_characters_are_words(folder):
+    assert _tokens(load_tokenizer(folder), "我好a") == ["[CLS]", "我", "好", "a", "[SEP]"]
+
+
+def test_carriage_returns_at_line_ends_are_no_part_of_a_token(folder):
+    (folder / "vocab.txt").write_bytes("\r\n".join(WORDS).encode())
+    assert _tokens(load_tokenizer(folder), "films") == ["[CLS]", "film", "##s", "[SEP]"]
+
+
+def test_another_kind_of_tokenizer_is_left_to_transformers(tmp_path):
+    pytest.importorskip("transformers")
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "RobertaTokenizer"}')
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", "a", "b", "\u0120", "ab", "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(vocabulary)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.pad_id == 1
+    ids, mask = tokenizer.encode(["abb", ""], max_tokens=9)
+    np.testing.assert_array_equal(ids, [[0, 7, 5, 2], [0, 2, 1, 1]])
+    np.testing.assert_array_equal(mask, [[1, 1, 1, 1], [1, 1, 0, 0]])
+
+
+def test_a_folder_without_a_readable_tokenizer_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        load_tokenizer(tmp_path / "absent")
+    with pytest.raises(InputError, match="no tokenizer that can be read"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "vocab.txt").write_text("[PAD]\na\n")
+    with pytest.raises(InputError, match=r"vocab.txt: lacks \[UNK\] \[CLS\] \[SEP\]"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"vocab.txt: not readable UTF-8"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"tokenizer_config.json: holds a list"):
+        load_tokenizer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(InputError, match=r"tokenizer.json: not a readable tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_loading_a_tokenizer_does_not_import_transformers(folder):
+    code = (
+        "import sys; from msa_jax.data.tokenize import load_tokenizer; load_tokenizer(sys.argv[1]);"
+        "sys.exit('transformers' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder)], cwd=REPOSITORY, check=True)
+
+
+# build
+
+
+def test_a_built_vocabulary_starts_with_the_special_tokens_and_is_lower_cased():
+    tokenizer = build_tokenizer([text.upper() for text in TEXTS])
+    assert [tokenizer.backend.token_to_id(token) for token in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert tokenizer.pad_id == 0
+    assert not any(token != token.lower() for token in tokenizer.backend.get_vocab() if not token.startswith("["))
+    assert _tokens(tokenizer, "The GOOD film") == ["[CLS]", "the", "good", "film", "[SEP]"]
+
+
+def test_merges_take_the_most_frequent_pair_and_the_first_of_equal_ones():
+    """By hand: aab x3, ab x2: pairs (a, ##b) 2, (a, ##a) 3, (##a, ##b) 3; of the equal ones (##a, ##b) sorts first."""
+    tokenizer = build_tokenizer(["aab aab aab", "ab ab"])
+    learnt = sorted(tokenizer.backend.get_vocab().items(), key=lambda item: item[1])[5:]
+    # Characters by count: a 5, ##b 5, ##a 3 (of equal counts # sorts first).
+    assert [token for token, _ in learnt] == ["##b", "a", "##a", "##ab", "aab", "ab"]
+
+
+def test_words_seen_once_are_pieces_and_unseen_ones_are_not_unknown():
+    tokenizer = build_tokenizer([*TEXTS, "zebra"])
+    assert "zebra" not in tokenizer.backend.get_vocab()
+    assert "[UNK]" not in _tokens(tokenizer, "zebra goodest")
+
+
+def test_the_size_is_an_upper_bound():
+    texts = ["alpha beta gamma delta " * 3]
+    assert build_tokenizer(texts, vocab_size=12).vocab_size == 12
+    full = build_tokenizer(texts).vocab_size
+    assert full < 4096
+    assert build_tokenizer(texts, vocab_size=full + 1).vocab_size == full
+
+
+def test_chinese_text_is_split_into_characters():
+    tokenizer = build_tokenizer(["我很喜欢这部电影", "这部电影不好看 OK"])
+    assert _tokens(tokenizer, "我不喜欢ok") == ["[CLS]", "我", "不", "喜", "欢", "ok"[0], "##k", "[SEP]"]
+
+
+def test_the_vocabulary_depends_on_the_texts_alone():
+    """Not on the seed of Python's string hashes, nor on the number of threads, nor on the order of the texts."""
+    code = (
+        "import sys, hashlib; from msa_jax.data.tokenize import build_tokenizer;"
+        "texts = [' '.join(f'w{i * j % 97}q{i % 7}' for j in range(1, 30)) for i in range(1, 80)];"
+        "texts = texts[::-1] if sys.argv[1] == '1' else texts;"
+        "print(hashlib.sha256(build_tokenizer(texts, vocab_size=300).backend.to_str().encode()).hexdigest())"
+    )
+    digests = set()
+    for run in range(3):
+        environment = {**os.environ, "PYTHONHASHSEED": str(run), "RAYON_NUM_THREADS": str(run + 1)}
+        command = [sys.executable, "-c", code, str(run % 2)]
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=True, capture_output=True, text=True)
+        digests.add(done.stdout)
+    assert len(digests) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "message"), [([], 9, "no words"), (["  "], 9, "no words"), (["a"], 5, "vocab_size is 5")]
+)
+def test_what_no_vocabulary_can_be_built_from_is_refused(texts, size, message):
+    with pytest.raises(InputError, match=message):
+        build_tokenizer(texts, vocab_size=size)
+
+
+# save
+
+
+def test_what_was_saved_loads_again(tmp_path):
+    tokenizer = build_tokenizer(TEXTS)
+    tokenizer.save(tmp_path / "new")
+    again = load_tokenizer(tmp_path / "new")
+    assert again.backend.to_str() == tokenizer.backend.to_str()
+    assert (again.vocab_size, again.pad_id) == (tokenizer.vocab_size, tokenizer.pad_id)
+    np.testing.assert_array_equal(again.encode(TEXTS, max_tokens=6), tokenizer.encode(TEXTS, max_tokens=6))
+
+
+def test_ids_stay_below_the_vocabulary_size_where_ids_have_gaps():
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "far": 9}, unk_token="[UNK]"))
+    tokenizer = Tokenizer(backend)
+    assert tokenizer.vocab_size == 10
+    assert tokenizer.pad_id == 0

@@ -1,0 +1,113 @@
+import importlib.util
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.report import figures
+
+pytest.importorskip("matplotlib")
+
+RNG = np.random.default_rng(0)
+M_LABEL = RNG.choice(np.linspace(-3, 3, 31), 200).astype(np.float32)
+LABELS = {
+    "text": np.clip(M_LABEL + RNG.normal(0, 0.4, (3, 200)), -3, 3).astype(np.float32),
+    "vision": np.clip(M_LABEL + RNG.normal(0, 1.5, (3, 200)), -3, 3).astype(np.float32),
+}
+
+
+def draw(**changes):
+    given = {"labels": LABELS, "m_label": M_LABEL, "epochs": [1, 3], "label_range": (-3.0, 3.0), "title": "a title"}
+    given |= changes
+    return figures.label_distributions(given.pop("labels"), given.pop("m_label"), **given)
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_range", "steps"),
+    [
+        (np.arange(-5, 6) / 5, (-1, 1), 10),  # SIMS: fifths
+        (np.arange(-9, 10) / 3, (-3, 3), 18),  # MOSEI: thirds
+        (np.arange(-15, 16) / 5, (-3, 3), 30),  # MOSI: fifths
+        (np.random.default_rng(1).uniform(-3, 3, 500), (-3, 3), 24),  # no grid
+    ],
+)
+def test_bins_are_centred_on_the_steps_of_the_labels(labels, label_range, steps):
+    edges = figures.label_bins(labels.astype(np.float32), label_range)
+    assert len(edges) == steps + 2
+    np.testing.assert_allclose(np.diff(edges), (label_range[1] - label_range[0]) / steps)
+    centres = (edges[1:] + edges[:-1]) / 2
+    np.testing.assert_allclose(centres[[0, -1]], label_range)
+    if steps != 24:  # one label step in one bin
+        assert set(np.histogram(labels, edges)[0]) == {1}
+
+
+def test_bins_ignore_a_few_labels_off_the_grid():
+    labels = np.concatenate([np.arange(-15, 16) / 5, [0.25, 1 / 3]])
+    assert len(figures.label_bins(labels, (-3.0, 3.0))) == 32
+
+
+def test_every_panel_holds_all_rows_and_the_same_outline():
+    figure = draw()
+    assert len(figure.axes) == 4
+    edges = figures.label_bins(M_LABEL, (-3.0, 3.0))
+    outline = 100 * np.histogram(M_LABEL, edges)[0] / 200
+    expected = [values[epoch - 1] for values in LABELS.values() for epoch in (1, 3)]
+    for panel, values in zip(figure.axes, expected, strict=True):
+        filled, line = panel.patches
+        np.testing.assert_allclose(filled.get_data().values, 100 * np.histogram(values, edges)[0] / 200)
+        np.testing.assert_allclose(line.get_data().values, outline)
+        assert filled.get_data().values.sum() == pytest.approx(100)
+        assert panel.get_ylim() == figure.axes[0].get_ylim()
+        assert panel.get_xlim() == pytest.approx((edges[0], edges[-1]))
+
+
+def test_labels_beyond_the_range_are_drawn_at_its_end():
+    beyond = {"audio": np.full((1, 200), 9.0, np.float32)}
+    (panel,) = draw(labels=beyond, epochs=[1]).axes
+    assert panel.patches[0].get_data().values[-1] == 100
+
+
+def test_axes_are_labelled():
+    figure = draw(title="cost: 5$ and $x")
+    assert [panel.get_title() for panel in figure.axes] == ["epoch 1", "epoch 3", "", ""]
+    assert [panel.get_ylabel() for panel in figure.axes[::2]] == ["text\nrows [%]", "vision\nrows [%]"]
+    assert [panel.get_xlabel() for panel in figure.axes] == ["", "", "label", "label"]
+    assert figure.get_suptitle() == "cost: 5$ and $x"
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["u-label, text", "u-label, vision", "m-label, the same in every panel"]
+
+
+def test_figure_is_saved_as_png_of_150_dots_an_inch(tmp_path):
+    figure = draw(title="$ is no formula")
+    figures.save(figure, tmp_path / "figure.png")
+    header = (tmp_path / "figure.png").read_bytes()[:24]
+    assert header[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">II", header[16:24]) == tuple(int(150 * inches) for inches in figure.get_size_inches())
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("epochs", [[1], [1, 2], [1, 2, 3]])
+def test_nothing_is_drawn_outside_the_figure(epochs):
+    figure = draw(epochs=epochs, title="u-labels of Self-MM on a dataset after an epoch, seed 1111")
+    figure.draw_without_rendering()
+    width, height = figure.bbox.width, figure.bbox.height
+    for part in (figure.legends[0], figure._suptitle, *(panel.yaxis.label for panel in figure.axes)):
+        box = part.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
+
+
+def test_drawing_leaves_no_global_state():
+    draw()
+    plots = sys.modules.get("matplotlib.pyplot")
+    assert plots is None or not plots.get_fignums()
+
+
+def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'msa-jax\[plots\]'"):
+        figures.check_matplotlib()

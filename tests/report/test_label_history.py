@@ -1,0 +1,158 @@
+import json
+
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.report import studies
+from msa_jax.report.label_history import agreement, distribution, shown_epochs
+from msa_jax.report.studies import reproduce
+from tests.report.studies_kit import pretend_to_train, write_study
+from tests.tiny import QUICK, tiny_dataset
+
+FIGURE = {"kind": "label_distribution", "metrics": None, "variants": ({"name": "Self-MM", "method": "self_mm"},)}
+CASES = {"kind": "case_table", "metrics": None, "variants": FIGURE["variants"]}
+
+
+def u_labels(dataset, seed, epoch):
+    """Known labels: text on its own label after the third epoch, audio always the m-label, vision at the limit."""
+    train = dataset.train
+    way = np.float32((epoch - 1) / 2 * (1 + seed / 100))
+    return {
+        "label_t": train.label + way * (train.label_t - train.label),
+        "label_a": train.label.copy(),
+        "label_v": np.full(len(train), 3.0 if epoch == 3 else 0.0, np.float32),
+    }
+
+
+@pytest.fixture
+def dataset():
+    return tiny_dataset(human_labels=True)
+
+
+@pytest.fixture
+def reproduced(tmp_path, dataset, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(studies, "train", pretend_to_train(u_labels))
+    study = write_study(tmp_path / "toy_figure9.py", **FIGURE)
+    return reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
+
+
+def test_distribution_of_known_labels():
+    u, m = np.array([3.0, -3.0, 1.0, 0.0], np.float32), np.array([3.0, -1.0, 2.0, 0.0], np.float32)
+    found = distribution(u, m, limit=3.0)
+    assert found == pytest.approx({"mean": 0.25, "sd": np.std([3, -3, 1, 0]), "at_limit": 0.5, "mean_offset": 0.75})
+
+
+def test_agreement_is_that_of_numpy():
+    rng = np.random.default_rng(0)
+    m, truth = rng.uniform(-3, 3, (2, 50)).astype(np.float32)
+    u = (m + 0.5 * (truth - m) + rng.normal(0, 0.2, 50)).astype(np.float32)
+    found = agreement(u, m, truth)
+    assert found["offset_corr"] == pytest.approx(np.corrcoef(u - m, truth - m)[0, 1], abs=1e-6)
+    assert found["mae"] == pytest.approx(np.abs(u - truth).mean(), abs=1e-6)
+    assert found["baseline_mae"] == pytest.approx(np.abs(m - truth).mean(), abs=1e-6)
+
+
+def test_labels_that_have_not_moved_have_no_correlation():
+    m, truth = np.array([1.0, -1.0, 2.0], np.float32), np.array([0.0, 1.0, 2.0], np.float32)
+    assert agreement(m, m, truth) == {"offset_corr": None, "mae": 1.0, "baseline_mae": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [(1, [1]), (4, [1, 2, 3, 4]), (6, [1, 2, 3, 4, 5, 6]), (20, [1, 2, 3, 6, 11, 20]), (100, [1, 3, 6, 16, 40, 100])],
+)
+def test_first_and_last_epoch_are_shown_and_early_ones_densely(last, expected):
+    assert shown_epochs(last) == expected
+
+
+def test_numbers_of_every_epoch_are_in_the_json(tmp_path, dataset, reproduced):
+    content = json.loads((tmp_path / "out" / "table.json").read_text())["variants"]["Self-MM"]
+    assert list(content["seeds"]) == ["1", "2"]
+    for seed in (1, 2):
+        epochs = content["seeds"][str(seed)]
+        assert [numbers["epoch"] for numbers in epochs] == [1, 2, 3]
+        for numbers in epochs:
+            known = u_labels(dataset, seed, numbers["epoch"])["label_t"]
+            assert numbers["text"]["mean"] == pytest.approx(known.mean(dtype=np.float64))
+            assert numbers["text"]["mean_offset"] == pytest.approx(np.abs(known - dataset.train.label).mean(), rel=1e-5)
+        assert [numbers["vision"]["at_limit"] for numbers in epochs] == [0.0, 0.0, 1.0]
+
+
+def test_agreement_with_true_labels_is_given_with_its_baseline(dataset, reproduced):
+    found = reproduced.content["variants"]["Self-MM"]["agreement"]
+    label, truth = dataset.train.label, dataset.train.label_t
+    baseline = np.abs(label - truth).mean()
+    assert found["text"]["mean"]["offset_corr"] == pytest.approx(1, abs=1e-6)
+    # u - truth is 1 % and 2 % of the way too far.
+    assert found["text"]["mean"]["mae"] == pytest.approx(0.015 * baseline, rel=1e-3)
+    assert found["text"]["std"]["mae"] == pytest.approx(0.01 * baseline / np.sqrt(2), rel=1e-3)
+    assert found["text"]["mean"]["baseline_mae"] == pytest.approx(baseline, rel=1e-6)
+    assert found["audio"]["mean"]["offset_corr"] is None
+    table = reproduced.tables[1]
+    mae = f"{0.015 * baseline:.3f} ± {0.01 * baseline / np.sqrt(2):.3f}"
+    assert table.rows[0] == ("text", "1.000 ± 0.000", mae, f"{baseline:.3f}")
+    assert table.rows[1][1] == "-"
+
+
+def test_table_has_the_last_epoch_and_the_m_labels(dataset, reproduced):
+    rows = {(row[0], row[1]): row for row in reproduced.tables[0].rows}
+    assert rows["m-label", None][2] == f"{dataset.train.label.mean():.2f}".replace("-0.00", "0.00")
+    assert rows["vision", "3 (last)"][2:5] == ("3.00 ± 0.00", "0.00 ± 0.00", "100.0 ± 0.0")
+    assert [file.name for file in reproduced.files] == ["table.md", "table.tex", "table.json", "figure.png"]
+    assert all(file.stat().st_size > 200 for file in reproduced.files)
+
+
+def test_runs_of_different_length_are_averaged_where_all_of_them_are(tmp_path, dataset, reproduced):
+    (tmp_path / "out" / "self-mm" / "labels" / "2" / "epoch_0003.npz").unlink()
+    study = tmp_path / "toy_figure9.py"
+    found = reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
+    assert [row[1] for row in found.tables[0].rows if row[0] == "vision"] == ["1", "2", "last"]
+    assert "The runs ended after 3, 2 epochs." in found.tables[0].notes[0]
+
+
+def test_a_missing_or_damaged_record_is_an_error_that_names_it(tmp_path, dataset, reproduced):
+    study, folder = tmp_path / "toy_figure9.py", tmp_path / "out" / "self-mm" / "labels" / "1"
+    (folder / "epoch_0003.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"epoch_0003.npz: not a readable npz file"):
+        reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
+    np.savez(folder / "epoch_0003.npz", label_t=np.zeros(3, np.float32))
+    with pytest.raises(InputError, match=r"epoch_0003.npz: label_t has shape \[3\]; expected \[24\]"):
+        reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
+    (folder / "epoch_0002.npz").unlink()
+    with pytest.raises(InputError, match=r"labels/1: no unimodal labels of epoch 2"):
+        reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
+
+
+def test_matplotlib_is_asked_for_before_anything_is_trained(tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(studies.figures.importlib.util, "find_spec", lambda name: None)
+    study = write_study(tmp_path / "toy_figure9.py", **FIGURE)
+    with pytest.raises(InputError, match="needs matplotlib"):
+        reproduce(study, dataset, out=tmp_path / "out", log=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_training_records_is_what_figure_and_cases_read(tmp_path):
+    pytest.importorskip("matplotlib")
+    dataset = tiny_dataset(modalities=("audio",), human_labels=True)
+    given = {"seeds": (1, 2), "out": tmp_path / "out", "log": None, "options": {**QUICK, "max_epochs": 3}}
+    figure = reproduce(write_study(tmp_path / "toy_figure9.py", **FIGURE), dataset, **given)
+    epochs = figure.content["variants"]["Self-MM"]["seeds"]["1"]
+    assert [list(numbers) for numbers in epochs] == [["epoch", "audio"]] * 3
+    assert epochs[0]["audio"]["mean_offset"] == 0  # the first epoch moves no label (eq. 9)
+    assert epochs[2]["audio"]["mean_offset"] > 0
+    assert (tmp_path / "out" / "figure.png").stat().st_size > 1000
+
+    # The same experiment serves the case table.
+    cases = reproduce(write_study(tmp_path / "toy_figure8.py", **CASES), dataset, **given)
+    found = cases.content["variants"]["Self-MM"]
+    assert found
+    with np.load(tmp_path / "out" / "self-mm" / "labels" / "1" / "epoch_0003.npz") as file:
+        first = file["label_a"]
+    with np.load(tmp_path / "out" / "self-mm" / "labels" / "2" / "epoch_0003.npz") as file:
+        second = file["label_a"]
+    for case in found:
+        row = case["row"]
+        assert case["id"] == dataset.train.id[row]
+        assert case["u_labels"]["mean"]["audio"] == pytest.approx((first[row] + second[row]) / 2, abs=1e-6)
