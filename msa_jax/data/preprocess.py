@@ -1,6 +1,7 @@
 """From a split as people keep it to the arrays a network reads; fitted on the training split, kept with the experiment."""
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +167,7 @@ class Preprocessor:
             tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None
             content["modalities"] = tuple(content["modalities"])
             return cls(tokenizer=tokenizer, statistics=statistics, **content)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{folder}: the preprocessing of this experiment cannot be read ({error})") from None
 
 

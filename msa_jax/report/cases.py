@@ -123,7 +123,6 @@ def _table(
         if numbers:
             labels = [number(numbers.get(key), 2) for key in ("label", *keys)]
             rows.append((None, f"paper, {against.reference}", _short(row.name), *labels, *(None for _ in truths)))
-    clipped = "u-labels are clipped to the label range, so a distance can be cut short."
     return Table(
         columns=(
             "case",
@@ -137,8 +136,8 @@ def _table(
         caption=f"{study.title}: {outcome.variant.name} on {dataset.card.name}, after the last epoch",
         notes=(
             RULE,
-            f"{len(outcome.runs)} seed{'s' * (len(outcome.runs) > 1)}. {clipped}",
-            *(["own label: of that modality alone, in the dataset."] if truths else []),
+            f"{len(outcome.runs)} seed{'s' * (len(outcome.runs) > 1)}: mean ± sample standard deviation over them."
+            + (" own label: of that modality alone, in the dataset." if truths else ""),
             *remarks(study, outcomes, against),
         ),
     )

@@ -48,7 +48,7 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
         differences.append(f"train/valid/test have {_slashes(rows)} rows instead of {_slashes(paper.rows)}")
     absent = [modality for modality in MODALITIES if not dataset.has(modality)]
     if absent:
-        differences.append(f"there is no {' and no '.join(absent)} here")
+        differences.append(f"there is no {' and no '.join(absent)}")
     if paper.text_encoder is not None and dataset.has("text"):
         used = {str(o.settings.options.text_encoder): None for o in outcomes if o.reason is None}  # ordered, distinct
         other = [encoder for encoder in used if _model(encoder) != _model(paper.text_encoder)]

@@ -69,7 +69,7 @@ def reproduce(
 
     Raises:
       InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset
-        on which no variant is possible; before anything is trained.
+        on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite.
     """
     found = load_study(study)
     kind = KINDS[found.kind]

@@ -1,5 +1,6 @@
 """Checkpoints of a run: the newest whole state, and at the end the parameters that were best. orbax writes them."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from msa_jax.errors import InputError
+from msa_jax.train.folder import read_json, write_json
 from msa_jax.train.state import RunState
 
 
@@ -51,8 +53,8 @@ class RunCheckpoints:
             stage = self._manager.restore(step, args=ocp.args.Composite(stage=ocp.args.JsonRestore()))["stage"]["stage"]
             target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stage))
             return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
-        except (ValueError, KeyError, OSError, TypeError, IndexError) as error:
-            reason = str(error).splitlines()[0]
+        except (ValueError, KeyError, OSError, TypeError, IndexError, AttributeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{self._folder}: the checkpoint does not fit this experiment ({reason})") from None
 
     def close(self) -> None:
@@ -67,24 +69,42 @@ class RunCheckpoints:
 
 
 def save_params(folder: Path, params: Any) -> None:
-    """Writes parameters to `folder/params`, whole or not at all."""
+    """Writes parameters to `folder/params`, whole or not at all, and the SHA-256 of its files to `folder/params.json`."""
+    for unfinished in folder.glob("params.orbax-checkpoint-tmp*"):  # of a process that was killed
+        shutil.rmtree(unfinished, ignore_errors=True)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((folder / "params").absolute(), params, force=True)
+    write_json(folder / "params.json", _digests(folder / "params"))
 
 
 def load_params(folder: Path) -> Any:
     """Parameters as numpy arrays, from `folder/params`.
 
     Raises:
-      InputError: there are none, or they cannot be read.
+      InputError: there are none, a file of theirs is not the one that was written, or they cannot be read.
     """
     path = (folder / "params").absolute()
     if not path.is_dir():
         raise InputError(f"{path}: no such checkpoint")
+    # Before orbax opens them: what it says of a damaged file fills a screen, and it does not notice every change.
+    for name, digest in read_json(folder / "params.json").items():
+        if not (path / name).is_file():
+            raise InputError(f"{path / name}: missing; the checkpoint is not whole")
+        if _digest(path / name) != digest:
+            raise InputError(f"{path / name}: not the file that was written; the checkpoint is damaged")
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             metadata = checkpointer.metadata(path).item_metadata.tree
             arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
             return checkpointer.restore(path, restore_args=arguments)
-    except (ValueError, KeyError, OSError, TypeError) as error:
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): _digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

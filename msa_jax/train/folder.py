@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import numpy as np
@@ -20,17 +20,35 @@ import numpy as np
 from msa_jax.errors import InputError
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
+LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once it is whole.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file so that at any moment either the old or the new one is there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    """Writes a file so that at any moment either the old or the new one is there, whole. InputError where it cannot be."""
+    with _replacing(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -59,34 +77,48 @@ def read_json(path: Path) -> Any:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an `.npz`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(temporary, "wb") as file:
+    """Writes an `.npz`, whole or not at all. InputError where it cannot be written."""
+    with _replacing(path) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds the folder; the system lets go of it when the process ends, however it ends.
 
+    Where no experiment was begun in it, nothing of the lock stays behind.
+
     Raises:
       InputError: another process holds it, or it cannot be made.
     """
+    lock, existed = folder / LOCK, folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "w")  # noqa: SIM115 - held open for as long as the lock
+        file = open(lock, "a")  # noqa: SIM115 - held open for as long as the lock
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):  # removed by its holder, and made anew
+                raise BlockingIOError
+        except (BlockingIOError, FileNotFoundError):
             raise InputError(f"{folder}: another process is writing this experiment") from None
-        yield
+        try:
+            yield
+        finally:
+            if not (folder / "config.json").is_file():
+                lock.unlink(missing_ok=True)
+                if not existed:
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
+
+
+def holds_other_things(folder: Path) -> bool:
+    """Whether there is anything but an experiment, or what an experiment that was killed while it began left behind."""
+    if (folder / "config.json").is_file():
+        return False
+    return any(path.name != "environment.json" and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def clear(folder: Path) -> None:
@@ -95,11 +127,11 @@ def clear(folder: Path) -> None:
     Raises:
       InputError: it holds something and is not an experiment.
     """
-    content = [path for path in folder.iterdir() if path.name != ".lock"]
-    if content and not (folder / "config.json").is_file():
+    if holds_other_things(folder):
         raise InputError(f"{folder}: not an experiment (no config.json), so it is not overwritten")
-    for path in content:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in folder.iterdir():
+        if path.name != LOCK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class MetricsFile:

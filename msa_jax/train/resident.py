@@ -43,7 +43,7 @@ class DeviceData:
             real = len(part)
             data = jax.tree.map(lambda column, rows=part.rows: column[rows.reshape(-1)], self._columns)
             slots = np.arange(part.rows.size, dtype=np.int32).reshape(part.rows.shape)
-            part = part._replace(slots=slots)
+            part = Plan(part.rows, slots, part.weight, part.packing)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
                 part = jax.tree.map(partial(_grow, rows=size), part)
                 data = jax.tree.map(partial(_grow, rows=size * self._options.batch_size), data)
