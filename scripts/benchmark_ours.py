@@ -154,8 +154,9 @@ class OurBert:
         plan, capacity = plan_of(columns, workload)
         text, encoder = columns["text"], TextEncoder(bert_config(workload))
         self._lengths = text["mask"].sum(1)[plan.rows]
+        packed = jax.jit(partial(pack, capacity=capacity))
         self._batches = [
-            pack(text["ids"][rows], text["mask"][rows], row, offset, capacity)
+            packed(text["ids"][rows], text["mask"][rows], row, offset)
             for rows, row, offset in zip(plan.rows[:-1], plan.packing.row, plan.packing.offset, strict=False)
         ]
         self._flops = [flops(workload.encoder, lengths) for lengths in self._lengths[:-1]]

@@ -162,7 +162,7 @@ class Preprocessor:
         """What `save` wrote. Raises InputError where it cannot be read."""
         try:
             content = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
-            with np.load(folder / "statistics.npz", allow_pickle=False) as file:
+            with open(folder / "statistics.npz", "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 statistics = {name: file[name] for name in file.files}
             tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None
             content["modalities"] = tuple(content["modalities"])

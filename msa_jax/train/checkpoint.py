@@ -87,7 +87,10 @@ def load_params(folder: Path) -> Any:
     if not path.is_dir():
         raise InputError(f"{path}: no such checkpoint")
     # Before orbax opens them: what it says of a damaged file fills a screen, and it does not notice every change.
-    for name, digest in read_json(folder / "params.json").items():
+    digests = read_json(folder / "params.json")
+    if not isinstance(digests, dict):
+        raise InputError(f"{folder / 'params.json'}: found {type(digests).__name__}; expected the SHA-256 of each file")
+    for name, digest in digests.items():
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing; the checkpoint is not whole")
         if _digest(path / name) != digest:

@@ -407,7 +407,9 @@ def no_hub(monkeypatch):
     ],
 )
 def test_what_looks_like_a_path_is_not_sought_on_the_hub(source):
-    with pytest.raises(InputError, match=r"no such folder; expected a folder with config.json and weights, or a hub id"):
+    with pytest.raises(
+        InputError, match=r"no such folder; expected a folder with config.json and weights, or a hub id"
+    ):
         resolve_source(source)
 
 

@@ -1,0 +1,17 @@
+"""Self-MM on MOSI with one audio and one vision vector for each utterance, and a MiniLM text encoder.
+
+    msa-jax train self_mm --data mosi_utterance --text-encoder MINILM
+
+The features are on raw scales, so they are standardised with the statistics of the training split. The split is not
+MOSI's official one: compare only what ran on the same split.
+EXPECT
+"""
+
+PRESET = {
+    "method": "self_mm",
+    "protocol": "paper",
+    "options": {
+        "standardise": "train",
+        "learning_rate.text": 0.0001,
+    },
+}

@@ -1,0 +1,206 @@
+"""Preprocessing: fitted on train, applied to every split, kept with the experiment."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from msa_jax.data.preprocess import Preprocessor, text_lengths
+from msa_jax.data.schema import Dataset
+from msa_jax.data.tokenize import build_tokenizer
+from msa_jax.errors import InputError
+from tests.tiny import tiny_dataset
+
+
+def fit(dataset: Dataset, text_column: str | None, **changes) -> Preprocessor:
+    tokenizer = build_tokenizer(list(dataset.train.raw_text)) if text_column == "raw_text" else None
+    options = {"vocab_size": 40, "max_tokens": 12, "standardise": False, "clip": 5.0, **changes}
+    return Preprocessor.fit(dataset, tokenizer=tokenizer, text_column=text_column, **options)
+
+
+# -- sequences --------------------------------------------------------------------------------------------------------
+
+
+def valid_frames(split, name: str) -> np.ndarray:
+    sequence, length = getattr(split, name), getattr(split, f"{name}_length")
+    return np.concatenate([sequence[row, : length[row]] for row in range(len(length))]).astype(np.float64)
+
+
+@pytest.mark.parametrize("name", ["audio", "vision"])
+def test_standardised_frames_of_train_have_mean_0_and_deviation_1_and_padding_stays_0(name):
+    dataset = tiny_dataset()
+    columns = fit(dataset, None, standardise=True, clip=100.0).apply(dataset.train)
+    features, length = columns[name]["features"], columns[name]["length"]
+    valid = np.arange(features.shape[1]) < length[:, None]
+    np.testing.assert_allclose(features[valid].mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(features[valid].std(0), 1, atol=1e-5)
+    assert (features[~valid] == 0).all()
+
+
+def test_other_splits_are_standardised_by_the_statistics_of_train():
+    dataset = tiny_dataset()
+    preprocessor = fit(dataset, None, standardise=True, clip=100.0)
+    frames = valid_frames(dataset.train, "audio")
+    row = dataset.test.audio[0, : dataset.test.audio_length[0]]
+    want = (row - frames.mean(0)) / frames.std(0)
+    np.testing.assert_allclose(preprocessor.apply(dataset.test)["audio"]["features"][0, : len(row)], want, rtol=1e-4)
+
+
+def test_standardised_values_are_clipped():
+    dataset = tiny_dataset()
+    features = fit(dataset, None, standardise=True, clip=0.5).apply(dataset.train)["audio"]["features"]
+    assert np.abs(features).max() == 0.5
+
+
+def test_a_constant_feature_is_centred_and_not_blown_up():
+    dataset = tiny_dataset()
+    audio = dataset.train.audio.copy()
+    audio[:, :, 1] = 7.0 * (np.arange(audio.shape[1]) < dataset.train.audio_length[:, None])
+    dataset = replace(dataset, train=replace(dataset.train, audio=audio))
+    features = fit(dataset, None, standardise=True).apply(dataset.train)["audio"]["features"]
+    assert (features[:, :, 1] == 0).all()
+
+
+def test_sequences_are_taken_as_they_are_by_default():
+    dataset = tiny_dataset()
+    columns = fit(dataset, None).apply(dataset.train)
+    np.testing.assert_array_equal(columns["vision"]["features"], dataset.train.vision)
+    np.testing.assert_array_equal(columns["vision"]["length"], dataset.train.vision_length)
+
+
+def test_steps_that_no_row_has_are_cut_away():
+    dataset = tiny_dataset()
+    split = replace(dataset.test, audio_length=np.minimum(dataset.test.audio_length, 2))
+    assert fit(dataset, None).apply(split)["audio"]["features"].shape[1] == 2
+
+
+# -- text -------------------------------------------------------------------------------------------------------------
+
+
+def test_token_ids_are_cut_to_max_tokens_and_keep_their_last_token():
+    dataset = tiny_dataset(text="text_bert")
+    columns = fit(dataset, "text_bert", max_tokens=5).apply(dataset.train)["text"]
+    ids, mask = dataset.train.text_bert[:, 0], dataset.train.text_bert[:, 1]
+    assert columns["ids"].shape == columns["mask"].shape == (24, 5)
+    assert (mask.sum(1) > 5).any()
+    assert (mask.sum(1) <= 5).any()
+    for row, length in enumerate(mask.sum(1)):
+        want = ids[row, :length] if length <= 5 else [*ids[row, :4], 3]  # 3 is [SEP]
+        assert columns["ids"][row, columns["mask"][row] > 0].tolist() == list(want)
+        assert (columns["ids"][row, columns["mask"][row] == 0] == 0).all()
+
+
+def test_token_ids_beyond_the_vocabulary_are_refused():
+    dataset = tiny_dataset(text="text_bert")
+    row = int(np.argmax((dataset.train.text_bert[:, 0] >= 19).any(1)))
+    with pytest.raises(InputError, match=rf"somewhere: column text_bert, row {row}: token id \d+; .* has 19"):
+        fit(dataset, "text_bert", vocab_size=19).apply(dataset.train, source="somewhere")
+
+
+def test_raw_text_begins_and_ends_with_the_special_tokens():
+    dataset = tiny_dataset()
+    preprocessor = fit(dataset, "raw_text")
+    columns = preprocessor.apply(dataset.train)["text"]
+    lengths = text_lengths({"text": columns})
+    words = np.array([len(text.split()) for text in dataset.train.raw_text])
+    assert (lengths >= words + 2).all()
+    last = np.take_along_axis(columns["ids"], lengths[:, None] - 1, axis=1)
+    assert len(np.unique(columns["ids"][:, 0])) == len(np.unique(last)) == 1
+
+
+def test_features_without_a_mask_count_up_to_their_last_step_that_is_not_zero():
+    dataset = tiny_dataset(text="text")
+    text = np.zeros_like(dataset.train.text)
+    text[0, :3] = 1
+    text[1, 4, 2] = -1  # zeros before it count
+    split = replace(dataset.train, text=text)  # every other row is all zero
+    mask = fit(dataset, "text").apply(split)["text"]["mask"]
+    assert mask.sum(1)[:3].tolist() == [3, 5, 1]
+    assert mask[1].tolist() == [1, 1, 1, 1, 1, 0, 0]
+
+
+def test_features_take_the_mask_of_text_bert_of_the_same_length():
+    dataset = tiny_dataset(text="text_bert")
+    features = np.ones((24, 8, 4), np.float32)
+    split = replace(dataset.train, text=features)
+    preprocessor = fit(replace(dataset, train=split), "text")
+    np.testing.assert_array_equal(preprocessor.apply(split)["text"]["mask"], split.text_bert[:, 1])
+
+
+def test_lengths_are_known_of_token_ids_only():
+    dataset = tiny_dataset(text="text")
+    assert text_lengths(fit(dataset, "text").apply(dataset.train)) is None
+    assert text_lengths({"label": dataset.train.label}) is None
+
+
+# -- what does not fit ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"), [("audio", "audio is missing"), ("vision", "vision is missing"), ("raw_text", "raw_text is missing")]
+)
+def test_a_modality_that_train_had_must_be_there(missing, message):
+    dataset = tiny_dataset()
+    split = replace(dataset.test, **{missing: None})
+    with pytest.raises(InputError, match=f"the data: .*{message}"):
+        fit(dataset, "raw_text").apply(split)
+
+
+def test_a_modality_that_train_did_not_have_is_left_aside():
+    preprocessor = fit(tiny_dataset(modalities=("audio",)), None)
+    assert set(preprocessor.apply(tiny_dataset().test)) == {"audio", "label"}
+
+
+@pytest.mark.parametrize("name", ["audio", "text"])
+def test_another_feature_size_is_refused(name):
+    dataset = tiny_dataset(text="text")
+    split = replace(dataset.test, **{name: getattr(dataset.test, name)[..., :2]})
+    with pytest.raises(InputError, match=rf"{name} has 2 features; expected \d"):
+        fit(dataset, "text").apply(split)
+
+
+def test_unimodal_labels_come_along_where_there_are_any():
+    columns = fit(tiny_dataset(), None).apply(tiny_dataset(human_labels=True).train)
+    assert {"label", "label_t", "label_a", "label_v"} <= set(columns)
+
+
+# -- kept -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["raw_text", "text_bert", "text"])
+def test_what_was_saved_does_the_same(tmp_path, column):
+    dataset = tiny_dataset(text=column)
+    preprocessor = fit(dataset, column, standardise=True)
+    preprocessor.save(tmp_path / "kept")
+    loaded = Preprocessor.load(tmp_path / "kept")
+    before, after = preprocessor.apply(dataset.test), loaded.apply(dataset.test)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        if isinstance(value, dict):
+            for part, array in value.items():
+                np.testing.assert_array_equal(after[name][part], array)
+        else:
+            np.testing.assert_array_equal(after[name], value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("statistics.npz", b""),
+        ("statistics.npz", b"PK\x03\x04 half an archive"),
+        ("preprocessing.json", b"{"),
+        ("preprocessing.json", b"7"),
+        ("preprocessing.json", json.dumps({"tokenizer": False}).encode()),
+    ],
+)
+def test_damaged_preprocessing_is_an_input_error(tmp_path, name, content):
+    fit(tiny_dataset(), None).save(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="the preprocessing of this experiment cannot be read"):
+        Preprocessor.load(tmp_path)
+
+
+def test_missing_preprocessing_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        Preprocessor.load(tmp_path / "nowhere")

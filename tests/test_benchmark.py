@@ -1,0 +1,127 @@
+"""The benchmark's pieces on one-layer models: both sides train the same network, and what is counted is counted right."""
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from scripts import benchmark, benchmark_ours, benchmark_peer, benchmark_workload  # noqa: E402
+from scripts.benchmark_worker import Worker  # noqa: E402
+from scripts.benchmark_workload import Encoder, Workload  # noqa: E402
+
+ENCODER = Encoder(
+    hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, vocab_size=100, max_positions=64
+)  # fmt: skip
+TINY = Workload(encoder=ENCODER, rows=40, batch_size=4, audio=(12, 5), vision=None)
+
+
+def test_drawn_lengths_are_those_of_mosi():
+    tokens, seconds = benchmark_workload.draw_lengths(20_000, np.random.default_rng(3))
+    assert tokens.min() >= 4
+    assert tokens.max() == 50
+    assert tokens.mean() == pytest.approx(15, abs=0.2)
+    assert seconds.mean() == pytest.approx(4.0, abs=0.15)
+    assert np.corrcoef(np.log(tokens), np.log(seconds))[0, 1] == pytest.approx(0.65, abs=0.02)
+
+
+def test_counted_operations_are_those_torch_counts():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = transformers.BertConfig(
+        vocab_size=ENCODER.vocab_size,
+        hidden_size=ENCODER.hidden_size,
+        num_hidden_layers=ENCODER.num_layers,
+        num_attention_heads=ENCODER.num_heads,
+        intermediate_size=ENCODER.intermediate_size,
+        attn_implementation="eager",
+    )
+    model = transformers.BertModel(config, add_pooling_layer=False)
+    lengths = [7, 12]
+    counter = FlopCounterMode(display=False)
+    with counter:
+        for length in lengths:
+            model(torch.ones(1, length, dtype=torch.long)).last_hidden_state.sum().backward()
+    assert benchmark_workload.flops(ENCODER, np.array(lengths)) == counter.get_total_flops()
+
+
+def test_both_sides_train_the_same_network_and_their_parameters_move():
+    ours, peer = benchmark_ours.OurTraining(TINY), benchmark_peer.PeerTraining(TINY, threads=1)
+    size = sum(parameter.numel() for parameter in peer.model.parameters())
+    assert sum(array.size for array in _leaves(ours.state.params)) == size
+    before = np.array(ours.state.params["text_head"]["score"]["kernel"])
+    weight = peer.model.heads["t"].layer_3.weight
+    first = weight.detach().clone()
+
+    assert ours.block(3) > 0  # 10 batches hold two windows: the third begins the epoch again
+    assert peer.block(1) > 0
+    assert peer.block(2, trim=True) > 0
+    assert int(ours.state.updates) == 3
+    assert np.abs(np.array(ours.state.params["text_head"]["score"]["kernel"]) - before).max() > 1e-4
+    assert (weight.detach() - first).abs().max() > 1e-4
+
+
+def test_options_of_both_sides_are_the_preset():
+    ours, theirs = benchmark_ours.options(), benchmark_peer.hyperparameters()
+    assert theirs.learning_rate_vision == ours.learning_rate.vision == 1e-4
+    assert theirs.weight_decay_audio == ours.weight_decay.audio == 1e-2
+    assert (theirs.audio_hidden, theirs.vision_out, theirs.text_dim) == (32, 32, 64)
+    assert (ours.audio_hidden, ours.vision_size, ours.feature_size.t) == (32, 32, 64)
+    assert ours.accumulate == theirs.window == 4
+    assert ours.weight_decay_mode == "coupled"
+    assert not theirs.exclude_zero
+    assert ours.zero_is_positive
+
+
+def test_trimming_cuts_padding_and_nothing_else():
+    columns = benchmark_peer.torch_columns(benchmark_workload.make_columns(TINY))
+    batch = {name: column[:4] for name, column in columns.items()}
+    short = benchmark_peer.trimmed(batch)
+    assert short["text_bert"].shape[2] < batch["text_bert"].shape[2]
+    for name in ("text_bert", "audio"):
+        assert short[name].count_nonzero() == batch[name].count_nonzero()
+
+
+def test_rates_are_positive():
+    assert benchmark_ours.OurBert(TINY).block(2) > 0
+    assert benchmark_ours.OurMatmul(16).block(2) > 0
+    assert benchmark_peer.PeerMatmul(16, threads=1).block(2) > 0
+
+
+def test_turns_alternate_and_spread_is_median_and_extremes():
+    calls = []
+    sides = {name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}
+    assert benchmark.take_turns(sides, 3) == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
+    assert calls == ["a", "b"] * 3
+    assert benchmark.spread([3.0, 1.0, 2.0, 9.0]) == {"median": 2.5, "low": 1.0, "high": 9.0}
+
+
+def test_a_worker_answers_and_reports_what_failed_in_it():
+    with Worker("scripts.benchmark_peer:PeerMatmul", 8, threads=1) as worker:
+        assert worker.call("block", 1) > 0
+        assert worker.peak_mb() > 10
+        with pytest.raises(RuntimeError, match="no_such_method"):
+            worker.call("no_such_method")
+
+
+def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
+    def measure(names, effort, *, data, text_encoder):
+        assert (names, effort, data) == (["minilm_eager"], benchmark.QUICK, None)
+        return benchmark.Findings(
+            ratios={"minilm_eager": benchmark.spread([2.0, 3.0, 4.0])}, seconds={"minilm ours cold": 1.5}
+        )
+
+    monkeypatch.setattr(benchmark, "measure", measure)
+    file = tmp_path / "numbers.json"
+    assert benchmark.main(["--quick", "--only", "minilm_eager", "--json", str(file)]) == 0
+    written = json.loads(file.read_text())
+    assert written["ratios"] == {"minilm_eager": {"median": 3.0, "low": 2.0, "high": 4.0}}
+    assert set(written) == {"ratios", "seconds", "memory_mb", "machine", "versions"}
+    assert set(written["machine"]) == {"cpu", "cores"}
+    assert "3.00" in capsys.readouterr().out
+
+
+def _leaves(tree):
+    return [leaf for value in tree.values() for leaf in (_leaves(value) if isinstance(value, dict) else [value])]
