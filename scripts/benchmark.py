@@ -8,6 +8,7 @@ label generation on. Ours is the engine's compiled program with packed text; the
 
 minilm_eager, base_eager: samples a second, ours over theirs; their text is padded to 50 tokens, their LSTMs are packed.
 minilm_dynamic, base_dynamic: the same with their text and sequences cut to the longest of each batch.
+minilm_tuned, base_tuned: the same, and their LSTMs run unpacked, which PyTorch does much faster on a CPU.
 step_cost_1e6_over_1e3: milliseconds of our step with 1,000,000 training rows over those with 1,000 (no text).
 peak_share_minilm, peak_share_base: operations on real tokens a second in our BERT's forward and backward pass, over
     those of the fastest float32 matrix multiplication here (`benchmark_workload.flops`).
@@ -34,7 +35,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ENCODERS, WINDOW, Workload
+from scripts.benchmark_workload import ENCODERS, KINDS, WINDOW, Workload
 from tests.paths import minilm
 
 OURS, PEER = "scripts.benchmark_ours:", "scripts.benchmark_peer:"
@@ -42,9 +43,11 @@ PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers"
 MATMULS = (1024, 2048)
 SMALL, LARGE = 1_000, 1_000_000
 NAMES = (
-    "minilm_eager", "minilm_dynamic", "base_eager", "base_dynamic", "step_cost_1e6_over_1e3", "peak_share_minilm",
-    "peak_share_base", "dataset",
-)  # fmt: skip
+    *(f"{name}_{kind}" for name in ENCODERS for kind in KINDS),
+    "step_cost_1e6_over_1e3",
+    *(f"peak_share_{name}" for name in ENCODERS),
+    "dataset",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +101,7 @@ def cores() -> int:
 
 
 def measure_training(name: str, peers: Sequence[str], workload: Workload, effort: Effort, findings: Findings) -> None:
-    """Samples a second of ours over each peer's ("eager", "dynamic")."""
+    """Samples a second of ours over each peer's ("eager", "dynamic", "tuned")."""
     windows, samples = effort.windows[name], WINDOW * workload.batch_size
     with (
         Worker(OURS + "OurTraining", workload) as ours,
@@ -108,7 +111,7 @@ def measure_training(name: str, peers: Sequence[str], workload: Workload, effort
         peer.call("cold")
         sides = {"ours": lambda: ours.call("block", windows) / windows}
         for kind in peers:
-            sides[kind] = lambda trim=kind == "dynamic": peer.call("block", 1, trim)
+            sides[kind] = lambda kind=kind: peer.call("block", 1, kind)
         seconds = take_turns(sides, effort.repetitions[name])
     for kind, each in seconds.items():
         findings.seconds[f"{name} {kind} sample"] = statistics.median(each) / samples
@@ -186,11 +189,14 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
         tokens = None
         if data is not None:
             _say("reading the dataset")
-            with Worker(OURS + "OurDataset", data, text_encoder) as reader:
-                tokens = tuple(reader.call("export", folder))
+            try:
+                with Worker(OURS + "OurDataset", data, text_encoder) as reader:
+                    tokens = tuple(reader.call("export", folder))
+            except RuntimeError as error:
+                raise SystemExit(f"--data {data}: {str(error).splitlines()[-1]}") from None
         for name, encoder in ENCODERS.items():
             workload = Workload(encoder=encoder, tokens=tokens)
-            if peers := [kind for kind in ("eager", "dynamic") if f"{name}_{kind}" in names]:
+            if peers := [kind for kind in KINDS if f"{name}_{kind}" in names]:
                 _say(f"training, {name}")
                 measure_training(name, peers, workload, effort, findings)
             if f"peak_share_{name}" in names:
@@ -206,13 +212,13 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
 
 
 def machine() -> dict[str, Any]:
-    """CPU model and cores; no names."""
+    """CPU model, cores, and the load average of the last minute: what else was running; no names."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         lines = (line.partition(":") for line in info.read_text(encoding="utf-8").splitlines())
         model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
-    return {"cpu": model, "cores": cores()}
+    return {"cpu": model, "cores": cores(), "load": round(os.getloadavg()[0], 2)}
 
 
 def versions() -> dict[str, str]:
@@ -240,7 +246,7 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
         (name, f"{value:.2f} s" if value >= 1 else f"{1000 * value:.2f} ms") for name, value in findings.seconds.items()
     ]
     memory = [(f"{name} memory", f"{value:.0f} MiB") for name, value in findings.memory_mb.items()]
-    line = f"{place['cpu']}, {place['cores']} cores"
+    line = f"{place['cpu']}, {place['cores']} cores, load average at the start {place['load']}"
     rest = Table(
         columns=("measured", "value"),
         rows=times + memory,
@@ -275,8 +281,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the peer's side is a CPU's
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     effort = QUICK if options.quick else FULL
-    findings = measure(options.only, effort, data=options.data, text_encoder=options.text_encoder)
     place, packages = machine(), versions()
+    if place["load"] > 0.5 * place["cores"]:
+        _say(f"the load average is {place['load']}: other work will slow the sides unequally, PyTorch's most")
+    findings = measure(options.only, effort, data=options.data, text_encoder=options.text_encoder)
     print(report(findings, place, packages))
     if options.json is not None:
         content = {

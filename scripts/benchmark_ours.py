@@ -220,6 +220,8 @@ class OurDataset:
         """Writes what the peer needs. Returns the tokens of every training utterance."""
         settings = resolve("self_mm", **self._named, **self._options)
         prepared = prepare(self._dataset, settings.method, settings.options)
+        if prepared.capacity is None:
+            raise ValueError("no text in tokens; the benchmark needs it")
         for split in ("train", "valid"):
             columns = prepared.columns[split]
             flat = {"label": columns["label"], **columns["text"]}

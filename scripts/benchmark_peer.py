@@ -4,6 +4,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import transformers
 
 from scripts.benchmark_workload import (
     EPOCH,
+    KINDS,
     TOKENS,
     WINDOW,
     Encoder,
@@ -59,13 +61,43 @@ def bert(encoder: Encoder) -> torch.nn.Module:
     return transformers.BertModel(config, add_pooling_layer=False)
 
 
-class TrimmedSelfMM(SelfMMTorch):
-    """The same network on batches cut to their longest utterance and sequences, when `trim` is on."""
+class Subnet(self_mm_torch.SequenceSubnet):
+    """The same subnet; with `packed` off its LSTM runs over all steps and the state at the last valid one is taken.
 
-    trim = False
+    The result is the same and oneDNN's fused kernel can be used, which packed sequences rule out.
+    """
+
+    packed = True
+
+    def forward(self, sequence: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        if self.packed:
+            return super().forward(sequence, length)
+        states, _ = self.lstm(sequence)  # [B, T, hidden]
+        return self.linear(self.dropout(states[torch.arange(len(length)), length.long() - 1]))
+
+
+class PeerSelfMM(SelfMMTorch):
+    """The same network in three kinds: as the field writes it, on trimmed batches, and with unpacked LSTMs as well."""
+
+    def __init__(self, hp: Hyperparameters, *, audio_size: int | None, vision_size: int | None, **rest: Any):
+        super().__init__(hp, audio_size=audio_size, vision_size=vision_size, **rest)
+        if audio_size is not None:
+            self.audio_subnet = Subnet(audio_size, hp.audio_hidden, hp.audio_out, hp.audio_lstm_dropout)
+        if vision_size is not None:
+            self.vision_subnet = Subnet(vision_size, hp.vision_hidden, hp.vision_out, hp.vision_lstm_dropout)
+        self._trim = False
+
+    def become(self, kind: str) -> None:
+        """`kind` of KINDS."""
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+        self._trim = kind != "eager"
+        for subnet in (self.audio_subnet, self.vision_subnet):
+            if subnet is not None:
+                subnet.packed = kind != "tuned"
 
     def forward(self, batch: Tensors) -> dict[str, Tensors]:
-        return super().forward(trimmed(batch) if self.trim else batch)
+        return super().forward(trimmed(batch) if self._trim else batch)
 
 
 def trimmed(batch: Tensors) -> Tensors:
@@ -97,7 +129,7 @@ class PeerTraining:
         torch.manual_seed(0)
         self._hp, self._workload = hyperparameters(), workload
         self._columns = torch_columns(make_columns(workload))
-        self.model = TrimmedSelfMM(
+        self.model = PeerSelfMM(
             self._hp,
             text_encoder=None if workload.encoder is None else bert(workload.encoder),
             text_width=0 if workload.encoder is None else workload.encoder.hidden_size,
@@ -117,9 +149,9 @@ class PeerTraining:
         """Seconds of the first window."""
         return self.block(1)
 
-    def block(self, windows: int, trim: bool = False) -> float:
+    def block(self, windows: int, kind: str = "eager") -> float:
         """Seconds of the next `windows` windows of the epoch, which begins again at its end."""
-        self.model.trim = trim
+        self.model.become(kind)
         whole = len(self._batches) // WINDOW
         chosen = [(self._next + step) % whole for step in range(windows)]
         self._next = (self._next + windows) % whole

@@ -21,6 +21,7 @@ TOKENS, SECONDS = 50, 30.0
 AUDIO, VISION = (375, 5), (500, 20)
 ROWS = 1284  # of MOSI's training split
 WINDOW = 4  # mini-batches to one update, in the reference protocol
+KINDS = ("eager", "dynamic", "tuned")  # of the peer
 EPOCH = 2  # label generation is on from the second epoch
 
 

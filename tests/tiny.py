@@ -1,6 +1,6 @@
 """Datasets and methods so small that the whole engine runs on them in a second."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,7 @@ QUICK: Mapping[str, Any] = {
     "batch_size": 8,
     "max_epochs": 2,
     "learning_rate.text": 1e-3,
+    "checkpoint_epochs": 100,
 }
 
 
@@ -97,12 +98,14 @@ QUICK: Mapping[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ToyOptions(Options):
-    """poison_epoch, poison_step: where the term "noise" becomes NaN. stages: 1 or 2."""
+    """poison_epoch, poison_step: where the term "noise" becomes NaN. stages: 1 or 2; encoder_epochs: of the first
+    of two."""
 
     dropout: float = 0.2
     poison_epoch: int = 0
     poison_step: int = 0
     stages: int = 1
+    encoder_epochs: int = 3
 
 
 class ToyNetwork(nn.Module):
@@ -145,7 +148,7 @@ def _toy_objective(
 def _toy_stages(options: ToyOptions) -> tuple[Stage, ...]:
     if options.stages == 1:
         return (Stage(name="train"),)
-    return (Stage(name="encoder", frozen="^score/", max_epochs=3), Stage(name="score", frozen="^audio_encoder/"))
+    return (Stage(name="encoder", frozen="^score/", max_epochs=options.encoder_epochs), Stage(name="score", frozen="^audio_encoder/"))
 
 
 TOY = Method(
@@ -169,16 +172,18 @@ TOY_QUICK: Mapping[str, Any] = {
     "batch_size": 7,
     "max_epochs": 4,
     "patience": 10,
+    "checkpoint_epochs": 100,
     "learning_rate.audio": 0.02,
     "learning_rate.other": 0.02,
 }
 
 
-@pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Method:
-    """The toy method, known to msa_jax by the name "toy" while a test runs."""
-    monkeypatch.setitem(methods.METHODS, "toy", TOY)
-    return TOY
+@pytest.fixture(scope="module")
+def toy() -> Iterator[Method]:
+    """The toy method, known to msa_jax by the name "toy" while the tests of a module run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(methods.METHODS, "toy", TOY)
+        yield TOY
 
 
 def train_toy(

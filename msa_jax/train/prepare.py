@@ -107,7 +107,12 @@ def _text(dataset: Dataset, options: Options) -> tuple[BertConfig | int | None, 
             f"option max_tokens is {options.max_tokens}; {options.text_encoder} has {config.max_positions} positions"
         )
     if train.raw_text is not None:
-        return config, params, load_tokenizer(folder), "raw_text"
+        tokenizer = load_tokenizer(folder)
+        if tokenizer.vocab_size > config.vocab_size:
+            raise InputError(
+                f"{options.text_encoder}: its tokenizer knows {tokenizer.vocab_size} tokens, its weights {config.vocab_size}"
+            )
+        return config, params, tokenizer, "raw_text"
     return config, params, None, "text_bert"
 
 

@@ -1,0 +1,101 @@
+"""The training arrays on the device, whole or in chunks: the same batches either way."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from msa_jax.data.batches import epoch_plan
+from msa_jax.data.packing import choose_capacity
+from msa_jax.data.preprocess import text_lengths
+from msa_jax.methods import METHODS
+from msa_jax.train import resident
+from msa_jax.train.prepare import prepare
+from msa_jax.train.resident import DeviceData
+from tests.tiny import tiny_dataset, toy, train_toy  # noqa: F401 - a fixture
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    method = METHODS["self_mm"]
+    return prepare(tiny_dataset(rows=(26, 3, 3)), method, method.options(scratch_width=32, scratch_layers=1))
+
+
+def options_of(**changes):
+    return METHODS["self_mm"].options(batch_size=4, **changes)
+
+
+def plan_of(prepared):
+    lengths = text_lengths(prepared.columns["train"])
+    return epoch_plan(26, 4, seed=0, epoch=1, lengths=lengths, capacity=choose_capacity(lengths, 4))
+
+
+def batches(data: DeviceData, plan):
+    """Every real batch as the device gathers it: columns, rows of the dataset, weight, packing."""
+    for arrays, part, real, first in data.chunks(plan):
+        for index in range(real):
+            columns = jax.tree.map(lambda column, slots=part.slots[index]: np.asarray(column)[slots], dict(arrays))
+            yield first + index, columns, part.rows[index], part.weight[index], [p[index] for p in part.packing]
+
+
+@pytest.mark.parametrize("chunk_batches", [1, 2, 3, 7, 100])
+def test_streamed_batches_are_those_of_the_plan(prepared, monkeypatch, chunk_batches):
+    columns, plan = prepared.columns["train"], plan_of(prepared)
+    row_bytes = sum(array.nbytes for array in jax.tree.leaves(columns)) // 26
+    monkeypatch.setattr(resident, "STREAM_BYTES", chunk_batches * row_bytes * 4)
+    data = DeviceData(columns, options_of(resident="no"))
+    seen = list(batches(data, plan))
+    assert [number for number, *_ in seen] == list(range(7))
+    for number, gathered, rows, weight, packing in seen:
+        np.testing.assert_array_equal(rows, plan.rows[number])
+        np.testing.assert_array_equal(weight, plan.weight[number])
+        for got, want in zip(packing, plan.packing, strict=True):
+            np.testing.assert_array_equal(got, want[number])
+        want = jax.tree.map(lambda column, rows=rows: column[rows], dict(columns))
+        jax.tree.map(np.testing.assert_array_equal, gathered, want)
+
+
+def test_all_chunks_have_one_shape_and_hold_whole_windows(prepared, monkeypatch):
+    columns, plan = prepared.columns["train"], plan_of(prepared)
+    row_bytes = sum(array.nbytes for array in jax.tree.leaves(columns)) // 26
+    monkeypatch.setattr(resident, "STREAM_BYTES", 3 * row_bytes * 4)
+    chunks = list(DeviceData(columns, options_of(resident="no", accumulate=2)).chunks(plan))
+    assert [(real, first) for _, _, real, first in chunks] == [(4, 0), (3, 4)]
+    shapes = [jax.tree.map(np.shape, (arrays, tuple(part))) for arrays, part, _, _ in chunks]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_resident_dataset_is_one_chunk_and_the_plan_is_as_it_was(prepared):
+    plan = plan_of(prepared)
+    ((arrays, part, real, first),) = DeviceData(prepared.columns["train"], options_of(resident="yes")).chunks(plan)
+    assert (part is plan, real, first) == (True, 7, 0)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(arrays))
+
+
+@pytest.mark.parametrize(("memory", "streams"), [(1, True), (10**12, False)])
+def test_by_default_the_size_of_the_device_decides(prepared, monkeypatch, memory, streams):
+    monkeypatch.setattr(resident, "device_memory", lambda: memory)
+    assert DeviceData(prepared.columns["train"], options_of()).streams is streams
+
+
+def test_the_device_has_memory():
+    assert resident.device_memory() > 2**27
+
+
+@pytest.mark.usefixtures("toy")
+def test_streaming_trains_to_the_same_bits(tmp_path, monkeypatch):
+    dataset = tiny_dataset(modalities=("audio",), rows=(40, 8, 8))
+    options = {"batch_size": 3, "accumulate": 2, "max_epochs": 3}
+    whole = train_toy(tmp_path / "whole", dataset, options={**options, "resident": "yes"})
+    monkeypatch.setattr(resident, "STREAM_BYTES", 1000)  # 4 of the 14 batches
+    parts = train_toy(tmp_path / "parts", dataset, options={**options, "resident": "no"})
+    assert whole.runs[0].best_epoch == parts.runs[0].best_epoch
+    for split in ("valid", "test"):
+        csv = [(folder / "predictions" / f"{split}.csv").read_bytes() for folder in (whole.path, parts.path)]
+        assert csv[0] == csv[1]
+    lines = [
+        [{**json.loads(line), "seconds": 0} for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (whole.path, parts.path)
+    ]
+    assert lines[0] == lines[1]

@@ -1,0 +1,220 @@
+"""A run that was interrupted and resumed ends in the same bits as one that was not."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.train.experiment import train
+from tests.paths import REPOSITORY
+from tests.tiny import QUICK, TOY_QUICK, tiny_dataset, toy, train_quick, train_toy  # noqa: F401 - toy is a fixture
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+class Interrupting:
+    """A log in which the n-th line of an epoch is never finished."""
+
+    def __init__(self, epochs: int):
+        self._left = epochs
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> None:
+        if "epoch" in text:
+            self._left -= 1
+            if self._left == 0:
+                raise KeyboardInterrupt
+
+    def flush(self) -> None:
+        pass
+
+
+def outcome(folder: Path) -> dict:
+    """Everything that a resumed experiment must have in common with a straight one."""
+    result = json.loads((folder / "result.json").read_text())
+    assert result.pop("seconds") >= 0
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    arrays = {}
+    for path in sorted(folder.rglob("*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            arrays |= {f"{path.relative_to(folder)}/{name}": file[name].tobytes() for name in file.files}
+    return {
+        "result": result,
+        "lines": [{**line, "seconds": 0} for line in lines],
+        "csv": {path.name: path.read_bytes() for path in (folder / "predictions").iterdir()},
+        "arrays": arrays,
+    }
+
+
+def interrupt_and_resume(folder: Path, at: list[int], begin) -> dict:
+    """The outcome of an experiment that `begin(log)` starts and that is interrupted in those epochs (of each attempt)."""
+    for epochs in at:
+        with pytest.raises(KeyboardInterrupt):
+            begin(Interrupting(epochs))
+        assert not (folder / "result.json").exists()
+    begin(None)
+    return outcome(folder)
+
+
+def toy_experiment(folder: Path, **options):
+    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, **options}
+    dataset = tiny_dataset(modalities=("audio",))
+    return lambda log: train("toy", dataset, seeds=(3, 4), out=folder, log=log, options=options, record_labels=True)
+
+
+@pytest.mark.parametrize(
+    ("at", "options"),
+    [
+        ([1], {}),  # before there is a checkpoint
+        ([3], {}),
+        ([2, 2, 3], {}),  # again and again
+        ([7], {}),  # in the second run
+        ([4], {"checkpoint_epochs": 2}),
+        ([3], {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
+    ],
+)
+def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, at, options):
+    toy_experiment(tmp_path / "straight", **options)(None)
+    resumed = interrupt_and_resume(tmp_path / "resumed", at, toy_experiment(tmp_path / "resumed", **options))
+    assert resumed == outcome(tmp_path / "straight")
+
+
+def test_an_experiment_of_two_stages_resumes_in_either(tmp_path):
+    options = {"stages": 2, "patience": 2}
+    toy_experiment(tmp_path / "straight", **options)(None)
+    straight = outcome(tmp_path / "straight")
+    for at in ([3], [4], [6]):  # at the end of the first stage, in the first epoch of the second, later
+        folder = tmp_path / f"{at}"
+        assert interrupt_and_resume(folder, at, toy_experiment(folder, **options)) == straight
+
+
+def test_self_mm_resumes_with_its_labels(tmp_path):
+    dataset, options = tiny_dataset(), {"max_epochs": 4, "checkpoint_epochs": 1}
+    train_quick("self_mm", dataset, tmp_path / "straight", options=options)
+
+    def begin(log):
+        changes = {**QUICK, **options}
+        train("self_mm", dataset, seeds=(1,), out=tmp_path / "resumed", preset="none", log=log, options=changes)
+
+    resumed = interrupt_and_resume(tmp_path / "resumed", [3], begin)
+    straight = outcome(tmp_path / "straight")
+    assert resumed == straight
+    labels = [name for name in straight["arrays"] if name.startswith("labels/1.npz/label_")]
+    assert [name[-1] for name in labels] == ["t", "a", "v"]
+    assert any(straight["arrays"][name] != straight["arrays"]["labels/1.npz/label"] for name in labels)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    begin = toy_experiment(tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        begin(Interrupting(7))
+    kept = tmp_path / "run" / "checkpoints" / "3"
+    before = {path: path.stat().st_mtime_ns for path in kept.rglob("*")}
+    assert (kept / "result.json").is_file()
+    begin(None)
+    assert {path: path.stat().st_mtime_ns for path in kept.rglob("*")} == before
+
+
+def test_an_experiment_that_is_killed_resumes(tmp_path):
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from msa_jax import methods; from msa_jax.train.experiment import train\n"
+        "from tests.tiny import TOY, TOY_QUICK, tiny_dataset\n"
+        "methods.METHODS['toy'] = TOY\n"
+        "train('toy', tiny_dataset(modalities=('audio',)), seeds=(3, 4), out=Path(sys.argv[1]), log=None,\n"
+        "  record_labels=True, options={**TOY_QUICK, 'checkpoint_epochs': 1, 'max_epochs': 40, 'patience': 40})\n"
+    )
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    options = {"max_epochs": 40, "patience": 40}
+    with subprocess.Popen([sys.executable, "-c", script, str(killed)], cwd=REPOSITORY) as process:
+        toy_experiment(straight, **options)(None)
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and process.poll() is None:
+            if (killed / "metrics.jsonl").exists() and (killed / "metrics.jsonl").stat().st_size > 2000:
+                break
+            time.sleep(0.005)
+        time.sleep(random.random())  # noqa: S311 - anywhere in an epoch, a save or the end of a run
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    assert (killed / "config.json").is_file()
+    toy_experiment(killed, **options)(None)
+    assert outcome(killed) == outcome(straight)
+    assert not [path for path in killed.rglob("*") if "tmp" in path.name]
+
+
+# -- what cannot be resumed -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unfinished(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run")(Interrupting(3))
+    return tmp_path / "run"
+
+
+def test_other_options_are_refused_and_named(unfinished):
+    with pytest.raises(InputError, match=r"another batch_size, learning_rate\.audio; repeat its command"):
+        toy_experiment(unfinished, batch_size=6, **{"learning_rate.audio": 0.5})(None)
+    with pytest.raises(InputError, match="another seeds"):
+        train_toy(unfinished, seeds=(3,), options={"checkpoint_epochs": 1, "max_epochs": 5}, record_labels=True)
+
+
+def test_another_dataset_is_refused(unfinished):
+    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5}
+    dataset = tiny_dataset(5, modalities=("audio",))
+    with pytest.raises(InputError, match="the dataset is not the one that this experiment began with"):
+        train("toy", dataset, seeds=(3, 4), out=unfinished, log=None, options=options, record_labels=True)
+
+
+def test_what_is_refused_leaves_the_folder_as_it_was_and_the_right_command_still_resumes(unfinished, tmp_path):
+    with pytest.raises(InputError):
+        toy_experiment(unfinished, batch_size=6)(None)
+    toy_experiment(unfinished)(None)
+    toy_experiment(tmp_path / "straight")(None)
+    assert outcome(unfinished) == outcome(tmp_path / "straight")
+
+
+def test_overwriting_begins_anew(unfinished, tmp_path):
+    options = {"checkpoint_epochs": 1, "max_epochs": 2}
+    train_toy(unfinished, seeds=(9,), options=options, overwrite=True)
+    train_toy(tmp_path / "straight", seeds=(9,), options=options)
+    assert outcome(unfinished) == outcome(tmp_path / "straight")
+
+
+def test_a_checkpoint_of_another_method_is_refused(unfinished, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        changes = {**QUICK, "checkpoint_epochs": 1, "text_encoder": "features"}
+        dataset = tiny_dataset(modalities=("text", "audio"), text="text")
+        train("self_mm", dataset, seeds=(3,), out=tmp_path / "other", preset="none", log=Interrupting(2), options=changes)
+    state = unfinished / "checkpoints" / "3" / "state"
+    os.rename(state, tmp_path / "was")
+    os.rename(tmp_path / "other" / "checkpoints" / "3" / "state", state)
+    with pytest.raises(InputError, match="state: the checkpoint does not fit this experiment"):
+        toy_experiment(unfinished)(None)
+
+
+@pytest.mark.parametrize("name", ["state/_METADATA", "stage/metadata"])
+def test_a_truncated_checkpoint_is_an_input_error(unfinished, name):
+    (path,) = (unfinished / "checkpoints" / "3" / "state").glob(f"*/{name}")
+    path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(InputError, match="state: the checkpoint does not fit this experiment"):
+        toy_experiment(unfinished)(None)
+
+
+def test_a_process_that_is_killed_while_it_begins_leaves_a_folder_that_can_be_used(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".lock", "environment.json", ".config.json.4711"):
+        (folder / name).write_text("{}")
+    toy_experiment(folder)(None)
+    assert (folder / "result.json").is_file()
