@@ -12,6 +12,5 @@ PRESET = {
     "protocol": "paper",
     "options": {
         "standardise": "train",
-        "learning_rate.text": 0.0001,
     },
 }

@@ -89,8 +89,11 @@ def locked(folder: Path) -> Iterator[None]:
     Where no experiment was begun in it, nothing of the lock stays behind.
 
     Raises:
-      InputError: another process holds it, or it cannot be made.
+      InputError: another process holds it, or it cannot be made, or checkpoints cannot be written in it.
     """
+    if set("*?[") & set(str(folder.absolute())):
+        # orbax takes these for patterns, finds no files of its own, and writes a checkpoint without contents.
+        raise InputError(f"{folder}: its full path holds one of * ? [, under which no checkpoint can be written")
     lock, existed = folder / LOCK, folder.is_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -132,6 +132,13 @@ def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path, where):
     assert (tmp_path / "file").read_text() == "kept"
 
 
+@pytest.mark.parametrize("name", ["a[1]", "b*", "c?"])
+def test_a_folder_under_which_orbax_writes_empty_checkpoints_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="no checkpoint can be written"), files.locked(tmp_path / name / "run"):
+        pass
+    assert names(tmp_path) == set()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_may_not_be_written_is_an_input_error(tmp_path):
     tmp_path.chmod(0o500)

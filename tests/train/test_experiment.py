@@ -1,0 +1,313 @@
+"""Experiments: the folder, seeds, what selection may see, which data and options are accepted."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from msa_jax import metrics
+from msa_jax.data.schema import Dataset
+from msa_jax.errors import InputError
+from msa_jax.methods import METHODS
+from msa_jax.train import folder as files
+from msa_jax.train.experiment import predictions_csv, resolve, train
+from tests.tiny import QUICK, tiny_dataset, toy, train_quick, train_toy  # noqa: F401 - toy is a fixture
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+AUDIO = tiny_dataset(modalities=("audio",))
+
+
+def csv_of(folder: Path, split: str) -> tuple[list[str], dict[str, list[str]]]:
+    with open(folder / "predictions" / f"{split}.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return rows[0], {name: [row[column] for row in rows[1:]] for column, name in enumerate(rows[0])}
+
+
+@pytest.fixture(scope="module")
+def finished(toy, tmp_path_factory):
+    return train_toy(tmp_path_factory.mktemp("finished") / "run", AUDIO, seeds=(1, 2))
+
+
+# -- the folder -------------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_holds_what_the_interface_promises(finished):
+    names = {path.name for path in finished.path.iterdir() if not path.name.startswith(".")}
+    assert names >= {"config.json", "environment.json", "metrics.jsonl", "result.json", "predictions", "checkpoints"}
+    result = json.loads((finished.path / "result.json").read_text())
+    assert {"method", "dataset", "runs", "mean", "std", "seconds"} <= result.keys()
+    assert (result["method"], result["dataset"]) == ("toy", "tiny")
+    for run in result["runs"]:
+        assert {"seed", "hyperparameters", "best_epoch", "valid", "test"} <= run.keys()
+        assert run["hyperparameters"]["batch_size"] == 7
+        assert set(run["valid"]) == set(run["test"]) == set(metrics.METRIC_KEYS["mosi"])
+    for line in (finished.path / "metrics.jsonl").read_text().splitlines():
+        assert json.loads(line).keys() == {"run", "seed", "epoch", "train", "valid", "seconds"}
+
+
+def test_the_experiment_that_is_returned_is_the_one_in_the_folder(finished):
+    result = json.loads((finished.path / "result.json").read_text())
+    assert [run["seed"] for run in result["runs"]] == [run.seed for run in finished.runs] == [1, 2]
+    assert [run["test"] for run in result["runs"]] == [run.test for run in finished.runs]
+    assert (result["mean"], result["std"]) == (finished.mean, finished.std)
+
+
+def test_mean_and_sample_deviation_are_over_the_runs(finished):
+    values = [run.test["MAE"] for run in finished.runs]
+    assert finished.mean["MAE"] == pytest.approx(np.mean(values))
+    assert finished.std["MAE"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_predictions_have_ids_labels_and_one_column_for_each_run_and_head_in_order(finished):
+    for split in ("valid", "test"):
+        part = AUDIO.splits()[split]
+        header, columns = csv_of(finished.path, split)
+        assert header == ["id", "label", "1/prediction", "2/prediction"]
+        assert columns["id"] == part.id.tolist()
+        assert np.array(columns["label"], np.float32).tolist() == part.label.tolist()
+
+
+def test_the_metrics_are_those_of_the_predictions(finished):
+    for split in ("valid", "test"):
+        _, columns = csv_of(finished.path, split)
+        for run in finished.runs:
+            scores = np.array(columns[f"{run.seed}/prediction"], np.float32)
+            again = metrics.evaluate(scores, AUDIO.splits()[split].label, kind="mosi")
+            assert again == pytest.approx(getattr(run, split), abs=1e-12)
+
+
+def test_predictions_keep_all_digits_and_odd_ids():
+    ids = np.array(['a,b"c', "näh", "$_$1"])
+    scores = np.float32([1 / 3, -1e-8, 3])
+    text = predictions_csv(ids, np.float32([0.1, 0, 1]), {"1": {"prediction": scores}})
+    rows = list(csv.reader(text.splitlines()))[1:]
+    assert [row[0] for row in rows] == ids.tolist()
+    assert np.array([row[2] for row in rows], np.float32).tolist() == scores.tolist()
+
+
+def test_the_deviation_of_one_run_is_null(tmp_path):
+    experiment = train_toy(tmp_path / "run", AUDIO, options={"max_epochs": 1})
+    assert np.isnan(experiment.std["MAE"])
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["std"]["MAE"] is None
+
+
+def test_labels_are_recorded_once_an_epoch_where_that_is_asked_for(tmp_path, finished):
+    experiment = train_toy(tmp_path / "run", AUDIO, seeds=(1, 2), record_labels=True)
+    for seed in (1, 2):
+        folder = experiment.path / "labels" / str(seed)
+        assert sorted(path.name for path in folder.iterdir()) == [f"epoch_{epoch:04d}.npz" for epoch in (1, 2, 3, 4)]
+        with np.load(folder / "epoch_0004.npz") as last, np.load(experiment.path / "labels" / f"{seed}.npz") as final:
+            np.testing.assert_array_equal(final["last"], last["last"])
+            assert final["id"].tolist() == AUDIO.train.id.tolist()
+            np.testing.assert_array_equal(final["label"], AUDIO.train.label)
+    assert {path.name for path in (finished.path / "labels").iterdir()} == {"1.npz", "2.npz"}  # not asked for
+
+
+# -- seeds ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_other_seeds_there_are(tmp_path, finished):
+    alone = train_toy(tmp_path / "alone", AUDIO, seeds=(2,))
+    others = train_toy(tmp_path / "others", AUDIO, seeds=(2, 5))
+    columns = [csv_of(each.path, "test")[1]["2/prediction"] for each in (finished, alone, others)]
+    assert columns[0] == columns[1] == columns[2]
+    assert alone.runs[0].test == finished.runs[1].test
+
+
+def test_different_seeds_give_different_runs(finished):
+    _, columns = csv_of(finished.path, "test")
+    assert columns["1/prediction"] != columns["2/prediction"]
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 1), (-1,), (2**32,)])
+def test_seeds_that_are_none_or_alike_or_out_of_range_are_refused(tmp_path, seeds):
+    with pytest.raises(InputError, match="seeds are"):
+        train_toy(tmp_path / "run", AUDIO, seeds=seeds)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_largest_seed_is_accepted(tmp_path):
+    assert train_toy(tmp_path / "run", AUDIO, seeds=(2**32 - 1, 0), options={"max_epochs": 1}).runs[0].seed == 2**32 - 1
+
+
+# -- what selection may see -------------------------------------------------------------------------------------------
+
+
+def with_labels(dataset: Dataset, split: str, label: np.ndarray) -> Dataset:
+    return replace(dataset, **{split: replace(dataset.splits()[split], label=label.astype(np.float32))})
+
+
+def test_test_labels_change_nothing_but_test_metrics(tmp_path, finished):
+    turned = with_labels(AUDIO, "test", -AUDIO.test.label[::-1])
+    other = train_toy(tmp_path / "run", turned, seeds=(1, 2))
+    assert [run.best_epoch for run in other.runs] == [run.best_epoch for run in finished.runs]
+    assert [run.valid for run in other.runs] == [run.valid for run in finished.runs]
+    assert [run.test for run in other.runs] != [run.test for run in finished.runs]
+    for name in ("1/prediction", "2/prediction"):
+        assert csv_of(other.path, "test")[1][name] == csv_of(finished.path, "test")[1][name]
+    assert (other.path / "predictions" / "valid.csv").read_bytes() == (
+        finished.path / "predictions" / "valid.csv"
+    ).read_bytes()
+
+
+def test_valid_labels_are_what_is_selected_on(tmp_path, finished):
+    other = train_toy(tmp_path / "run", with_labels(AUDIO, "valid", -AUDIO.valid.label), seeds=(1, 2))
+    assert [run.best_epoch for run in other.runs] != [run.best_epoch for run in finished.runs]
+
+
+# -- folders that are refused -----------------------------------------------------------------------------------------
+
+
+def test_a_finished_experiment_is_not_touched(finished):
+    before = (finished.path / "result.json").read_bytes()
+    with pytest.raises(InputError, match="this experiment is finished; choose another --out, or --overwrite"):
+        train_toy(finished.path, AUDIO, seeds=(1, 2))
+    assert (finished.path / "result.json").read_bytes() == before
+
+
+def test_a_folder_of_other_things_is_refused_with_and_without_overwrite(tmp_path):
+    (tmp_path / "thesis.txt").write_text("")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="not an experiment"):
+            train_toy(tmp_path, AUDIO, overwrite=overwrite)
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(InputError, match="run: cannot be written"):
+        train_toy(tmp_path / "run", AUDIO)
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_folder_that_another_process_writes_is_refused(tmp_path):
+    with files.locked(tmp_path / "run"), pytest.raises(InputError, match="another process is writing"):
+        train_toy(tmp_path / "run", AUDIO)
+
+
+# -- what is wrong is said before anything is written -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("toy", {"selection": "Acc7"}, "option selection is 'Acc7'; expected one of loss, Has0_acc_2"),
+        ("toy", {"selection": "Mult_acc_3"}, "option selection"),  # of SIMS, and this is MOSI
+        ("toy", {"batch_sise": 3}, "unknown option 'batch_sise'; did you mean batch_size"),
+        ("toy", {"accumulate": 5, "tail": "drop"}, "an epoch has 4 mini-batches .* nothing would be trained"),
+        ("toy", {"dropout": 1.5}, "dropout rate is 1.5"),
+        ("toi", {}, "unknown method 'toi'; did you mean toy"),
+        ("text_only", {}, "method text_only needs text"),
+        ("self_mm", {"unimodal_labels": "human"}, "has no label_a"),
+    ],
+)
+def test_a_wrong_option_leaves_nothing_behind(tmp_path, method, options, message):
+    with pytest.raises(InputError, match=message):
+        train(method, AUDIO, seeds=(1,), out=tmp_path / "run", preset="none", log=None, options={"batch_size": 7, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_features_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(InputError, match="text_encoder is features, but there is no column text"):
+        train_quick("text_only", tiny_dataset(), tmp_path / "run", options={"text_encoder": "features"})
+    with pytest.raises(InputError, match="precomputed features only; use --text-encoder features"):
+        train_quick("text_only", tiny_dataset(text="text"), tmp_path / "run")
+
+
+# -- options are resolved ---------------------------------------------------------------------------------------------
+
+
+def test_later_sources_of_options_win(tmp_path):
+    preset = tmp_path / "mine.json"
+    preset.write_text(json.dumps({"method": "self_mm", "options": {"accumulate": 3, "batch_size": 5}}))
+    defaults = METHODS["self_mm"].options()
+    assert METHODS["self_mm"].reference["accumulate"] == 4
+    assert METHODS["self_mm"].reference["tail"] == "drop"
+
+    def found(**named):
+        options = resolve("self_mm", **named).options
+        return options.accumulate, options.tail, options.batch_size
+
+    assert found(preset="none") == (defaults.accumulate, "keep", defaults.batch_size)
+    assert found(preset="none", protocol="reference") == (4, "drop", defaults.batch_size)
+    assert found(preset=str(preset), protocol="reference") == (3, "drop", 5)
+    assert found(preset=str(preset), protocol="reference", batch_size=9) == (3, "drop", 9)
+    assert found(preset=str(preset)) == (3, "keep", 5)
+
+
+def test_a_preset_named_after_method_and_dataset_is_taken_unless_another_is_named():
+    assert resolve("self_mm", dataset="synthetic").preset == "self_mm_synthetic"
+    assert resolve("self_mm", dataset="synthetic", preset="none").preset is None
+    assert resolve("self_mm", dataset="of my own").preset is None
+
+
+def test_a_preset_of_another_method_and_an_unknown_protocol_are_refused():
+    with pytest.raises(InputError, match="preset text_only_synthetic is for method text_only, not self_mm"):
+        resolve("self_mm", preset="text_only_synthetic")
+    with pytest.raises(InputError, match="protocol is 'code'; expected paper or reference"):
+        resolve("self_mm", protocol="code")
+
+
+# -- modalities and label ranges --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("modalities", [("text",), ("audio",), ("audio", "vision")])
+def test_self_mm_trains_on_the_modalities_there_are(tmp_path, modalities):
+    dataset = tiny_dataset(modalities=modalities, text="text", label_range=(-1.0, 1.0), metrics="sims")
+    experiment = train_quick("self_mm", dataset, tmp_path / "run", options={"text_encoder": "features", "max_epochs": 4})
+    heads = list(csv_of(experiment.path, "test")[0])[2:]
+    assert heads == ["1/prediction", *(f"1/{name}" for name in modalities)]
+    assert set(experiment.mean) == set(metrics.METRIC_KEYS["sims"])
+    with np.load(experiment.path / "labels" / "1.npz") as file:
+        labels = {name: file[name] for name in file.files if name.startswith("label_")}
+    assert set(labels) == {f"label_{name[0]}" for name in modalities}
+    for values in labels.values():
+        assert np.abs(values).max() <= 1.0  # the label range of this dataset, not 3
+        assert not np.array_equal(values, dataset.train.label)  # from epoch 2 they move
+
+
+def test_self_mm_trains_on_one_row_in_batches_of_one(tmp_path):
+    dataset = tiny_dataset(rows=(1, 1, 1), modalities=("text", "audio"), text="text")
+    options = {"text_encoder": "features", "batch_size": 1}
+    experiment = train_quick("self_mm", dataset, tmp_path / "run", options=options)
+    assert np.isfinite(experiment.runs[0].scores["test"]["prediction"]).all()
+    assert np.isfinite(experiment.runs[0].test["MAE"])
+
+
+@pytest.mark.parametrize("method", ["self_mm", "text_only"])
+def test_eight_samples_can_be_overfitted(tmp_path, method):
+    dataset = tiny_dataset(rows=(8, 2, 2))
+    rates = {f"learning_rate.{group}": 3e-3 for group in ("text", "audio", "vision", "other")}
+    still = {"dropout.m": 0.0, "dropout.a": 0.0, "dropout.v": 0.0} if method == "self_mm" else {"dropout": 0.0}
+    options = {"max_epochs": 150, "patience": 150, "batch_size": 8, **rates, **still}
+    train_quick(method, dataset, tmp_path / "run", options=options)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    errors = [line["train"]["multimodal"] for line in lines]
+    assert errors[0] > 1.0
+    assert min(errors) < 0.3  # the encoder's dropout stays on
+
+
+def test_options_of_the_machine_change_no_result(tmp_path):
+    dataset = tiny_dataset(modalities=("text",))
+    options = {"max_epochs": 2, "learning_rate.text": 1e-3}
+    plain = train_quick("text_only", dataset, tmp_path / "plain", options=options)
+    other = train_quick(
+        "text_only", dataset, tmp_path / "other", options={**options, "evaluation_batch_size": 3, "checkpoint_epochs": 1}
+    )
+    for split in ("valid", "test"):
+        scores = [each.runs[0].scores[split]["prediction"] for each in (plain, other)]
+        np.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_the_options_of_an_experiment_are_in_its_folder(finished):
+    content = json.loads((finished.path / "config.json").read_text())
+    assert content["method"] == "toy"
+    assert content["seeds"] == [1, 2]
+    assert content["options"]["max_epochs"] == 4
+    assert set(QUICK) - {"dropout"} <= set(content["options"])
+    environment = json.loads((finished.path / "environment.json").read_text())
+    assert environment["dataset_sha256"] == AUDIO.fingerprint()
