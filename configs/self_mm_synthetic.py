@@ -2,7 +2,8 @@
 
     msa-jax train self_mm --data synthetic
 
-EXPECT
+Here, seeds 1111 to 1113: MAE 0.693 ± 0.024, Corr 0.794 ± 0.016, in one to two minutes on two CPU cores. Batch size and the
+learning rates of audio and vision were chosen on valid.
 """
 
 PRESET = {
@@ -10,11 +11,12 @@ PRESET = {
     "protocol": "paper",
     "options": {
         "text_encoder": "scratch",
+        "batch_size": 16,
         "max_epochs": 30,
-        "patience": 8,
+        "patience": 12,
         "learning_rate.text": 0.001,
-        "learning_rate.audio": 0.002,
-        "learning_rate.vision": 0.002,
+        "learning_rate.audio": 0.005,
+        "learning_rate.vision": 0.005,
         "learning_rate.other": 0.001,
     },
 }

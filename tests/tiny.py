@@ -148,7 +148,10 @@ def _toy_objective(
 def _toy_stages(options: ToyOptions) -> tuple[Stage, ...]:
     if options.stages == 1:
         return (Stage(name="train"),)
-    return (Stage(name="encoder", frozen="^score/", max_epochs=options.encoder_epochs), Stage(name="score", frozen="^audio_encoder/"))
+    return (
+        Stage(name="encoder", frozen="^score/", max_epochs=options.encoder_epochs),
+        Stage(name="score", frozen="^audio_encoder/"),
+    )
 
 
 TOY = Method(
@@ -187,7 +190,12 @@ def toy() -> Iterator[Method]:
 
 
 def train_toy(
-    out: Path, dataset: Dataset | None = None, *, seeds: Iterable[int] = (1,), options: Mapping[str, Any] | None = None, **named: Any
+    out: Path,
+    dataset: Dataset | None = None,
+    *,
+    seeds: Iterable[int] = (1,),
+    options: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> Experiment:
     """An experiment of the toy method; `named` goes to `train`."""
     dataset = tiny_dataset(modalities=("audio",)) if dataset is None else dataset
@@ -196,7 +204,13 @@ def train_toy(
 
 
 def train_quick(
-    method: str, dataset: Dataset, out: Path, *, seeds: Iterable[int] = (1,), options: Mapping[str, Any] | None = None, **named: Any
+    method: str,
+    dataset: Dataset,
+    out: Path,
+    *,
+    seeds: Iterable[int] = (1,),
+    options: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> Experiment:
     """An experiment of a method of msa_jax at the sizes of QUICK, without a preset; `named` goes to `train`."""
     changes = {**QUICK, **(options or {})}

@@ -30,7 +30,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
       InputError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.parent / f".{path.name}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

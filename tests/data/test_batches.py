@@ -84,9 +84,7 @@ def test_only_batches_that_do_not_fit_are_changed():
     lengths = lengths_of("speech", 400)
     roomy = Capacity(8, 400)
     plain = epoch_plan(400, 8, seed=0, epoch=1)
-    np.testing.assert_array_equal(
-        epoch_plan(400, 8, seed=0, epoch=1, lengths=lengths, capacity=roomy).rows, plain.rows
-    )
+    np.testing.assert_array_equal(epoch_plan(400, 8, seed=0, epoch=1, lengths=lengths, capacity=roomy).rows, plain.rows)
     fitted = epoch_plan(400, 8, seed=0, epoch=1, lengths=lengths, capacity=choose_capacity(lengths, 8))
     assert 0 < (fitted.rows != plain.rows).sum() < 0.2 * 400
 

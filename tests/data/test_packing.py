@@ -116,7 +116,9 @@ def test_dealt_batches_have_about_the_same_tokens():
 
 def test_which_lengths_meet_in_a_dealt_batch_does_not_depend_on_the_order():
     lengths = random_lengths(0, (50,), 9)
-    batches = [np.sort(lengths[deal(order, lengths, 8)][:48].reshape(6, 8)) for order in (np.arange(50), np.arange(50)[::-1])]
+    batches = [
+        np.sort(lengths[deal(order, lengths, 8)][:48].reshape(6, 8)) for order in (np.arange(50), np.arange(50)[::-1])
+    ]
     assert np.array_equal(*batches)
     assert not np.array_equal(deal(np.arange(50), lengths, 8), deal(np.arange(50)[::-1], lengths, 8))
 

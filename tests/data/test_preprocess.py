@@ -138,7 +138,8 @@ def test_lengths_are_known_of_token_ids_only():
 
 
 @pytest.mark.parametrize(
-    ("missing", "message"), [("audio", "audio is missing"), ("vision", "vision is missing"), ("raw_text", "raw_text is missing")]
+    ("missing", "message"),
+    [("audio", "audio is missing"), ("vision", "vision is missing"), ("raw_text", "raw_text is missing")],
 )
 def test_a_modality_that_train_had_must_be_there(missing, message):
     dataset = tiny_dataset()

@@ -1,4 +1,4 @@
-"""The LSTM against PyTorch's on packed sequences."""
+"""The LSTM, against torch.nn.LSTM on packed sequences."""
 
 import jax
 import jax.numpy as jnp
@@ -7,85 +7,149 @@ import pytest
 
 from msa_jax.encoders.lstm import CHUNK, LSTM
 
-HIDDEN, WIDTH, BATCH = 6, 4, 5
+HIDDEN, WIDTH = 5, 3
+LENGTHS = {
+    "short": [7, 1, 4],
+    "one step": [1, 1, 1],
+    "chunks": [2 * CHUNK + 6, CHUNK, CHUNK + 1, 1, 2 * CHUNK],
+    "whole chunks": [2 * CHUNK, 3],
+}
 
 
-def _inputs(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(1, steps + 1, BATCH)
-    return rng.normal(size=(BATCH, steps, WIDTH)).astype(np.float32), lengths.astype(np.int32)
+def init_params(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    shapes = {"input": (WIDTH, 4 * HIDDEN), "recurrent": (HIDDEN, 4 * HIDDEN)}
+    shapes |= {"input_bias": (4 * HIDDEN,), "recurrent_bias": (4 * HIDDEN,)}
+    return {name: (0.5 * rng.normal(size=shape)).astype(np.float32) for name, shape in shapes.items()}
 
 
-def _params(steps: int = 3) -> dict:
-    return LSTM(HIDDEN).init(jax.random.key(0), jnp.zeros((1, steps, WIDTH)), jnp.ones(1, jnp.int32))["params"]
+def sequences(lengths: list[int], steps: int | None = None) -> np.ndarray:
+    """[B, steps, WIDTH], zeros behind each length."""
+    steps = max(lengths) if steps is None else steps
+    frames = np.random.default_rng(1).normal(size=(len(lengths), max(lengths), WIDTH)).astype(np.float32)
+    frames *= (np.arange(max(lengths)) < np.array(lengths)[:, None])[..., None]
+    return np.pad(frames, [(0, 0), (0, steps - max(lengths)), (0, 0)])
 
 
-def _torch_lstm(params: dict):
-    torch = pytest.importorskip("torch")
-    lstm = torch.nn.LSTM(WIDTH, HIDDEN, batch_first=True)
-    with torch.no_grad():
-        lstm.weight_ih_l0.copy_(torch.tensor(np.array(params["input"]).T))
-        lstm.weight_hh_l0.copy_(torch.tensor(np.array(params["recurrent"]).T))
-        lstm.bias_ih_l0.copy_(torch.tensor(np.array(params["input_bias"])))
-        lstm.bias_hh_l0.copy_(torch.tensor(np.array(params["recurrent_bias"])))
-    return lstm
+@jax.jit
+def run(params, frames, length):
+    return LSTM(HIDDEN).apply({"params": params}, frames, length)
 
 
-# One step, less than a chunk, a chunk exactly, several chunks, and sequences that end long before the last chunk.
-@pytest.mark.parametrize(
-    ("steps", "longest"), [(1, 1), (7, 7), (CHUNK, CHUNK), (3 * CHUNK - 5, 3 * CHUNK - 5), (4 * CHUNK, CHUNK + 3)]
-)
-def test_state_and_gradients_equal_torch_on_packed_sequences(steps, longest):
+@jax.jit
+def gradients(params, frames, length, pull):
+    return jax.grad(lambda params, frames: (run(params, frames, length) * pull).sum(), (0, 1))(params, frames)
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+def test_states_and_gradients_equal_those_of_torch(kind):
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
-    params = _params()
-    sequence, length = _inputs(steps)
-    length = np.minimum(length, longest)
-    weight = np.random.default_rng(1).normal(size=(BATCH, HIDDEN)).astype(np.float32)
+    lengths, params = LENGTHS[kind], init_params()
+    frames = sequences(lengths)
+    pull = np.random.default_rng(2).normal(size=(len(lengths), HIDDEN)).astype(np.float32)
 
-    lstm = _torch_lstm(params)
-    theirs = torch.tensor(sequence, requires_grad=True)
-    packed = torch.nn.utils.rnn.pack_padded_sequence(
-        theirs, torch.tensor(length), batch_first=True, enforce_sorted=False
-    )
-    _, (state, _) = lstm(packed)
-    (state[0] * torch.tensor(weight)).sum().backward()
+    theirs = torch.nn.LSTM(WIDTH, HIDDEN, batch_first=True)
+    names = {
+        "input": "weight_ih_l0",
+        "recurrent": "weight_hh_l0",
+        "input_bias": "bias_ih_l0",
+        "recurrent_bias": "bias_hh_l0",
+    }
+    with torch.no_grad():
+        for name, other in names.items():
+            getattr(theirs, other).copy_(torch.tensor(params[name].T))
+    tensor = torch.tensor(frames, requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(tensor, lengths, batch_first=True, enforce_sorted=False)
+    state = theirs(packed)[1][0][0]
+    (state * torch.tensor(pull)).sum().backward()
 
-    def total(params, sequence):
-        found = LSTM(HIDDEN).apply({"params": params}, sequence, length)
-        return (found * weight).sum(), found
-
-    gradient, found = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(params, sequence)
-    np.testing.assert_allclose(found, state[0].detach(), atol=1e-6)
-    np.testing.assert_allclose(gradient[1], theirs.grad, atol=1e-5)
-    for ours, expected in (
-        ("input", lstm.weight_ih_l0.grad.T), ("recurrent", lstm.weight_hh_l0.grad.T),
-        ("input_bias", lstm.bias_ih_l0.grad), ("recurrent_bias", lstm.bias_hh_l0.grad),
-    ):  # fmt: skip
-        np.testing.assert_allclose(gradient[0][ours], expected, atol=1e-5, err_msg=ours)
-
-
-def test_what_lies_in_the_padding_changes_nothing():
-    params, (sequence, length) = _params(), _inputs(2 * CHUNK)
-    beyond = np.arange(2 * CHUNK)[None, :, None] >= length[:, None, None]
-    other = np.where(beyond, np.float32(1e6), sequence)
-    apply = jax.jit(lambda x: LSTM(HIDDEN).apply({"params": params}, x, length))
-    np.testing.assert_array_equal(apply(sequence), apply(other))
-    longer = np.pad(sequence, ((0, 0), (0, 3 * CHUNK), (0, 0)))
-    np.testing.assert_allclose(LSTM(HIDDEN).apply({"params": params}, longer, length), apply(sequence), atol=1e-6)
+    length = np.array(lengths, np.int32)
+    np.testing.assert_allclose(run(params, frames, length), state.detach().numpy(), atol=1e-6)
+    of_params, of_frames = gradients(params, frames, length, pull)
+    np.testing.assert_allclose(of_frames, tensor.grad.numpy(), atol=1e-6)
+    for name, other in names.items():
+        want = getattr(theirs, other).grad.numpy().T
+        np.testing.assert_allclose(of_params[name], want, atol=2e-5, err_msg=name)
+        assert np.abs(want).max() > 0.01 or (kind == "one step" and name == "recurrent")
 
 
-def test_a_sequence_of_length_zero_has_state_zero():
-    sequence, _ = _inputs(5)
-    found = LSTM(HIDDEN).apply({"params": _params()}, sequence, np.array([0, 1, 0, 5, 2], np.int32))
-    np.testing.assert_array_equal(np.asarray(found)[[0, 2]], 0)
-    assert np.abs(np.asarray(found)[[1, 3, 4]]).min() > 0
+def by_hand(params: dict[str, np.ndarray], frames: np.ndarray) -> np.ndarray:
+    """The last state of one sequence [L, WIDTH], gate by gate in float64."""
+    w, u = params["input"].astype(np.float64), params["recurrent"].astype(np.float64)
+    bias = params["input_bias"].astype(np.float64) + params["recurrent_bias"]
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    state, cell = np.zeros(HIDDEN), np.zeros(HIDDEN)
+    for frame in frames:
+        gates = frame @ w + state @ u + bias
+        into, forget, new, out = (gates[k * HIDDEN : (k + 1) * HIDDEN] for k in range(4))
+        cell = sigmoid(forget) * cell + sigmoid(into) * np.tanh(new)
+        state = sigmoid(out) * np.tanh(cell)
+    return state
 
 
-def test_vmap_over_runs_equals_one_by_one():
-    sequence, length = _inputs(CHUNK + 4)
-    both = jax.tree.map(lambda x: jnp.stack([x, 2 * x]), _params())
-    found = jax.vmap(lambda params: LSTM(HIDDEN).apply({"params": params}, sequence, length))(both)
-    for run in range(2):
-        one = LSTM(HIDDEN).apply({"params": jax.tree.map(lambda x, r=run: x[r], both)}, sequence, length)
-        np.testing.assert_allclose(found[run], one, atol=1e-6)
+@pytest.mark.parametrize("kind", LENGTHS)
+def test_the_state_is_that_of_the_equations_behind_the_last_valid_step(kind):
+    lengths, params = LENGTHS[kind], init_params()
+    frames = sequences(lengths)
+    want = [by_hand(params, frames[row, :length]) for row, length in enumerate(lengths)]
+    np.testing.assert_allclose(run(params, frames, np.array(lengths, np.int32)), want, atol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [8, CHUNK, CHUNK + 1, 3 * CHUNK])
+def test_padding_changes_nothing(steps):
+    lengths, params = [7, 1, 4], init_params()
+    length = np.array(lengths, np.int32)
+    want = np.asarray(run(params, sequences(lengths), length))
+    padded = sequences(lengths, steps)
+    np.testing.assert_allclose(run(params, padded, length), want, atol=1e-6)
+    beyond = np.arange(steps) >= length[:, None]
+    filled = np.where(beyond[..., None], np.float32(100), padded)  # whatever stands there
+    np.testing.assert_array_equal(run(params, filled, length), run(params, padded, length))
+    pull = np.ones((3, HIDDEN), np.float32)
+    of_params, of_frames = gradients(params, filled, length, pull)
+    assert (np.asarray(of_frames)[beyond] == 0).all()
+    want_params, _ = gradients(params, sequences(lengths), length, pull)
+    for name, value in want_params.items():
+        np.testing.assert_allclose(of_params[name], value, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("lengths", [[0, 0], [0, 3]])
+def test_a_sequence_without_steps_ends_in_zeros(lengths):
+    params, length = init_params(), np.array(lengths, np.int32)
+    frames = np.ones((2, 4, WIDTH), np.float32)
+    state = np.asarray(run(params, frames, length))
+    assert (state[length == 0] == 0).all()
+    assert (state[length > 0] != 0).all()
+    _, of_frames = gradients(params, frames, length, np.ones((2, HIDDEN), np.float32))
+    assert (np.asarray(of_frames)[length == 0] == 0).all()
+    assert np.isfinite(of_frames).all()
+
+
+def test_other_sequences_in_the_batch_change_nothing():
+    params = init_params()
+    frames = sequences([4, CHUNK + 8])
+    together = run(params, frames, np.array([4, CHUNK + 8], np.int32))
+    alone = run(params, frames[:1, :4], np.array([4], np.int32))
+    np.testing.assert_allclose(together[:1], alone, atol=1e-6)
+
+
+def test_parameters_start_uniform_within_one_over_the_root_of_the_hidden_size():
+    frames = jnp.zeros((1, 2, 40))
+    params = LSTM(64).init(jax.random.key(0), frames, jnp.array([2]))["params"]
+    assert {name: value.shape for name, value in params.items()} == {
+        "input": (40, 256), "recurrent": (64, 256), "input_bias": (256,), "recurrent_bias": (256,),
+    }  # fmt: skip
+    bound = 64**-0.5
+    for value in params.values():
+        assert np.abs(value).max() <= bound
+        assert value.min() < -0.9 * bound
+        assert value.max() > 0.9 * bound
+        np.testing.assert_allclose(value.std(), 2 * bound / 12**0.5, rtol=0.1)
+
+
+def test_it_computes_in_bfloat16_with_float32_parameters():
+    params, frames, length = init_params(), sequences([6, 3]), np.array([6, 3], np.int32)
+    state = LSTM(HIDDEN, jnp.bfloat16).apply({"params": params}, frames, length)
+    assert state.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(state, np.float32), run(params, frames, length), atol=0.03)

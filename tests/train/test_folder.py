@@ -51,7 +51,9 @@ def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path):
 
 
 def test_not_a_number_becomes_null(tmp_path):
-    files.write_json(tmp_path / "a.json", {"a": [math.nan, 1.5], "b": {"c": math.inf}, "d": (float(np.float64("nan")),)})
+    files.write_json(
+        tmp_path / "a.json", {"a": [math.nan, 1.5], "b": {"c": math.inf}, "d": (float(np.float64("nan")),)}
+    )
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, 1.5], "b": {"c": None}, "d": [None]}
 
 

@@ -28,12 +28,17 @@ def gradients(steps: int = 10, scale: float = 1.0) -> list[dict[str, np.ndarray]
     rng = np.random.default_rng(1)
     # Sizes that change from step to step: Adam alone does not see a constant factor.
     return [
-        {path: (scale * 2.0 ** (-step) * rng.normal(size=value.shape)).astype(np.float32) for path, value in start_values().items()}
+        {
+            path: (scale * 2.0 ** (-step) * rng.normal(size=value.shape)).astype(np.float32)
+            for path, value in start_values().items()
+        }
         for step in range(steps)
     ]
 
 
-def walk(options: Options, *, stage: Stage = TRAIN, updates: int = 10, grads: list | None = None) -> dict[str, np.ndarray]:
+def walk(
+    options: Options, *, stage: Stage = TRAIN, updates: int = 10, grads: list | None = None
+) -> dict[str, np.ndarray]:
     """The parameters after all steps."""
     assigned = assign_groups(PATHS, GROUPS, stage)
     params = {path: jnp.asarray(value) for path, value in start_values().items() if assigned[path] is not None}
@@ -45,7 +50,9 @@ def walk(options: Options, *, stage: Stage = TRAIN, updates: int = 10, grads: li
     return {path: np.asarray(value) for path, value in params.items()}
 
 
-def torch_walk(kind: str, *, clip: float | None = None, factor=None, grads: list | None = None) -> dict[str, np.ndarray]:
+def torch_walk(
+    kind: str, *, clip: float | None = None, factor=None, grads: list | None = None
+) -> dict[str, np.ndarray]:
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
     params = {path: torch.nn.Parameter(torch.tensor(value)) for path, value in start_values().items()}
@@ -110,7 +117,9 @@ def test_without_decay_the_first_step_is_as_long_as_the_learning_rate_of_the_gro
     assigned = assign_groups(PATHS, groups, TRAIN)
     params = {path: jnp.asarray(value) for path, value in start_values().items()}
     optimiser = build_optimiser(Options(), groups, assigned, 10)
-    changes, _ = optimiser.update({path: jnp.asarray(g) for path, g in gradients()[0].items()}, optimiser.init(params), params)
+    changes, _ = optimiser.update(
+        {path: jnp.asarray(g) for path, g in gradients()[0].items()}, optimiser.init(params), params
+    )
     for path, rate in zip(PATHS, (0.01, 0.01, 0.003, 0.003), strict=True):
         np.testing.assert_allclose(changes[path], -rate * np.sign(gradients()[0][path]), rtol=1e-5)
 

@@ -12,7 +12,7 @@ import pytest
 from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
 from msa_jax.train.predictor import Predictor
-from tests.tiny import tiny_dataset, toy, train_quick, train_toy  # noqa: F401 - toy is a fixture
+from tests.tiny import tiny_dataset, train_quick, train_toy
 
 DATASET = tiny_dataset()
 
@@ -145,7 +145,9 @@ def test_a_damaged_configuration_is_an_input_error(copied, content):
 
 def params_file(folder: Path) -> Path:
     """The largest file of the parameters."""
-    return max((folder / "checkpoints" / "1" / "params").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size)
+    return max(
+        (folder / "checkpoints" / "1" / "params").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size
+    )
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one bit", "removed"])
@@ -179,5 +181,5 @@ def test_parameters_of_another_method_are_an_input_error(copied, finished):
 def test_a_configuration_of_another_method_is_an_input_error(copied):
     content = json.loads((copied / "config.json").read_text())
     (copied / "config.json").write_text(json.dumps({**content, "method": "text_only"}))
-    with pytest.raises(InputError, match="unknown option 'dropout'|unknown option"):
+    with pytest.raises(InputError, match="unknown option 'poison_epoch'"):
         Predictor.load(copied)

@@ -65,8 +65,8 @@ class Bench:
         data, device_plan = jax.device_put(self.columns), jax.tree.map(jnp.asarray, plan)
         report = self.program.empty_report(state, data, device_plan)
         return self.program.train(
-            state, report, data, device_plan, np.int32(0), np.int32(start),
-            np.int32(windows if stop is None else stop), np.int32(len(plan)),
+            state, data, device_plan, np.int32(0), np.int32(start),
+            np.int32(windows if stop is None else stop), np.int32(len(plan)), report,
         )  # fmt: skip
 
 
@@ -81,7 +81,9 @@ def first_gradient(state) -> dict[str, np.ndarray]:
 def gradient_by_hand(params, columns, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Of the mean of |w2 tanh(W1 x + b1) + b2 - label| over some rows, by the chain rule in float64."""
     w1, b1, w2, b2 = (
-        np.asarray(params[layer][name], np.float64) for layer in ("audio_encoder", "score") for name in ("kernel", "bias")
+        np.asarray(params[layer][name], np.float64)
+        for layer in ("audio_encoder", "score")
+        for name in ("kernel", "bias")
     )
     x = columns["audio"]["features"][rows].sum(1, dtype=np.float64) / columns["audio"]["length"][rows, None]
     hidden = np.tanh(x @ w1 + b1)
@@ -163,7 +165,7 @@ def test_an_epoch_in_parts_is_the_same_epoch():
     parts, first = bench.walk(stop=1)
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
     parts, last = bench.program.train(
-        parts, first, data, plan, np.int32(0), np.int32(1), np.int32(3), np.int32(len(bench.plan))
+        parts, data, plan, np.int32(0), np.int32(1), np.int32(3), np.int32(len(bench.plan)), first
     )
     jax.tree.map(np.testing.assert_array_equal, whole.replace(key=0), parts.replace(key=0))
     jax.tree.map(np.testing.assert_array_equal, report, last)
@@ -172,7 +174,9 @@ def test_an_epoch_in_parts_is_the_same_epoch():
 def test_means_are_over_rows_and_not_over_batches():
     bench = plain(rows=10, batch_size=8, **{"learning_rate.audio": 0.0, "learning_rate.other": 0.0})
     _, report = bench.walk()
-    scores = bench.program.forward(bench.params, {**bench.columns, "weight": np.ones(10), "row": np.arange(10)}, 0, 0, None)
+    scores = bench.program.forward(
+        bench.params, {**bench.columns, "weight": np.ones(10), "row": np.arange(10)}, 0, 0, None
+    )
     error = np.abs(np.asarray(scores["prediction"]) - bench.columns["label"])
     assert float(report.sums["error"] / report.rows) == pytest.approx(error.mean(), rel=1e-5)
     assert error.mean() != pytest.approx((error[:8].mean() + error[8:].mean()) / 2, rel=1e-3)
@@ -196,7 +200,9 @@ def test_what_padding_points_at_changes_nothing_in_self_mm():
     assert last.rows.tolist() == [[4, 5, 0, 0]]
     ends = []
     for plan in (last, Plan(elsewhere, elsewhere, last.weight, last.packing)):
-        state, report = bench.walk(bench.state().replace(epoch=jnp.int32(3)), plan=plan)  # an epoch in which u-labels move
+        state, report = bench.walk(
+            bench.state().replace(epoch=jnp.int32(3)), plan=plan
+        )  # an epoch in which u-labels move
         ends.append((state.replace(key=0), report))
     jax.tree.map(np.testing.assert_array_equal, *ends)
     features = np.asarray(ends[0][0].memory.features["m"])
@@ -230,7 +236,7 @@ def test_one_step_moves_every_parameter(name, options):
 
 
 def test_a_frozen_text_encoder_does_not_move_and_everything_else_does(tmp_path):
-    dataset, method, options = tiny_dataset(modalities=("text",)), METHODS["text_only"], {**QUICK, "finetune_text": False}
+    dataset, method, options = tiny_dataset(), METHODS["text_only"], {**QUICK, "finetune_text": False}
     resolved = override(method.options(), options)
     runner = Runner(method, resolved, prepare(dataset, method, resolved), metric_kind="mosi")
     before = flatten_dict(runner.initial_state(1).train.params, sep="/")
@@ -254,7 +260,7 @@ def test_dropout_differs_between_steps_and_epochs_and_is_the_same_when_repeated(
         state = bench.state().replace(epoch=jnp.int32(epoch))
         report = bench.program.empty_report(state, data, plan)
         _, report = bench.program.train(
-            state, report, data, plan, np.int32(first), np.int32(0), np.int32(1), np.int32(1)
+            state, data, plan, np.int32(first), np.int32(0), np.int32(1), np.int32(1), report
         )
         return float(report.sums["error"])
 
@@ -282,5 +288,5 @@ def test_batches_are_counted_over_the_chunks_of_an_epoch():
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
     state = bench.state()
     report = bench.program.empty_report(state, data, plan)
-    _, report = bench.program.train(state, report, data, plan, np.int32(10), np.int32(0), np.int32(1), np.int32(1))
+    _, report = bench.program.train(state, data, plan, np.int32(10), np.int32(0), np.int32(1), np.int32(1), report)
     assert int(report.bad_batch) == 10

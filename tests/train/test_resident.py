@@ -13,7 +13,7 @@ from msa_jax.methods import METHODS
 from msa_jax.train import resident
 from msa_jax.train.prepare import prepare
 from msa_jax.train.resident import DeviceData
-from tests.tiny import tiny_dataset, toy, train_toy  # noqa: F401 - a fixture
+from tests.tiny import tiny_dataset, train_toy
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from msa_jax.errors import InputError
 from msa_jax.train.experiment import train
 from tests.paths import REPOSITORY
-from tests.tiny import QUICK, TOY_QUICK, tiny_dataset, toy, train_quick, train_toy  # noqa: F401 - toy is a fixture
+from tests.tiny import QUICK, TOY_QUICK, tiny_dataset, train_quick, train_toy
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -143,7 +143,7 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
             if (killed / "metrics.jsonl").exists() and (killed / "metrics.jsonl").stat().st_size > 2000:
                 break
             time.sleep(0.005)
-        time.sleep(random.random())  # noqa: S311 - anywhere in an epoch, a save or the end of a run
+        time.sleep(random.random())  # anywhere in an epoch, a save or the end of a run
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
     assert (killed / "config.json").is_file()
@@ -192,10 +192,11 @@ def test_overwriting_begins_anew(unfinished, tmp_path):
 
 
 def test_a_checkpoint_of_another_method_is_refused(unfinished, tmp_path):
+    changes = {**QUICK, "checkpoint_epochs": 1, "text_encoder": "features"}
+    dataset = tiny_dataset(modalities=("text", "audio"), text="text")
+    named = {"seeds": (3,), "preset": "none", "options": changes}
     with pytest.raises(KeyboardInterrupt):
-        changes = {**QUICK, "checkpoint_epochs": 1, "text_encoder": "features"}
-        dataset = tiny_dataset(modalities=("text", "audio"), text="text")
-        train("self_mm", dataset, seeds=(3,), out=tmp_path / "other", preset="none", log=Interrupting(2), options=changes)
+        train("self_mm", dataset, out=tmp_path / "other", log=Interrupting(2), **named)
     state = unfinished / "checkpoints" / "3" / "state"
     os.rename(state, tmp_path / "was")
     os.rename(tmp_path / "other" / "checkpoints" / "3" / "state", state)

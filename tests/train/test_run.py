@@ -12,7 +12,7 @@ from msa_jax.config import Options
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train.checkpoint import load_params
 from msa_jax.train.run import load_result, selection_value
-from tests.tiny import tiny_dataset, toy, train_toy  # noqa: F401 - toy is a fixture
+from tests.tiny import tiny_dataset, train_toy
 
 pytestmark = pytest.mark.usefixtures("toy")
 

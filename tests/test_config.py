@@ -1,0 +1,200 @@
+"""Options by name, their types and bounds, and presets."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from msa_jax import config
+from msa_jax.config import Options, PerGroup, load_preset, override
+from msa_jax.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class More(Options):
+    names: tuple[str, ...] = ("a",)
+    sizes: tuple[int, ...] = ()
+    limit: float | None = None
+
+
+# -- values -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("batch_size", "16", 16),
+        ("batch_size", 16.0, 16),
+        ("warmup", "1e-1", 0.1),
+        ("warmup", 0, 0.0),
+        ("learning_rate.text", "2e-5", 2e-5),
+        ("finetune_text", "no", False),
+        ("finetune_text", "True", True),
+        ("finetune_text", False, False),
+        ("clip_norm", "none", None),
+        ("clip_norm", "1", 1.0),
+        ("clip_norm", None, None),
+        ("validation_decimals", "None", None),
+        ("validation_decimals", "4", 4),
+        ("precision", "bfloat16", "bfloat16"),
+        ("text_encoder", "bert-base-uncased", "bert-base-uncased"),
+        ("names", "m,t", ("m", "t")),
+        ("names", ["m"], ("m",)),
+        ("names", "", ()),
+        ("sizes", "1,2", (1, 2)),
+        ("limit", "2.5", 2.5),
+    ],
+)
+def test_a_value_is_read_as_the_type_of_its_option(name, given, value):
+    found = config.flatten(override(More(), {name: given}))[name]
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("batch_size", "x", "expected int"),
+        ("batch_size", "1.5", "expected int"),
+        ("batch_size", 1.5, "expected int"),
+        ("batch_size", True, "expected int"),
+        ("batch_size", None, "expected int"),
+        ("warmup", "nan", "expected float"),
+        ("warmup", float("inf"), "expected float"),
+        ("learning_rate.text", "fast", "expected float"),
+        ("finetune_text", "maybe", "expected bool"),
+        ("precision", "float16", "expected one of auto|expected one of float32, bfloat16|expected one of"),
+        ("text_encoder", 3, "expected str"),
+        ("sizes", "1,x", "expected int"),
+        ("clip_norm", "some", "expected float"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_the_full_name(name, given, expected):
+    with pytest.raises(InputError, match=rf"^option {name} is .*({expected})"):
+        override(More(), {name: given})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 0), ("max_epochs", -1), ("patience", 0), ("accumulate", 0), ("evaluation_batch_size", 0),
+        ("checkpoint_epochs", 0), ("scratch_width", 0), ("scratch_width", 33), ("scratch_layers", 0), ("max_tokens", 1),
+        ("standardise_clip", 0.0), ("warmup", 1.0), ("warmup", -0.1), ("clip_norm", 0.0), ("learning_rate.text", -1e-3),
+        ("weight_decay.other", -1.0), ("min_delta", -1.0), ("validation_decimals", -50),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_bounds_is_refused(name, value):
+    with pytest.raises(InputError, match=rf"^option {name} is {value}; expected"):
+        override(Options(), {name: value})
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_every_option_has_a_dotted_name():
+    flat = config.flatten(More())
+    assert flat["learning_rate.audio"] == Options().learning_rate.audio
+    assert "learning_rate" not in flat
+    assert list(flat)[-3:] == ["names", "sizes", "limit"]
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("batchsize", "batch_size"),
+        ("learning_rate", "learning_rate.text"),
+        ("learning_rate.txt", "learning_rate.text"),
+        ("learning_rate.text.x", "learning_rate.text"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, near):
+    with pytest.raises(InputError, match=rf"unknown option '{name}'; did you mean .*{near}"):
+        override(Options(), {name: "1"})
+
+
+def test_a_name_like_no_other_is_answered_plainly():
+    with pytest.raises(InputError, match=r"^unknown option 'qqqqqq'$"):
+        override(Options(), {"qqqqqq": 1})
+
+
+def test_nested_values_change_one_by_one_and_nothing_else_changes():
+    changed = override(Options(), {"learning_rate.text": 1.0, "learning_rate.other": 2.0, "batch_size": 3})
+    before = config.flatten(Options())
+    after = config.flatten(changed)
+    assert changed.learning_rate == PerGroup(text=1.0, audio=1e-3, vision=1e-3, other=2.0)
+    assert {name for name in before if before[name] != after[name]} == {
+        "learning_rate.text", "learning_rate.other", "batch_size",
+    }  # fmt: skip
+
+
+def test_options_survive_json():
+    options = override(More(), {"names": "m,t", "clip_norm": 1.0, "weight_decay.text": 0.5})
+    assert override(More(), json.loads(json.dumps(config.to_json(options)))) == options
+
+
+# -- presets ----------------------------------------------------------------------------------------------------------
+
+GOOD = '"""What it is."""\n\nPRESET = {"method": "self_mm", "protocol": "reference", "options": {"batch_size": 4}}\n'
+
+
+def test_a_preset_is_a_docstring_and_a_dict(tmp_path):
+    (tmp_path / "mine.py").write_text(GOOD)
+    preset = load_preset(str(tmp_path / "mine.py"))
+    assert (preset.description, preset.method, preset.protocol) == ("What it is.", "self_mm", "reference")
+    assert preset.options == {"batch_size": 4}
+
+
+def test_a_preset_can_be_json(tmp_path):
+    (tmp_path / "mine.json").write_text('{"method": "text_only"}')
+    preset = load_preset(str(tmp_path / "mine.json"))
+    assert (preset.method, preset.protocol, preset.options) == ("text_only", "paper", {})
+
+
+def test_a_preset_is_read_and_never_run(tmp_path):
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + GOOD)
+    assert load_preset(str(tmp_path / "mine.py")).options == {"batch_size": 4}
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("PRESET = {", "not a Python file"),
+        ("x = 1", "no assignment to PRESET"),
+        ("PRESET = dict(method='self_mm')", "must be a literal"),
+        ("PRESET = {[]: 1}", "must be a literal"),
+        ("PRESET = {'options': {}}", "expected a dict of method"),
+        ("PRESET = {'method': 'self_mm', 'epochs': 3}", "expected a dict of method"),
+        ("PRESET = ['method']", "expected a dict of method"),
+        ("PRESET = {'method': 'self_mm', 'options': ['batch_size']}", "expected a dict of names and values"),
+        ("PRESET = {'method': 'self_mm', 'options': 5}", "expected a dict of names and values"),
+        ("PRESET = '\\0'\0", "not a Python file"),
+    ],
+)
+def test_a_file_of_another_form_is_refused(tmp_path, content, message):
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_preset(str(tmp_path / "mine.py"))
+
+
+@pytest.mark.parametrize("content", ["{", "[1", ""])
+def test_json_that_is_none_is_refused(tmp_path, content):
+    (tmp_path / "mine.json").write_text(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_preset(str(tmp_path / "mine.json"))
+
+
+@pytest.mark.parametrize("name", ["nowhere.py", "nowhere.json"])
+def test_a_preset_file_that_is_not_there_is_refused(tmp_path, name):
+    with pytest.raises(InputError, match="cannot be read"):
+        load_preset(str(tmp_path / name))
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest():
+    with pytest.raises(InputError, match=r"no preset 'self_mm_mossi'; there are .*self_mm_mosi"):
+        load_preset("self_mm_mossi")
+
+
+def test_presets_are_found_by_name():
+    assert {"self_mm_mosi", "self_mm_synthetic"} <= set(config.preset_names())
+    assert load_preset("self_mm_mosi").method == "self_mm"

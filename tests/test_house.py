@@ -1,0 +1,156 @@
+"""The house rules: who imports whom, what never appears, how long a file may be."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from msa_jax.methods import METHODS
+from tests.paths import REPOSITORY
+
+PACKAGE = REPOSITORY / "msa_jax"
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+
+BASE = {"errors"}
+# What each part of the package may import, besides itself.
+MAY_IMPORT = {
+    "errors": set(),
+    "safe_pickle": BASE,
+    "config": BASE,
+    "metrics": BASE,
+    "data": BASE | {"safe_pickle"},
+    "losses": BASE,
+    "labels": BASE,
+    "layers": BASE,
+    "encoders": BASE | {"safe_pickle", "layers"},
+    "methods": BASE | {"config", "losses", "labels", "layers", "encoders"},
+    "train": BASE | {"config", "metrics", "data", "encoders", "methods"},
+    "report": BASE | {"config", "metrics", "data", "encoders", "methods", "train"},
+    "cli": BASE | {"config", "metrics", "data", "methods", "train", "report", "__version__"},
+    "__main__": {"cli"},
+    "__init__": BASE | {"config", "data", "labels", "losses", "methods", "metrics", "train"},
+}
+TFDS_BUILDERS = PACKAGE / "data" / "tfds_builders.py"  # the one module that is itself imported where it is used
+HEAVY = {"tensorflow_datasets", "transformers", "matplotlib", "torch", "tensorflow", "huggingface_hub"}
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(PACKAGE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """Every module that a file imports, with dots, and whether it does so when it is itself imported."""
+    found = []
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    lazy = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found += [(name, id(node) not in lazy) for name in names]
+    return found
+
+
+def test_every_part_of_the_package_has_a_rule():
+    assert {part_of(path) for path in FILES} <= MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_imports_run_one_way(path):
+    part = part_of(path)
+    for name, _ in imports(path):
+        if name.split(".")[0] == "msa_jax":
+            imported = name.split(".")[1]
+            assert imported == part or imported in MAY_IMPORT[part], f"{part} imports {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if part_of(path) == "train"], ids=str)
+def test_the_engine_knows_no_method_by_name(path):
+    for name, _ in imports(path):
+        if name.startswith("msa_jax.methods."):
+            assert name.split(".")[2] in {"protocol", "get"}, name
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert not texts & METHODS.keys()
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_heavy_packages_are_imported_where_they_are_used_and_torch_nowhere(path):
+    for name, at_once in imports(path):
+        package = name.split(".")[0]
+        assert package not in {"torch", "tensorflow"}, name
+        assert not (at_once and package in HEAVY) or path == TFDS_BUILDERS, name
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = f"import sys, msa_jax, msa_jax.cli; print(*(set({sorted(HEAVY)}) & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_no_file_is_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 450
+
+
+@pytest.mark.parametrize("path", FILES, ids=NAMES)
+def test_every_module_public_class_and_public_function_has_a_docstring(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree) or path.name == "__init__.py"
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if part_of(path) not in {"cli", "__main__"}], ids=str)
+def test_library_code_prints_nothing(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert "print" not in {getattr(call.func, "id", None) for call in calls}
+
+
+# Written in pieces, so that this file does not find itself.
+UNFINISHED = re.compile("|".join(("Not" + "ImplementedError", r"\bTO" + r"DO\b", r"\bFIX" + r"ME\b", r"\bXX" + r"X\b")))
+MACHINE = re.compile(
+    "|".join(f"/{root}/" for root in ("ro" + "ot", "ho" + "me", "wo" + "rk", "Us" + "ers", "mn" + "t"))
+)
+
+
+def texts() -> list[Path]:
+    folders = [REPOSITORY / name for name in ("msa_jax", "configs", "scripts", "tests", "notebooks", ".ci")]
+    found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
+    found += [REPOSITORY / name for name in ("README.md", "pyproject.toml")]
+    return [path for path in found if path.suffix not in {".pyc", ".bin", ".npz", ".png"} and path.exists()]
+
+
+def test_nothing_is_left_unfinished():
+    wrong = [str(path) for path in texts() if UNFINISHED.search(path.read_text(encoding="utf-8", errors="replace"))]
+    assert wrong == []
+
+
+def test_no_file_names_a_place_on_one_machine():
+    wrong = [str(path) for path in texts() if MACHINE.search(path.read_text(encoding="utf-8", errors="replace"))]
+    assert wrong == []
+
+
+def test_the_rules_find_what_they_look_for():
+    assert UNFINISHED.search("raise Not" + "ImplementedError")
+    assert MACHINE.search("open('/ho" + "me/me/x')")
+    assert ("numpy", True) in imports(PACKAGE / "metrics.py")
+    assert ("msa_jax.errors.InputError", True) in imports(PACKAGE / "cli.py")
+    assert ("msa_jax.train.experiment.train", False) in imports(PACKAGE / "cli.py")
+    assert len(FILES) > 40
