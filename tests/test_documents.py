@@ -1,4 +1,4 @@
-"""What the documents say runs: notebooks cell by cell, the README's Python, and its commands as far as they need no download."""
+"""What the documents say runs: notebooks, the README's Python, and its commands as far as they need no download."""
 
 import json
 import re

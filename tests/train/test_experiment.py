@@ -308,7 +308,7 @@ def test_eight_samples_can_be_overfitted(tmp_path, method, text, options):
 
 def test_options_of_the_machine_change_no_result(tmp_path):
     plain = train_quick("text_only", tiny_dataset(), tmp_path / "plain")
-    options = {"evaluation_batch_size": 3, "checkpoint_epochs": 1, "resident": "no"}
+    options = {"evaluation_batch_size": 3, "checkpoint_epochs": 1}
     other = train_quick("text_only", tiny_dataset(), tmp_path / "other", options=options)
     for split in ("valid", "test"):
         scores = [each.runs[0].scores[split]["prediction"] for each in (plain, other)]

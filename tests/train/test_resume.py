@@ -66,36 +66,48 @@ def interrupt_and_resume(folder: Path, at: list[int], begin) -> dict:
     return outcome(folder)
 
 
-def toy_experiment(folder: Path, **options):
+def toy_experiment(folder: Path, *, seeds: tuple[int, ...] = (3, 4), **options):
     options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, **options}
     dataset = tiny_dataset(modalities=("audio",))
-    return lambda log: train("toy", dataset, seeds=(3, 4), out=folder, log=log, options=options, record_labels=True)
+    return lambda log: train("toy", dataset, seeds=seeds, out=folder, log=log, options=options, record_labels=True)
+
+
+@pytest.fixture(scope="module")
+def straight(toy, tmp_path_factory) -> dict:
+    """The outcome of the toy experiment that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    toy_experiment(folder)(None)
+    return outcome(folder)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        [1],  # before there is a checkpoint
+        [3],
+        [2, 2, 3],  # again and again
+        [7],  # in the second run
+    ],
+    ids=str,
+)
+def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at):
+    assert interrupt_and_resume(tmp_path / "run", at, toy_experiment(tmp_path / "run")) == straight
 
 
 @pytest.mark.parametrize(
     ("at", "options"),
     [
-        ([1], {}),  # before there is a checkpoint
-        ([3], {}),
-        ([2, 2, 3], {}),  # again and again
-        ([7], {}),  # in the second run
-        ([4], {"checkpoint_epochs": 2}),
-        ([3], {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
+        (4, {"checkpoint_epochs": 2}),
+        (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
+        (3, {"stages": 2, "patience": 2}),  # at the end of the first stage
+        (5, {"stages": 2, "patience": 2}),  # in the second
     ],
+    ids=str,
 )
-def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, at, options):
-    toy_experiment(tmp_path / "straight", **options)(None)
-    resumed = interrupt_and_resume(tmp_path / "resumed", at, toy_experiment(tmp_path / "resumed", **options))
-    assert resumed == outcome(tmp_path / "straight")
-
-
-def test_an_experiment_of_two_stages_resumes_in_either(tmp_path):
-    options = {"stages": 2, "patience": 2}
-    toy_experiment(tmp_path / "straight", **options)(None)
-    straight = outcome(tmp_path / "straight")
-    for at in ([3], [4], [6]):  # at the end of the first stage, in the first epoch of the second, later
-        folder = tmp_path / f"interrupted in {at[0]}"
-        assert interrupt_and_resume(folder, at, toy_experiment(folder, **options)) == straight
+def test_checkpoints_hold_schedules_windows_and_stages(tmp_path, at, options):
+    toy_experiment(tmp_path / "straight", seeds=(3,), **options)(None)
+    begin = toy_experiment(tmp_path / "resumed", seeds=(3,), **options)
+    assert interrupt_and_resume(tmp_path / "resumed", [at], begin) == outcome(tmp_path / "straight")
 
 
 def test_self_mm_resumes_with_its_labels(tmp_path):
@@ -132,23 +144,20 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
         "from tests.tiny import TOY, TOY_QUICK, tiny_dataset\n"
         "methods.METHODS['toy'] = TOY\n"
         "train('toy', tiny_dataset(modalities=('audio',)), seeds=(3, 4), out=Path(sys.argv[1]), log=None,\n"
-        "  record_labels=True, options={**TOY_QUICK, 'checkpoint_epochs': 1, 'max_epochs': 40, 'patience': 40})\n"
+        "  record_labels=True, options={**TOY_QUICK, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20})\n"
     )
-    straight, killed = tmp_path / "straight", tmp_path / "killed"
-    options = {"max_epochs": 40, "patience": 40}
+    killed, log = tmp_path / "killed", tmp_path / "killed" / "metrics.jsonl"
     with subprocess.Popen([sys.executable, "-c", script, str(killed)], cwd=REPOSITORY) as process:
-        toy_experiment(straight, **options)(None)
         deadline = time.monotonic() + 100
-        while time.monotonic() < deadline and process.poll() is None:
-            if (killed / "metrics.jsonl").exists() and (killed / "metrics.jsonl").stat().st_size > 2000:
-                break
+        while time.monotonic() < deadline and process.poll() is None and not (log.exists() and log.stat().st_size):
             time.sleep(0.005)
         time.sleep(random.random())  # anywhere in an epoch, a save or the end of a run
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
-    assert (killed / "config.json").is_file()
+    options = {"max_epochs": 20, "patience": 20}
     toy_experiment(killed, **options)(None)
-    assert outcome(killed) == outcome(straight)
+    toy_experiment(tmp_path / "straight", **options)(None)
+    assert outcome(killed) == outcome(tmp_path / "straight")
     assert not [path for path in killed.rglob("*") if "tmp" in path.name]
 
 
@@ -176,12 +185,11 @@ def test_another_dataset_is_refused(unfinished):
         train("toy", dataset, seeds=(3, 4), out=unfinished, log=None, options=options, record_labels=True)
 
 
-def test_what_is_refused_leaves_the_folder_as_it_was_and_the_right_command_still_resumes(unfinished, tmp_path):
+def test_what_is_refused_leaves_the_folder_as_it_was_and_the_right_command_still_resumes(unfinished, straight):
     with pytest.raises(InputError):
         toy_experiment(unfinished, batch_size=6)(None)
     toy_experiment(unfinished)(None)
-    toy_experiment(tmp_path / "straight")(None)
-    assert outcome(unfinished) == outcome(tmp_path / "straight")
+    assert outcome(unfinished) == straight
 
 
 def test_overwriting_begins_anew(unfinished, tmp_path):
