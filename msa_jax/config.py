@@ -102,12 +102,29 @@ class Options:
             raise InputError(f"option scratch_width is {self.scratch_width}; expected a multiple of 32")
         if not 0 <= self.warmup < 1:
             raise InputError(f"option warmup is {self.warmup}; expected a fraction in [0, 1)")
+        for name in ("min_delta", "validation_decimals"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"option {name} is {getattr(self, name)}; expected a number that is not negative")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise InputError(f"option clip_norm is {self.clip_norm}; expected a positive number or none")
         for field in ("learning_rate", "weight_decay"):
             for group, value in dataclasses.asdict(getattr(self, field)).items():
                 if value < 0:
                     raise InputError(f"option {field}.{group} is {value}; expected a number that is not negative")
+
+
+def check_rates(options: Any, *names: str) -> None:
+    """Raises InputError where one of these options, or a value in it, is no probability of dropping something."""
+    for name, value in flatten(options).items():
+        if name.split(".")[0] in names and not 0 <= value < 1:
+            raise InputError(f"option {name} is {value}; expected a number in [0, 1)")
+
+
+def check_sizes(options: Any, *names: str) -> None:
+    """Raises InputError where one of these options, or a value in it, is no size of anything."""
+    for name, value in flatten(options).items():
+        if name.split(".")[0] in names and (value < 1 or value != int(value)):
+            raise InputError(f"option {name} is {value}; expected a positive whole number")
 
 
 def flatten(options: Any) -> dict[str, Any]:
@@ -130,6 +147,10 @@ def override(options: Any, changes: Mapping[str, Any]) -> Any:
     Raises:
       InputError: an unknown option, or a value that does not fit; the nearest names are suggested.
     """
+    return _override(options, changes, "")
+
+
+def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     known = flatten(options)
     nested: dict[str, dict[str, Any]] = {}
     direct: dict[str, Any] = {}
@@ -143,9 +164,9 @@ def override(options: Any, changes: Mapping[str, Any]) -> Any:
         if rest:
             nested.setdefault(head, {})[rest] = value
         else:
-            direct[head] = _convert(name, hints[head], value)
+            direct[head] = _convert(prefix + name, hints[head], value)
     for head, inner in nested.items():
-        direct[head] = override(getattr(options, head), inner)
+        direct[head] = _override(getattr(options, head), inner, f"{prefix}{head}.")
     return dataclasses.replace(options, **direct)
 
 
@@ -231,7 +252,7 @@ def read_literal(path: Path, variable: str) -> tuple[str, Any]:
         if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [variable]:
             try:
                 return ast.get_docstring(tree) or "", ast.literal_eval(node.value)
-            except ValueError:
+            except (ValueError, TypeError, RecursionError):
                 raise InputError(f"{path}: {variable} must be a literal; expressions are not evaluated") from None
     raise InputError(f"{path}: no assignment to {variable}")
 
@@ -257,6 +278,8 @@ def load_preset(name: str) -> Preset:
         raise InputError(f"no preset {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
     if not isinstance(content, dict) or not {"method"} <= set(content) <= {"method", "protocol", "options"}:
         raise InputError(f"preset {name}: expected a dict of method, protocol and options")
+    if not isinstance(content.get("options", {}), dict):
+        raise InputError(f"preset {name}: options is {content['options']!r}; expected a dict of names and values")
     return Preset(
         name=name,
         description=description,

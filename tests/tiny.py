@@ -217,6 +217,6 @@ def train_quick(
     return train(method, dataset, seeds=tuple(seeds), out=out, preset="none", log=None, options=changes, **named)
 
 
-def renamed(dataset: Dataset, name: str) -> Dataset:
-    """The same arrays under another name."""
-    return replace(dataset, card=replace(dataset.card, name=name))
+def contrary(dataset: Dataset) -> Dataset:
+    """Valid labels turned around: what is learned makes valid worse, and the first epoch is the best."""
+    return replace(dataset, valid=replace(dataset.valid, label=-dataset.valid.label))

@@ -5,6 +5,7 @@ each file (`msa_mosi/unaligned_50`, `msa_mosi/aligned_50`, `msa_mosi/my_features
 one configuration for each folder (`msa_native/my_dataset`). Every example is one row; `row` is its place in the split.
 """
 
+import abc
 import functools
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -34,8 +35,9 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         super().__init__(file_format=file_format, **options)
         self._original_state |= {"manual_dir": manual_dir, "file_format": file_format}
 
+    @abc.abstractmethod
     def _read(self, manual_dir: Path) -> Dataset:
-        raise NotImplementedError
+        """The dataset that lies in `manual_dir`."""
 
     @functools.cached_property
     def _dataset(self) -> Dataset:

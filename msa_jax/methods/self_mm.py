@@ -29,7 +29,7 @@ import jax.numpy as jnp
 
 from msa_jax import labels as label_generation
 from msa_jax import losses
-from msa_jax.config import Options
+from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.encoders.lstm import LSTM
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
@@ -91,6 +91,10 @@ class SelfMMOptions(Options):
         object.__setattr__(self, "tasks", tuple(task.lower() for task in self.tasks))
         if "m" not in self.tasks or not set(self.tasks) <= {"m", "t", "a", "v"}:
             raise InputError(f"option tasks is {','.join(self.tasks)}; expected m and any of t, a, v, as in m,t,a")
+        check_rates(self, "dropout")
+        check_sizes(self, "audio_hidden", "vision_hidden", "audio_size", "vision_size", "feature_size")
+        if self.label_limit is not None and self.label_limit <= 0:
+            raise InputError(f"option label_limit is {self.label_limit}; expected a positive number or none")
 
 
 REFERENCE: dict[str, Any] = {

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options
+from msa_jax.config import Options, check_rates
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
@@ -29,6 +29,10 @@ class TextOnlyOptions(Options):
     """Options of the text-only regressor. dropout: between the [CLS] state and the linear layer."""
 
     dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rates(self, "dropout")
 
 
 class TextOnlyNetwork(nn.Module):

@@ -19,7 +19,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.train import folder as files
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
-from msa_jax.train.prepare import Prepared, prepare
+from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
 from msa_jax.train.run import HELD_OUT, Result, Runner
 
@@ -28,14 +28,14 @@ SEEDS = (1111, 1112, 1113, 1114, 1115)
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A finished experiment. mean, std: of each test metric over the runs; std (n - 1) is NaN with one run."""
+    """A finished experiment. mean, std: of each test metric over the runs; std (n - 1) is None with one run."""
 
     path: Path
     method: str
     dataset: str
     runs: tuple[Result, ...]
     mean: dict[str, float]
-    std: dict[str, float]
+    std: dict[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,8 @@ def train(
     path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
     progress = Progress(log)
     prepared = prepare(dataset, settings.method, settings.options)
+    runner = Runner(settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress)
+    runner.check()
     content = {
         "method": method,
         "dataset": dataset.card.name,
@@ -140,7 +142,8 @@ def train(
         if overwrite:
             files.clear(path)
         _open(path, content, dataset)
-        return _train(path, content, dataset, settings, prepared, seeds, record_labels, progress)
+        prepared.preprocessor.save(path / "preprocessing")
+        return _train(path, content, dataset, runner, seeds, record_labels, progress)
 
 
 def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
@@ -154,7 +157,7 @@ def _open(path: Path, content: dict[str, Any], dataset: Dataset) -> None:
     """Starts the folder, or makes sure that what is there is this very experiment, unfinished."""
     fingerprint = dataset.fingerprint()
     if not (path / "config.json").is_file():
-        if any(item.name != ".lock" for item in path.iterdir()):
+        if files.holds_other_things(path):
             raise InputError(f"{path}: not empty and not an experiment; choose another --out")
         write_json(path / "environment.json", files.environment(fingerprint))
         write_json(path / "config.json", content)
@@ -162,6 +165,8 @@ def _open(path: Path, content: dict[str, Any], dataset: Dataset) -> None:
     if (path / "result.json").is_file():
         raise InputError(f"{path}: this experiment is finished; choose another --out, or --overwrite")
     before = read_json(path / "config.json")
+    if not isinstance(before, dict):
+        raise InputError(f"{path / 'config.json'}: found {type(before).__name__}; expected an object")
     different = [key for key in content if key not in ("options", "data") and before.get(key) != content[key]]
     known = before.get("options", {})
     different += [key for key, value in content["options"].items() if key not in known or known[key] != value]
@@ -178,15 +183,12 @@ def _train(
     path: Path,
     content: dict[str, Any],
     dataset: Dataset,
-    settings: Settings,
-    prepared: Prepared,
+    runner: Runner,
     seeds: tuple[int, ...],
     record_labels: bool,
     progress: Progress,
 ) -> Experiment:
     begun = time.monotonic()
-    prepared.preprocessor.save(path / "preprocessing")
-    runner = Runner(settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress)
     log = MetricsFile(path / "metrics.jsonl")
     results = []
     for number, seed in enumerate(seeds):
@@ -206,7 +208,6 @@ def _train(
         files.write_text(path / "predictions" / f"{split}.csv", predictions_csv(part.id, part.label, runs))
     _write_labels(path, dataset, seeds)
     mean, std = metrics.summarise([result.test for result in results])
-    options = config.to_json(settings.options)
     write_json(
         path / "result.json",
         {
@@ -216,7 +217,7 @@ def _train(
             "runs": [
                 {
                     "seed": result.seed,
-                    "hyperparameters": options,
+                    "hyperparameters": content["options"],
                     "best_epoch": result.best_epoch,
                     "epochs": result.epochs,
                     "valid": result.valid,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from msa_jax import config, methods
@@ -15,7 +16,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method, Stage
 from msa_jax.train.checkpoint import load_params
 from msa_jax.train.folder import read_json
-from msa_jax.train.prepare import compute_dtype
+from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.program import Program
 from msa_jax.train.score import Scorer
 
@@ -84,6 +85,12 @@ class Predictor:
             capacity=None,
             dtype=compute_dtype(self.options),
         )
+        shapes = program.param_shapes(example_batch(columns, 2))
+        for seed, params in self.params.items():
+            if jax.tree.map(np.shape, params) != shapes:
+                raise InputError(
+                    f"the parameters of run {seed} are not those of method {self.method.name} with the options in config.json"
+                )
         scorer = Scorer(program, {"split": columns})
         return {seed: scorer(params, "split") for seed, params in self.params.items()}
 

@@ -24,7 +24,7 @@ Array = jax.Array
 
 
 class Report(NamedTuple):
-    """What some steps report.
+    """What the steps of an epoch report, so far.
 
     sums: {term: sum over the rows}, and "loss". rows: how many there were.
     bad_batch: number of the first batch in the epoch with a term that is not finite, or -1. bad_terms: [terms] bool, in the
@@ -54,6 +54,7 @@ class Program:
         self.method, self.options, self.inputs, self.stage = method, options, inputs, stage
         self.capacity, self.updates = capacity, updates
         self.network = method.network(options, inputs, dtype)
+        self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
         self.forward = jax.jit(self._forward, static_argnames="capacity")
@@ -67,6 +68,11 @@ class Program:
     def init_params(self, key: Array, batch: Mapping[str, Any]) -> Any:
         """Fresh parameters; `batch` only gives shapes."""
         return self._init({"params": key}, batch)["params"]
+
+    def param_shapes(self, batch: Mapping[str, Any]) -> Any:
+        """The shapes of the parameters, in a tree of the same structure."""
+        params = jax.eval_shape(partial(self.network.init, train=False), {"params": jax.random.key(0)}, batch)["params"]
+        return jax.tree.map(jnp.shape, params)
 
     def start(self, params: Any, memory: Any, key: Array) -> TrainState:
         """The state before the first epoch of the stage."""
@@ -116,16 +122,37 @@ class Program:
 
     # -- many batches -------------------------------------------------------------------------------------------------
 
+    def empty_report(self, state: TrainState, data: Any, plan: Plan) -> Report:
+        """Before the first step of an epoch. The arguments, those of `train`, only give names and shapes."""
+        if self._names is None:
+            self._names = self._term_names(state, data, plan)
+        return Report(
+            sums={name: jnp.float32(0) for name in (*self._names, "loss")},
+            rows=jnp.float32(0),
+            bad_batch=jnp.int32(-1),
+            bad_terms=jnp.zeros(len(self._names), bool),
+        )
+
     def _train(
-        self, state: TrainState, data: Any, plan: Plan, first: Array, start: Array, stop: Array, count: Array
+        self,
+        state: TrainState,
+        data: Any,
+        plan: Plan,
+        first: Array,
+        start: Array,
+        stop: Array,
+        count: Array,
+        report: Report | None = None,
     ) -> tuple[TrainState, Report]:
         """The windows `start` to `stop` of a plan of which `count` batches are real; a window makes one update.
 
-        `first` is the number in the epoch of the plan's first batch. Ends at once where a loss is not finite.
+        `first` is the number in the epoch of the plan's first batch. `report` is that of the epoch's windows before, which
+        goes on: where an epoch is cut changes no bit of its means. Ends at once where a loss is not finite.
         """
         options = self.options
         optimiser = self._optimiser(state.params)
-        names = self._term_names(state, data, plan)
+        report = self.empty_report(state, data, plan) if report is None else report
+        names = tuple(name for name in report.sums if name != "loss")
 
         def window(carry: tuple[Array, TrainState, Report]) -> tuple[Array, TrainState, Report]:
             number, current, report = carry
@@ -164,24 +191,18 @@ class Program:
             params = flax.traverse_util.unflatten_dict({**changed, **frozen}, sep="/")
             return number + 1, current.replace(params=params, optimiser=moments, memory=memory, updates=updates), report
 
-        empty = Report(
-            sums={name: jnp.float32(0) for name in (*names, "loss")},
-            rows=jnp.float32(0),
-            bad_batch=jnp.int32(-1),
-            bad_terms=jnp.zeros(len(names), bool),
-        )
         _, state, report = jax.lax.while_loop(
-            lambda carry: (carry[0] < stop) & (carry[2].bad_batch < 0), window, (start, state, empty)
+            lambda carry: (carry[0] < stop) & (carry[2].bad_batch < 0), window, (start, state, report)
         )
         return state, report
 
     def _term_names(self, state: TrainState, data: Any, plan: Plan) -> tuple[str, ...]:
-        def terms(state: TrainState) -> dict[str, Array]:
+        def terms(state: TrainState, data: Any, plan: Plan) -> dict[str, Array]:
             trainable, frozen = self._split(state.params)
             batch = self._batch(data, plan, jnp.int32(0))
             return self._loss(trainable, frozen, state, batch, state.key)[1][1]
 
-        return tuple(name for name in jax.eval_shape(terms, state) if name != "loss")
+        return tuple(name for name in jax.eval_shape(terms, state, data, plan) if name != "loss")
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.data.preprocess import text_lengths
-from msa_jax.errors import TrainingStopped
+from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
 from msa_jax.train.checkpoint import RunCheckpoints, save_params
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
@@ -57,6 +57,11 @@ class Runner:
         self._metric_kind = metric_kind
         self._progress = progress or Progress(None)
         self._lengths = text_lengths(prepared.columns["train"]) if prepared.capacity else None
+        if options.tail == "drop" and self.batches < options.accumulate:
+            raise InputError(
+                f"option accumulate is {options.accumulate}, but an epoch has {self.batches} mini-batches and option tail "
+                "drops an incomplete window: nothing would be trained"
+            )
         self._stages = _stages(method, options)
         self._programs = [self._program(stage) for stage in self._stages]
         self._data = DeviceData(prepared.columns["train"], options)
@@ -79,6 +84,11 @@ class Runner:
             capacity=self._prepared.capacity,
             dtype=compute_dtype(self._options),
         )
+
+    def check(self) -> None:
+        """Builds the network in shapes only. Raises InputError where an option does not fit, before anything is written."""
+        columns = self._prepared.columns["train"]
+        self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
 
     # -- states -------------------------------------------------------------------------------------------------------
 
@@ -118,6 +128,11 @@ class Runner:
         try:
             while True:
                 if bool(state.ended):
+                    if int(state.best_epoch) == 0:
+                        raise TrainingStopped(
+                            f"run {seed}: {self._options.selection} on valid was not defined in any epoch of stage "
+                            f"{self._stages[int(state.stage)].name}, so none can be selected; choose another --selection"
+                        )
                     if int(state.stage) + 1 == len(self._stages):
                         break
                     state = self._next_stage(state)
@@ -194,15 +209,17 @@ class Runner:
 
     def _steps(self, program: Program, train: Any, plan: Plan, seed: int, epoch: int) -> tuple[Any, dict[str, float]]:
         """All mini-batches of an epoch. Returns the state and the mean of every term over the rows."""
-        total: Report | None = None
+        report: Report | None = None
         for data, part, real, first in self._data.chunks(plan):
             windows = math.ceil(real / self._options.accumulate)
             step = max(1, windows // 20) if self._progress.wants_chunks else windows
             for start in range(0, windows, step):
                 stop = min(start + step, windows)
+                if report is None:
+                    report = program.empty_report(train, data, part)
                 train, report = program.train(
                     train, data, jax.tree.map(jnp.asarray, part), np.int32(first), np.int32(start), np.int32(stop),
-                    np.int32(real),
+                    np.int32(real), report,
                 )  # fmt: skip
                 report = jax.device_get(report)
                 if report.bad_batch >= 0:
@@ -212,11 +229,10 @@ class Runner:
                         f"run {seed}, epoch {epoch}, step {int(report.bad_batch) + 1} of {len(plan)}: "
                         f"loss term {', '.join(terms)} is not finite; the last checkpoint is kept"
                     )
-                total = report if total is None else jax.tree.map(np.add, total, report)
                 self._progress.bar(
                     f"seed {seed}  epoch {epoch}", min(first + stop * self._options.accumulate, len(plan)), len(plan)
                 )
-        return train, {name: float(value / total.rows) for name, value in total.sums.items()}
+        return train, {name: float(value / report.rows) for name, value in report.sums.items()}
 
     def _finish(self, state: RunState, seed: int, folder: Path) -> Result:
         params = state.best_params

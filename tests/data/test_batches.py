@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from msa_jax.data.batches import epoch_plan, ordered_plan
-from msa_jax.data.packing import Capacity, choose_capacity
+from msa_jax.data.packing import Capacity, choose_capacity, deal, plan_packing
 
 SIZES = [(1, 1), (1, 32), (5, 32), (8, 8), (9, 8), (31, 8), (64, 1), (100, 4), (257, 7), (600, 32)]
 
@@ -57,6 +57,22 @@ def test_an_epoch_visits_every_row_once_and_its_text_fits(kind):
             slots = occupied(lengths, plan, batch, capacity)
             assert slots.max(initial=0) <= 1
             assert slots.sum() == lengths[plan.rows[batch]][plan.weight[batch] > 0].sum()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_room_for_dealt_batches_is_room_for_every_epoch(kind):
+    # Less than choose_capacity gives: exchanges alone do not always get there.
+    for rows, batch_size in SIZES:
+        lengths = lengths_of(kind, rows)
+        dealt = np.zeros(-(-rows // batch_size) * batch_size, int)
+        dealt[:rows] = lengths[deal(np.arange(rows), lengths, batch_size)]
+        width = max(int(lengths.max()), 64)
+        _, need = plan_packing(dealt.reshape(-1, batch_size), width)
+        capacity = Capacity(max(1, int(need.max())), width)
+        for seed in range(3):
+            plan = epoch_plan(rows, batch_size, seed=seed, epoch=1, lengths=lengths, capacity=capacity)
+            assert sorted(plan.rows[plan.weight > 0].tolist()) == list(range(rows))
+            assert all(occupied(lengths, plan, batch, capacity).max() <= 1 for batch in range(len(plan)))
 
 
 def test_a_dataset_sorted_by_length_fits_although_its_first_rows_are_short():

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.train.experiment import train
 from tests.paths import REPOSITORY
-from tests.tiny import QUICK, TOY_QUICK, tiny_dataset, train_quick, train_toy
+from tests.tiny import QUICK, TOY_QUICK, contrary, tiny_dataset, train_quick, train_toy
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -66,9 +67,11 @@ def interrupt_and_resume(folder: Path, at: list[int], begin) -> dict:
     return outcome(folder)
 
 
-def toy_experiment(folder: Path, *, seeds: tuple[int, ...] = (3, 4), **options):
+AUDIO = tiny_dataset(modalities=("audio",))
+
+
+def toy_experiment(folder: Path, dataset: Dataset = AUDIO, *, seeds: tuple[int, ...] = (3, 4), **options):
     options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, **options}
-    dataset = tiny_dataset(modalities=("audio",))
     return lambda log: train("toy", dataset, seeds=seeds, out=folder, log=log, options=options, record_labels=True)
 
 
@@ -108,6 +111,14 @@ def test_checkpoints_hold_schedules_windows_and_stages(tmp_path, at, options):
     toy_experiment(tmp_path / "straight", seeds=(3,), **options)(None)
     begin = toy_experiment(tmp_path / "resumed", seeds=(3,), **options)
     assert interrupt_and_resume(tmp_path / "resumed", [at], begin) == outcome(tmp_path / "straight")
+
+
+def test_early_stopping_goes_on_counting_and_keeps_the_best(tmp_path):
+    begin = [toy_experiment(tmp_path / name, contrary(AUDIO), seeds=(3,), patience=3, max_epochs=9) for name in "ab"]
+    begin[0](None)
+    assert interrupt_and_resume(tmp_path / "b", [3], begin[1]) == outcome(tmp_path / "a")
+    result = json.loads((tmp_path / "b" / "result.json").read_text())
+    assert (result["runs"][0]["best_epoch"], result["runs"][0]["epochs"]) == (1, 4)
 
 
 def test_self_mm_resumes_with_its_labels(tmp_path):

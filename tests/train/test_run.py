@@ -9,10 +9,11 @@ import pytest
 
 from msa_jax import metrics
 from msa_jax.config import Options
+from msa_jax.data.batches import epoch_plan
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train.checkpoint import load_params
 from msa_jax.train.run import load_result, selection_value
-from tests.tiny import tiny_dataset, train_toy
+from tests.tiny import contrary, tiny_dataset, train_toy
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -56,13 +57,22 @@ def test_a_metric_that_is_not_defined_is_the_worst_value():
         assert value(np.zeros(5, np.float32), selection="Corr") == math.inf
 
 
+def test_every_epoch_of_every_run_has_an_order_of_its_own(tmp_path, monkeypatch):
+    plans = []
+
+    def spied(*arguments, **named):
+        plans.append((named["seed"], named["epoch"], epoch_plan(*arguments, **named)))
+        return plans[-1][-1]
+
+    monkeypatch.setattr("msa_jax.train.run.epoch_plan", spied)
+    train_toy(tmp_path / "run", seeds=(1, 2), options={"stages": 2, "max_epochs": 2})
+    assert [(seed, epoch) for seed, epoch, _ in plans] == [
+        (seed, epoch) for seed in (1, 2) for epoch in (1, 2, 3, 4, 5)
+    ]
+    assert len({plan.rows.tobytes() for _, _, plan in plans}) == 10
+
+
 # -- early stopping ---------------------------------------------------------------------------------------------------
-
-
-def contrary(dataset):
-    """Valid labels are turned around: what is learned makes valid worse."""
-    object.__setattr__(dataset.valid, "label", -dataset.valid.label)
-    return dataset
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +119,13 @@ def test_a_run_can_be_selected_by_a_metric(tmp_path):
     values = [line["valid"]["Corr"] for line in lines_of(experiment.path)]
     assert values[experiment.runs[0].best_epoch - 1] == max(values)
     assert len(set(values)) > 1
+
+
+def test_a_run_in_which_the_metric_is_never_defined_selects_nothing(tmp_path):
+    dataset = tiny_dataset(modalities=("audio",), rows=(24, 1, 8))  # one row has no correlation
+    with pytest.raises(TrainingStopped, match="run 1: Corr on valid was not defined in any epoch"):
+        train_toy(tmp_path / "run", dataset, options={"selection": "Corr", "max_epochs": 2})
+    assert not (tmp_path / "run" / "result.json").exists()
 
 
 # -- stages -----------------------------------------------------------------------------------------------------------
