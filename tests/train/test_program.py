@@ -221,12 +221,16 @@ def moved(bench: Bench) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("self_mm", {}), ("self_mm", METHODS["self_mm"].reference), ("text_only", {})],
+    ("name", "text", "options"),
+    [
+        ("self_mm", "raw_text", {}),
+        ("self_mm", "text", {**METHODS["self_mm"].reference, "text_encoder": "features", "batch_size": 6}),
+        ("text_only", "raw_text", {}),
+    ],
     ids=["self_mm", "self_mm, reference", "text_only"],
 )
-def test_one_step_moves_every_parameter(name, options):
-    bench = Bench(METHODS[name], tiny_dataset(rows=(32, 8, 8)) if options else tiny_dataset(), {**QUICK, **options})
+def test_one_step_moves_every_parameter(name, text, options):
+    bench = Bench(METHODS[name], tiny_dataset(text=text), {**QUICK, **options})
     if bench.memory:  # u-labels begin equal to the label, and then a unimodal task has weight 0
         bench.memory = bench.memory._replace(
             labels={task: label + (0.5 if task != "m" else 0.0) for task, label in bench.memory.labels.items()}
