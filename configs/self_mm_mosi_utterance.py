@@ -4,7 +4,6 @@
 
 The features are on raw scales, so they are standardised with the statistics of the training split. The split is not
 MOSI's official one: compare only what ran on the same split.
-EXPECT
 """
 
 PRESET = {
