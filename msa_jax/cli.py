@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--data", required=True, metavar="D")
     predict.add_argument("--split", choices=("train", "valid", "test"), default="test")
     predict.add_argument("--out", required=True, type=Path, metavar="FILE.csv")
+    predict.add_argument(
+        "--arrays", type=Path, metavar="FILE.npz", help="also write what else the method shows: gates, representations"
+    )
 
     compare = command("compare", _compare, "a table of experiments: mean ± sd, paired differences")
     compare.add_argument("folders", nargs="+", type=Path, metavar="DIR")
@@ -192,14 +195,19 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _predict(arguments: argparse.Namespace) -> None:
     from msa_jax.data import load_dataset
     from msa_jax.train.experiment import predictions_csv
-    from msa_jax.train.folder import write_text
+    from msa_jax.train.folder import write_arrays, write_text
     from msa_jax.train.predictor import Predictor
 
     predictor = Predictor.load(arguments.folder)
     split = load_dataset(arguments.data).splits()[arguments.split]
     runs = {str(seed): heads for seed, heads in predictor.predict_runs(split).items()}
-    write_text(arguments.out, predictions_csv(split.id, split.label, runs))
     content = {"file": str(arguments.out), "rows": len(split), "runs": list(runs)}
+    if arguments.arrays is not None:
+        exported = predictor.export_runs(split)
+        arrays = {f"{seed}/{name}": value for seed, named in exported.items() for name, value in named.items()}
+        write_arrays(arguments.arrays, {"id": split.id, "label": split.label, **arrays})
+        content["arrays"] = str(arguments.arrays)
+    write_text(arguments.out, predictions_csv(split.id, split.label, runs))
     _print(arguments, content, f"{arguments.out}: {len(split)} rows, runs {', '.join(runs)}")
 
 

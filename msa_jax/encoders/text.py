@@ -17,14 +17,18 @@ class TextEncoder(nn.Module):
     How the tokens arrive is no concern of a method: padded, `ids` [B, T] and `mask` [B, T]; packed, `ids`, `positions` and
     `segments` [P, W], `slot` [B, T] (where in the P * W slots each token lies) and `mask` [B, T]; or as `features`
     [B, T, D] with `mask`.
+
+    keep_padding: hidden states of padding tokens as a PyTorch BERT gives them, for methods whose authors' code reads them;
+    there are none where text is packed.
     """
 
     config: BertConfig | int
     dtype: jnp.dtype = jnp.float32
+    keep_padding: bool = False
 
     @nn.compact
     def __call__(self, text: Mapping[str, Array], *, train: bool) -> dict[str, Array]:
-        """Returns `hidden` [B, T, D], zero at padding; `first` [B, D], the state of [CLS]; `mask` [B, T] bool."""
+        """Returns `hidden` [B, T, D], zero at padding unless kept; `first` [B, D], the state of [CLS]; `mask` [B, T] bool."""
         mask = text["mask"].astype(bool)
         if "features" in text:
             hidden = text["features"].astype(self.dtype)
@@ -36,6 +40,10 @@ class TextEncoder(nn.Module):
                 )["hidden"]
                 hidden = packed.reshape(-1, packed.shape[-1])[text["slot"]]
             else:
-                hidden = bert(text["ids"], segments=text["mask"].astype(jnp.int32), deterministic=not train)["hidden"]
+                segments = text["mask"].astype(jnp.int32)
+                hidden = bert(text["ids"], segments=segments, padding_reads=self.keep_padding, deterministic=not train)[
+                    "hidden"
+                ]
         # [CLS] is taken on its own: where a method needs no other state, the gather of the others is never computed.
-        return {"hidden": hidden * mask[..., None], "first": hidden[:, 0], "mask": mask}
+        kept = hidden if self.keep_padding and "slot" not in text else hidden * mask[..., None]
+        return {"hidden": kept, "first": hidden[:, 0], "mask": mask}

@@ -1,5 +1,31 @@
 """Losses: pure functions on arrays, one value per sample. The engine applies masks, weights and the mean."""
 
-from msa_jax.losses.regression import l1, smooth_l1, weighted_l1
+from msa_jax.losses.contrastive import (
+    alignment,
+    has_positive,
+    info_nce,
+    instance_pairings,
+    supervised_contrastive,
+    symmetric_info_nce,
+    uniformity,
+)
+from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
+from msa_jax.losses.regression import l1, l2, smooth_l1, weighted_l1
+from msa_jax.losses.similarity import l2_normalise
 
-__all__ = ["l1", "smooth_l1", "weighted_l1"]
+__all__ = [
+    "alignment",
+    "has_positive",
+    "info_nce",
+    "instance_pairings",
+    "l1",
+    "l2",
+    "l2_normalise",
+    "multi_nt_xent",
+    "nt_xent",
+    "smooth_l1",
+    "supervised_contrastive",
+    "symmetric_info_nce",
+    "uniformity",
+    "weighted_l1",
+]

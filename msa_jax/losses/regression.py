@@ -26,6 +26,21 @@ def l1(prediction: Array, target: Array, *, where: Array | None = None) -> Array
     return _masked(jnp.abs(prediction - target), where)
 
 
+def l2(prediction: Array, target: Array, *, where: Array | None = None) -> Array:
+    """Squared error (SUGRM, Table 8).
+
+    Args:
+      prediction: [B].
+      target: [B], on the scale of the labels.
+      where: [B] bool, samples that count; the others give 0.
+
+    Returns:
+      [B], not negative.
+    """
+    chex.assert_equal_shape([prediction, target])
+    return _masked(jnp.square(prediction - target), where)
+
+
 def weighted_l1(prediction: Array, target: Array, weight: Array, *, where: Array | None = None) -> Array:
     """Absolute error times a weight of each sample (Self-MM, eq. 10; SUGRM, eq. 18).
 

@@ -109,6 +109,7 @@ class Method:
       masked mean of each term, multiplies by `weights` and adds up.
     groups: (options) -> the parameter groups; every parameter must match one.
     heads: outputs [B] that are scores and are written beside the prediction.
+    exports: other outputs, [B] or [B, d], that are written where a user asks for them: gates, representations.
     init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays.
     end_epoch: (memory, {term: mean over the epoch}, options) -> memory.
     weights: (options, memory) -> {term: weight}; 1 where a term is not named.
@@ -125,6 +126,7 @@ class Method:
     groups: Callable[[Any], tuple[Group, ...]]
     reference: Mapping[str, Any] = field(default_factory=dict)
     heads: tuple[str, ...] = ("prediction",)
+    exports: tuple[str, ...] = ()
     init_memory: Callable[[Any, Inputs, Mapping[str, Array]], Any] = _no_memory
     end_epoch: Callable[[Any, Mapping[str, Array], Any], Any] = _same_memory
     weights: Callable[[Any, Any], dict[str, Array | float]] = lambda options, memory: {}

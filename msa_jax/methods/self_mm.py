@@ -27,74 +27,58 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import labels as label_generation
-from msa_jax import losses
-from msa_jax.config import Options, check_rates, check_sizes
+from msa_jax.config import check_rates, check_sizes
 from msa_jax.encoders.lstm import LSTM
+from msa_jax.encoders.sequences import SequenceEncoder
+from msa_jax.encoders.sparse_phased import SparsePhasedConfig
 from msa_jax.encoders.text import TextEncoder
-from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
+from msa_jax.layers.recalibration import Recalibration
+from msa_jax.methods import unimodal_tasks
 from msa_jax.methods.groups import encoder_groups
-from msa_jax.methods.protocol import Batch, Clock, Group, Inputs, Method
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method
+from msa_jax.methods.unimodal_tasks import MODALITY, PerTask, UnimodalTaskOptions
 
 Array = jax.Array
 
-MODALITY = {"t": "text", "a": "audio", "v": "vision"}  # task letter -> modality and head
-
 
 @dataclass(frozen=True, kw_only=True)
-class PerTask:
-    """One value for each task: multimodal, text, audio, vision."""
-
-    m: float
-    t: float
-    a: float
-    v: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class SelfMMOptions(Options):
+class SelfMMOptions(UnimodalTaskOptions):
     """Options of Self-MM.
 
-    tasks: the tasks that are trained (Table 4): "m" and any of "t", "a", "v".
-    unimodal_labels: "generated" (Self-MM) or "human" (Human-MM, Table 3: the dataset's label_t, label_a, label_v).
     audio_hidden, vision_hidden: LSTM sizes.
     feature_size: width of F* of each task. dropout: at the input of each task's head.
-    label_limit: largest absolute u-label; None takes it from the dataset's label range.
 
     What the authors' code does and the paper does not say (on in the reference protocol):
     sequence_projection: a linear layer behind each LSTM, to audio_size and vision_size.
     middle_layer: a second ReLU layer between F* and the score.
-    zero_is_positive: label 0 belongs to the positive centre (Self-MM's repository; MMSA's `excludeZero` turns it off).
-    scale_distances: divide distances by sqrt(d), eq. 3-4 (off in the code).
-    floor_alpha: guard eq. 8 by a floor under |alpha_m| (off: by adding epsilon, as the code does).
+
+    Parts of SUGRM in their places (SUGRM, Table 4):
+    recalibration: its Modality Recalibration Module in front of the encoders.
+    encoder: of audio and vision: "lstm", or "spt", its Sparse Phased Transformer, which reads the text too; spt: its sizes.
     """
 
-    tasks: tuple[str, ...] = ("m", "t", "a", "v")
-    unimodal_labels: Literal["generated", "human"] = "generated"
     audio_hidden: int = 32
     vision_hidden: int = 64
     audio_size: int = 16
     vision_size: int = 32
     feature_size: PerTask = PerTask(m=128, t=64, a=16, v=32)
     dropout: PerTask = PerTask(m=0.1, t=0.0, a=0.1, v=0.1)
-    label_limit: float | None = None
     sequence_projection: bool = False
     middle_layer: bool = False
-    zero_is_positive: bool = False
-    scale_distances: bool = True
-    floor_alpha: bool = True
+    recalibration: bool = False
+    encoder: Literal["lstm", "spt"] = "lstm"
+    spt: SparsePhasedConfig = SparsePhasedConfig()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "tasks", tuple(task.lower() for task in self.tasks))
-        if "m" not in self.tasks or not set(self.tasks) <= {"m", "t", "a", "v"}:
-            raise InputError(f"option tasks is {','.join(self.tasks)}; expected m and any of t, a, v, as in m,t,a")
         check_rates(self, "dropout")
         check_sizes(self, "audio_hidden", "vision_hidden", "audio_size", "vision_size", "feature_size")
-        if self.label_limit is not None and self.label_limit <= 0:
-            raise InputError(f"option label_limit is {self.label_limit}; expected a positive number or none")
+
+    def feature_sizes(self) -> dict[str, int]:
+        """feature_size by task."""
+        return {task: int(getattr(self.feature_size, task)) for task in ("m", "t", "a", "v")}
 
 
 REFERENCE: dict[str, Any] = {
@@ -116,11 +100,6 @@ REFERENCE: dict[str, Any] = {
 }
 
 
-def _tasks(options: SelfMMOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The unimodal tasks that are asked for and whose modality is there."""
-    return tuple(task for task in ("t", "a", "v") if task in options.tasks and MODALITY[task] in inputs.modalities)
-
-
 class Head(nn.Module):
     """F -> F* = ReLU(W F + b) -> score (paper, section Overall Architecture)."""
 
@@ -139,7 +118,11 @@ class Head(nn.Module):
 
 
 class SelfMMNetwork(nn.Module):
-    """Encoders and heads. Outputs: `prediction`, `text`, `audio`, `vision` [B], and `features` {task: F* [B, d]}."""
+    """Encoders and heads.
+
+    Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; `representation` [B, d], F* of the
+    multimodal task.
+    """
 
     options: SelfMMOptions
     inputs: Inputs
@@ -148,20 +131,22 @@ class SelfMMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, inputs = self.options, self.inputs
+        sequences: dict[str, Array] = {}
+        length: dict[str, Array] = {}
         representation: dict[str, Array] = {}  # F_s [B, d_s]
         if inputs.text is not None:
             text = TextEncoder(inputs.text, self.dtype, name="text_encoder")(batch["text"], train=train)
-            representation["t"] = text["first"]
-        for task, hidden, size in (
-            ("a", options.audio_hidden, options.audio_size),
-            ("v", options.vision_hidden, options.vision_size),
-        ):
-            name = MODALITY[task]
+            # Where nothing but [CLS] is read, the states of the other tokens are never gathered.
+            sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
+            representation["text"] = text["first"]
+        for name in ("audio", "vision"):
             if name in inputs.modalities:
-                state = LSTM(hidden, self.dtype, name=f"{name}_encoder")(batch[name]["features"], batch[name]["length"])
-                if options.sequence_projection:
-                    state = Linear(size, self.dtype, name=f"{name}_encoder_projection")(state)
-                representation[task] = state
+                sequences[name], length[name] = batch[name]["features"], batch[name]["length"]
+        if options.recalibration:
+            sequences, gates = Recalibration(dtype=self.dtype, name="recalibration")(sequences, length)
+            if "text" in representation:
+                representation["text"] = representation["text"] * gates["text"]
+        representation |= self._encode(sequences, length, train)
 
         def head(task: str, name: str, x: Array) -> tuple[Array, Array]:
             size, dropout = int(getattr(options.feature_size, task)), getattr(options.dropout, task)
@@ -169,71 +154,36 @@ class SelfMMNetwork(nn.Module):
 
         outputs: dict[str, Any] = {}
         features: dict[str, Array] = {}
-        features["m"], outputs["prediction"] = head("m", "fusion", jnp.concatenate(list(representation.values()), -1))
-        for task in _tasks(options, inputs):
-            features[task], outputs[MODALITY[task]] = head(task, MODALITY[task], representation[task])
-        return {**outputs, "features": features}
+        together = jnp.concatenate([representation[name] for name in inputs.modalities], -1)
+        features["m"], outputs["prediction"] = head("m", "fusion", together)
+        for task in unimodal_tasks.unimodal_tasks(options, inputs):
+            name = MODALITY[task]
+            features[task], outputs[name] = head(task, name, representation[name])
+        return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
 
-
-def init_memory(options: SelfMMOptions, inputs: Inputs, columns: Mapping[str, Array]) -> Any:
-    """The label state of msa_jax.labels.self_mm; nothing where labels are human or only "m" is trained."""
-    tasks = _tasks(options, inputs)
-    if not tasks or options.unimodal_labels == "human":
-        return {}
-    dims = {task: int(getattr(options.feature_size, task)) for task in ("m", *tasks)}
-    return label_generation.self_mm.init(columns["label"], dims, zero_is_positive=options.zero_is_positive)
-
-
-def objective(
-    outputs: Mapping[str, Any], batch: Batch, memory: Any, clock: Clock, options: SelfMMOptions, inputs: Inputs
-) -> tuple[dict[str, Array], Any]:
-    """Eq. 10, with the u-labels as they are before this batch moves them."""
-    label = batch["label"]
-    terms = {"multimodal": losses.l1(outputs["prediction"], label)}
-    for task in _tasks(options, inputs):
-        target = memory.labels[task][batch["row"]] if memory else batch[f"label_{task}"]
-        weight = jnp.tanh(jnp.abs(target - label))
-        terms[MODALITY[task]] = losses.weighted_l1(outputs[MODALITY[task]], target, weight)
-    if memory:
-        memory = label_generation.self_mm.update(
-            memory,
-            batch["row"],
-            outputs["features"],
-            epoch=clock.epoch,
-            limit=inputs.limit if options.label_limit is None else options.label_limit,
-            where=batch["weight"] > 0,
-            zero_is_positive=options.zero_is_positive,
-            scale_distances=options.scale_distances,
-            floor=options.floor_alpha,
-        )
-    return terms, memory
-
-
-def end_epoch(memory: Any, means: Mapping[str, Array], options: SelfMMOptions) -> Any:
-    """Class centres summed anew over all rows."""
-    if not memory:
-        return memory
-    return label_generation.self_mm.refresh_centres(memory, zero_is_positive=options.zero_is_positive)
-
-
-def records(memory: Any) -> dict[str, Array]:
-    """The u-labels [N] of each unimodal task (the paper's Figure 4)."""
-    return {f"label_{task}": value for task, value in memory.labels.items() if task != "m"} if memory else {}
+    def _encode(self, sequences: Mapping[str, Array], length: Mapping[str, Array], train: bool) -> dict[str, Array]:
+        """Audio and vision [B, L, d] -> [B, d_s]."""
+        options = self.options
+        if options.encoder == "spt":
+            encoder = SequenceEncoder("spt", options.spt, dtype=self.dtype, name="sequence_encoder")
+            states = encoder(sequences, length, train=train)
+            return {name: states[name] for name in ("audio", "vision") if name in states}
+        states = {}
+        for name, hidden, size in (
+            ("audio", options.audio_hidden, options.audio_size),
+            ("vision", options.vision_hidden, options.vision_size),
+        ):
+            if name in sequences:
+                state = LSTM(hidden, self.dtype, name=f"{name}_encoder")(sequences[name], length[name])
+                if options.sequence_projection:
+                    state = Linear(size, self.dtype, name=f"{name}_encoder_projection")(state)
+                states[name] = state
+        return states
 
 
 def groups(options: SelfMMOptions) -> tuple[Group, ...]:
     """BERT (decay only on its matrices), audio LSTM, vision LSTM, everything else: the five groups of the code."""
     return encoder_groups(options)
-
-
-def check(options: SelfMMOptions, inputs: Inputs) -> None:
-    """Human-MM needs the human unimodal labels."""
-    missing = [f"label_{task}" for task in _tasks(options, inputs) if f"label_{task}" not in inputs.columns]
-    if options.unimodal_labels == "human" and missing:
-        raise InputError(
-            f"option unimodal_labels is human, but the dataset has no {', '.join(missing)}; "
-            "choose tasks that have labels, or generated ones"
-        )
 
 
 METHOD = Method(
@@ -242,11 +192,12 @@ METHOD = Method(
     options=SelfMMOptions,
     reference=REFERENCE,
     network=SelfMMNetwork,
-    objective=objective,
+    objective=unimodal_tasks.objective,
     groups=groups,
     heads=("prediction", "text", "audio", "vision"),
-    init_memory=init_memory,
-    end_epoch=end_epoch,
-    records=records,
-    check=check,
+    exports=("representation",),
+    init_memory=unimodal_tasks.init_memory,
+    end_epoch=unimodal_tasks.end_epoch,
+    records=unimodal_tasks.records,
+    check=unimodal_tasks.check,
 )

@@ -72,6 +72,23 @@ class Predictor:
         Raises:
           InputError: a modality is missing or of another feature size than in training.
         """
+        scorer = self._scorer(split)
+        return {seed: scorer(params, "split") for seed, params in self.params.items()}
+
+    def export_runs(self, split: Split) -> dict[int, dict[str, np.ndarray]]:
+        """{seed: {name: [N] or [N, d] float32}}: what else the method lets one look at, `Method.exports`, such as the mean
+        gate of each modality (SUGRM) or the fused representation.
+
+        Raises:
+          InputError: as `predict_runs`, or there is nothing to export.
+        """
+        scorer = self._scorer(split)
+        runs = {seed: scorer(params, "split", exports=True) for seed, params in self.params.items()}
+        if not all(runs.values()):
+            raise InputError(f"method {self.method.name} with these options has nothing to export besides its scores")
+        return runs
+
+    def _scorer(self, split: Split) -> Scorer:
         if len(split) == 0:
             raise InputError("there is nothing to predict: the split is empty")
         columns = self.preprocessor.apply(split)
@@ -91,8 +108,7 @@ class Predictor:
                 raise InputError(
                     f"the parameters of run {seed} are not those of method {self.method.name} with the options in config.json"
                 )
-        scorer = Scorer(program, {"split": columns})
-        return {seed: scorer(params, "split") for seed, params in self.params.items()}
+        return Scorer(program, {"split": columns})
 
 
 def inputs_from_json(content: dict[str, Any]) -> Inputs:

@@ -57,7 +57,7 @@ class Program:
         self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
-        self.forward = jax.jit(self._forward, static_argnames="capacity")
+        self.forward = jax.jit(self._forward, static_argnames=("capacity", "exports"))
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._init = jax.jit(
             partial(self.network.init, train=False), compiler_options={"xla_backend_optimization_level": 0}
@@ -207,12 +207,19 @@ class Program:
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
     def _forward(
-        self, params: Any, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None
+        self,
+        params: Any,
+        batch: Mapping[str, Any],
+        row: Array,
+        offset: Array,
+        capacity: Capacity | None,
+        exports: bool = False,
     ) -> dict[str, Array]:
-        """Every head [B] of a batch, without dropout."""
+        """Every head [B] of a batch, or every export [B] or [B, d], without dropout."""
         batch = _with_packed_text(dict(batch), row, offset, capacity)
         outputs = self.network.apply({"params": params}, batch, train=False)
-        return {head: outputs[head] for head in self.method.heads if head in outputs}
+        names = self.method.exports if exports else self.method.heads
+        return {name: outputs[name] for name in names if name in outputs}
 
 
 def _extend(report: Report, names: tuple[str, ...], means: Mapping[str, Array], rows: Array, number: Array) -> Report:

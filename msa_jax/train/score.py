@@ -30,8 +30,8 @@ class Scorer:
             plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in lengths]
             self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
 
-    def __call__(self, params: Any, split: str) -> dict[str, np.ndarray]:
-        """Every head of a split: {head: [N] float32}, in the order of its rows."""
+    def __call__(self, params: Any, split: str, *, exports: bool = False) -> dict[str, np.ndarray]:
+        """Every head of a split, {head: [N] float32}, in the order of its rows; or its exports, [N] or [N, d]."""
         columns = self._splits[split]
         count = len(columns["label"])
         plan = ordered_plan(count, self._size, text_lengths(columns), self._capacity)
@@ -41,12 +41,18 @@ class Scorer:
             batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
             parts.append(
                 self._program.forward(
-                    params, batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity
+                    params,
+                    batch,
+                    plan.packing.row[index],
+                    plan.packing.offset[index],
+                    capacity=self._capacity,
+                    exports=exports,
                 )
             )
         # A compiled program returns its outputs sorted by name; people read them in the method's order.
-        heads = [head for head in self._program.method.heads if head in parts[0]]
-        return {head: np.concatenate([np.asarray(part[head]) for part in parts])[:count] for head in heads}
+        method = self._program.method
+        names = [name for name in (method.exports if exports else method.heads) if name in parts[0]]
+        return {name: np.concatenate([np.asarray(part[name]) for part in parts])[:count] for name in names}
 
 
 def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:

@@ -77,7 +77,12 @@ def test_every_parameter_has_a_group_and_every_group_of_a_modality_its_encoder(b
     assert None not in assigned.values()
     for path, group in assigned.items():
         first = path.split("/")[0]
-        want = {"text_encoder": ("text", "text_no_decay"), "audio_encoder": ("audio",), "vision_encoder": ("vision",)}
+        want = {
+            "text_encoder": ("text", "text_no_decay"),
+            "audio_encoder": ("audio",),
+            "vision_encoder": ("vision",),
+            "sequence_encoder": ("encoder",),
+        }
         assert group in want.get(first.removesuffix("_projection"), ("other",)), path
 
 

@@ -10,7 +10,7 @@ import pytest
 from msa_jax import config
 from msa_jax.data.batches import epoch_plan
 from msa_jax.errors import InputError
-from msa_jax.methods import self_mm
+from msa_jax.methods import self_mm, unimodal_tasks
 from msa_jax.methods.protocol import Clock, Inputs, Stage
 from msa_jax.train.program import Program
 
@@ -35,7 +35,7 @@ def _program(rows: int, **changes) -> tuple[Program, object, dict]:
     data = _data(rows)
     batch = {**jax.tree.map(lambda x: x[:2], data), "row": np.arange(2), "weight": np.ones(2, np.float32)}
     params = program.init_params(jax.random.key(0), batch)
-    memory = self_mm.init_memory(options, inputs, {"label": jnp.asarray(data["label"])})
+    memory = unimodal_tasks.init_memory(options, inputs, {"label": jnp.asarray(data["label"])})
     return program, program.start(params, memory, jax.random.key(0)), data
 
 
@@ -58,7 +58,7 @@ def test_tasks_choose_the_terms_of_the_loss(tasks, terms):
     program, state, data = _program(64, tasks=tasks)
     batch = {**data, "row": np.arange(64), "weight": np.ones(64, np.float32)}
     outputs = program.network.apply({"params": state.params}, batch, train=False)
-    found, _ = self_mm.objective(
+    found, _ = unimodal_tasks.objective(
         outputs, batch, state.memory, Clock(jnp.int32(1), jnp.int32(0)), program.options, INPUTS
     )
     assert set(found) == terms
@@ -69,11 +69,11 @@ def test_unimodal_terms_are_zero_until_labels_differ_and_then_weighted_by_tanh()
     batch = {**data, "row": np.arange(64), "weight": np.ones(64, np.float32)}
     outputs = program.network.apply({"params": state.params}, batch, train=False)
     clock = Clock(jnp.int32(1), jnp.int32(0))
-    terms, _ = self_mm.objective(outputs, batch, state.memory, clock, program.options, INPUTS)
+    terms, _ = unimodal_tasks.objective(outputs, batch, state.memory, clock, program.options, INPUTS)
     np.testing.assert_array_equal(terms["audio"], 0)
     moved = state.memory.labels["a"] + 0.7
     memory = state.memory._replace(labels={**state.memory.labels, "a": moved})
-    terms, _ = self_mm.objective(outputs, batch, memory, clock, program.options, INPUTS)
+    terms, _ = unimodal_tasks.objective(outputs, batch, memory, clock, program.options, INPUTS)
     expected = np.tanh(0.7) * np.abs(np.asarray(outputs["audio"]) - np.asarray(moved))
     np.testing.assert_allclose(terms["audio"], expected, rtol=1e-4)
 
@@ -84,16 +84,16 @@ def test_human_labels_take_the_place_of_generated_ones():
     human = data["label"] + np.float32(1.0)
     batch = {**data, "label_a": human, "label_v": human, "row": np.arange(64), "weight": np.ones(64, np.float32)}
     outputs = program.network.apply({"params": state.params}, batch, train=False)
-    terms, _ = self_mm.objective(outputs, batch, {}, Clock(jnp.int32(1), jnp.int32(0)), program.options, INPUTS)
+    terms, _ = unimodal_tasks.objective(outputs, batch, {}, Clock(jnp.int32(1), jnp.int32(0)), program.options, INPUTS)
     expected = np.tanh(1.0) * np.abs(np.asarray(outputs["vision"]) - human)
     np.testing.assert_allclose(terms["vision"], expected, rtol=1e-4)
 
 
 def test_human_labels_that_the_dataset_lacks_are_an_error():
     options = config.override(self_mm.SelfMMOptions(), {"unimodal_labels": "human"})
-    self_mm.check(options, INPUTS)
+    unimodal_tasks.check(options, INPUTS)
     with pytest.raises(InputError, match="label_a, label_v"):
-        self_mm.check(options, Inputs(audio=(6, 5), vision=(7, 4)))
+        unimodal_tasks.check(options, Inputs(audio=(6, 5), vision=(7, 4)))
 
 
 @pytest.mark.parametrize("tasks", ["t,a", "m,x", ""])

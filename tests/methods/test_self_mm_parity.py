@@ -13,7 +13,7 @@ from msa_jax import config
 from msa_jax.data.batches import Plan
 from msa_jax.data.packing import Capacity, Packing, plan_packing
 from msa_jax.encoders.bert import BertConfig
-from msa_jax.methods import self_mm
+from msa_jax.methods import self_mm, unimodal_tasks
 from msa_jax.methods.protocol import Clock, Inputs, Stage
 from msa_jax.train.program import Program
 
@@ -157,14 +157,14 @@ def test_forward_loss_and_gradients_equal_torch():
     )
     loss.backward()
 
-    memory = self_mm.init_memory(options, INPUTS, {"label": columns["label"]})
+    memory = unimodal_tasks.init_memory(options, INPUTS, {"label": columns["label"]})
     memory = memory._replace(labels={**memory.labels, **{k: jnp.asarray(v) for k, v in unimodal.items()}})
     batch = {**_data(columns), "row": np.arange(N), "weight": np.ones(N, np.float32)}
 
     def total(params):
         outputs = network.apply({"params": params}, batch, train=True)
         clock = Clock(jnp.int32(1), jnp.int32(0))
-        terms, _ = self_mm.objective(outputs, batch, memory, clock, options, INPUTS)
+        terms, _ = unimodal_tasks.objective(outputs, batch, memory, clock, options, INPUTS)
         return sum(term.mean() for term in terms.values()), outputs
 
     (value, ours), gradient = jax.value_and_grad(total, has_aux=True)(params)
@@ -211,7 +211,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
     capacity = Capacity(4, 12) if packed else None
     stage = Stage(name="train")
     program = Program(self_mm.METHOD, options, INPUTS, stage=stage, updates=20, capacity=capacity, dtype=jnp.float32)
-    memory = self_mm.init_memory(options, INPUTS, {"label": jnp.asarray(columns["label"])})
+    memory = unimodal_tasks.init_memory(options, INPUTS, {"label": jnp.asarray(columns["label"])})
     ours = program.start(params, memory, jax.random.key(0))
     data, lengths = _data(columns), columns["mask"].sum(1)
     for expected, rows in zip(losses, plans, strict=True):
@@ -219,7 +219,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
         plan = Plan(rows, rows, np.ones(rows.shape, np.float32), Packing(*packing))
         zero, windows, count = np.int32(0), np.int32(3), np.int32(10)
         ours, report = program.train(ours, data, plan, zero, zero, windows, count)
-        ours = ours.replace(memory=self_mm.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
+        ours = ours.replace(memory=unimodal_tasks.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
         np.testing.assert_allclose(report.sums["loss"] / report.rows, expected, rtol=2e-4)
     assert int(ours.updates) == 20
 

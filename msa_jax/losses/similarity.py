@@ -1,0 +1,107 @@
+"""What contrastive losses share: unit vectors, and sums of exponentials over the entries that are there.
+
+No gradient is infinite or NaN where there is nothing: at zero vectors and empty masks.
+"""
+
+import numbers
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from msa_jax.errors import InputError
+
+Array = jax.Array
+
+SHORTEST = 1e-12  # a vector shorter than this has no direction
+
+
+def l2_normalise(x: Array, axis: int = -1) -> Array:
+    """x / ||x||.
+
+    A vector shorter than SHORTEST has no direction: its value is 0, so that its cosine with anything is 0, and no
+    gradient flows into it. A vector that is not finite stays so: nothing is hidden.
+
+    Args:
+      x: any shape; float16 and bfloat16 are computed and returned in float32.
+      axis: the axis along which a vector lies.
+
+    Returns:
+      The shape of x; unit length along the axis.
+    """
+    x = jnp.asarray(x)
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    squared = jnp.sum(x * x, axis=axis, keepdims=True)
+    short = squared <= SHORTEST**2
+    # The inner `where` keeps the square root away from 0, where its gradient is infinite.
+    return jnp.where(short, 0.0, x / jnp.sqrt(jnp.where(short, 1.0, squared)))
+
+
+def unit_rows(x: Array, where: Array) -> Array:
+    """[B, d] -> unit vectors [B, d]; zeros where [B] is False, whatever stood there."""
+    return l2_normalise(jnp.where(where[:, None], x, 0.0))
+
+
+def present(where: Array | None, rows: int) -> Array:
+    """The mask of the rows [rows] bool, all of them where none is given. AssertionError: it has another shape."""
+    if where is None:
+        return jnp.ones((rows,), bool)
+    chex.assert_shape(where, (rows,))
+    return jnp.asarray(where).astype(bool)
+
+
+def dot_products(first: Array, second: Array) -> Array:
+    """[A, d], [B, d] -> [A, B]; full float32, where an accelerator would otherwise round its inputs.
+
+    A temperature of 0.05 makes twenty times as much of a rounding error.
+    """
+    return jnp.einsum("ad,bd->ab", first, second, precision=jax.lax.Precision.HIGHEST)
+
+
+def log_sum_exp(x: Array, where: Array) -> Array:
+    """log(sum(exp(x))) along the last axis over the entries that are there.
+
+    Args:
+      x: [..., K], K >= 0; finite also where it does not count.
+      where: [..., K] bool.
+
+    Returns:
+      [...], without overflow for x of any size; -inf, with gradient 0, where no entry is there.
+    """
+    chex.assert_equal_shape([x, where])
+    none = ~jnp.any(where, axis=-1)
+    # The largest entry only shifts: the result does not depend on it, so neither does the gradient.
+    largest = jax.lax.stop_gradient(jnp.max(x, axis=-1, where=where, initial=-jnp.inf))
+    largest = jnp.where(none, 0.0, largest)
+    exponentials = jnp.where(where, jnp.exp(jnp.where(where, x - largest[..., None], 0.0)), 0.0)
+    return jnp.where(none, -jnp.inf, largest + jnp.log(jnp.where(none, 1.0, exponentials.sum(-1))))
+
+
+def cross_entropy(positive: Array, negative: Array) -> Array:
+    """-log(exp(p) / (exp(p) + exp(n))): how far a choice between positives and negatives is from certain.
+
+    Computed as log(1 + exp(n - p)), which keeps its digits, and its gradients theirs, where the loss is nearly 0.
+
+    Args:
+      positive: logarithm of the weight of the positives, any shape, finite.
+      negative: the same of the negatives, a shape that goes with it; -inf where there are none.
+
+    Returns:
+      That shape, not negative; 0 where there are no negatives.
+    """
+    return jax.nn.softplus(negative - positive)
+
+
+def check_positive(name: str, value: Array | float) -> None:
+    """Raises InputError where a number is not positive, AssertionError where it is an array; traced numbers pass."""
+    if isinstance(value, numbers.Real):
+        if not value > 0:
+            raise InputError(f"option {name} is {value}; expected a positive number")
+    else:
+        chex.assert_rank(value, 0)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises InputError where a value is not one of the choices."""
+    if value not in choices:
+        raise InputError(f"option {name} is {value!r}; expected one of {', '.join(choices)}")

@@ -1,0 +1,221 @@
+"""SUGRM: recalibrated modalities, a sparse phased Transformer, and unimodal labels from a common feature space.
+
+Paper: Hwang and Kim. Self-Supervised Unimodal Label Generation Strategy Using Recalibrated Modality Representations for
+Multimodal Sentiment Analysis. Findings of EACL 2023.
+Reference code: github.com/skystarhyw/SUGRM (no licence); facts only, no line is taken from it.
+
+The way of a batch. The hidden states of BERT and the audio and vision frames pass the Modality Recalibration Module, in
+which the means of all modalities gate the features of each (msa_jax.layers.recalibration). The Sparse Phased Transformer
+reads the three sequences and gives one vector for each (msa_jax.encoders.sparse_phased). Their concatenation, and each by
+itself, is projected into one common space, F* = ReLU(W F + b), and from there to a score. The tasks regress by L1 on the
+human label and on u-labels, which move after the loss by the distance between features in the common space
+(msa_jax.labels.sugrm).
+
+Deviations and why.
+- Padding takes no part: means are over valid steps and the representation is the last valid hidden state. The authors'
+  code reads padding everywhere (`padding="included"`, part of the `reference` protocol).
+- Shifts of the input windows are those of the SPT paper; in the authors' code a string is tested as a list, and there
+  are none (`reference`).
+- u-labels stay within the label range in both protocols, as in the code.
+- The extreme classes are the nearest to the ends that the data has, not only exactly -3 and +3.
+- Learning rates: the paper names those of BERT and of "others"; the code gives the SPT one of its own, 5e-4, and so does
+  `learning_rate.encoder` in both protocols. Windows of four summed mini-batch gradients, coupled weight decay, features
+  that are the output of a second, linear layer, and no dropout of attention weights are the `reference` protocol.
+- Not reproduced: the code lists the rows labelled ±3 once for every mini-batch that follows in its first epoch, which
+  makes the largest distance depend on the order of the data.
+- Absent modalities: their gate, their sequence and their task are left out; with one modality there is no cross attention.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax.config import check_rates, check_sizes
+from msa_jax.encoders.sequences import SequenceEncoder
+from msa_jax.encoders.sparse_phased import SparsePhasedConfig
+from msa_jax.encoders.text import TextEncoder
+from msa_jax.errors import InputError
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import Dropout
+from msa_jax.layers.recalibration import Recalibration
+from msa_jax.methods import unimodal_tasks
+from msa_jax.methods.groups import text_groups
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method
+from msa_jax.methods.unimodal_tasks import MODALITY, UnimodalTaskOptions
+
+Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerPart:
+    """One value for each parameter group: the text encoder, the sequence encoder, and everything else."""
+
+    text: float
+    encoder: float
+    other: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SUGRMOptions(UnimodalTaskOptions):
+    """Options of SUGRM; the defaults are the paper's for MOSI (Table 7).
+
+    recalibration: the Modality Recalibration Module (Table 4: MRM).
+    reduction: the recalibration's bottleneck is so many times narrower than its input.
+    encoder: of the sequences (Table 4): "spt", "transformer" (TE) or "lstm".
+    spt: sizes, shifts and dropout rates of the encoder; width, heads, iterations (as layers) and rates hold for a plain
+      Transformer too, the width for an LSTM.
+    feature_size: width of the common space.
+    dropout: of the features, in front of the scores (Table 7: output dropout).
+    padding: "masked", or "included" for the authors' code, which takes padding for frames; that needs pack_text false.
+    linear_features: the features are the output of a second, linear layer, as in the authors' code.
+    """
+
+    label_generation: Literal["self_mm", "sugrm"] = "sugrm"
+    recalibration: bool = True
+    reduction: int = 4
+    encoder: Literal["spt", "transformer", "lstm"] = "spt"
+    spt: SparsePhasedConfig = SparsePhasedConfig()
+    feature_size: int = 32
+    dropout: float = 0.3
+    padding: Literal["masked", "included"] = "masked"
+    linear_features: bool = False
+    learning_rate: PerPart = PerPart(text=5e-5, encoder=5e-4, other=1e-2)
+    weight_decay: PerPart = PerPart(text=0.0, encoder=0.0, other=0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rates(self, "dropout")
+        check_sizes(self, "reduction", "feature_size")
+        if self.padding == "included" and self.pack_text:
+            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+
+    def feature_sizes(self) -> dict[str, int]:
+        """The common width, for every task."""
+        return dict.fromkeys(("m", "t", "a", "v"), self.feature_size)
+
+
+REFERENCE: dict[str, Any] = {
+    "padding": "included",
+    "pack_text": False,
+    "spt.input_shift": "",
+    "spt.attention_dropout": 0.0,
+    "linear_features": True,
+    "zero_is_positive": True,
+    "weight_decay_mode": "coupled",
+    "accumulate": 4,
+    "accumulate_reduce": "sum",
+    "tail": "drop",
+    "validation_mean": "batches",
+    "weight_decay.text": 1e-3,
+    "weight_decay.encoder": 1e-3,
+    "weight_decay.other": 1e-3,
+}
+
+
+class Head(nn.Module):
+    """F -> F* = ReLU(W_1 F + b_1) -> score W_2 F* + b_2 (section 3.2)."""
+
+    size: int
+    dropout: float
+    linear: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, d] -> F* [B, size], score [B] float32."""
+        drop = Dropout(self.dropout)
+        hidden = nn.relu(Linear(self.size, self.dtype, name="hidden")(x))
+        feature = hidden
+        hidden = drop(hidden, deterministic=not train)
+        if self.linear:
+            feature = hidden = Linear(self.size, self.dtype, name="feature")(hidden)
+        return feature, Linear(1, self.dtype, name="score")(hidden)[:, 0].astype(jnp.float32)
+
+
+class SUGRMNetwork(nn.Module):
+    """Recalibration, encoder and heads.
+
+    Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; `representation` [B, d], F* of the
+    multimodal task; `gate_text`, `gate_audio`, `gate_vision` [B] in (0, 2), the mean gate of each modality.
+    """
+
+    options: SUGRMOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
+        options, included = self.options, self.options.padding == "included"
+        sequences: dict[str, Array] = {}  # F^i_s [B, l_s, d_s]
+        length: dict[str, Array] = {}
+        if self.inputs.text is not None:
+            text = _padded_text(batch["text"], options.max_tokens) if included else batch["text"]
+            encoder = TextEncoder(self.inputs.text, self.dtype, keep_padding=included, name="text_encoder")
+            text = encoder(text, train=train)
+            sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
+        for name in ("audio", "vision"):
+            if name in self.inputs.modalities:
+                sequences[name], length[name] = batch[name]["features"], batch[name]["length"]
+                if included:
+                    sequences[name] = _padded(sequences[name], getattr(self.inputs, name)[0])
+
+        outputs: dict[str, Any] = {}
+        if options.recalibration:
+            recalibration = Recalibration(options.reduction, included, self.dtype, name="recalibration")
+            sequences, gates = recalibration(sequences, length)
+            outputs = {f"gate_{name}": gate.mean(-1).astype(jnp.float32) for name, gate in gates.items()}
+        encoder = SequenceEncoder(options.encoder, options.spt, options.padding, self.dtype, name="sequence_encoder")
+        representation = encoder(sequences, length, train=train)  # F_s [B, D]
+
+        def head(name: str, x: Array) -> tuple[Array, Array]:
+            return Head(
+                options.feature_size, options.dropout, options.linear_features, self.dtype, name=f"{name}_head"
+            )(x, train=train)
+
+        features: dict[str, Array] = {}
+        together = jnp.concatenate([representation[name] for name in self.inputs.modalities], -1)
+        features["m"], outputs["prediction"] = head("fusion", together)
+        for task in unimodal_tasks.unimodal_tasks(options, self.inputs):
+            features[task], outputs[MODALITY[task]] = head(MODALITY[task], representation[MODALITY[task]])
+        return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
+
+
+def _padded(array: Array, steps: int) -> Array:
+    """[B, L, ...] -> [B, max(L, steps), ...]: where padding counts, there is as much of it as in training."""
+    missing = max(steps - array.shape[1], 0)
+    return jnp.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))
+
+
+def _padded_text(text: Mapping[str, Array], steps: int) -> dict[str, Array]:
+    return {name: _padded(value, steps) for name, value in text.items()}
+
+
+def groups(options: SUGRMOptions) -> tuple[Group, ...]:
+    """BERT (decay only on its matrices), the sequence encoder, everything else."""
+    rate, decay = options.learning_rate, options.weight_decay
+    return (
+        *text_groups(rate.text, decay.text),
+        Group(name="encoder", pattern=r"^sequence_encoder/", learning_rate=rate.encoder, weight_decay=decay.encoder),
+        Group(name="other", pattern=r"", learning_rate=rate.other, weight_decay=decay.other),
+    )
+
+
+METHOD = Method(
+    name="sugrm",
+    paper="Hwang and Kim, Findings of EACL 2023: Unimodal Label Generation Using Recalibrated Modality Representations",
+    options=SUGRMOptions,
+    reference=REFERENCE,
+    network=SUGRMNetwork,
+    objective=unimodal_tasks.objective,
+    groups=groups,
+    heads=("prediction", "text", "audio", "vision"),
+    exports=("gate_text", "gate_audio", "gate_vision", "representation"),
+    init_memory=unimodal_tasks.init_memory,
+    end_epoch=unimodal_tasks.end_epoch,
+    records=unimodal_tasks.records,
+    check=unimodal_tasks.check,
+)

@@ -1,0 +1,173 @@
+"""Multi-task learning with unimodal labels: what Self-MM and SUGRM share.
+
+One multimodal task regresses on the human label. Beside it, each modality has a task that regresses on a label of its
+own: a generated one, by the rule of either method, or a human one where the dataset has it. A unimodal term is weighted
+by tanh of how far its label is from the human multimodal one (Self-MM, eq. 10; SUGRM, section 3.4). The generated labels
+of a mini-batch move after its loss.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from msa_jax import labels as label_generation
+from msa_jax import losses
+from msa_jax.config import Options, check_rates, check_sizes
+from msa_jax.errors import InputError
+from msa_jax.methods.protocol import Batch, Clock, Inputs
+
+Array = jax.Array
+
+MODALITY = {"t": "text", "a": "audio", "v": "vision"}  # task letter -> modality and head
+LOSSES: dict[str, Callable[[Array, Array], Array]] = {
+    "l1": losses.l1,
+    "l2": losses.l2,
+    "huber": losses.smooth_l1,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerTask:
+    """One value for each task: multimodal, text, audio, vision."""
+
+    m: float
+    t: float
+    a: float
+    v: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnimodalTaskOptions(Options):
+    """Options of methods with unimodal tasks.
+
+    tasks: the tasks that are trained (Self-MM, Table 4; SUGRM, Table 3): "m" and any of "t", "a", "v".
+    unimodal_labels: "generated", or "human" (Human-MM; Self-MM, Table 3: the dataset's label_t, label_a, label_v).
+    label_generation: the rule of "self_mm" or of "sugrm" (SUGRM, Table 4).
+    loss: of every task: "l1", "l2" or "huber" (SUGRM, Table 8).
+    label_limit: largest absolute u-label; None takes it from the dataset's label range.
+    zero_is_positive: label 0 belongs to the positive class centre (Self-MM's and SUGRM's repositories; MMSA's
+      `excludeZero` turns it off). The papers say positive.
+
+    Of the rule of Self-MM:
+    scale_distances: divide distances by sqrt(d), eq. 3-4 (off in the code).
+    floor_alpha: guard eq. 8 by a floor under |alpha_m| (off: by adding epsilon, as the code does).
+
+    Of the rule of SUGRM:
+    extreme_rows, extreme_fraction: the most positive and the most negative class, which give the largest distance, have
+      at least so many rows, and this fraction of all rows. 3 rows are the samples labelled exactly ±3 on MOSI and MOSEI.
+    """
+
+    tasks: tuple[str, ...] = ("m", "t", "a", "v")
+    unimodal_labels: Literal["generated", "human"] = "generated"
+    label_generation: Literal["self_mm", "sugrm"] = "self_mm"
+    loss: Literal["l1", "l2", "huber"] = "l1"
+    label_limit: float | None = None
+    zero_is_positive: bool = False
+    scale_distances: bool = True
+    floor_alpha: bool = True
+    extreme_rows: int = 3
+    extreme_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "tasks", tuple(task.lower() for task in self.tasks))
+        if "m" not in self.tasks or not set(self.tasks) <= {"m", "t", "a", "v"}:
+            raise InputError(f"option tasks is {','.join(self.tasks)}; expected m and any of t, a, v, as in m,t,a")
+        if self.label_limit is not None and self.label_limit <= 0:
+            raise InputError(f"option label_limit is {self.label_limit}; expected a positive number or none")
+        check_sizes(self, "extreme_rows")
+        check_rates(self, "extreme_fraction")
+
+    def feature_sizes(self) -> dict[str, int]:
+        """Width of the feature F* of each task."""
+        raise NotImplementedError
+
+
+def unimodal_tasks(options: UnimodalTaskOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The unimodal tasks that are asked for and whose modality is there."""
+    return tuple(task for task in ("t", "a", "v") if task in options.tasks and MODALITY[task] in inputs.modalities)
+
+
+def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[str, Array]) -> Any:
+    """The state of label generation; nothing where labels are human or only "m" is trained."""
+    tasks = unimodal_tasks(options, inputs)
+    if not tasks or options.unimodal_labels == "human":
+        return {}
+    dims = {task: options.feature_sizes()[task] for task in ("m", *tasks)}
+    if options.label_generation == "sugrm":
+        return label_generation.sugrm.init(
+            columns["label"],
+            dims,
+            zero_is_positive=options.zero_is_positive,
+            extreme_rows=options.extreme_rows,
+            extreme_fraction=options.extreme_fraction,
+        )
+    return label_generation.self_mm.init(columns["label"], dims, zero_is_positive=options.zero_is_positive)
+
+
+def objective(
+    outputs: Mapping[str, Any], batch: Batch, memory: Any, clock: Clock, options: UnimodalTaskOptions, inputs: Inputs
+) -> tuple[dict[str, Array], Any]:
+    """All tasks, with the u-labels as they are before this batch moves them.
+
+    outputs: `prediction` and each unimodal task's modality [B]; `features` {task: F* [B, d]}.
+    """
+    distance, label = LOSSES[options.loss], batch["label"]
+    terms = {"multimodal": distance(outputs["prediction"], label)}
+    for task in unimodal_tasks(options, inputs):
+        target = memory.labels[task][batch["row"]] if memory else batch[f"label_{task}"]
+        weight = jnp.tanh(jnp.abs(target - label))
+        terms[MODALITY[task]] = weight * distance(outputs[MODALITY[task]], target)
+    return terms, _move_labels(outputs["features"], batch, memory, clock, options, inputs) if memory else memory
+
+
+def _move_labels(
+    features: Mapping[str, Array], batch: Batch, memory: Any, clock: Clock, options: UnimodalTaskOptions, inputs: Inputs
+) -> Any:
+    rule: dict[str, Any] = {
+        "epoch": clock.epoch,
+        "limit": inputs.limit if options.label_limit is None else options.label_limit,
+        "where": batch["weight"] > 0,
+        "zero_is_positive": options.zero_is_positive,
+    }
+    if options.label_generation == "sugrm":
+        return label_generation.sugrm.update(memory, batch["row"], features, **rule)
+    rule |= {"scale_distances": options.scale_distances, "floor": options.floor_alpha}
+    return label_generation.self_mm.update(memory, batch["row"], features, **rule)
+
+
+def end_epoch(memory: Any, means: Mapping[str, Array], options: UnimodalTaskOptions) -> Any:
+    """Class centres summed anew over all rows."""
+    if not memory:
+        return memory
+    rule = label_generation.sugrm if options.label_generation == "sugrm" else label_generation.self_mm
+    return rule.refresh_centres(memory, zero_is_positive=options.zero_is_positive)
+
+
+def records(memory: Any) -> dict[str, Array]:
+    """The u-labels [N] of each unimodal task (Self-MM and SUGRM, Figure 4)."""
+    return {f"label_{task}": value for task, value in memory.labels.items() if task != "m"} if memory else {}
+
+
+def check(options: UnimodalTaskOptions, inputs: Inputs) -> None:
+    """Human labels must be there; the rule of SUGRM needs one feature space.
+
+    Raises:
+      InputError: otherwise.
+    """
+    tasks = unimodal_tasks(options, inputs)
+    missing = [f"label_{task}" for task in tasks if f"label_{task}" not in inputs.columns]
+    if options.unimodal_labels == "human" and missing:
+        raise InputError(
+            f"option unimodal_labels is human, but the dataset has no {', '.join(missing)}; "
+            "choose tasks that have labels, or generated ones"
+        )
+    sizes = {task: options.feature_sizes()[task] for task in ("m", *tasks)}
+    if options.label_generation == "sugrm" and len(set(sizes.values())) > 1:
+        named = ", ".join(f"{task} {size}" for task, size in sizes.items())
+        raise InputError(
+            f"option label_generation is sugrm, which needs features of one width; feature_size has {named}"
+        )
