@@ -12,6 +12,9 @@ minilm_tuned, base_tuned: the same, and their LSTMs run unpacked, which PyTorch 
 step_cost_1e6_over_1e3: milliseconds of our step with 1,000,000 training rows over those with 1,000 (no text).
 peak_share_minilm, peak_share_base: operations on real tokens a second in our BERT's forward and backward pass, over
     those of the fastest float32 matrix multiplication here (`benchmark_workload.flops`).
+methods: seconds of a training step and of a prediction of SUGRM and MMCL over Self-MM's, at the same shapes, each method
+    at its defaults; and their parameters besides BERT's.
+attention: seconds of a layer of windowed attention over those of a dense one, and their memory, at 500 to 4,000 steps.
 dataset: with --data, seconds of an epoch and peak memory of `msa-jax train` and of the peer on padded text.
 
 Compilation is in no ratio; it is part of what is reported as cold. MiniLM stands for 6 layers of 384, base for 12 of
@@ -39,6 +42,9 @@ from scripts.benchmark_workload import ENCODERS, KINDS, WINDOW, Workload
 from tests.paths import minilm
 
 OURS, PEER = "scripts.benchmark_ours:", "scripts.benchmark_peer:"
+METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
+OTHERS = ("sugrm", "mmcl")  # methods that are compared with Self-MM
+LENGTHS = (500, 1000, 2000, 4000)
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers")
 MATMULS = (1024, 2048)
 SMALL, LARGE = 1_000, 1_000_000
@@ -46,6 +52,8 @@ NAMES = (
     *(f"{name}_{kind}" for name in ENCODERS for kind in KINDS),
     "step_cost_1e6_over_1e3",
     *(f"peak_share_{name}" for name in ENCODERS),
+    *(f"methods_{name}" for name in ENCODERS),
+    "attention",
     "dataset",
 )
 
@@ -56,6 +64,7 @@ class Effort:
 
     repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
     step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: turns of a dataset.
+    method_steps: training steps and predictions in one turn of a method.
     """
 
     repetitions: Mapping[str, int]
@@ -64,6 +73,7 @@ class Effort:
     step_repetitions: int = 9
     bert_batches: Mapping[str, int] = field(default_factory=lambda: {"minilm": 8, "base": 3})
     epochs: int = 3
+    method_steps: Mapping[str, int] = field(default_factory=lambda: {"minilm": 4, "base": 2})
 
 
 FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})
@@ -72,10 +82,11 @@ QUICK = replace(FULL, repetitions={"minilm": 5, "base": 3}, step_repetitions=5, 
 
 @dataclass(kw_only=True)
 class Findings:
-    """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb: {name: value}."""
+    """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb, counts: {name: value}."""
 
     ratios: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
     memory_mb: dict[str, float] = field(default_factory=dict)
 
 
@@ -159,6 +170,45 @@ def _multiplier(stack: ExitStack, *side: Any, **named: Any) -> Callable[[], floa
     return lambda: worker.call("block", 5)
 
 
+def measure_methods(name: str, workload: Workload, effort: Effort, findings: Findings) -> None:
+    """A training step and a prediction of each method, and their ratios to Self-MM's."""
+    steps = effort.method_steps[name]
+    with ExitStack() as stack:
+        workers = {method: stack.enter_context(Worker(METHOD, method, workload)) for method in ("self_mm", *OTHERS)}
+        for method, worker in workers.items():
+            worker.call("train", 1)
+            worker.call("predict", 1)
+            findings.counts[f"{method} parameters besides {name}'s"] = worker.call("parameters")
+        for what in ("train", "predict"):
+            sides = {
+                method: lambda worker=worker, what=what: worker.call(what, steps) for method, worker in workers.items()
+            }
+            seconds = take_turns(sides, effort.repetitions[name])
+            for method, each in seconds.items():
+                findings.seconds[f"{name} {method} {what} batch"] = statistics.median(each)
+            for method in OTHERS:
+                pairs = zip(seconds[method], seconds["self_mm"], strict=True)
+                ratios = spread([other / self_mm for other, self_mm in pairs])
+                findings.ratios[f"{method}_over_self_mm_{what}_{name}"] = ratios
+
+
+def measure_attention(effort: Effort, findings: Findings) -> None:
+    """A windowed layer over a dense one at growing lengths."""
+    for length in LENGTHS:
+        with ExitStack() as stack:
+            workers = {kind: stack.enter_context(Worker(ATTENTION, kind, length)) for kind in ("windowed", "dense")}
+            sides = {}
+            for kind, worker in workers.items():
+                worker.call("block", 1)
+                findings.memory_mb[f"{kind} attention, {length} steps"] = worker.call("memory_mb")
+                sides[kind] = lambda worker=worker: worker.call("block", 2)
+            seconds = take_turns(sides, effort.step_repetitions)
+        for kind, each in seconds.items():
+            findings.seconds[f"{kind} attention, {length} steps"] = statistics.median(each)
+        pairs = zip(seconds["windowed"], seconds["dense"], strict=True)
+        findings.ratios[f"windowed_over_dense_{length}"] = spread([sparse / dense for sparse, dense in pairs])
+
+
 def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:
     """Seconds of an epoch and peak memory of `msa-jax train` and of the peer on the arrays in `folder`."""
     with (
@@ -199,12 +249,18 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
             if peers := [kind for kind in KINDS if f"{name}_{kind}" in names]:
                 _say(f"training, {name}")
                 measure_training(name, peers, workload, effort, findings)
+            if f"methods_{name}" in names:
+                _say(f"methods, {name}")
+                measure_methods(name, workload, effort, findings)
             if f"peak_share_{name}" in names:
                 _say(f"share of the peak, {name}")
                 measure_peak_share(name, workload, effort, findings)
         if "step_cost_1e6_over_1e3" in names:
             _say("cost of a step")
             measure_step_cost(effort, findings)
+        if "attention" in names:
+            _say("windowed and dense attention")
+            measure_attention(effort, findings)
         if "dataset" in names and data is not None:
             _say("the dataset")
             measure_dataset(data, text_encoder, folder, effort, findings)
@@ -246,10 +302,11 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
         (name, f"{value:.2f} s" if value >= 1 else f"{1000 * value:.2f} ms") for name, value in findings.seconds.items()
     ]
     memory = [(f"{name} memory", f"{value:.0f} MiB") for name, value in findings.memory_mb.items()]
+    counts = [(name, f"{value:,}") for name, value in findings.counts.items()]
     line = f"{place['cpu']}, {place['cores']} cores, load average at the start {place['load']}"
     rest = Table(
         columns=("measured", "value"),
-        rows=times + memory,
+        rows=times + memory + counts,
         notes=(line, ", ".join(f"{name} {value}" for name, value in packages.items())),
     )
     return "\n\n".join(table.text() for table in (ratios, rest))
@@ -291,6 +348,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ratios": findings.ratios,
             "seconds": findings.seconds,
             "memory_mb": findings.memory_mb,
+            "counts": findings.counts,
             "machine": place,
             "versions": packages,
         }

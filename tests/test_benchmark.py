@@ -2,13 +2,14 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from scripts import benchmark, benchmark_ours, benchmark_peer, benchmark_workload  # noqa: E402
+from scripts import benchmark, benchmark_methods, benchmark_ours, benchmark_peer, benchmark_workload  # noqa: E402
 from scripts.benchmark_worker import Worker  # noqa: E402
 from scripts.benchmark_workload import Encoder, Workload  # noqa: E402
 
@@ -99,6 +100,24 @@ def test_rates_are_positive():
     assert benchmark_peer.PeerMatmul(16, threads=1).block(2) > 0
 
 
+@pytest.mark.parametrize("name", ["self_mm", "sugrm"])
+def test_steps_and_predictions_of_a_method_are_timed(name):
+    cost = benchmark_methods.MethodCost(name, TINY)
+    assert cost.train(1) > 0
+    assert cost.predict(1) > 0
+    assert cost.parameters() > 1000
+
+
+def test_a_window_over_all_steps_is_dense_attention():
+    windowed, dense = (
+        benchmark_methods.AttentionCost(kind, benchmark_methods.WINDOW.size) for kind in ("windowed", "dense")
+    )
+    loss, gradients = windowed._step(*windowed._arguments)
+    expected, others = dense._step(*dense._arguments)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradients, others)
+
+
 def test_turns_alternate_and_spread_is_median_and_extremes():
     calls = []
     sides = {name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}
@@ -127,7 +146,7 @@ def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     assert benchmark.main(["--quick", "--only", "minilm_eager", "--json", str(file)]) == 0
     written = json.loads(file.read_text())
     assert written["ratios"] == {"minilm_eager": {"median": 3.0, "low": 2.0, "high": 4.0}}
-    assert set(written) == {"ratios", "seconds", "memory_mb", "machine", "versions"}
+    assert set(written) == {"ratios", "seconds", "memory_mb", "counts", "machine", "versions"}
     assert set(written["machine"]) == {"cpu", "cores", "load"}
     assert "3.00" in capsys.readouterr().out
 

@@ -7,11 +7,8 @@ licence: facts only.
 Each modality has a hidden sequence of one state for every `stride` input steps. An iteration is input attention (hidden
 states read their modality's input), cross attention (they read the hidden states of the other modalities) and self
 attention (they read each other), each with a feed-forward layer. A query reads `window` steps only, so the cost grows
-linearly with the sequence. Windows wrap around the end of the sequence, and a phase shift moves them:
-
-  S  by the number of the iteration;
-  P  by trunc(n sin(i / 4)), for query i and a context of n steps, so that neighbours look at distant places;
-  R  by a random number of steps below 5 % of the context, in training.
+linearly with the sequence. Windows wrap around the end of the sequence, and phase shifts move them
+(msa_jax.encoders.windowed).
 
 Differences from the authors' code, each undone by `padding="included"`:
 - Padding takes no part. A window wraps around the last valid step, a slot that would repeat a step is left out, and the
@@ -19,18 +16,22 @@ Differences from the authors' code, each undone by `padding="included"`:
   padded position, which sees hardly any frame of a short, right-padded sequence.
 - Positions count steps. In the code a step whose first feature is exactly 0 has none.
 In the code R draws from [0, 1), and so is always 0; here it is real.
+
+The hidden states of all modalities and rows lie in one array, each modality's valid ones packed to the front of its part:
+what is computed depends on the frames there are, not on the longest sequence.
 """
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from msa_jax.encoders.windowed import Affine, Layer, Norm, Places, Settings, Window, read_windows
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import uniform
 from msa_jax.layers.dropout import Dropout
@@ -38,17 +39,8 @@ from msa_jax.layers.dropout import Dropout
 Array = jax.Array
 
 FEEDFORWARD = 4  # times the width
-RANDOM_SHIFT = 0.05  # of the context
 STRIDE = 5  # input steps to one hidden state
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """What a query reads. size: steps. stride: context steps from one query to the next. shift: any of S, P, R."""
-
-    size: int
-    stride: int = 1
-    shift: str = ""
+CPU_TILE, OTHER_TILE = 512, 4096  # queries: what they read fits a CPU's cache, and keeps an accelerator busy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,221 +93,6 @@ class SparsePhasedConfig:
         )
 
 
-def window_index(
-    window: Window,
-    queries: int,
-    length: Array,
-    *,
-    iteration: int = 0,
-    random: Array | None = None,
-    repeat: bool = False,
-) -> tuple[Array, Array]:
-    """Which steps of its context each query reads.
-
-    Args:
-      window: size, stride and shifts.
-      queries: Q.
-      length: [B] int32, valid steps n of the context; may be 0.
-      iteration: 0-based, for shift S; may be traced.
-      random: scalar in [0, 1), for shift R; None leaves it out.
-      repeat: read a step more than once where the window is longer than the context, as the authors' code does.
-
-    Returns:
-      index [B, Q, size] int32 in [0, n), and which of them count, [B, 1, size] bool.
-    """
-    n = jnp.maximum(length, 1)[:, None, None]
-    start = (np.arange(queries) + 1) * window.stride - window.size
-    index = jnp.asarray(start[:, None] + np.arange(window.size)[None, :], jnp.int32)[None]
-    if "S" in window.shift:
-        index = index + iteration
-    if "P" in window.shift:
-        # The sine from numpy and one product in float32: the same integers on every device.
-        wave = np.sin(0.25 * np.arange(queries)).astype(np.float32)[None, :, None]
-        index = index + jnp.trunc(n.astype(jnp.float32) * wave).astype(jnp.int32)
-    if "R" in window.shift and random is not None:
-        reach = jnp.ceil(RANDOM_SHIFT * n)
-        index = index + jnp.floor(random * reach).astype(jnp.int32)
-    slots = jnp.arange(window.size)[None, None, :]
-    counts = (length[:, None, None] > 0) & (repeat | (slots >= window.size - n))
-    return jnp.mod(index, n), counts
-
-
-def windowed_attention(
-    query: Array,
-    context: Array,
-    index: Array,
-    counts: Array,
-    *,
-    heads: int,
-    drop: Callable[[Array], Array] = lambda weights: weights,
-) -> Array:
-    """Attention of each query to its own few steps; time and memory are linear in Q.
-
-    Args:
-      query: [B, Q, D], scaled.
-      context: [B, C, 2 D], keys and values side by side.
-      index: [B, Q, W] int32 in [0, C), the steps that each query reads. counts: [B, Q, W] bool, which of them count.
-      heads: H, a divisor of D.
-      drop: dropout of the attention weights [B, Q, H, W].
-
-    Returns:
-      [B, Q, D]; 0 where nothing counts.
-    """
-    rows, steps, double = context.shape
-    _, queries, size = index.shape
-    offset = (jnp.arange(rows) * steps)[:, None, None]
-    read = context.reshape(-1, double)[index + offset]  # [B, Q, W, 2 D]
-    read = read.reshape(rows, queries, size, 2, heads, -1)
-    query = query.reshape(rows, queries, heads, -1)
-    scores = jnp.einsum("bqhd,bqwhd->bqhw", query, read[:, :, :, 0], preferred_element_type=jnp.float32)
-    counts = counts[:, :, None, :]
-    weights = nn.softmax(jnp.where(counts, scores, jnp.finfo(jnp.float32).min), axis=-1)
-    weights = drop(jnp.where(counts, weights, 0.0).astype(query.dtype))
-    return jnp.einsum("bqhw,bqwhd->bqhd", weights, read[:, :, :, 1]).reshape(rows, queries, -1)
-
-
-class PhasedBlock(nn.Module):
-    """The parameters around one windowed attention: projections, then a feed-forward layer.
-
-    Both have a norm before and a residual connection around. context_width: of what is read; None where a sequence
-    reads itself, as it is normalised for the queries.
-    """
-
-    config: SparsePhasedConfig
-    dtype: jnp.dtype
-    context_width: int | None = None
-
-    def setup(self) -> None:
-        width = self.config.width
-        outside = self.context_width or width
-        # One matrix holds all three projections in the authors' code, so their initial scale is that of its shape.
-        bound = (6 / (2 * width + 2 * outside)) ** 0.5
-        self.query, self.key, self.value = (
-            nn.Dense(width, kernel_init=uniform(bound), dtype=self.dtype) for _ in range(3)
-        )
-        xavier = nn.initializers.xavier_uniform()
-        self.output, self.contract = (nn.Dense(width, kernel_init=xavier, dtype=self.dtype) for _ in range(2))
-        self.expand = nn.Dense(FEEDFORWARD * width, kernel_init=xavier, dtype=self.dtype)
-        self.norm, self.feedforward_norm = _norm(self.dtype), _norm(self.dtype)
-        if self.context_width is not None:
-            self.context_norm = _norm(self.dtype)
-        self.drop_hidden = Dropout(self.config.relu_dropout)
-        self.drop_residual = Dropout(self.config.residual_dropout)
-
-    def read(self, context: Array, *, swap: bool = False) -> Array:
-        """[B, C, context_width] -> keys and values [B, C, 2 D]; `swap` takes the projection of queries for the keys."""
-        context = self.norm(context) if self.context_width is None else self.context_norm(context)
-        return jnp.concatenate([(self.query if swap else self.key)(context), self.value(context)], -1)
-
-    def ask(self, x: Array, *, swap: bool = False) -> Array:
-        """[B, Q, D] -> scaled queries [B, Q, D]; `swap` takes the projection of keys for them."""
-        scale = (self.config.width // self.config.heads) ** -0.5
-        return (self.key if swap else self.query)(self.norm(x)) * scale
-
-    def finish(self, x: Array, mixed: Array, *, train: bool) -> Array:
-        """x [B, Q, D] and what its queries found [B, Q, D] -> [B, Q, D]."""
-        x = x + self.drop_residual(self.output(mixed), not train)
-        hidden = self.drop_hidden(nn.relu(self.expand(self.feedforward_norm(x))), not train)
-        return x + self.drop_residual(self.contract(hidden), not train)
-
-
-class PhasedIteration(nn.Module):
-    """Input attention, cross attention, self attention.
-
-    names, widths: of the modalities. repeat: as in `window_index`.
-    """
-
-    names: tuple[str, ...]
-    widths: tuple[int, ...]
-    config: SparsePhasedConfig
-    repeat: bool
-    train: bool
-    dtype: jnp.dtype
-
-    def setup(self) -> None:
-        def block(context: int | None = None) -> PhasedBlock:
-            return PhasedBlock(self.config, self.dtype, context)
-
-        self.input = {name: block(width) for name, width in zip(self.names, self.widths, strict=True)}
-        # One block for a pair serves both directions: the reverse swaps the projections of queries and keys.
-        self.cross = {f"{a}_{b}": block(self.config.width) for a, b in itertools.combinations(self.names, 2)}
-        self.own = {name: block() for name in self.names}
-        self.drop_attention = Dropout(self.config.attention_dropout)
-
-    def read_inputs(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Keys and values of every input, {name: [B, L, 2 D]}."""
-        return {name: self.input[name].read(value) for name, value in inputs.items()}
-
-    def __call__(
-        self, hidden: dict[str, Array], iteration: Array, read: Mapping[str, Array], length: Any, count: Any
-    ) -> tuple[dict[str, Array], None]:
-        """One iteration.
-
-        Args:
-          hidden: {name: [B, Q, D]}. iteration: 0-based. read: from `read_inputs`.
-          length, count: {name: [B]}, valid steps of the inputs and valid hidden states.
-        """
-        names = self.names
-        random = jax.random.uniform(self.make_rng("dropout"), (3,)) if self.train else None
-
-        def places(kind: int, reader: str, steps: Array) -> tuple[Array, Array]:
-            draw, queries = None if random is None else random[kind], hidden[reader].shape[1]
-            window = self.config.windows[kind]
-            return window_index(window, queries, steps, iteration=iteration, random=draw, repeat=self.repeat)
-
-        readings = [_Reading(self.input[name], name, read[name], places(0, name, length[name])) for name in names]
-        hidden = dict(self._attend(hidden, readings))
-
-        if len(names) > 1:
-            readings = []
-            for reader, other in itertools.permutations(names, 2):
-                swap = names.index(reader) > names.index(other)
-                block = self.cross["_".join((other, reader) if swap else (reader, other))]
-                context = block.read(hidden[other], swap=swap)
-                readings.append(_Reading(block, reader, context, places(1, reader, count[other]), swap))
-            ends = self._attend(hidden, readings)
-            # Each term holds the residual, so that with three modalities the residual stream doubles, as published.
-            hidden = {name: sum(end for reader, end in ends if reader == name) for name in names}
-
-        readings = [
-            _Reading(self.own[name], name, self.own[name].read(hidden[name]), places(2, name, count[name]))
-            for name in names
-        ]
-        return dict(self._attend(hidden, readings)), None
-
-    def _attend(self, hidden: Mapping[str, Array], readings: list["_Reading"]) -> list[tuple[str, Array]]:
-        """All readings in one call of the attention, for the same arithmetic in fewer operations: (reader, [B, Q, D])."""
-        asked = [reading.block.ask(hidden[reading.reader], swap=reading.swap) for reading in readings]
-        starts = np.cumsum([0, *(reading.context.shape[1] for reading in readings)])
-        index = [reading.places[0] + start for reading, start in zip(readings, starts[:-1], strict=True)]
-        counts = [
-            jnp.broadcast_to(reading.places[1], place.shape) for reading, place in zip(readings, index, strict=True)
-        ]
-        mixed = windowed_attention(
-            jnp.concatenate(asked, 1),
-            jnp.concatenate([reading.context for reading in readings], 1),
-            jnp.concatenate(index, 1),
-            jnp.concatenate(counts, 1),
-            heads=self.config.heads,
-            drop=lambda weights: self.drop_attention(weights, not self.train),
-        )
-        found = jnp.split(mixed, np.cumsum([part.shape[1] for part in asked])[:-1], axis=1)
-        return [
-            (reading.reader, reading.block.finish(hidden[reading.reader], value, train=self.train))
-            for reading, value in zip(readings, found, strict=True)
-        ]
-
-
-class _Reading(NamedTuple):
-    """One sequence that reads another: context [B, C, 2 D], places (index [B, Q, W], counts)."""
-
-    block: PhasedBlock
-    reader: str
-    context: Array
-    places: tuple[Array, Array]
-    swap: bool = False
-
-
 class SparsePhasedTransformer(nn.Module):
     """All modalities together: sequences in, one vector for each out.
 
@@ -328,33 +105,35 @@ class SparsePhasedTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, sequences: Mapping[str, Array], length: Mapping[str, Array], *, train: bool) -> dict[str, Array]:
-        """{name: [B, L, d]}, {name: [B] int32 in [0, L]} -> {name: [B, D]}."""
-        names, masked = tuple(sorted(sequences)), self.padding == "masked"  # jit sorts names too
-        if not masked:
+        """{name: [B, L, d]}, {name: [B] int32 in [0, L]} -> {name: [B, D]}; for a row of length 0 a constant."""
+        config, names = self.config, tuple(sorted(sequences))  # jit sorts names too
+        if self.padding == "included":
             length = {name: jnp.full_like(length[name], sequences[name].shape[1]) for name in names}
-        count = {name: -(-length[name] // STRIDE) for name in names}  # valid hidden states
-        inputs = {name: self._embed(sequences[name], length[name], train) for name in names}
-        hidden = self._hidden({name: sequences[name].shape for name in names}, train)
+        steps = [sequences[name].shape[1] for name in names]
+        packing = _Packing.of([length[name] for name in names], steps)
+        inputs = [self._embed(sequences[name], length[name], train) for name in names]
+        hidden = self._hidden(packing, train)
 
-        widths = tuple(sequences[name].shape[-1] for name in names)
-        fields = (names, widths, self.config, not masked, train, self.dtype)
-        numbers = jnp.arange(self.config.iterations)
-        if self.config.tied:
-            shared = PhasedIteration(*fields, name="iteration")
-            read = shared.read_inputs(inputs)  # once: inputs and parameters are the same in every iteration
-            walk = nn.scan(
-                lambda iteration, carry, number: iteration(carry, number, read, length, count),
-                variable_broadcast="params",
-                split_rngs={"params": False, "dropout": True},
+        def iterate(parameters: _Iteration, hidden: Array, number: Array, key: Array | None) -> Array:
+            return _iterate(parameters, packing, hidden, number, key, config, repeat=self.padding == "included")
+
+        keys = jax.random.split(self.make_rng("dropout"), config.iterations) if train else None
+        numbers = jnp.arange(config.iterations)
+        if config.tied:
+            # Inputs are projected once, being the same for all iterations.
+            parameters = _Parameters(len(names), config, self.dtype, name="iteration")(inputs)
+            hidden, _ = jax.lax.scan(
+                lambda hidden, each: (iterate(parameters, hidden, *each), None), hidden, (numbers, keys)
             )
-            hidden, _ = walk(shared, hidden, numbers)
         else:
-            for number in range(self.config.iterations):
-                own = PhasedIteration(*fields, name=f"iteration_{number}")
-                hidden, _ = own(hidden, numbers[number], own.read_inputs(inputs), length, count)
-        norm = _norm(self.dtype, name="norm")
-        last = {name: jnp.maximum(count[name], 1) - 1 for name in names}
-        return {name: norm(hidden[name][jnp.arange(len(last[name])), last[name]]) for name in names}
+            for number in range(config.iterations):
+                parameters = _Parameters(len(names), config, self.dtype, name=f"iteration_{number}")(inputs)
+                hidden = iterate(parameters, hidden, numbers[number], None if keys is None else keys[number])
+
+        norm = nn.LayerNorm(1e-5, dtype=self.dtype, use_fast_variance=False, name="norm")
+        flat = hidden.reshape(-1, config.width)
+        last = [norm(jnp.where(found[:, None], flat[place], 0)) for place, found in packing.last()]
+        return dict(zip(names, last, strict=True))
 
     def _embed(self, frames: Array, length: Array, train: bool) -> Array:
         """Frames [B, L, d] scaled, with their positions, in their own width."""
@@ -364,22 +143,269 @@ class SparsePhasedTransformer(nn.Module):
         if self.padding == "included":
             inside = frames[..., 0] != 0
         else:
-            frames = jnp.where(inside[..., None], frames, 0.0)
+            frames = jnp.where(inside[..., None], frames, 0)
         place = jnp.where(inside, jnp.arange(1, steps + 1)[None, :], 0)
         table = jnp.asarray(positions(steps, width), self.dtype)
         return Dropout(self.config.embed_dropout)(frames * self.config.width**0.5 + table[place], not train)
 
-    def _hidden(self, shapes: Mapping[str, tuple[int, ...]], train: bool) -> dict[str, Array]:
-        """The hidden states before the first iteration: one learned vector for each modality, with positions."""
+    def _hidden(self, packing: "_Packing", train: bool) -> Array:
+        """The hidden states [G, T, D] before the first iteration: a learned vector for each modality, with positions."""
         width = self.config.width
-        start = self.param("hidden", uniform((6 / (3 + width)) ** 0.5), (len(shapes), width))
-        hidden = {}
-        for number, (name, (rows, steps, _)) in enumerate(shapes.items()):
-            queries = -(-steps // STRIDE)
-            states = start[number][None, :] * width**0.5 + positions(queries, width)[1:]
-            states = jnp.broadcast_to(states.astype(self.dtype)[None], (rows, queries, width))
-            hidden[name] = Dropout(self.config.embed_dropout)(states, not train)
-        return hidden
+        start = self.param("hidden", uniform((6 / (3 + width)) ** 0.5), (len(packing.tiles), width))
+        table = jnp.asarray(positions(packing.longest, width))
+        states = start[packing.modality][:, None, :] * width**0.5 + table[1:][packing.query]
+        return Dropout(self.config.embed_dropout)(states.astype(self.dtype), not train)
+
+
+class _Packing(NamedTuple):
+    """Where the hidden states of B rows of each of M modalities lie: G tiles of T places, each modality's one after another.
+
+    tiles: of each modality, how many. modality: [G], whose a tile is. row, query: [G, T], which hidden state a place holds;
+    places behind the last one hold none. used: [G] bool, tiles that hold any.
+    length, count, start: [M, B], valid steps of the input, hidden states, and the first one's number in its modality.
+    steps: of each modality's input, padding included. longest: hidden states of the longest sequence.
+    """
+
+    tiles: tuple[int, ...]
+    modality: np.ndarray
+    row: Array
+    query: Array
+    used: Array
+    length: Array
+    count: Array
+    start: Array
+    steps: tuple[int, ...]
+    longest: int
+
+    @classmethod
+    def of(cls, length: Sequence[Array], steps: Sequence[int]) -> "_Packing":
+        rows, most = len(length[0]), [-(-each // STRIDE) for each in steps]
+        largest = CPU_TILE if jax.default_backend() == "cpu" else OTHER_TILE
+        size = min(largest, rows * max(most))
+        tiles = tuple(-(-rows * each // size) for each in most)
+        lengths = jnp.stack([each.astype(jnp.int32) for each in length])
+        count = -(-lengths // STRIDE)
+        end = jnp.cumsum(count, axis=1)
+        modality = np.repeat(np.arange(len(tiles)), tiles)
+        number = np.concatenate([np.arange(each * size) for each in tiles]).reshape(-1, size)  # in the modality
+        row = (number[:, :, None] >= end[modality][:, None, :]).sum(-1)
+        row = jnp.minimum(row, rows - 1).astype(jnp.int32)
+        query = number - (end - count)[modality[:, None], row]
+        return cls(
+            tiles=tiles,
+            modality=modality,
+            row=row,
+            query=jnp.clip(query, 0, max(most) - 1),
+            used=jnp.asarray(number[:, 0]) < end[modality, -1],
+            length=lengths,
+            count=count,
+            start=end - count,
+            steps=tuple(steps),
+            longest=max(most),
+        )
+
+    def first(self, modality: int) -> int:
+        """The first tile of a modality."""
+        return sum(self.tiles[:modality])
+
+    def last(self) -> list[tuple[Array, Array]]:
+        """For each modality, the place [B] of each row's last hidden state in [G T], and whether there is one."""
+        size = self.row.shape[1]
+        return [
+            (self.first(m) * size + self.start[m] + jnp.maximum(count, 1) - 1, count > 0)
+            for m, count in enumerate(self.count)
+        ]
+
+    def places(self, readings: Sequence["_Reading"], iteration: Array, key: Array | None) -> Places:
+        """Of all readings one after another, each of all tiles of its reader."""
+        tile = np.concatenate([self.first(r.reader) + np.arange(self.tiles[r.reader]) for r in readings])
+        reading = np.repeat(np.arange(len(readings)), [self.tiles[r.reader] for r in readings])
+        row = self.row[tile]
+        steps = jnp.stack([r.steps for r in readings])[reading[:, None], row]
+        start = jnp.stack([r.start for r in readings])[reading[:, None], row]
+        used = self.used[tile]
+        keys = jax.random.key(0) if key is None else key
+        return Places(
+            order=jnp.argsort(~used, stable=True),
+            number=used.sum(),
+            layer=jnp.asarray(reading),
+            query=self.query[tile],
+            steps=steps,
+            start=start,
+            iteration=iteration,
+            random=jnp.float32(0) if key is None else jax.random.uniform(jax.random.fold_in(key, 0)),
+            key=jax.random.fold_in(keys, 1),
+        )
+
+
+class _Reading(NamedTuple):
+    """A modality reads a sequence: valid steps [B] of it, and where they start [B] among all contexts of an attention."""
+
+    reader: int
+    steps: Array
+    start: Array
+
+
+class _Iteration(NamedTuple):
+    """Parameters of an iteration, stacked along a leading axis: of modalities, or of pairs of them for `cross`.
+
+    read: [C, 2 D], the inputs' keys and values.
+    """
+
+    read: Array
+    input: Layer
+    cross: Layer | None
+    cross_context: tuple[Norm, Affine, Affine] | None
+    own: Layer
+    own_context: tuple[Affine, Affine]
+
+
+class _Parameters(nn.Module):
+    """Makes the parameters of an iteration, and projects the inputs."""
+
+    modalities: int
+    config: SparsePhasedConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, inputs: Sequence[Array]) -> _Iteration:
+        """Inputs [B, L, d] of each modality."""
+        width, pairs = self.config.width, len(self.pairs(self.modalities))
+        read = []
+        for number, frames in enumerate(inputs):
+            projection = uniform(_bound(width, frames.shape[-1]))
+            normed = nn.LayerNorm(1e-5, dtype=self.dtype, use_fast_variance=False, name=f"input_{number}_norm")(frames)
+            keys, values = (
+                nn.Dense(width, kernel_init=projection, dtype=self.dtype, name=f"input_{number}_{name}")(normed)
+                for name in ("key", "value")
+            )
+            read.append(jnp.concatenate([keys, values], -1).reshape(-1, 2 * width))
+        bounds = [_bound(width, frames.shape[-1]) for frames in inputs]
+        own = [_bound(width, width)] * max(self.modalities, pairs)
+        return _Iteration(
+            read=jnp.concatenate(read),
+            input=self._layer("input", bounds),
+            cross=self._layer("cross", own[:pairs]) if pairs else None,
+            cross_context=(
+                self._norm("cross_context_norm", pairs),
+                self._affine("cross_key", own[:pairs], width, width),
+                self._affine("cross_value", own[:pairs], width, width),
+            )
+            if pairs
+            else None,
+            own=self._layer("own", own[: self.modalities]),
+            own_context=(
+                self._affine("own_key", own[: self.modalities], width, width),
+                self._affine("own_value", own[: self.modalities], width, width),
+            ),
+        )
+
+    @staticmethod
+    def pairs(modalities: int) -> list[tuple[int, int]]:
+        """Pairs that share a block of cross attention; the reverse direction swaps its projections of queries and keys."""
+        return list(itertools.combinations(range(modalities), 2))
+
+    def _layer(self, name: str, bounds: Sequence[float]) -> Layer:
+        width, wide, count = self.config.width, FEEDFORWARD * self.config.width, len(bounds)
+        glorot = [(6 / (width + wide)) ** 0.5] * count
+        return Layer(
+            norm=self._norm(f"{name}_norm", count),
+            query=self._affine(f"{name}_query", bounds, width, width),
+            output=self._affine(f"{name}_output", [(3 / width) ** 0.5] * count, width, width),
+            feedforward_norm=self._norm(f"{name}_feedforward_norm", count),
+            expand=self._affine(f"{name}_expand", glorot, width, wide),
+            contract=self._affine(f"{name}_contract", glorot, wide, width),
+        )
+
+    def _norm(self, name: str, count: int) -> Norm:
+        shape = (count, self.config.width)
+        ones, zeros = nn.initializers.ones, nn.initializers.zeros
+        return Norm(self.param(f"{name}_scale", ones, shape), self.param(f"{name}_bias", zeros, shape))
+
+    def _affine(self, name: str, bounds: Sequence[float], into: int, out: int) -> Affine:
+        def init(key: Array, shape: tuple[int, ...]) -> Array:
+            return jax.random.uniform(key, shape, jnp.float32, -1, 1) * np.asarray(bounds, np.float32)[:, None, None]
+
+        kernel = self.param(f"{name}_kernel", init, (len(bounds), into, out))
+        return Affine(kernel, self.param(f"{name}_bias", nn.initializers.zeros, (len(bounds), out)))
+
+
+def _bound(width: int, context: int) -> float:
+    """One matrix holds all three projections in the authors' code, so their initial scale is Glorot's for its shape."""
+    return (6 / (2 * width + 2 * context)) ** 0.5
+
+
+def _iterate(
+    parameters: _Iteration,
+    packing: _Packing,
+    hidden: Array,
+    iteration: Array,
+    key: Array | None,
+    config: SparsePhasedConfig,
+    *,
+    repeat: bool,
+) -> Array:
+    """Input attention, cross attention, self attention: [G, T, D] -> [G, T, D]."""
+    modalities, rows = packing.count.shape
+    size = hidden.shape[1]
+
+    def attend(kind: int, hidden: Array, layers: Layer, context: Array, readings: Sequence[_Reading]) -> Array:
+        train = key is not None
+        settings = Settings(
+            window=config.windows[kind],
+            heads=config.heads,
+            longest=packing.longest,
+            repeat=repeat,
+            attention_dropout=config.attention_dropout if train else 0.0,
+            relu_dropout=config.relu_dropout if train else 0.0,
+            residual_dropout=config.residual_dropout if train else 0.0,
+        )
+        places = packing.places(readings, iteration, None if key is None else jax.random.fold_in(key, kind))
+        return read_windows(settings, hidden, layers, context.reshape(-1, context.shape[-1]), places)
+
+    base = np.cumsum([0, *(rows * steps for steps in packing.steps)])
+    readings = [
+        _Reading(m, packing.length[m], jnp.asarray(base[m] + np.arange(rows) * packing.steps[m]))
+        for m in range(modalities)
+    ]
+    hidden = attend(0, hidden, parameters.input, parameters.read, readings)
+
+    if modalities > 1:
+        ways = list(itertools.permutations(range(modalities), 2))  # (reader, other)
+        pairs = _Parameters.pairs(modalities)
+        pair = np.array([pairs.index((min(way), max(way))) for way in ways])
+        swap = np.array([reader > other for reader, other in ways])
+        layers = jax.tree.map(lambda leaf: leaf[pair], parameters.cross)
+        norm, keys, values = jax.tree.map(lambda leaf: leaf[pair], parameters.cross_context)
+        layers, keys = layers._replace(query=_choose(swap, keys, layers.query)), _choose(swap, layers.query, keys)
+        # Contexts: for each way the hidden states of the other, under the block's projections.
+        tiles = np.concatenate([packing.first(o) + np.arange(packing.tiles[o]) for _, o in ways])
+        way = np.repeat(np.arange(len(ways)), [packing.tiles[o] for _, o in ways])
+        context = _project(hidden[tiles], *jax.tree.map(lambda leaf: leaf[way], (norm, keys, values)))
+        base = np.cumsum([0, *(packing.tiles[o] * size for _, o in ways)])
+        readings = [_Reading(r, packing.count[o], base[n] + packing.start[o]) for n, (r, o) in enumerate(ways)]
+        reader = np.concatenate([packing.first(r) + np.arange(packing.tiles[r]) for r, _ in ways])
+        ends = attend(1, hidden[reader], layers, context, readings)
+        # Each end holds the residual, so that with three modalities the residual stream doubles, as published.
+        hidden = jnp.zeros_like(hidden).at[reader].add(ends)
+
+    keys, values = jax.tree.map(lambda leaf: leaf[packing.modality], parameters.own_context)
+    norm = jax.tree.map(lambda leaf: leaf[packing.modality], parameters.own.norm)
+    context = _project(hidden, norm, keys, values)
+    base = np.cumsum([0, *(tiles * size for tiles in packing.tiles)])
+    readings = [_Reading(m, packing.count[m], base[m] + packing.start[m]) for m in range(modalities)]
+    return attend(2, hidden, parameters.own, context, readings)
+
+
+def _project(hidden: Array, norm: Norm, keys: Affine, values: Affine) -> Array:
+    """[G, T, D], each tile with its own parameters -> keys and values [G, T, 2 D]."""
+    normed = norm(hidden)
+    return jnp.concatenate([keys(normed), values(normed)], -1)
+
+
+def _choose(which: np.ndarray, yes: Affine, no: Affine) -> Affine:
+    """By the leading axis."""
+    return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b), yes, no)
 
 
 def positions(steps: int, width: int) -> np.ndarray:
@@ -394,7 +420,3 @@ def positions(steps: int, width: int) -> np.ndarray:
     table[:, :half], table[:, half : 2 * half] = np.sin(angle), np.cos(angle)
     table[0] = 0
     return table
-
-
-def _norm(dtype: jnp.dtype, name: str | None = None) -> nn.LayerNorm:
-    return nn.LayerNorm(1e-5, dtype=dtype, use_fast_variance=False, name=name)

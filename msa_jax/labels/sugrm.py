@@ -29,6 +29,7 @@ import jax.numpy as jnp
 Array = jax.Array
 
 POSITIVE, NEGATIVE, TOP, BOTTOM = range(4)  # the classes with a centre
+RESOLUTION = 1e-5  # of the distance between two centres, relative to their length
 
 
 class LabelState(NamedTuple):
@@ -171,7 +172,10 @@ def update(
     label = state.multimodal[rows]
     centres = state.sums / jnp.maximum(state.counts, 1.0)[:, None]  # [4, d]
     maximum = jnp.linalg.norm(centres[TOP] - centres[BOTTOM])
-    known = jnp.all(state.counts > 0) & (maximum > 0)
+    # Sums in float32 that every batch corrects resolve no smaller distance; without this, one that is 0 but for rounding
+    # would shift every label by the whole span.
+    resolution = RESOLUTION * jnp.linalg.norm(centres[TOP : BOTTOM + 1], axis=-1).max()
+    known = jnp.all(state.counts > 0) & (maximum > resolution)
     epoch = jnp.asarray(epoch, jnp.float32)
 
     # Rows that do not count are sent out of range, where a scatter drops them.

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.layers.dense import Linear
+from msa_jax.layers.pooling import masked_mean
 
 Array = jax.Array
 
@@ -39,7 +40,7 @@ class Recalibration(nn.Module):
           The recalibrated sequences {name: [B, L, d]}, and the gates {name: [B, d]} in (0, 2).
         """
         sequences = dict(sorted(sequences.items()))  # jit sorts names too
-        squeezed = [self._mean(value.astype(self.dtype), length[name]) for name, value in sequences.items()]
+        squeezed = [self._mean(value, length[name]) for name, value in sequences.items()]
         width = sum(value.shape[-1] for value in squeezed)
         bottleneck = Linear(max(width // self.reduction, 1), self.dtype, name="bottleneck")
         joint = nn.relu(bottleneck(jnp.concatenate(squeezed, -1)))  # Z
@@ -51,8 +52,5 @@ class Recalibration(nn.Module):
 
     def _mean(self, frames: Array, length: Array) -> Array:
         """[B, L, d] -> [B, d]"""
-        steps = frames.shape[1]
-        if self.include_padding:
-            return frames.mean(1)
-        inside = (jnp.arange(steps)[None, :] < length[:, None]).astype(self.dtype)
-        return (frames * inside[..., None]).sum(1) / jnp.maximum(length, 1).astype(self.dtype)[:, None]
+        steps = jnp.full_like(length, frames.shape[1]) if self.include_padding else length
+        return masked_mean(frames.astype(self.dtype), steps)

@@ -78,7 +78,7 @@ def info_nce(
     negative = log_sum_exp(scores, where[None, :] & ~jnp.eye(query.shape[0], dtype=bool))
     if denominator == "literal":
         itself = jnp.sum(query * query, axis=-1) / temperature
-        loss = itself - positive + cross_entropy(itself, negative)
+        loss = jnp.sum(query * (query - key), axis=-1) / temperature + cross_entropy(itself, negative)
     else:
         loss = cross_entropy(positive, negative)
     return jnp.where(where, loss, 0.0)

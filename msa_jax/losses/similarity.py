@@ -13,14 +13,14 @@ from msa_jax.errors import InputError
 
 Array = jax.Array
 
-SHORTEST = 1e-12  # a vector shorter than this has no direction
+SMALLEST = 1e-12  # a vector without any larger entry has no direction
 
 
 def l2_normalise(x: Array, axis: int = -1) -> Array:
     """x / ||x||.
 
-    A vector shorter than SHORTEST has no direction: its value is 0, so that its cosine with anything is 0, and no
-    gradient flows into it. A vector that is not finite stays so: nothing is hidden.
+    A vector of nothing but zeros, up to SMALLEST, has no direction: its value is 0, so that its cosine with anything is
+    0, and no gradient flows into it. A vector that is not finite stays so: nothing is hidden.
 
     Args:
       x: any shape; float16 and bfloat16 are computed and returned in float32.
@@ -31,10 +31,13 @@ def l2_normalise(x: Array, axis: int = -1) -> Array:
     """
     x = jnp.asarray(x)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    squared = jnp.sum(x * x, axis=axis, keepdims=True)
-    short = squared <= SHORTEST**2
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
+    none = largest <= SMALLEST
+    # Scaled, no square overflows. The direction does not depend on the scale, so neither does its gradient.
+    x = x / jnp.where(none, 1.0, largest)
     # The inner `where` keeps the square root away from 0, where its gradient is infinite.
-    return jnp.where(short, 0.0, x / jnp.sqrt(jnp.where(short, 1.0, squared)))
+    squared = jnp.where(none, 1.0, jnp.sum(x * x, axis=axis, keepdims=True))
+    return jnp.where(none, 0.0, x / jnp.sqrt(squared))
 
 
 def unit_rows(x: Array, where: Array) -> Array:

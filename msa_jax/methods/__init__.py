@@ -3,12 +3,13 @@
 import difflib
 
 from msa_jax.errors import InputError
-from msa_jax.methods import self_mm, sugrm, text_only
+from msa_jax.methods import mmcl, self_mm, sugrm, text_only
 from msa_jax.methods.protocol import Clock, Group, Inputs, Method, Stage
 
 METHODS: dict[str, Method] = {
     "self_mm": self_mm.METHOD,
     "sugrm": sugrm.METHOD,
+    "mmcl": mmcl.METHOD,
     "text_only": text_only.METHOD,
 }
 

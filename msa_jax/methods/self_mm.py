@@ -76,10 +76,6 @@ class SelfMMOptions(UnimodalTaskOptions):
         check_rates(self, "dropout")
         check_sizes(self, "audio_hidden", "vision_hidden", "audio_size", "vision_size", "feature_size")
 
-    def feature_sizes(self) -> dict[str, int]:
-        """feature_size by task."""
-        return {task: int(getattr(self.feature_size, task)) for task in ("m", "t", "a", "v")}
-
 
 REFERENCE: dict[str, Any] = {
     "sequence_projection": True,

@@ -93,10 +93,6 @@ class SUGRMOptions(UnimodalTaskOptions):
         if self.padding == "included" and self.pack_text:
             raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
 
-    def feature_sizes(self) -> dict[str, int]:
-        """The common width, for every task."""
-        return dict.fromkeys(("m", "t", "a", "v"), self.feature_size)
-
 
 REFERENCE: dict[str, Any] = {
     "padding": "included",

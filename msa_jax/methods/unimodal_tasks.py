@@ -81,14 +81,16 @@ class UnimodalTaskOptions(Options):
         check_sizes(self, "extreme_rows")
         check_rates(self, "extreme_fraction")
 
-    def feature_sizes(self) -> dict[str, int]:
-        """Width of the feature F* of each task."""
-        raise NotImplementedError
-
 
 def unimodal_tasks(options: UnimodalTaskOptions, inputs: Inputs) -> tuple[str, ...]:
     """The unimodal tasks that are asked for and whose modality is there."""
     return tuple(task for task in ("t", "a", "v") if task in options.tasks and MODALITY[task] in inputs.modalities)
+
+
+def feature_sizes(options: UnimodalTaskOptions, tasks: tuple[str, ...]) -> dict[str, int]:
+    """Width of the feature F* of each task: the method's option feature_size, one for all or one for each."""
+    size = options.feature_size
+    return {task: int(getattr(size, task)) if isinstance(size, PerTask) else int(size) for task in tasks}
 
 
 def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[str, Array]) -> Any:
@@ -96,7 +98,7 @@ def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[s
     tasks = unimodal_tasks(options, inputs)
     if not tasks or options.unimodal_labels == "human":
         return {}
-    dims = {task: options.feature_sizes()[task] for task in ("m", *tasks)}
+    dims = feature_sizes(options, ("m", *tasks))
     if options.label_generation == "sugrm":
         return label_generation.sugrm.init(
             columns["label"],
@@ -165,7 +167,7 @@ def check(options: UnimodalTaskOptions, inputs: Inputs) -> None:
             f"option unimodal_labels is human, but the dataset has no {', '.join(missing)}; "
             "choose tasks that have labels, or generated ones"
         )
-    sizes = {task: options.feature_sizes()[task] for task in ("m", *tasks)}
+    sizes = feature_sizes(options, ("m", *tasks))
     if options.label_generation == "sugrm" and len(set(sizes.values())) > 1:
         named = ", ".join(f"{task} {size}" for task, size in sizes.items())
         raise InputError(

@@ -1,11 +1,11 @@
-"""The LSTM, against torch.nn.LSTM on packed sequences."""
+"""The LSTMs, against torch.nn.LSTM on packed sequences."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.encoders.lstm import CHUNK, LSTM
+from msa_jax.encoders.lstm import CHUNK, LSTM, BidirectionalLSTM
 
 HIDDEN, WIDTH = 5, 3
 LENGTHS = {
@@ -153,3 +153,99 @@ def test_it_computes_in_bfloat16_with_float32_parameters():
     state = LSTM(HIDDEN, jnp.bfloat16).apply({"params": params}, frames, length)
     assert state.dtype == jnp.bfloat16
     np.testing.assert_allclose(np.asarray(state, np.float32), run(params, frames, length), atol=0.03)
+
+
+# -- both directions, every state -------------------------------------------------------------------------------------
+
+DIRECTIONS = ("forward", "backward")
+
+
+def both_params() -> dict[str, dict[str, np.ndarray]]:
+    return {name: init_params(seed) for seed, name in enumerate(DIRECTIONS)}
+
+
+@jax.jit
+def run_both(params, frames, length):
+    return BidirectionalLSTM(HIDDEN).apply({"params": params}, frames, length)
+
+
+@jax.jit
+def gradients_both(params, frames, length, pull):
+    return jax.grad(lambda params, frames: (run_both(params, frames, length) * pull).sum(), (0, 1))(params, frames)
+
+
+@pytest.mark.parametrize("kind", ["short", "chunks"])
+def test_states_and_gradients_of_both_directions_equal_those_of_torch(kind):
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    lengths, params = LENGTHS[kind], both_params()
+    frames = sequences(lengths)
+    pull = np.random.default_rng(2).normal(size=(*frames.shape[:2], 2 * HIDDEN)).astype(np.float32)
+
+    theirs = torch.nn.LSTM(WIDTH, HIDDEN, batch_first=True, bidirectional=True)
+    names = {"input": "weight_ih", "recurrent": "weight_hh", "input_bias": "bias_ih", "recurrent_bias": "bias_hh"}
+    pairs = {
+        (direction, name): getattr(theirs, f"{other}_l0{ending}")
+        for direction, ending in (("forward", ""), ("backward", "_reverse"))
+        for name, other in names.items()
+    }
+    with torch.no_grad():
+        for (direction, name), tensor in pairs.items():
+            tensor.copy_(torch.tensor(params[direction][name].T))
+    tensor = torch.tensor(frames, requires_grad=True)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(tensor, lengths, batch_first=True, enforce_sorted=False)
+    states = torch.nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)[0]
+    (states * torch.tensor(pull)).sum().backward()
+
+    length = np.array(lengths, np.int32)
+    np.testing.assert_allclose(run_both(params, frames, length), states.detach().numpy(), atol=2e-6)
+    of_params, of_frames = gradients_both(params, frames, length, pull)
+    np.testing.assert_allclose(of_frames, tensor.grad.numpy(), atol=1e-5)
+    for (direction, name), tensor in pairs.items():
+        want = tensor.grad.numpy().T
+        np.testing.assert_allclose(of_params[direction][name], want, atol=5e-5, err_msg=f"{direction}, {name}")
+        assert np.abs(want).max() > 0.01
+
+
+@pytest.mark.parametrize("lengths", [[7, 1, 4], [2 * CHUNK + 6, CHUNK, 0]], ids=str)
+def test_each_state_is_the_last_of_what_was_read_in_its_direction(lengths):
+    params, frames = both_params(), sequences(lengths)
+    states = np.asarray(run_both(params, frames, np.array(lengths, np.int32)))
+    for row, length in enumerate(lengths):
+        assert (states[row, length:] == 0).all()
+        for step in {0, length // 2, length - 1} if length else ():
+            before = by_hand(params["forward"], frames[row, : step + 1])
+            after = by_hand(params["backward"], frames[row, step:length][::-1])
+            np.testing.assert_allclose(states[row, step], np.concatenate([before, after]), atol=2e-6)
+
+
+@pytest.mark.parametrize("steps", [8, CHUNK + 1])
+def test_padding_changes_no_state_of_either_direction(steps):
+    lengths, params = [7, 1, 4], both_params()
+    length = np.array(lengths, np.int32)
+    want = np.asarray(run_both(params, sequences(lengths), length))
+    beyond = np.arange(steps) >= length[:, None]
+    filled = np.where(beyond[..., None], np.float32(100), sequences(lengths, steps))  # whatever stands there
+    states = np.asarray(run_both(params, filled, length))
+    np.testing.assert_allclose(states[:, :7], want, atol=1e-6)
+    assert (states[beyond] == 0).all()
+    _, of_frames = gradients_both(params, filled, length, np.ones_like(states))
+    assert (np.asarray(of_frames)[beyond] == 0).all()
+
+
+def test_each_direction_has_parameters_of_its_own():
+    frames, length = jnp.zeros((1, 2, 4)), jnp.array([2])
+    params = jax.jit(BidirectionalLSTM(8).init)(jax.random.key(0), frames, length)["params"]
+    assert set(params) == set(DIRECTIONS)
+    for name in ("input", "recurrent"):
+        assert not np.allclose(params["forward"][name], params["backward"][name])
+    one = jax.jit(LSTM(8).init)(jax.random.key(0), frames, length)["params"]
+    for direction in DIRECTIONS:
+        assert jax.tree.map(jnp.shape, params[direction]) == jax.tree.map(jnp.shape, one)
+
+
+def test_both_directions_compute_in_bfloat16():
+    params, frames, length = both_params(), sequences([6, 3]), np.array([6, 3], np.int32)
+    states = BidirectionalLSTM(HIDDEN, jnp.bfloat16).apply({"params": params}, frames, length)
+    assert states.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(states, np.float32), run_both(params, frames, length), atol=0.03)

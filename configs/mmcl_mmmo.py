@@ -1,0 +1,18 @@
+"""MMCL on ICT-MMMO, audio and vision sequences without text.
+
+    msa-jax train mmcl --data mmmo --seeds 1111 1112 1113
+
+Without text, audio predicts vision, vision predicts audio, and the score comes from the two predictions. 220 training rows
+and features with outliers: standardised with the statistics of the training split and clipped.
+"""
+
+PRESET = {
+    "method": "mmcl",
+    "protocol": "paper",
+    "options": {
+        "standardise": "train",
+        "batch_size": 16,
+        "max_epochs": 60,
+        "patience": 12,
+    },
+}

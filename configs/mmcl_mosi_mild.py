@@ -1,0 +1,27 @@
+"""MMCL on MOSI, token-aligned features, with strides that leave the LSTM of the predictive network something to read.
+
+    msa-jax train mmcl --data MOSI/Processed/aligned_50.pkl --text-encoder bert-base-uncased --preset mmcl_mosi_mild
+
+The printed strides (5, 4, 2, 2, 2) make one step of 50, so that the auto-regressive LSTM sees a single one; those here make
+50, 25, 13, 7, 4, 4. All else as in mmcl_mosi. Not an experiment of the paper: to be compared with mmcl_mosi.
+"""
+
+PRESET = {
+    "method": "mmcl",
+    "protocol": "paper",
+    "options": {
+        "batch_size": 32,
+        "learning_rate.text": 5e-05,
+        "learning_rate.audio": 0.005,
+        "learning_rate.vision": 0.005,
+        "learning_rate.other": 0.005,
+        "temperature": 0.1,
+        "dropout": 0.1,
+        "weights.uni": 0.7,
+        "weights.sentiment": 1.0,
+        "weights.cross": 1.0,
+        "weights.alignment": 0.75,
+        "weights.uniformity": 0.1,
+        "cnn_strides": [2, 2, 2, 2, 1],
+    },
+}

@@ -1,0 +1,51 @@
+"""Means over the valid steps of sequences."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def masked_mean(x: Array, length: Array) -> Array:
+    """The mean over the valid steps of each sequence.
+
+    Args:
+      x: [B, L, D]; whatever stands at padding.
+      length: [B] int32 in [0, L].
+
+    Returns:
+      [B, D], the dtype of `x`; zeros where the length is 0. The sum is taken in float32.
+    """
+    chex.assert_rank([x, length], [3, 1])
+    inside = (jnp.arange(x.shape[1])[None, :] < length[:, None])[..., None]
+    total = jnp.where(inside, x, 0).sum(1, dtype=jnp.float32)
+    return (total / jnp.maximum(length, 1)[:, None]).astype(x.dtype)
+
+
+def adaptive_mean(x: Array, length: Array, steps: int, target: Array) -> Array:
+    """Each sequence averaged to another length.
+
+    Step j of a sequence of n steps that becomes m steps is the mean of its steps floor(j n / m) to ceil((j + 1) n / m) - 1:
+    adaptive average pooling as in torch.nn.AdaptiveAvgPool1d, for each sequence by its own lengths. Where n = m nothing
+    changes; where n < m steps are repeated.
+
+    Args:
+      x: [B, L, D]; whatever stands at padding.
+      length: [B] int32 in [0, L], n.
+      steps: of the result, at least the largest target.
+      target: [B] int32 in [0, steps], m.
+
+    Returns:
+      [B, steps, D], the dtype of `x`; zeros from the target on, and where the length is 0.
+    """
+    chex.assert_rank([x, length, target], [3, 1, 1])
+    n, m = length[:, None], target[:, None]
+    j = jnp.arange(steps)[None, :]
+    first, last = j * n // jnp.maximum(m, 1), -(-(j + 1) * n // jnp.maximum(m, 1))  # [B, steps]
+    size = jnp.maximum(last - first, 1)
+    step = jnp.arange(x.shape[1])[None, None, :]
+    read = (step >= first[..., None]) & (step < last[..., None]) & (j < m)[..., None]  # [B, steps, L]
+    share = jnp.where(read, (1.0 / size)[..., None], 0.0).astype(x.dtype)
+    inside = (step[0] < n)[..., None]
+    return jnp.einsum("bjl,bld->bjd", share, jnp.where(inside, x, 0))

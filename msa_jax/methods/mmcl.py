@@ -1,0 +1,369 @@
+"""MMCL: multimodal contrastive learning by uni-modal coding and cross-modal prediction.
+
+Paper: Lin, Hu. Multimodal Contrastive Learning via Uni-Modal Coding and Cross-Modal Prediction for Multimodal Sentiment
+Analysis. Findings of EMNLP 2022.
+Reference code: none was published. The paper leaves gaps; each reading is written down here.
+
+The way of a batch. BERT gives F_t; a bidirectional LSTM and a Transformer give F_a and F_v, and in training a cut-off twin
+of each. All are projected to one width. Text and audio predict vision (P_v), text and vision predict audio (P_a), both in
+a latent space where the modality itself has a vector too (G_v, G_a). The score comes from F_t, P_a and P_v. Beside L1
+(eq. 9), contrasts between F_u and its twin (eq. 4), between P_u and G_u (eq. 5-7), and by sentiment (eq. 8); eq. 10 adds up.
+
+Readings and why.
+ 1. LSTM width is not given, and 5 audio features have no 8 heads: 64 a direction, d_u = 128 (`lstm_hidden`).
+ 2. The Transformer's form is not given: norms in front, sinusoidal positions, 4 d_u hidden units, padding masked.
+ 3. Cutoff: floor(0.2 d_u) features of each sample, exactly, the same at every step, between LSTM and Transformer, in
+    training only, as in Shen et al. (`cutoff`).
+ 4. A dot product needs vectors: the mean over valid steps, at unit length, which a temperature of 0.05 to 0.7 supposes.
+ 5. Eq. 4's denominator holds the query and lacks its key; the text speaks of the other representations of the batch. The
+    text is followed (`uni_denominator`: "queries"; "literal" as printed; "keys" the usual InfoNCE).
+ 6. Expectations are means over the batch; losses of audio and vision add up, as stated for L_uni and done for all.
+ 7. Gradients flow through both twins: they share their weights.
+ 8. Concatenation needs one length: audio and vision are averaged to the text's. Token-aligned ones stay as they are.
+ 9. The bi-modal MLP has two layers; the fusion MLP has two with ReLU, whose output is F_M, and the score is linear in it.
+10. The printed kernels and strides without padding leave nothing of 50 steps. With SAME padding every length from 1 works;
+    up to 160 steps become one, and the LSTM behind sees that one. `cnn_strides` of 2,2,2,2,1 leave it 4 of 50.
+11. G_u is the mean over the latent steps. 12. P_u is a linear map of the LSTM's last state, to the width of G_u.
+13. The target CNN reads F_u projected. There are four CNNs, none shared.
+14. Nothing is said of stopping gradients at G_u: none is stopped. `stop_gradient` does in every pair of G_u with P_u.
+15. {origin, origin}, {predict, predict} and {origin, predict} are taken "successively": the mean of all three in each step
+    (`pair_schedule`: "together"), one after the other for `pair_epochs` epochs each and the last for good
+    ("successive"), or by turns ("alternate").
+16. In the first two the positive is the row itself, which leaves repulsion; the third is taken in both directions.
+17. lambda of eq. 6 is 2, as in Wang and Isola (`alignment_power`).
+18. Eq. 7 as printed pushes P_i from its own G_i, against eq. 6. Appendix A.2 says pairwise: i != j (`uniformity`:
+    "pairwise", "literal", "within"). kappa is 2, as in Wang and Isola.
+19. The pool of eq. 8 is {G_u, P_u} of one modality (`sentiment_pool`: "modality", or "joint" for all four), without the
+    anchor itself. 20. Classes are the sign of the label.
+21. F_t of the fusion is the state of [CLS] (`fused_text`; "mean" over the tokens). P_u enters as predicted, not at unit
+    length: beside F_t it would hardly count.
+22. Warm-up over 10 % of the steps, then linear decay to 0 at max_epochs. 23. No weight decay, for none is stated; gradients
+    are clipped at norm 1, since 5e-3 is much for a Transformer.
+24. One temperature for L_uni, L_cross and L_sent (`temperature`), each can have its own (`own_temperature`).
+25. Ablation of a modality: its F is zeros, all else stays, losses and lengths included (`modalities`).
+Not given for the best model: beta, gamma, temperature, dropout. The middle of the appendix's grid, 0.75, 0.1, 0.1; dropout 0.1.
+
+What is left where a dataset lacks a modality. A modality is predicted where it is there and anything is there to predict it
+from: of audio and vision alone, each predicts the other; beside text alone, text predicts it. What is absent is not
+predicted and has no contrast. But with one of audio and vision, that one would have no way to the score; so the bi-modal
+network over it and the text stays, as context without a target.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax import losses
+from msa_jax.config import Options, check_rates, check_sizes, flatten
+from msa_jax.encoders.cnn import check_convolutions
+from msa_jax.encoders.predictive import CrossModalPredictor, Sequences
+from msa_jax.encoders.text import TextEncoder
+from msa_jax.encoders.unimodal import UniModalCoder
+from msa_jax.errors import InputError
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import Dropout
+from msa_jax.layers.pooling import masked_mean
+from msa_jax.methods.groups import encoder_groups
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Method
+
+Array = jax.Array
+
+MODALITY = {"t": "text", "a": "audio", "v": "vision"}
+CONTRASTS = ("uni", "cross", "alignment", "uniformity", "sentiment")
+PAIRS = ("origin_origin", "predict_predict", "origin_predict")
+TARGETS = {"audio": "vision", "vision": "audio"}  # what is predicted, and what predicts it beside text
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Eq. 10: mu, eta, alpha, beta and gamma."""
+
+    uni: float = 0.7
+    sentiment: float = 1.0
+    cross: float = 1.0
+    alignment: float = 0.75
+    uniformity: float = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnTemperature:
+    """The temperature of one contrast; None takes the common one."""
+
+    uni: float | None = None
+    cross: float | None = None
+    sentiment: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MMCLOptions(Options):
+    """Options of MMCL. The numbers refer to the readings in the module's docstring.
+
+    Network:
+      lstm_hidden: of each direction (1). layers, heads, feedforward: of the Transformers (2). unimodal: "transformer", or
+        "linear" in their place (Table 2). cutoff: share of features (3). max_steps: audio and vision sequences longer than
+        this are averaged to it before the Transformer; None, as in the paper, leaves them.
+      width: of the projections and MLPs. cnn_channels, cnn_kernels, cnn_strides: of the four CNNs (10). context: size of
+        the LSTM behind them. fused_text: (21). dropout: in Transformers and MLPs.
+      modalities: the others' representations are zeros (Table 4, 25).
+    Losses:
+      contrast: those that are trained, of uni, cross, alignment, uniformity, sentiment (Table 2: ICL is the middle
+        three, SCL the last). weights: of eq. 10 (Table 5).
+      temperature, own_temperature: (24). uni_denominator: (5). pairs, pair_schedule, pair_epochs: (15). stop_gradient:
+        (14). alignment_power: (17). uniformity, kappa: (18). sentiment_pool: (19).
+    """
+
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    warmup: float = 0.1
+    clip_norm: float | None = 1.0
+    lstm_hidden: int = 64
+    unimodal: Literal["transformer", "linear"] = "transformer"
+    layers: int = 3
+    heads: int = 8
+    feedforward: int = 512
+    cutoff: float = 0.2
+    max_steps: int | None = None
+    width: int = 128
+    cnn_channels: int = 256
+    cnn_kernels: tuple[int, ...] = (10, 8, 4, 4, 4)
+    cnn_strides: tuple[int, ...] = (5, 4, 2, 2, 2)
+    context: int = 128
+    fused_text: Literal["first", "mean"] = "first"
+    dropout: float = 0.1
+    modalities: tuple[str, ...] = ("t", "a", "v")
+    contrast: tuple[str, ...] = CONTRASTS
+    weights: LossWeights = LossWeights()
+    temperature: float = 0.1
+    own_temperature: OwnTemperature = OwnTemperature()
+    uni_denominator: Literal["queries", "literal", "keys"] = "queries"
+    pairs: tuple[str, ...] = PAIRS
+    pair_schedule: Literal["together", "successive", "alternate"] = "together"
+    pair_epochs: int = 2
+    stop_gradient: bool = False
+    alignment_power: int = 2
+    uniformity: Literal["pairwise", "literal", "within"] = "pairwise"
+    kappa: float = 2.0
+    sentiment_pool: Literal["modality", "joint"] = "modality"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "modalities", tuple(letter.lower() for letter in self.modalities))
+        for name, known, least in (("modalities", tuple(MODALITY), 1), ("contrast", CONTRASTS, 0), ("pairs", PAIRS, 1)):
+            chosen = getattr(self, name)
+            if len(chosen) < least or len(set(chosen)) < len(chosen) or not set(chosen) <= set(known):
+                shown = ",".join(chosen) or "empty"
+                raise InputError(f"option {name} is {shown}; expected any of {', '.join(known)}, separated by commas")
+        check_rates(self, "dropout", "cutoff")
+        check_sizes(self, "lstm_hidden", "layers", "heads", "feedforward", "width", "cnn_channels", "context")
+        check_sizes(self, "pair_epochs", *(("max_steps",) if self.max_steps is not None else ()))
+        check_convolutions(self.cnn_kernels, self.cnn_strides, "cnn_")
+        if 2 * self.lstm_hidden % self.heads:
+            raise InputError(
+                f"option heads is {self.heads}; expected a divisor of {2 * self.lstm_hidden}, 2 lstm_hidden"
+            )
+        if self.alignment_power not in (1, 2):
+            raise InputError(f"option alignment_power is {self.alignment_power}; expected 1 or 2")
+        for name, value in flatten(self).items():
+            group = name.split(".")[0]
+            if group in ("temperature", "own_temperature", "kappa") and value is not None and not value > 0:
+                raise InputError(f"option {name} is {value}; expected a positive number")
+            if group == "weights" and value < 0:
+                raise InputError(f"option {name} is {value}; expected a number that is not negative")
+
+    @property
+    def wants_targets(self) -> bool:
+        """Whether any contrast looks at G_u."""
+        return any(name != "uni" for name in self.contrast)
+
+
+class MMCLNetwork(nn.Module):
+    """Outputs: `prediction` [B]; `representation` F_M [B, width]; for u of audio and vision `predicted_u` P_u and, where a
+    contrast looks at it, `latent_u` G_u [B, cnn_channels]; in training, for L_uni, `coded_u` F_u and `cutoff_u` F_u† [B, d_u],
+    means over steps. All float32, none at unit length."""
+
+    options: MMCLOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
+        options, inputs = self.options, self.inputs
+        outputs: dict[str, Array] = {}
+        encoded: dict[str, Sequences] = {}  # F_m [B, L, d_m] and lengths
+        kept = {MODALITY[letter] for letter in options.modalities}
+        fused: list[Array] = []
+        if inputs.text is not None:
+            text = TextEncoder(inputs.text, self.dtype, name="text_encoder")(batch["text"], train=train)
+            hidden, length = text["hidden"], text["mask"].sum(1)
+            state = text["first"] if options.fused_text == "first" else masked_mean(hidden, length)
+            encoded["text"] = (hidden, length) if "text" in kept else (jnp.zeros_like(hidden), length)
+            fused.append(state if "text" in kept else jnp.zeros_like(state))
+        for name in TARGETS:
+            if name in inputs.modalities:
+                coded = self._coder(name)(
+                    batch[name]["features"],
+                    batch[name]["length"],
+                    train=train,
+                    twin=train and "uni" in options.contrast,
+                )
+                if name not in kept:
+                    coded = jax.tree.map(jnp.zeros_like, coded)._replace(length=coded.length)
+                encoded[name] = coded.original, coded.length
+                if coded.cutoff is not None:
+                    outputs[f"coded_{name}"] = masked_mean(coded.original, coded.length)
+                    outputs[f"cutoff_{name}"] = masked_mean(coded.cutoff, coded.length)
+        projected = {
+            name: (Linear(options.width, self.dtype, name=f"{name}_projection")(x), length)
+            for name, (x, length) in encoded.items()
+        }
+        for target, other in TARGETS.items():
+            sources = [projected[name] for name in ("text", other) if name in projected]
+            if not sources or not {target, other} & projected.keys():
+                continue
+            is_there = target in projected
+            predictor = self._predictor(f"{target}_prediction" if is_there else f"{other}_context")
+            prediction, latent = predictor(
+                sources, projected[target] if is_there and options.wants_targets else None, train=train
+            )
+            fused.append(prediction)
+            if is_there:
+                outputs[f"predicted_{target}"] = prediction
+            if latent is not None:
+                outputs[f"latent_{target}"] = latent
+        x = nn.relu(Linear(options.width, self.dtype, name="fusion_hidden")(jnp.concatenate(fused, -1)))
+        x = Dropout(options.dropout)(x, deterministic=not train)
+        outputs["representation"] = nn.relu(Linear(options.width, self.dtype, name="fusion")(x))
+        outputs["prediction"] = Linear(1, self.dtype, name="score")(outputs["representation"])[:, 0]
+        return {name: value.astype(jnp.float32) for name, value in outputs.items()}
+
+    def _coder(self, name: str) -> UniModalCoder:
+        options = self.options
+        return UniModalCoder(
+            hidden=options.lstm_hidden,
+            kind=options.unimodal,
+            layers=options.layers,
+            heads=options.heads,
+            feedforward=options.feedforward,
+            dropout=options.dropout,
+            cutoff=options.cutoff,
+            max_steps=options.max_steps,
+            dtype=self.dtype,
+            name=f"{name}_encoder",
+        )
+
+    def _predictor(self, name: str) -> CrossModalPredictor:
+        options = self.options
+        return CrossModalPredictor(
+            width=options.width,
+            channels=options.cnn_channels,
+            kernels=options.cnn_kernels,
+            strides=options.cnn_strides,
+            context=options.context,
+            dropout=options.dropout,
+            dtype=self.dtype,
+            name=name,
+        )
+
+
+def _pair_shares(options: MMCLOptions, clock: Clock) -> Array:
+    """How much each of `pairs` counts now, [pairs] float32, 1 in all."""
+    count = len(options.pairs)
+    if options.pair_schedule == "together":
+        return jnp.full(count, 1 / count, jnp.float32)
+    if options.pair_schedule == "successive":
+        return jax.nn.one_hot(jnp.minimum((clock.epoch - 1) // options.pair_epochs, count - 1), count)
+    return jax.nn.one_hot(clock.step % count, count)
+
+
+def _instance_contrast(
+    prediction: Array, target: Array, options: MMCLOptions, clock: Clock, where: Array
+) -> dict[str, Array]:
+    """ICL of one modality: P_u and G_u [B, d] -> L_cross [B], L_align [B] and L_uniform, a scalar (eq. 5-7)."""
+    temperature = _temperature(options, "cross")
+    fixed = jax.lax.stop_gradient(target) if options.stop_gradient else target
+    terms: dict[str, Array] = {}
+    if "cross" in options.contrast:
+        pairs = losses.instance_pairings(target, prediction, temperature=temperature, where=where)
+        pairs["origin_predict"] = losses.symmetric_info_nce(fixed, prediction, temperature=temperature, where=where)
+        shares = _pair_shares(options, clock)
+        terms["cross"] = sum(shares[place] * pairs[name] for place, name in enumerate(options.pairs))
+    if "alignment" in options.contrast:
+        terms["alignment"] = losses.alignment(prediction, fixed, power=options.alignment_power, where=where)
+    if "uniformity" in options.contrast:
+        terms["uniformity"] = losses.uniformity(
+            prediction, fixed, kappa=options.kappa, kind=options.uniformity, where=where
+        )
+    return terms
+
+
+def _sentiment_contrast(features: list[Array], label: Array, options: MMCLOptions, where: Array) -> Array:
+    """SCL over one pool: k times [B, d] -> [B], the mean over each sample's k vectors (eq. 8)."""
+    count = len(features)
+    loss = losses.supervised_contrastive(
+        jnp.concatenate(features),
+        jnp.tile(jnp.sign(label), count),
+        temperature=_temperature(options, "sentiment"),
+        where=jnp.tile(where, count),
+    )
+    return loss.reshape(count, -1).mean(0)
+
+
+def _temperature(options: MMCLOptions, contrast: str) -> float:
+    own = getattr(options.own_temperature, contrast)
+    return options.temperature if own is None else own
+
+
+def objective(
+    outputs: Mapping[str, Array], batch: Batch, memory: Any, clock: Clock, options: MMCLOptions, inputs: Inputs
+) -> tuple[dict[str, Array], Any]:
+    """The parts of eq. 10, of a network in training."""
+    label, where = batch["label"], batch["weight"] > 0
+    terms = {"multimodal": losses.l1(outputs["prediction"], label)}  # eq. 9
+    pools: list[list[Array]] = []
+    for name in TARGETS:
+        if "uni" in options.contrast and name in inputs.modalities:
+            terms[f"contrast_{name}"] = losses.info_nce(  # eq. 4
+                outputs[f"coded_{name}"],
+                outputs[f"cutoff_{name}"],
+                temperature=_temperature(options, "uni"),
+                denominator=options.uni_denominator,
+                where=where,
+            )
+        if f"latent_{name}" in outputs:
+            pair = outputs[f"predicted_{name}"], outputs[f"latent_{name}"]
+            for term, value in _instance_contrast(*pair, options, clock, where).items():
+                terms[term] = terms[term] + value if term in terms else value
+            pools.append(list(pair))
+    if "sentiment" in options.contrast and pools:
+        if options.sentiment_pool == "joint":
+            pools = [[vectors for pool in pools for vectors in pool]]
+        terms["sentiment"] = sum(_sentiment_contrast(pool, label, options, where) for pool in pools)
+    return terms, memory
+
+
+def weights(options: MMCLOptions, memory: Any) -> dict[str, float]:
+    """mu, eta, alpha, beta and gamma of eq. 10, by the names of the terms."""
+    found = {f"contrast_{name}": options.weights.uni for name in TARGETS if "uni" in options.contrast}
+    return {**found, **{name: getattr(options.weights, name) for name in options.contrast if name != "uni"}}
+
+
+def check(options: MMCLOptions, inputs: Inputs) -> None:
+    """Something must be left to score."""
+    if not {MODALITY[letter] for letter in options.modalities} & set(inputs.modalities):
+        there = ", ".join(inputs.modalities) or "nothing"
+        raise InputError(f"option modalities is {','.join(options.modalities)}; the dataset has {there}")
+
+
+METHOD = Method(
+    name="mmcl",
+    paper="Lin and Hu, Findings of EMNLP 2022: Multimodal Contrastive Learning via Uni-Modal Coding and Cross-Modal Prediction",
+    options=MMCLOptions,
+    network=MMCLNetwork,
+    objective=objective,
+    groups=encoder_groups,
+    weights=weights,
+    check=check,
+)

@@ -1,0 +1,284 @@
+"""The Transformer encoder, against torch.nn.TransformerEncoder, and its positions."""
+
+import math
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax.encoders.transformer import CPU_TILE, Transformer, sinusoidal_positions
+from msa_jax.errors import InputError
+
+HEADS, WIDTH, WIDE = 4, 8, 12
+ONE = (100, 100)  # everything in one tile
+LENGTHS = [7, 1, 4, 9, 2]
+
+
+def fast_jit(function, **named):
+    """Jit that compiles quickly instead of well."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **named)
+
+
+def encoder(tile=ONE, **changes) -> Transformer:
+    return Transformer(**{"layers": 1, "heads": HEADS, "feedforward": WIDE, "tile": tile, **changes})
+
+
+def init_params(seed: int = 0, layers: int = 1) -> dict:
+    """Parameters far from where they start: biases and norms count too."""
+    x, length = jnp.zeros((1, 2, WIDTH)), jnp.array([2])
+    made = jax.eval_shape(lambda: encoder(layers=layers).init(jax.random.key(0), x, length, train=False))["params"]
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: (0.4 * rng.normal(size=leaf.shape)).astype(np.float32), made)
+
+
+def sequences(lengths: list[int], steps: int | None = None) -> np.ndarray:
+    """[B, steps, WIDTH], zeros behind each length."""
+    steps = max(lengths) if steps is None else steps
+    x = np.random.default_rng(1).normal(size=(len(lengths), max(lengths), WIDTH)).astype(np.float32)
+    x *= (np.arange(max(lengths)) < np.array(lengths)[:, None])[..., None]
+    return np.pad(x, [(0, 0), (0, steps - max(lengths)), (0, 0)])
+
+
+def run(params, x, lengths, tile=ONE, layers=1):
+    """Output, and gradients of params and x under a fixed pull on it."""
+    length = np.array(lengths, np.int32)
+    rng = np.random.default_rng(2)
+    pull = np.pad(
+        rng.normal(size=(len(lengths), max(lengths), WIDTH)), [(0, 0), (0, x.shape[1] - max(lengths)), (0, 0)]
+    )
+
+    @fast_jit
+    def both(params, x):
+        def pulled(params, x):
+            out = encoder(tile, layers=layers).apply({"params": params}, x, length, train=False)
+            return (out * pull).sum(), out
+
+        (_, out), grads = jax.value_and_grad(pulled, (0, 1), has_aux=True)(params, x)
+        return out, *grads
+
+    return (*jax.tree.map(np.asarray, both(params, x)), pull.astype(np.float32))
+
+
+def forward(params, x, lengths, tile=ONE, **changes):
+    module = encoder(tile, **changes)
+    return fast_jit(lambda *given: module.apply({"params": given[0]}, *given[1:], train=False))(
+        params, x, np.array(lengths, np.int32)
+    )
+
+
+def torch_encoder(torch, params, layers):
+    """torch's encoder with our parameters, and our names for its gradients."""
+    layer = torch.nn.TransformerEncoderLayer(WIDTH, HEADS, WIDE, dropout=0.0, batch_first=True, norm_first=True)
+    norm = torch.nn.LayerNorm(WIDTH)
+    theirs = torch.nn.TransformerEncoder(layer, layers, norm=norm, enable_nested_tensor=False)
+    pairs = {"norm": norm}
+    for number, made in enumerate(theirs.layers):
+        pairs |= {
+            f"layer_{number}/attention_norm": made.norm1,
+            f"layer_{number}/feedforward_norm": made.norm2,
+            f"layer_{number}/output": made.self_attn.out_proj,
+            f"layer_{number}/expand": made.linear1,
+            f"layer_{number}/contract": made.linear2,
+        }
+    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    tensors = {}  # our name -> (their parameter, rows of it)
+    for name, module in pairs.items():
+        tensors[f"{name}/bias"] = (module.bias, slice(None))
+        tensors[f"{name}/{'scale' if 'norm' in name else 'kernel'}"] = (module.weight, slice(None))
+    for number, made in enumerate(theirs.layers):
+        for place, name in enumerate(("query", "key", "value")):
+            rows = slice(place * WIDTH, (place + 1) * WIDTH)
+            tensors[f"layer_{number}/{name}/kernel"] = (made.self_attn.in_proj_weight, rows)
+            tensors[f"layer_{number}/{name}/bias"] = (made.self_attn.in_proj_bias, rows)
+    assert tensors.keys() == flat.keys()
+    with torch.no_grad():
+        for name, (tensor, rows) in tensors.items():
+            tensor[rows] = torch.tensor(flat[name].T)
+    return theirs, tensors
+
+
+@pytest.mark.parametrize(("tile", "layers"), [(ONE, 2), ((100, 3), 1), ((2, 4), 1)], ids=str)
+def test_outputs_and_gradients_equal_those_of_torch(tile, layers):
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    params, x = init_params(layers=layers), sequences(LENGTHS)
+    theirs, tensors = torch_encoder(torch, params, layers)
+    out, of_params, of_x, pull = run(params, x, LENGTHS, tile, layers)
+
+    padding = np.arange(x.shape[1]) >= np.array(LENGTHS)[:, None]
+    tensor = torch.tensor(x, requires_grad=True)
+    positions = torch.tensor(sinusoidal_positions(x.shape[1], WIDTH))
+    result = theirs(tensor + positions, src_key_padding_mask=torch.tensor(padding))
+    result = result * torch.tensor(~padding)[..., None]
+    (result * torch.tensor(pull)).sum().backward()
+
+    np.testing.assert_allclose(out, result.detach().numpy(), atol=2e-5)
+    np.testing.assert_allclose(of_x, tensor.grad.numpy(), atol=1e-4)
+    for name, value in flax.traverse_util.flatten_dict(of_params, sep="/").items():
+        parameter, rows = tensors[name]
+        want = parameter.grad[rows].numpy().T
+        scale = np.abs(want).max()
+        np.testing.assert_allclose(value, want, atol=1e-4 * max(scale, 1), err_msg=name)
+        assert scale > 1e-3 or name.endswith("key/bias")  # shifts every score of a query alike
+
+
+@pytest.mark.parametrize(("tile", "steps"), [(ONE, 12), ((2, 4), 13)], ids=str)
+def test_padding_changes_nothing(tile, steps):
+    params = init_params()
+    want = run(params, sequences(LENGTHS), LENGTHS)
+    padded = sequences(LENGTHS, steps)
+    beyond = np.arange(steps) >= np.array(LENGTHS)[:, None]
+    padded[beyond] = np.nan  # whatever stands there
+    out, of_params, of_x, _ = run(params, padded, LENGTHS, tile)
+    np.testing.assert_allclose(out[:, :9], want[0], atol=2e-5)
+    assert (out[beyond] == 0).all()
+    assert (of_x[beyond] == 0).all()
+    np.testing.assert_allclose(of_x[:, :9], want[2], atol=1e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-4), of_params, want[1])
+
+
+@pytest.mark.parametrize("tile", [ONE, (2, 5)], ids=str)
+def test_a_sequence_without_steps_gives_zeros_and_no_gradient(tile):
+    params, lengths = init_params(), [0, 9, 0]
+    x = np.random.default_rng(3).normal(size=(3, 9, WIDTH)).astype(np.float32)
+    out, of_params, of_x, _ = run(params, x, lengths, tile)
+    assert (out[[0, 2]] == 0).all()
+    assert (of_x[[0, 2]] == 0).all()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((out, of_params, of_x)))
+    alone = forward(params, x[1:2], [9], tile)
+    np.testing.assert_allclose(out[1:2], alone, atol=2e-5)
+    assert (forward(params, x, [0, 0, 0], tile) == 0).all()
+
+
+def test_the_device_chooses_tiles_that_change_nothing():
+    lengths = [1 + 13 * k % (2 * CPU_TILE[1] + 5) for k in range(2 * CPU_TILE[0] + 3)]
+    lengths[0] = 2 * CPU_TILE[1] + 5
+    params, x = init_params(), sequences(lengths)
+    np.testing.assert_allclose(forward(params, x, lengths, None), forward(params, x, lengths), atol=5e-5)
+
+
+@pytest.mark.parametrize(("tile", "rates"), [(ONE, (0.5, 0.0)), ((2, 4), (0.0, 0.5))], ids=str)
+def test_dropout_differs_between_rows_and_keys_and_is_off_in_evaluation(tile, rates):
+    params, length = init_params(), np.full(3, 9, np.int32)
+    x = np.tile(sequences([9]), (3, 1, 1))
+    module = encoder(tile, dropout=rates[0], attention_dropout=rates[1])
+
+    @fast_jit
+    def apply(key):
+        return module.apply({"params": params}, x, length, train=True, rngs={"dropout": key})
+
+    first, second = apply(jax.random.key(0)), apply(jax.random.key(1))
+    np.testing.assert_array_equal(first, apply(jax.random.key(0)))
+    assert not np.allclose(first, second)
+    assert not np.allclose(first[0], first[1])
+    assert not np.allclose(first[0], first[2])
+    np.testing.assert_allclose(
+        forward(params, x, length, tile, dropout=0.5)[0], forward(params, x, length)[2], atol=1e-5
+    )
+
+
+def test_without_rates_training_asks_for_no_key():
+    params, x, length = init_params(), sequences([9]), np.array([9], np.int32)
+    module = encoder(dropout=0.0, attention_dropout=0.0)
+    apply = fast_jit(lambda x: module.apply({"params": params}, x, length, train=True))
+    np.testing.assert_allclose(apply(x), forward(params, x, length), atol=1e-6)
+
+
+def test_attention_dropout_keeps_the_expectation_of_what_is_read():
+    # One layer whose feed-forward part gives 0, so that only attention is random, small beside the residual, so that the
+    # last norm is as good as linear in it.
+    params, x, length = init_params(), sequences([9]), np.array([9], np.int32)
+    layer = {**params["layer_0"], "contract": jax.tree.map(np.zeros_like, params["layer_0"]["contract"])}
+    layer["output"] = jax.tree.map(lambda leaf: 1e-3 * leaf, layer["output"])
+    params = {"layer_0": layer, "norm": {"scale": np.ones(WIDTH, np.float32), "bias": np.zeros(WIDTH, np.float32)}}
+    module = encoder((1, 5), dropout=0.0, attention_dropout=0.3)
+
+    def apply(key):
+        return module.apply({"params": params}, x, length, train=True, rngs={"dropout": key})
+
+    noisy = np.asarray(fast_jit(jax.vmap(apply))(jax.random.split(jax.random.key(0), 2000)), np.float64)
+    want = np.asarray(forward(params, x, length))
+    error = np.std(noisy, axis=0) / len(noisy) ** 0.5
+    assert (np.abs(noisy.mean(0) - want) < 5 * error + 2e-6).all()
+    assert error.max() > 1e-6
+
+
+def test_it_computes_in_bfloat16_with_float32_parameters():
+    params, x, length = init_params(), sequences(LENGTHS), np.array(LENGTHS, np.int32)
+    out = forward(params, x, LENGTHS, dtype=jnp.bfloat16)
+    assert out.dtype == jnp.bfloat16
+    want = np.asarray(forward(params, x, LENGTHS))
+    assert np.abs(np.asarray(out, np.float32) - want).mean() < 0.02 * np.abs(want).mean() + 0.01
+    made = jax.eval_shape(lambda: encoder(dtype=jnp.bfloat16).init(jax.random.key(0), x, length, train=False))
+    assert {leaf.dtype for leaf in jax.tree.leaves(made)} == {jnp.dtype("float32")}
+
+
+def test_many_runs_at_once_give_what_each_gives_alone():
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), init_params(0), init_params(1))
+    x, lengths = sequences(LENGTHS), np.array([LENGTHS, LENGTHS[::-1]], np.int32)
+
+    def apply(params, length):
+        return encoder((2, 4)).apply({"params": params}, x, length, train=False)
+
+    together = fast_jit(jax.vmap(apply))(params, lengths)
+    alone_of = fast_jit(apply)
+    for number in range(2):
+        alone = alone_of(jax.tree.map(lambda leaf, number=number: leaf[number], params), lengths[number])
+        np.testing.assert_allclose(together[number], alone, atol=2e-5)
+
+
+def test_parameters_start_as_those_of_torch():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    theirs = torch.nn.TransformerEncoderLayer(64, 4, 256)
+    x = jnp.zeros((1, 2, 64))
+    init = fast_jit(lambda key: Transformer(1, 4, 256).init(key, x, jnp.array([2]), train=False))
+    made = init(jax.random.key(0))["params"]["layer_0"]
+    in_weight = theirs.self_attn.in_proj_weight.detach().numpy()
+    pairs = {
+        ("query", "kernel"): in_weight[:64],
+        ("key", "kernel"): in_weight[64:128],
+        ("value", "kernel"): in_weight[128:],
+        ("output", "kernel"): theirs.self_attn.out_proj.weight.detach().numpy(),
+        ("expand", "kernel"): theirs.linear1.weight.detach().numpy(),
+        ("contract", "kernel"): theirs.linear2.weight.detach().numpy(),
+        ("expand", "bias"): theirs.linear1.bias.detach().numpy(),
+        ("contract", "bias"): theirs.linear2.bias.detach().numpy(),
+    }
+    for (part, name), want in pairs.items():
+        value = np.asarray(made[part][name])
+        assert value.shape == want.T.shape
+        np.testing.assert_allclose(np.abs(value).max(), np.abs(want).max(), rtol=0.1, err_msg=part)
+        np.testing.assert_allclose(value.std(), want.std(), rtol=0.2, err_msg=part)
+    for part in ("query", "key", "value", "output"):
+        assert (made[part]["bias"] == 0).all()
+    for part in ("attention_norm", "feedforward_norm"):
+        assert (made[part]["scale"] == 1).all()
+        assert (made[part]["bias"] == 0).all()
+
+
+def test_a_width_that_the_heads_do_not_divide_is_refused():
+    with pytest.raises(InputError, match="width 8 cannot have 3 heads"):
+        encoder(heads=3).init(jax.random.key(0), jnp.zeros((1, 2, WIDTH)), jnp.array([2]), train=False)
+
+
+# -- positions --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 8, 128])
+@pytest.mark.parametrize("steps", [1, 7, 60])
+def test_positions_are_sines_and_cosines_of_the_paper(steps, width):
+    want = np.zeros((steps, width))
+    for position in range(steps):
+        for column in range(width):
+            angle = position / 10000 ** (2 * (column // 2) / width)
+            want[position, column] = math.cos(angle) if column % 2 else math.sin(angle)
+    found = sinusoidal_positions(steps, width)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, want, atol=1e-6)
+
+
+def test_there_may_be_no_positions():
+    assert sinusoidal_positions(0, 4).shape == (0, 4)
