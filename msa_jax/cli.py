@@ -96,7 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("study", nargs="?", metavar="STUDY", help="e.g. self_mm.table4")
     reproduce.add_argument("--list", action="store_true", help="list all studies")
     reproduce.add_argument("--data", metavar="D")
-    reproduce.add_argument("--preset", help="for the variants of its method, by name or file; none for no preset")
+    reproduce.add_argument(
+        "--preset",
+        help="for the variants of its method, by name or file; several, of different methods, with commas; none for none",
+    )
     reproduce.add_argument(
         "--protocol", choices=("paper", "reference"), help="published equations, or the authors' code"
     )

@@ -60,6 +60,9 @@ class Options:
       evaluation_batch_size: rows at a time in evaluation and prediction.
       resident: keep the dataset on the device ("yes"), stream it in chunks ("no"), or decide by its size ("auto").
       checkpoint_epochs: a checkpoint every so many epochs.
+    Records:
+      record_steps: write the mean of every loss term over each so many mini-batches to `steps/SEED.jsonl`; 0 writes
+        nothing. Counting begins anew with every epoch; what is left at its end is a record of fewer mini-batches.
     """
 
     text_encoder: str = "scratch"
@@ -88,6 +91,7 @@ class Options:
     evaluation_batch_size: int = 64
     resident: Literal["auto", "yes", "no"] = "auto"
     checkpoint_epochs: int = 1
+    record_steps: int = 0
     learning_rate: PerGroup = PerGroup(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3)
     weight_decay: PerGroup = PerGroup(text=0.0, audio=0.0, vision=0.0, other=0.0)
 
@@ -102,7 +106,7 @@ class Options:
             raise InputError(f"option scratch_width is {self.scratch_width}; expected a multiple of 32")
         if not 0 <= self.warmup < 1:
             raise InputError(f"option warmup is {self.warmup}; expected a fraction in [0, 1)")
-        for name in ("min_delta", "validation_decimals"):
+        for name in ("min_delta", "validation_decimals", "record_steps"):
             if (getattr(self, name) or 0) < 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a number that is not negative")
         if self.clip_norm is not None and self.clip_norm <= 0:

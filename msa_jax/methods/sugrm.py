@@ -101,6 +101,8 @@ REFERENCE: dict[str, Any] = {
     "spt.attention_dropout": 0.0,
     "linear_features": True,
     "zero_is_positive": True,
+    "scale_distances": False,
+    "floor_alpha": False,
     "weight_decay_mode": "coupled",
     "accumulate": 4,
     "accumulate_reduce": "sum",

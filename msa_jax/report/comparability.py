@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import numpy as np
+
 from msa_jax.data.schema import MODALITIES, Dataset
 from msa_jax.report.study import Outcome, Study
 
@@ -49,6 +51,10 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
     absent = [modality for modality in MODALITIES if not dataset.has(modality)]
     if absent:
         differences.append(f"there is no {' and no '.join(absent)}")
+    aligned = _is_aligned(dataset)
+    if None not in (paper.aligned, aligned) and aligned != paper.aligned:
+        words = {True: "aligned with the tokens", False: "unaligned"}
+        differences.append(f"audio and vision are {words[aligned]} instead of {words[paper.aligned]}")
     if paper.text_encoder is not None and dataset.has("text"):
         used = {str(o.settings.options.text_encoder): None for o in outcomes if o.reason is None}  # ordered, distinct
         other = [encoder for encoder in used if _model(encoder) != _model(paper.text_encoder)]
@@ -85,6 +91,18 @@ def _setup(outcome: Outcome) -> str:
     preset = f"preset {settings.preset}" if settings.preset else "no preset"
     asked = "".join(f", {name} {value}" for name, value in outcome.asked.items())
     return f"{outcome.variant.method} with protocol {settings.protocol}, {preset}{asked}"
+
+
+def _is_aligned(dataset: Dataset) -> bool | None:
+    """Token-aligned audio and vision are equally long in every row. None where that says nothing: one of them is absent,
+    or there is one vector for an utterance.
+    """
+    if not (dataset.has("audio") and dataset.has("vision")):
+        return None
+    lengths = [(split.audio_length, split.vision_length) for split in dataset.splits().values()]
+    if max(audio.max() for audio, _ in lengths) == 1:
+        return None
+    return all(np.array_equal(audio, vision) for audio, vision in lengths)
 
 
 def _slashes(rows: Sequence[int]) -> str:

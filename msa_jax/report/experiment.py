@@ -107,11 +107,15 @@ def read_metrics(folder: str | Path) -> list[dict]:
     Raises:
         InputError: no such file, or a line that is not a JSON object.
     """
-    path = Path(folder) / "metrics.jsonl"
+    return read_lines(Path(folder) / "metrics.jsonl")
+
+
+def read_lines(path: Path) -> list[dict]:
+    """A file that training appends to, such as `steps/1111.jsonl`: one dict for each line; otherwise as `read_metrics`."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected one line per run and epoch") from None
+        raise InputError(f"{path}: no such file; expected one JSON object per line") from None
     except (UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from None
     lines = text.splitlines()

@@ -1,8 +1,10 @@
 """Figures of studies, drawn with matplotlib, which is needed for nothing else and imported when a figure is."""
 
+import functools
 import importlib.util
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +89,7 @@ def label_distributions(
             panel.set_xlim(edges[0], edges[-1])
             panel.yaxis.set_major_locator(MaxNLocator(4))
             panel.set_xticks([low, (low + high) / 2, high])
-            panel.tick_params(labelsize=8, length=2.5, color=GREY, labelcolor=INK)
-            for side in ("top", "right"):
-                panel.spines[side].set_visible(False)
-            for side in ("left", "bottom"):
-                panel.spines[side].set_color(GREY)
+            _plain(panel)
         row[0].set_ylabel(f"{modality}\nrows [%]", fontsize=9, color=INK)
     for top, bottom, epoch in zip(panels[0], panels[-1], epochs, strict=True):
         top.set_title(f"epoch {epoch}", fontsize=9, color=INK)
@@ -104,3 +102,123 @@ def label_distributions(
     columns = len(handles) if len(epochs) > 2 else 2  # side by side where there is room
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
     return figure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curves:
+    """One run of `loss_curves`. step: [K], ascending. values: {curve: [K]}. best: step where its best epoch ends."""
+
+    step: np.ndarray
+    values: Mapping[str, np.ndarray]
+    best: int | None = None
+
+
+def loss_curves(runs: Sequence[Curves], *, title: str) -> Any:
+    """A panel for each curve, each with its own scale: every run thin, their mean bold as far as all of them went.
+
+    Args:
+      runs: of the same curves, at least one.
+      title: one line.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    names = list(runs[0].values)
+    columns = min(len(names), 4)
+    rows = -(-len(names) // columns)
+    size = max(0.4 + 2.5 * columns, 5.4), 1.0 + 1.8 * rows  # inches; title and legend need 5.4
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    common = functools.reduce(np.intersect1d, [run.step for run in runs])
+    for panel, name in zip(panels.flat, names, strict=False):
+        for run in runs:
+            if run.best is not None:
+                panel.axvline(run.best, color=GREY, linewidth=0.8, linestyle=":")
+            if len(runs) > 1:
+                panel.plot(run.step, run.values[name], color=COLOURS["text"], alpha=0.35, linewidth=0.7)
+        mean = np.mean([run.values[name][np.isin(run.step, common)] for run in runs], axis=0)
+        alone = "o" if len(common) == 1 else None  # a line of one point is not seen
+        panel.plot(common, mean, color=INK, linewidth=1.3, marker=alone, markersize=3)
+        panel.set_title(name, fontsize=9, color=INK, parse_math=False)
+        panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        _plain(panel)
+    for panel in panels.flat[len(names) :]:
+        panel.set_axis_off()
+    for column in range(columns):
+        lowest = panels[[row for row in range(rows) if row * columns + column < len(names)][-1], column]
+        lowest.set_xlabel("step", fontsize=9, color=INK, labelpad=1)
+        lowest.tick_params(labelbottom=True)
+    figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
+    several = (
+        [Line2D([], [], color=COLOURS["text"], alpha=0.35, linewidth=0.9, label="a seed")] if len(runs) > 1 else []
+    )
+    handles = [
+        *several,
+        Line2D([], [], color=INK, linewidth=1.3, label=f"mean of {len(runs)} seeds" if several else "1 seed"),
+        Line2D([], [], color=GREY, linewidth=0.8, linestyle=":", label="end of a best epoch"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+    return figure
+
+
+def embeddings(
+    panels: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]], *, label_range: tuple[float, float], title: str
+) -> Any:
+    """Points in two dimensions, coloured by their label: a row of panels for each variant, a column for each split.
+
+    The axes of an embedding have no meaning, so none are drawn.
+
+    Args:
+      panels: {variant: {split: (points [N, 2], labels [N])}}.
+      label_range: ends of the colours.
+      title: one line.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+
+    splits = list(next(iter(panels.values())))
+    figure = Figure(figsize=(1.3 + 2.8 * len(splits), 0.6 + 2.6 * len(panels)), layout="constrained")
+    grid = figure.subplots(len(panels), len(splits), squeeze=False)
+    low, high = label_range
+    points = None
+    for row, (variant, found) in zip(grid, panels.items(), strict=True):
+        for panel, (split, (place, label)) in zip(row, found.items(), strict=True):
+            order = np.argsort(np.abs(label), kind="stable")[::-1]  # neutral ones last, on top: they are the hard ones
+            points = panel.scatter(
+                place[order, 0],
+                place[order, 1],
+                c=label[order],
+                cmap="coolwarm",  # grey in the middle, not white: neutral samples must be seen
+                vmin=low,
+                vmax=high,
+                s=max(4, min(24, 6000 / len(label))),
+                linewidths=0,
+                alpha=0.85,
+            )
+            panel.set_title(f"{split}, {len(label)} rows", fontsize=8, color=INK)
+            panel.set_xticks([])
+            panel.set_yticks([])
+            for side in panel.spines.values():
+                side.set_color(GREY)
+        row[0].set_ylabel(variant, fontsize=9, color=INK, parse_math=False)
+    bar = figure.colorbar(points, ax=grid.ravel().tolist(), shrink=0.8)
+    bar.set_label("label", fontsize=9, color=INK)
+    bar.ax.tick_params(labelsize=8, color=GREY, labelcolor=INK)
+    bar.outline.set_visible(False)
+    figure.suptitle(title, fontsize=10, color=INK, parse_math=False, wrap=True)
+    return figure
+
+
+def _plain(panel: Any) -> None:
+    """Axes on two sides, in grey."""
+    panel.tick_params(labelsize=8, length=2.5, color=GREY, labelcolor=INK)
+    for side in ("top", "right"):
+        panel.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        panel.spines[side].set_color(GREY)

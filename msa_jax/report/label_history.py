@@ -19,6 +19,10 @@ from msa_jax.report.table import Table, mean_sd
 
 AT_LIMIT = 1e-6  # relative: a u-label so near to the limit is at it
 SHOWN = 6  # epochs in a figure and in its table
+AGREEMENT = (
+    "offset Corr: of (u-label - m-label) with (own label - m-label) over training rows; 0 is chance. MAE: to the own "
+    "label; the last column is what the m-label itself would give."
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +163,8 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
                 )
                 for key in truths
             }
-            tables.append(_agreements(content["variants"][name]["agreement"], len(epochs), caption))
+            if len(possible) == 1:
+                tables.append(_agreements(content["variants"][name]["agreement"], len(epochs), caption))
         file = "figure.png" if len(possible) == 1 else f"figure-{outcome.variant.slug}.png"
         drawn[file] = figures.label_distributions(
             {LABELS[key]: values for key, values in histories[0].labels.items()},
@@ -168,6 +173,8 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             label_range=(min(low, -limit), max(high, limit)),
             title=f"u-labels of {name} on {dataset.card.name} after an epoch, seed {histories[0].seed}",
         )
+    if len(possible) > 1:
+        tables.insert(0, _side_by_side(content["variants"], f"{study.title} on {dataset.card.name}"))
     return Rendering(content=content, tables=tuple(tables), figures=drawn)
 
 
@@ -235,8 +242,28 @@ def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], s
             for modality, values in found.items()
         ],
         caption=f"{caption}: u-labels after the last epoch against the dataset's own unimodal labels",
-        notes=(
-            f"{seeds} seed{'s' * (seeds > 1)}. offset Corr: of (u-label - m-label) with (own label - m-label) over "
-            "training rows; 0 is chance. MAE: to the own label; the last column is what the m-label itself would give.",
-        ),
+        notes=(f"{seeds} seed{'s' * (seeds > 1)}. {AGREEMENT}",),
+    )
+
+
+def _side_by_side(variants: Mapping[str, Mapping[str, Any]], caption: str) -> Table:
+    """All variants after the last epoch of each run, means over seeds; against true labels, if there are any."""
+    digits = {"at_limit": 1, "mean_offset": 2, "offset_corr": 3, "mae": 3, "baseline_mae": 3}
+    columns = ("at limit [%]", "mean |u - m|", "offset Corr", "MAE of u-label", "MAE of m-label")
+    judged = any("agreement" in found for found in variants.values())
+    keys = list(digits) if judged else list(digits)[:2]
+    rows = []
+    for name, found in variants.items():
+        lasts = [epochs[-1] for epochs in found["seeds"].values()]
+        for modality in (key for key in lasts[0] if key != "epoch"):
+            numbers = [{**last[modality], **last[modality].get("truth", {})} for last in lasts]
+            percent = [{**one, "at_limit": 100 * one["at_limit"]} for one in numbers]
+            mean, std = summarise([{key: one.get(key) for key in keys} for one in percent])
+            std["baseline_mae"] = None  # the same in every run
+            rows.append((name, modality, *(mean_sd(mean[key], std[key], digits[key]) for key in keys)))
+    return Table(
+        columns=("variant", "u-labels of", *columns[: len(keys)]),
+        rows=rows,
+        caption=f"{caption}: u-labels of the training rows after the last epoch",
+        notes=("Mean ± sample standard deviation over seeds.", *((AGREEMENT,) if judged else ())),
     )

@@ -12,10 +12,11 @@ from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
-    """Mean ± sd over seeds on test, the paper's numbers, and differences from the first variant, paired by seed."""
+    """Mean ± sd over seeds on test, the paper's numbers, and differences from each one's baseline, paired by seed."""
     here = METRIC_KEYS[dataset.card.metrics]
     means = {outcome.variant.name: summarise(list(outcome.runs.values())) for outcome in outcomes if not outcome.reason}
-    differences = _differences(outcomes)
+    baselines = _baselines(outcomes)
+    differences = _differences(outcomes, baselines)
     rows = [
         {
             "variant": outcome.variant.name,
@@ -25,6 +26,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             "mean": means.get(outcome.variant.name, (None, None))[0],
             "std": means.get(outcome.variant.name, (None, None))[1],
             "paper": outcome.variant.paper,
+            "difference_from": baselines.get(outcome.variant.name),
             "difference": {d.metric: _difference_json(d) for d in differences.get(outcome.variant.name, ())} or None,
         }
         for outcome in outcomes
@@ -35,7 +37,10 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
         "context": [{"name": row.name, "paper": row.paper} for row in study.context],
         "difference_from": next(iter(means), None),
     }
-    tables = [_means(study, dataset, outcomes, means, against), _compared(study, outcomes, differences, against)]
+    compared = [
+        _compared(base, outcomes, baselines, differences, against) for base in dict.fromkeys(baselines.values())
+    ]
+    tables = [_means(study, dataset, outcomes, means, against), *compared]
     return Rendering(content=content, tables=tuple(table for table in tables if table.rows))
 
 
@@ -81,15 +86,22 @@ def _of(row: Any, dataset: str | None) -> list[Mapping[str, float]]:
     return [row.paper[dataset]] if row.paper.get(dataset) else []
 
 
-def _differences(outcomes: Sequence[Outcome]) -> dict[str, list[PairedDifference]]:
-    """{variant: one for each metric}, all against the first variant that is possible."""
-    possible = [outcome for outcome in outcomes if not outcome.reason]
+def _baselines(outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """{variant: the one it is compared with}, of those that are possible; by default the first that is."""
+    possible = [outcome.variant for outcome in outcomes if not outcome.reason]
+    first, names = next((variant.name for variant in possible), None), [variant.name for variant in possible]
+    chosen = {variant.name: first if variant.baseline is None else variant.baseline for variant in possible}
+    return {name: base for name, base in chosen.items() if base in names and base != name}
+
+
+def _differences(outcomes: Sequence[Outcome], baselines: Mapping[str, str]) -> dict[str, list[PairedDifference]]:
+    """{variant: one for each metric}, against its baseline."""
+    runs = {outcome.variant.name: outcome.runs for outcome in outcomes}
     return {
-        other.variant.name: [
-            paired_difference(possible[0].runs, other.runs, metric=key, name=other.variant.name)
-            for key in next(iter(other.runs.values()))
+        name: [
+            paired_difference(runs[base], runs[name], metric=key, name=name) for key in next(iter(runs[name].values()))
         ]
-        for other in possible[1:]
+        for name, base in baselines.items()
     }
 
 
@@ -98,22 +110,24 @@ def _difference_json(found: PairedDifference) -> dict[str, Any]:
 
 
 def _compared(
-    study: Study,
+    base: str,
     outcomes: Sequence[Outcome],
+    baselines: Mapping[str, str],
     differences: Mapping[str, Sequence[PairedDifference]],
     against: Comparability,
 ) -> Table:
-    """MAE against the first variant's, and the same difference in the paper, where it prints both."""
+    """MAE against that of `base`, and the same difference in the paper, where it prints both."""
     variants = {outcome.variant.name: outcome.variant for outcome in outcomes}
-    first = next((outcome.variant for outcome in outcomes if not outcome.reason), None)
 
-    def paper_mae(variant: Any) -> float | None:
-        return next((numbers.get("MAE") for numbers in _of(variant, against.reference)), None)
+    def paper_mae(name: str) -> float | None:
+        return next((numbers.get("MAE") for numbers in _of(variants[name], against.reference)), None)
 
     rows = []
     for name, found in differences.items():
+        if baselines[name] != base:
+            continue
         mae = next(difference for difference in found if difference.metric == "MAE")
-        theirs = (paper_mae(variants[name]), paper_mae(first))
+        theirs = (paper_mae(name), paper_mae(base))
         paper = None if None in theirs else metric_cell("MAE", theirs[0] - theirs[1], signed=True)
         low, high = (metric_cell("MAE", value, signed=True) for value in (mae.low, mae.high))
         interval = None if mae.low is None else f"[{low}, {high}]"
@@ -123,6 +137,6 @@ def _compared(
     return Table(
         columns=columns[:shown],
         rows=[row[:shown] for row in rows],
-        caption=f"MAE on test: difference from {first.name if first else '-'}, paired by seed",
+        caption=f"MAE on test: difference from {base}, paired by seed",
         notes=("t interval of the mean over seeds, on the same samples; not widened for the number of comparisons.",),
     )

@@ -16,7 +16,7 @@ from msa_jax.data.schema import MODALITIES, Dataset
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs
-from msa_jax.report import cases, figures, label_history, paper_table
+from msa_jax.report import cases, figures, label_history, loss_curves, paper_table, representations, retrieval
 from msa_jax.report.comparability import Comparability, comparability
 from msa_jax.report.experiment import read_result
 from msa_jax.report.study import Outcome, Rendering, Study, Variant, list_studies, load_study
@@ -29,17 +29,24 @@ __all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reprodu
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How a study is rendered. record_labels: its runs keep every epoch's unimodal labels. draws: needs matplotlib."""
+    """How a study is rendered. record_labels: its runs keep every epoch's unimodal labels. draws: needs matplotlib.
+
+    check: raises InputError where the study cannot be rendered so, before anything is trained.
+    """
 
     render: Callable[[Study, Dataset, Sequence[Outcome], Comparability], Rendering]
     record_labels: bool = False
     draws: bool = False
+    check: Callable[[Study], None] = lambda study: None
 
 
 KINDS = {
     "table": Kind(render=paper_table.render),
     "label_distribution": Kind(render=label_history.render, record_labels=True, draws=True),
     "case_table": Kind(render=cases.render),
+    "loss_curves": Kind(render=loss_curves.render, draws=True, check=loss_curves.check),
+    "representations": Kind(render=representations.render, draws=True, check=representations.check),
+    "retrieval": Kind(render=retrieval.render, check=retrieval.check),
 }
 
 
@@ -62,7 +69,8 @@ def reproduce(
       seeds: of every variant; by default those of `train`.
       out: one experiment folder for each variant, and `table.md`, `table.tex`, `table.json` and figures; by default
         `runs/{study}-{dataset}`.
-      preset: for the variants of its method, by name or path; "none" for no preset at all; by default as in `train`.
+      preset: for the variants of its method, by name or path; several, of different methods, separated by commas;
+        "none" for no preset at all; by default as in `train`.
       protocol: "paper" or "reference", for every variant; by default the preset's.
       log: where progress goes; None is silent.
       options: dotted option names and values, for every variant whose method has them.
@@ -75,6 +83,7 @@ def reproduce(
     kind = KINDS[found.kind]
     if kind.draws:
         figures.check_matplotlib()
+    kind.check(found)
     dataset = load_dataset(data)
     seeds = SEEDS if seeds is None else tuple(int(seed) for seed in seeds)
     options = dict(options or {})
@@ -121,16 +130,21 @@ def _shown(value: Any) -> str:
 
 
 def _presets(study: Study, preset: str | None) -> dict[str, str]:
-    """{method: preset}; empty where each method's own is to be found."""
+    """{method: preset}; a method that has none here finds its own."""
     names = {variant.method for variant in study.variants}
     if preset is None:
         return {}
     if preset == "none":
         return dict.fromkeys(names, preset)
-    method = config.load_preset(preset).method
-    if method not in names:
-        raise InputError(f"preset {preset} is for method {method}; study {study.name} has {', '.join(sorted(names))}")
-    return {method: preset}
+    found: dict[str, str] = {}
+    for one in preset.split(","):
+        method = config.load_preset(one).method
+        if method not in names:
+            raise InputError(f"preset {one} is for method {method}; study {study.name} has {', '.join(sorted(names))}")
+        if method in found:
+            raise InputError(f"presets {found[method]} and {one} are both for method {method}; expected one for each")
+        found[method] = one
+    return found
 
 
 def _plan(

@@ -6,7 +6,9 @@ A study file holds a docstring and one literal dict:
         "title": "Which unimodal tasks help",
         "kind": "table",                        # a key of KINDS: who renders it
         "paper": "Yu et al., AAAI 2021, Table 4",
-        "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},  # of the paper's numbers
+        "datasets": {  # of the paper's numbers
+            "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False}
+        },
         "metrics": ("MAE", "Corr"),             # columns of a table, in this order
         "variants": (                           # the experiments that are run
             {
@@ -14,14 +16,16 @@ A study file holds a docstring and one literal dict:
                 "method": "self_mm",
                 "options": {"tasks": ("m", "t")},       # what the study varies; dotted names
                 "needs": ("text",),                     # modalities or columns without which it means nothing
+                "baseline": "M",                        # the variant it is compared with; the first if left out
                 "paper": {"mosi": {"MAE": 0.731}},      # as printed; accuracies and F1 as fractions
             },
         ),
         "context": ({"name": "TFN", "paper": {"mosi": {"MAE": 0.901}}},),  # rows that are only the paper's
         "notes": ("One line each, below the table.",),
+        "curves": ({"name": "L_uni", "terms": ("contrast_audio", "contrast_vision")},),  # of kind "loss_curves"
     }
 
-`paper` numbers, `needs`, `options`, `metrics`, `context` and `notes` may be left out.
+`paper` numbers, `needs`, `baseline`, `options`, `metrics`, `context` and `notes` may be left out.
 """
 
 import difflib
@@ -43,6 +47,9 @@ PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may 
     "table": frozenset(METRIC_LABELS),
     "label_distribution": frozenset(),
     "case_table": frozenset({"label", *LABELS}),
+    "loss_curves": frozenset(),
+    "representations": frozenset(),
+    "retrieval": frozenset(),
 }
 
 Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number, as a paper prints it
@@ -50,20 +57,28 @@ Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number, as a pa
 
 @dataclass(frozen=True, kw_only=True)
 class PaperDataset:
-    """What the paper used: its text encoder by hub name, and rows of train, valid, test; None where unknown."""
+    """What the paper used; None where unknown.
+
+    text_encoder: by hub name. rows: of train, valid, test. aligned: whether audio and vision have a frame for each token.
+    """
 
     text_encoder: str | None = None
     rows: tuple[int, int, int] | None = None
+    aligned: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One experiment of a study: a method with the options that set it apart, and the paper's numbers for it."""
+    """One experiment of a study: a method with the options that set it apart, and the paper's numbers for it.
+
+    baseline: the name of the variant that a table compares it with; None is the first.
+    """
 
     name: str
     method: str
     options: dict[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    baseline: str | None = None
     paper: Numbers = field(default_factory=dict)
 
     @property
@@ -81,6 +96,15 @@ class PaperRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A curve of a figure: the sum of these loss terms, or e to the power of it."""
+
+    name: str
+    terms: tuple[str, ...]
+    exponential: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """A study file, read. name: "self_mm.table4", or the stem of a file given by its path."""
 
@@ -94,6 +118,7 @@ class Study:
     variants: tuple[Variant, ...]
     context: tuple[PaperRow, ...]
     notes: tuple[str, ...]
+    curves: tuple[Curve, ...] = ()
 
     @property
     def prints_numbers(self) -> bool:
@@ -189,14 +214,16 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
     given = _fields(
         content,
         {"title": str, "kind": str, "paper": str, "datasets": dict, "variants": tuple},
-        {"metrics": tuple, "context": tuple, "notes": tuple},
+        {"metrics": tuple, "context": tuple, "notes": tuple, "curves": tuple},
         where,
     )
     kind = given["kind"]
     if kind not in PAPER_KEYS:
         raise InputError(f"{where}: kind is {kind!r}; expected one of {', '.join(PAPER_KEYS)}")
     datasets = {
-        dataset: PaperDataset(**_fields(known, {}, {"text_encoder": str, "rows": tuple}, f"{where}: dataset {dataset}"))
+        dataset: PaperDataset(
+            **_fields(known, {}, {"text_encoder": str, "rows": tuple, "aligned": bool}, f"{where}: dataset {dataset}")
+        )
         for dataset, known in given["datasets"].items()
     }
     metrics = given.get("metrics", ())
@@ -207,7 +234,8 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
     variants = []
     for number, entry in enumerate(given["variants"]):
         place = f"{where}: variant {number}"
-        known = _fields(entry, {"name": str, "method": str}, {"options": dict, "needs": tuple, "paper": dict}, place)
+        possible = {"options": dict, "needs": tuple, "baseline": str, "paper": dict}
+        known = _fields(entry, {"name": str, "method": str}, possible, place)
         for need in known.get("needs", ()):
             if need not in (*MODALITIES, *LABELS):
                 raise InputError(f"{place}: needs {need!r}; expected some of {', '.join((*MODALITIES, *LABELS))}")
@@ -224,6 +252,11 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
     if twice or not variants:
         found = f"the name {twice[0]!r}" if twice else "no variants"
         raise InputError(f"{where}: {found}; expected variants whose names differ in their letters and digits")
+    names = [variant.name for variant in variants]
+    for number, variant in enumerate(variants):
+        if variant.baseline not in (None, *names) or variant.baseline == variant.name:
+            others = ", ".join(name for name in names if name != variant.name)
+            raise InputError(f"{where}: variant {number}: baseline is {variant.baseline!r}; expected one of {others}")
     return Study(
         name=name,
         description=description,
@@ -235,6 +268,10 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
         variants=tuple(variants),
         context=tuple(context),
         notes=given.get("notes", ()),
+        curves=tuple(
+            Curve(**_fields(entry, {"name": str, "terms": tuple}, {"exponential": bool}, f"{where}: curve {number}"))
+            for number, entry in enumerate(given.get("curves", ()))
+        ),
     )
 
 

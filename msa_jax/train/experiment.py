@@ -199,8 +199,16 @@ def _train(
                 path / "labels" / str(seed) / f"epoch_{epoch:04d}.npz", {k: np.asarray(v) for k, v in arrays.items()}
             )
 
+        steps_file = MetricsFile(path / "steps" / f"{seed}.jsonl") if content["options"]["record_steps"] else None
         results.append(
-            runner.run(seed, folder, number=number, metrics_file=log, record=record if record_labels else None)
+            runner.run(
+                seed,
+                folder,
+                number=number,
+                metrics_file=log,
+                steps_file=steps_file,
+                record=record if record_labels else None,
+            )
         )
     for split in HELD_OUT:
         part = dataset.splits()[split]

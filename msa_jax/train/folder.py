@@ -138,7 +138,7 @@ def clear(folder: Path) -> None:
 
 
 class MetricsFile:
-    """`metrics.jsonl`, one line for each epoch of each run."""
+    """JSON lines, each with its "run" and "epoch": `metrics.jsonl`, a line for each epoch, and `steps/SEED.jsonl`, several."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -148,9 +148,9 @@ class MetricsFile:
         kept = [line for line in self.read() if line["run"] != run or line["epoch"] <= epoch]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def append(self, line: Mapping[str, Any]) -> None:
+    def append(self, *lines: Mapping[str, Any]) -> None:
         with open(self._path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(_no_nan(line)) + "\n")
+            file.writelines(json.dumps(_no_nan(line)) + "\n" for line in lines)
 
     def read(self) -> list[dict[str, Any]]:
         if not self._path.exists():

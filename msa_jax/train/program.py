@@ -4,6 +4,7 @@ rows -> gather from the arrays on the device -> network -> named outputs -> obje
 weighted, masked mean -> gradients -> parameters. Between two steps there is no Python.
 """
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from msa_jax.config import Options
@@ -29,12 +31,15 @@ class Report(NamedTuple):
     sums: {term: sum over the rows}, and "loss". rows: how many there were.
     bad_batch: number of the first batch in the epoch with a term that is not finite, or -1. bad_terms: [terms] bool, in the
     order of `sums` without "loss".
+    records: [ceil(batches / options.record_steps), 1 + sums], one row for every so many batches of the epoch: how many rows
+    of the dataset count in them, then the sum over these of each of `sums`, sorted by name. None where nothing is recorded.
     """
 
     sums: dict[str, Array]
     rows: Array
     bad_batch: Array
     bad_terms: Array
+    records: Array | None = None
 
 
 class Program:
@@ -122,15 +127,20 @@ class Program:
 
     # -- many batches -------------------------------------------------------------------------------------------------
 
-    def empty_report(self, state: TrainState, data: Any, plan: Plan) -> Report:
-        """Before the first step of an epoch. The arguments, those of `train`, only give names and shapes."""
+    def empty_report(self, state: TrainState, data: Any, plan: Plan, *, batches: int | None = None) -> Report:
+        """Before the first step of an epoch. The arguments, those of `train`, only give names and shapes.
+
+        batches: of the epoch; by default those of the plan.
+        """
         if self._names is None:
             self._names = self._term_names(state, data, plan)
+        every, batches = self.options.record_steps, len(plan) if batches is None else batches
         return Report(
             sums={name: jnp.float32(0) for name in (*self._names, "loss")},
             rows=jnp.float32(0),
             bad_batch=jnp.int32(-1),
             bad_terms=jnp.zeros(len(self._names), bool),
+            records=jnp.zeros((math.ceil(batches / every), len(self._names) + 2), jnp.float32) if every else None,
         )
 
     def _train(
@@ -168,7 +178,8 @@ class Program:
                     trainable, frozen, current.replace(memory=memory), batch, key
                 )
                 gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
-                return memory, gradient, _extend(report, names, means, batch["weight"].sum(), first + index)
+                report = _extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
+                return memory, gradient, report
 
             if options.accumulate == 1:
                 memory, gradient, report = add_batch(number, (current.memory, None, report))
@@ -222,16 +233,31 @@ class Program:
         return {name: outputs[name] for name in names if name in outputs}
 
 
-def _extend(report: Report, names: tuple[str, ...], means: Mapping[str, Array], rows: Array, number: Array) -> Report:
+def _extend(
+    report: Report, names: tuple[str, ...], means: Mapping[str, Array], rows: Array, number: Array, record_steps: int
+) -> Report:
     """The report with one more batch: its `number` in the epoch, how many rows count, the mean of each term over them."""
     bad = jnp.stack([~jnp.isfinite(means[name]) for name in names])
     first_bad = bad.any() & (report.bad_batch < 0)
+    records = report.records
+    if records is not None:
+        place = number // record_steps
+        added = jnp.stack([rows, *(rows * means[name] for name in sorted(means))])
+        records = jax.lax.dynamic_update_index_in_dim(records, records[place] + added, place, 0)
     return Report(
         sums={name: report.sums[name] + rows * value for name, value in means.items()},
         rows=report.rows + rows,
         bad_batch=jnp.where(first_bad, number, report.bad_batch),
         bad_terms=jnp.where(first_bad, bad, report.bad_terms),
+        records=records,
     )
+
+
+def recorded(report: Report) -> list[dict[str, float]]:
+    """The records of an epoch: the mean of every term, and of "loss", over the rows that count in so many batches."""
+    names = sorted(report.sums)
+    rows = [] if report.records is None else np.asarray(report.records)
+    return [dict(zip(names, (row[1:] / row[0]).tolist(), strict=True)) for row in rows]
 
 
 def _weighted_mean(term: Array, weight: Array) -> Array:

@@ -20,7 +20,7 @@ from msa_jax.methods.protocol import Method, Stage
 from msa_jax.train.checkpoint import RunCheckpoints, save_params
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
-from msa_jax.train.program import Program, Report
+from msa_jax.train.program import Program, Report, recorded
 from msa_jax.train.progress import Progress
 from msa_jax.train.resident import DeviceData
 from msa_jax.train.score import Scorer
@@ -113,9 +113,18 @@ class Runner:
     # -- one run ------------------------------------------------------------------------------------------------------
 
     def run(
-        self, seed: int, folder: Path, *, number: int, metrics_file: MetricsFile, record: Callable[..., None] | None
+        self,
+        seed: int,
+        folder: Path,
+        *,
+        number: int,
+        metrics_file: MetricsFile,
+        steps_file: MetricsFile | None,
+        record: Callable[..., None] | None,
     ) -> Result:
         """Trains one seed to its end, from the newest checkpoint if there is one, and keeps its result in `folder`.
+
+        steps_file: where options.record_steps asks for records, their file.
 
         Raises:
           TrainingStopped: a loss is not finite. InputError: the checkpoint is of something else.
@@ -124,7 +133,9 @@ class Runner:
             return load_result(folder)
         checkpoints = RunCheckpoints(folder)
         state = self.initial_state(seed) if checkpoints.empty else checkpoints.restore(self._like)
-        metrics_file.rewind(number, int(state.epochs))
+        for log in (metrics_file, steps_file):
+            if log is not None:
+                log.rewind(number, int(state.epochs))
         try:
             while True:
                 if bool(state.ended):
@@ -136,7 +147,7 @@ class Runner:
                     if int(state.stage) + 1 == len(self._stages):
                         break
                     state = self._next_stage(state)
-                state = self._epoch(state, seed, number, metrics_file)
+                state = self._epoch(state, seed, number, metrics_file, steps_file)
                 if record is not None:
                     record(int(state.epochs), self._method.records(state.train.memory))
                 if bool(state.ended) or int(state.epochs) % self._options.checkpoint_epochs == 0:
@@ -154,7 +165,9 @@ class Runner:
             state = self._next_stage(state)
         return state
 
-    def _epoch(self, state: RunState, seed: int, number: int, metrics_file: MetricsFile) -> RunState:
+    def _epoch(
+        self, state: RunState, seed: int, number: int, metrics_file: MetricsFile, steps_file: MetricsFile | None
+    ) -> RunState:
         begun = time.monotonic()
         options, stage = self._options, self._stages[int(state.stage)]
         program = self._programs[int(state.stage)]
@@ -167,7 +180,8 @@ class Runner:
             lengths=self._lengths,
             capacity=self._prepared.capacity,
         )
-        train, means = self._steps(program, state.train, plan, seed, epoch)
+        train, report = self._steps(program, state.train, plan, seed, epoch)
+        means = {name: float(value / report.rows) for name, value in report.sums.items()}
         memory = self._method.end_epoch(train.memory, {name: jnp.float32(v) for name, v in means.items()}, options)
         train = train.replace(memory=memory, epoch=train.epoch + 1)
 
@@ -192,23 +206,19 @@ class Runner:
             ended=jnp.bool_(ended),
         )
         seconds = time.monotonic() - begun
-        line = {
-            "run": number,
-            "seed": seed,
-            "epoch": epoch,
-            "train": means,
-            "valid": valid,
-            "seconds": round(seconds, 3),
-        }
-        metrics_file.append(line if len(self._stages) == 1 else {**line, "stage": stage.name})
+        head = {"run": number, "seed": seed, "epoch": epoch}
+        tail = {} if len(self._stages) == 1 else {"stage": stage.name}
+        metrics_file.append({**head, "train": means, "valid": valid, "seconds": round(seconds, 3), **tail})
+        if steps_file is not None:
+            steps_file.append(*({**head, **record, **tail} for record in _records(report, options, epoch, len(plan))))
         self._progress.line(
             f"seed {seed}  epoch {epoch:3d}  train {means['loss']:.4f}  valid MAE {valid['MAE']:.4f}  "
             f"Corr {valid['Corr']:.4f}  {seconds:.1f} s{'  best' if improved else ''}"
         )
         return state
 
-    def _steps(self, program: Program, train: Any, plan: Plan, seed: int, epoch: int) -> tuple[Any, dict[str, float]]:
-        """All mini-batches of an epoch. Returns the state and the mean of every term over the rows."""
+    def _steps(self, program: Program, train: Any, plan: Plan, seed: int, epoch: int) -> tuple[Any, Report]:
+        """All mini-batches of an epoch. Returns the state and what they report, on the host."""
         report: Report | None = None
         for data, part, real, first in self._data.chunks(plan):
             windows = math.ceil(real / self._options.accumulate)
@@ -216,7 +226,7 @@ class Runner:
             for start in range(0, windows, step):
                 stop = min(start + step, windows)
                 if report is None:
-                    report = program.empty_report(train, data, part)
+                    report = program.empty_report(train, data, part, batches=len(plan))
                 train, report = program.train(
                     train, data, jax.tree.map(jnp.asarray, part), np.int32(first), np.int32(start), np.int32(stop),
                     np.int32(real), report,
@@ -232,7 +242,7 @@ class Runner:
                 self._progress.bar(
                     f"seed {seed}  epoch {epoch}", min(first + stop * self._options.accumulate, len(plan)), len(plan)
                 )
-        return train, {name: float(value / report.rows) for name, value in report.sums.items()}
+        return train, report
 
     def _finish(self, state: RunState, seed: int, folder: Path) -> Result:
         params = state.best_params
@@ -264,6 +274,20 @@ def load_result(folder: Path) -> Result:
             split, head = name.split("/", 1)
             scores[split][head] = file[name]
     return Result(**content, scores=scores)
+
+
+def _records(report: Report, options: Options, epoch: int, batches: int) -> list[dict[str, Any]]:
+    """An epoch's lines of `steps/SEED.jsonl`.
+
+    step: the last mini-batch of the record, counted from 1 over all epochs. steps: how many mini-batches are in it.
+    train: {term: mean over their rows}.
+    """
+    before, lines = (epoch - 1) * batches, []
+    for number, means in enumerate(recorded(report)):
+        first = number * options.record_steps
+        last = min(first + options.record_steps, batches)
+        lines.append({"step": before + last, "steps": last - first, "train": means})
+    return lines
 
 
 def selection_value(prediction: np.ndarray, label: np.ndarray, valid: dict[str, float], options: Options) -> float:

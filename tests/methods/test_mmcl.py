@@ -3,14 +3,16 @@
 import functools
 import itertools
 import re
-from typing import Any, NamedTuple
+import typing
+import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from msa_jax import config
 from msa_jax.errors import InputError
@@ -19,14 +21,20 @@ from msa_jax.methods.protocol import Clock, Inputs
 
 TEXT, AUDIO, VISION = (6, 8), (9, 3), (7, 4)  # steps and width
 SHAPES = {"text": TEXT, "audio": AUDIO, "vision": VISION}
-LENGTHS = {"text": [6, 2, 4, 1, 5], "audio": [9, 1, 4, 7, 3], "vision": [2, 7, 7, 1, 5]}
-LABELS = [-2.0, 0.0, 1.4, -0.2, 3.0]
+LENGTHS = {
+    "text": [6, 2, 4, 1, 5, 3, 6, 2],
+    "audio": [9, 1, 4, 7, 3, 9, 2, 5],
+    "vision": [2, 7, 7, 1, 5, 4, 3, 6],
+}
+LABELS = [-2.0, 0.0, 1.4, -0.2, 3.0, 0.0, -3.0, 0.6]
 ROWS = len(LABELS)
 SMALL = {
-    "lstm_hidden": 4, "layers": 1, "heads": 2, "feedforward": 6, "width": 6, "cnn_channels": 5, "cnn_kernels": "3,2",
-    "cnn_strides": "2,1", "context": 4, "dropout": 0.0,
+    "lstm_hidden": 4, "layers": 1, "heads": 2, "feedforward": 6, "width": 16, "cnn_channels": 12, "cnn_kernels": "3,2",
+    "cnn_strides": "2,1", "context": 8, "dropout": 0.0,
 }  # fmt: skip
+LINEAR = {"unimodal": "linear"}  # where the Transformer does not matter: it takes long to compile
 ALL_TERMS = {"multimodal", "contrast_audio", "contrast_vision", "cross", "alignment", "uniformity", "sentiment"}
+FIRST = Clock(jnp.int32(1), jnp.int32(0))
 LATENTS = {"predicted_audio", "predicted_vision", "latent_audio", "latent_vision"}
 TWINS = {"coded_audio", "cutoff_audio", "coded_vision", "cutoff_vision"}
 
@@ -53,74 +61,127 @@ def inputs_of(batch: dict) -> Inputs:
     return Inputs(text=text[1], text_steps=text[0], **shapes)
 
 
-class Ran(NamedTuple):
-    outputs: dict
-    terms: dict
-    gradient: dict  # of the weighted sum of the terms' means, by path
+def quick_jit(function):
+    """Jit that compiles quickly instead of well."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def make_options(**changes) -> mmcl.MMCLOptions:
+    return config.override(mmcl.MMCLOptions(), {**SMALL, **changes})
 
 
 @functools.cache
-def _program(changes: tuple, inputs: Inputs, dtype: str):
-    options = config.override(mmcl.MMCLOptions(), {**SMALL, **dict(changes)})
-    network = mmcl.MMCLNetwork(options, inputs, jnp.dtype(dtype))
+def _network(changes: tuple, inputs: Inputs, dtype: str) -> mmcl.MMCLNetwork:
+    return mmcl.MMCLNetwork(make_options(**dict(changes)), inputs, jnp.dtype(dtype))
 
-    def total(params, batch, epoch, step):
+
+@functools.cache
+def _params(network: mmcl.MMCLNetwork) -> dict:
+    """Parameters far from where they start, each a function of its path and shape."""
+    batch = make_batch(network.inputs.modalities, rows=1)
+    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
+    values = {}
+    for path, leaf in flatten_dict(made, sep="/").items():
+        rng = np.random.default_rng(zlib.crc32(path.encode()))
+        values[path] = (0.5 * rng.normal(size=leaf.shape)).astype(np.float32)
+    return unflatten_dict(values, sep="/")
+
+
+@functools.cache
+def _forward(network: mmcl.MMCLNetwork):
+    def forward(params, batch):
+        return network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(7)})
+
+    return quick_jit(forward)
+
+
+@functools.cache
+def _gradient(network: mmcl.MMCLNetwork):
+    def total(params, batch):
         outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(7)})
-        terms, _ = mmcl.objective(outputs, batch, {}, Clock(epoch, step), options, inputs)
+        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, network.options, network.inputs)
         count = jnp.maximum(batch["weight"].sum(), 1)
         means = {
             name: term if term.ndim == 0 else (term * batch["weight"]).sum() / count for name, term in terms.items()
         }
-        weights = mmcl.weights(options, {})
-        return sum(weights.get(name, 1.0) * mean for name, mean in means.items()), (outputs, terms)
+        weights = mmcl.weights(network.options, {})
+        return sum(weights.get(name, 1.0) * mean for name, mean in means.items()), terms
 
-    quick = {"compiler_options": {"xla_backend_optimization_level": 0}}
-    return options, network, jax.jit(jax.value_and_grad(total, has_aux=True), **quick)
+    return quick_jit(jax.value_and_grad(total, has_aux=True))
+
+
+def network_of(batch: dict, dtype: str = "float32", **changes) -> mmcl.MMCLNetwork:
+    return _network(tuple(sorted(changes.items())), inputs_of(batch), dtype)
+
+
+def outputs_of(batch: dict, **named) -> dict[str, np.ndarray]:
+    """What the network gives in training."""
+    network = network_of(batch, **named)
+    return jax.tree.map(np.asarray, _forward(network)(_params(network), batch))
+
+
+def terms_of(outputs: dict, batch: dict, *, epoch: int = 1, step: int = 0, **changes) -> dict[str, np.ndarray]:
+    """The objective's terms of these outputs."""
+    clock = Clock(jnp.int32(epoch), jnp.int32(step))
+    options, inputs = make_options(**changes), inputs_of(batch)
+
+    def objective(outputs, batch):
+        return mmcl.objective(outputs, batch, {}, clock, options, inputs)
+
+    # Without jit what is compiled for one test serves the next, but not for sizes that no other has.
+    run = objective if len(batch["label"]) == ROWS else quick_jit(objective)
+    terms, memory = run(outputs, {"label": batch["label"], "weight": batch["weight"]})
+    assert memory == {}
+    return jax.tree.map(np.asarray, terms)
+
+
+def gradient_of(batch: dict, **named) -> tuple[dict, dict]:
+    """The terms, and the gradient of their weighted sum by path."""
+    network = network_of(batch, **named)
+    (_, terms), gradient = jax.tree.map(np.asarray, _gradient(network)(_params(network), batch))
+    return terms, flatten_dict(gradient, sep="/")
 
 
 @functools.cache
-def _params(changes: tuple, inputs: Inputs):
-    """Parameters far from where they start, of shapes that depend on options and inputs alone."""
-    _, network, _ = _program(changes, inputs, "float32")
-    batch = {name: {"features": jnp.zeros((1, *SHAPES[name]))} for name in inputs.modalities}
-    for name in batch:
-        batch[name] |= {"mask": jnp.ones((1, TEXT[0]), jnp.int32)} if name == "text" else {"length": jnp.array([2])}
-    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    rng = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: (0.5 * rng.normal(size=leaf.shape)).astype(np.float32), made)
-
-
-def run(batch: dict, *, epoch: int = 1, step: int = 0, dtype: str = "float32", params=None, **changes) -> Ran:
-    inputs, key = inputs_of(batch), tuple(sorted(changes.items()))
-    small = Inputs(**{name: SHAPES[name] for name in ("audio", "vision") if name in batch}, text=inputs.text)
-    params = _params(key, small) if params is None else params
-    value = _program(key, inputs, dtype)[2](params, batch, jnp.int32(epoch), jnp.int32(step))
-    (_, (outputs, terms)), gradient = jax.tree.map(np.asarray, value)
-    return Ran(outputs, terms, flatten_dict(gradient, sep="/"))
-
-
-def shapes(modalities=tuple(SHAPES), **changes) -> tuple[dict, dict, dict, mmcl.MMCLOptions]:
+def shapes(there: tuple = tuple(SHAPES), **changes) -> tuple[dict, dict, dict]:
     """Parameters by path, outputs in evaluation and terms, in shapes only."""
-    batch = make_batch(modalities)
-    options, network, step = _program(tuple(sorted(changes.items())), inputs_of(batch), "float32")
-    evaluated, params = jax.eval_shape(lambda: network.init_with_output(jax.random.key(0), batch, train=False))
-    (_, (_, terms)), _ = jax.eval_shape(step, params["params"], batch, jnp.int32(1), jnp.int32(0))
-    return flatten_dict(params["params"], sep="/"), evaluated, terms, options
+    batch = make_batch(there)
+    network = network_of(batch, **changes)
+
+    def both(key):
+        evaluated, params = network.init_with_output(key, batch, train=False)
+        outputs = network.apply(params, batch, train=True, rngs={"dropout": key})
+        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, network.options, network.inputs)
+        return params["params"], evaluated, terms
+
+    params, evaluated, terms = jax.eval_shape(both, jax.random.key(0))
+    return flatten_dict(params, sep="/"), evaluated, terms
+
+
+def louder(batch: dict, name: str) -> dict:
+    """The batch with other features in one modality."""
+    return {**batch, name: {**batch[name], "features": batch[name]["features"] * 1.5}}
+
+
+def some_outputs(seed: int = 0) -> dict[str, np.ndarray]:
+    """Outputs as a network could give them."""
+    rng = np.random.default_rng(seed)
+    sizes = {**dict.fromkeys(TWINS, (ROWS, 8)), **dict.fromkeys(LATENTS, (ROWS, 12)), "prediction": (ROWS,)}
+    return {name: rng.normal(size=size).astype(np.float32) for name, size in sorted(sizes.items())}
 
 
 # -- what goes where --------------------------------------------------------------------------------------------------
 
 
 def test_every_output_is_there_and_the_twin_in_training_alone():
-    params, evaluated, terms, _ = shapes()
+    params, evaluated, terms = shapes()
     assert set(evaluated) == {"prediction", "representation"} | LATENTS
     assert set(terms) == ALL_TERMS
-    trained = run(make_batch()).outputs
-    assert set(trained) == set(evaluated) | TWINS
+    trained = outputs_of(make_batch())
     assert {name: value.shape for name, value in trained.items()} == {
         "prediction": (ROWS,),
-        "representation": (ROWS, 6),
-        **dict.fromkeys(LATENTS, (ROWS, 5)),
+        "representation": (ROWS, 16),
+        **dict.fromkeys(LATENTS, (ROWS, 12)),
         **dict.fromkeys(TWINS, (ROWS, 8)),
     }
     assert {value.dtype for value in trained.values()} == {np.dtype("float32")}
@@ -129,11 +190,10 @@ def test_every_output_is_there_and_the_twin_in_training_alone():
 
 def test_each_modality_is_predicted_from_the_two_others_and_its_target_made_from_itself_alone():
     batch = make_batch()
-    before = run(batch).outputs
+    before = outputs_of(batch, **LINEAR)
     reached = {}
     for name in SHAPES:
-        changed = {**batch, name: {**batch[name], "features": batch[name]["features"] * 1.5}}
-        after = run(changed).outputs
+        after = outputs_of(louder(batch, name), **LINEAR)
         reached[name] = {key for key in LATENTS if not np.allclose(before[key], after[key], atol=1e-6)}
         assert not np.allclose(before["prediction"], after["prediction"], atol=1e-6)
     assert reached == {
@@ -146,8 +206,7 @@ def test_each_modality_is_predicted_from_the_two_others_and_its_target_made_from
 def test_the_twin_shares_all_parameters_and_differs_by_the_cutoff_alone():
     with_twin, without = (set(shapes(contrast=contrast)[0]) for contrast in ("uni,cross", "cross"))
     assert with_twin == without
-    uncut = run(make_batch(), cutoff=0.0).outputs
-    cut = run(make_batch()).outputs
+    cut, uncut = outputs_of(make_batch(), **LINEAR), outputs_of(make_batch(), cutoff=0.0, **LINEAR)
     for name in ("audio", "vision"):
         np.testing.assert_allclose(uncut[f"cutoff_{name}"], uncut[f"coded_{name}"], atol=1e-5)
         np.testing.assert_allclose(cut[f"coded_{name}"], uncut[f"coded_{name}"], atol=1e-5)
@@ -163,59 +222,56 @@ def _unit(x):
 
 
 def _choice(positive, others):
-    """-log of the positive's share, of lists of similarities."""
+    """-log of the positives' share, of their similarities and those of all others."""
     return -np.log(np.exp(positive).sum() / (np.exp(positive).sum() + np.exp(others).sum()))
 
 
-def _expected(outputs: dict, temperature: float = 0.1) -> dict[str, np.ndarray]:
-    t, rows = temperature, range(ROWS)
+def _info_nce(query, key, negatives, t):
+    rows = range(len(query))
+    return np.array(
+        [_choice(query[i] @ key[i] / t, np.array([query[i] @ negatives[j] / t for j in rows if j != i])) for i in rows]
+    )
+
+
+def _expected(outputs: dict, t: float = 0.1) -> dict[str, Any]:
     terms: dict[str, Any] = dict.fromkeys(("cross", "alignment", "uniformity", "sentiment"), 0.0)
     terms["multimodal"] = np.abs(outputs["prediction"] - LABELS)
-    sign = np.sign(LABELS * 2)
     for u in ("audio", "vision"):
         f, twin = _unit(outputs[f"coded_{u}"]), _unit(outputs[f"cutoff_{u}"])
-        terms[f"contrast_{u}"] = np.array(
-            [_choice(f[i] @ twin[[i]].T / t, np.array([f[i] @ f[j] / t for j in rows if j != i])) for i in rows]
-        )
+        terms[f"contrast_{u}"] = _info_nce(f, twin, f, t)
         p, g = _unit(outputs[f"predicted_{u}"]), _unit(outputs[f"latent_{u}"])
-        pairs = [
-            np.array([_choice(np.array([q[i] @ k[i] / t]), np.array([q[i] @ k[j] / t for j in rows if j != i])) for i in rows])
-            for q, k in ((g, g), (p, p), (g, p), (p, g))
-        ]  # fmt: skip
-        terms["cross"] += (pairs[0] + pairs[1] + (pairs[2] + pairs[3]) / 2) / 3
+        both_ways = (_info_nce(g, p, p, t) + _info_nce(p, g, g, t)) / 2
+        terms["cross"] += (_info_nce(g, g, g, t) + _info_nce(p, p, p, t) + both_ways) / 3
         terms["alignment"] += ((p - g) ** 2).sum(-1)
-        potentials = [np.exp(-2 * ((p[i] - g[j]) ** 2).sum()) for i in rows for j in rows if i != j]
-        terms["uniformity"] += np.log(np.mean(potentials))
-        pool = [(vector, sign[i], (which, i)) for which, part in enumerate((g, p)) for i, vector in enumerate(part)]
-        loss = np.zeros(ROWS)
-        for anchor, kind, place in pool:
-            same = np.array([anchor @ other / t for other, k, at in pool if k == kind and at != place])
-            rest = np.array([anchor @ other / t for other, k, at in pool if k != kind])
-            loss[place[1]] += _choice(same, rest) / 2
-        terms["sentiment"] += loss
+        different = [(i, j) for i in range(ROWS) for j in range(ROWS) if i != j]
+        terms["uniformity"] += np.log(np.mean([np.exp(-2 * ((p[i] - g[j]) ** 2).sum()) for i, j in different]))
+        terms["sentiment"] += _sentiment(np.concatenate([g, p]), t)
     return terms
 
 
+def _sentiment(pool: np.ndarray, t: float) -> np.ndarray:
+    kind = np.tile(np.sign(LABELS), len(pool) // ROWS)
+    scores = pool @ pool.T / t
+    other = ~np.eye(len(pool), dtype=bool)
+    each = [_choice(scores[i][(kind == kind[i]) & other[i]], scores[i][kind != kind[i]]) for i in range(len(pool))]
+    return np.reshape(each, (-1, ROWS)).mean(0)
+
+
 def test_the_terms_are_those_of_the_equations():
-    ran = run(make_batch())
-    want = _expected(ran.outputs)
-    assert set(ran.terms) == set(want) == ALL_TERMS
+    outputs = some_outputs()
+    want, found = _expected(outputs), terms_of(outputs, make_batch())
+    assert set(found) == set(want) == ALL_TERMS
     for name, value in want.items():
-        np.testing.assert_allclose(ran.terms[name], value, rtol=2e-4, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, err_msg=name)
 
 
 def test_the_joint_pool_of_sentiments_holds_the_vectors_of_both_modalities():
-    ran = run(make_batch(), sentiment_pool="joint")
-    vectors = np.concatenate(
-        [_unit(ran.outputs[f"{part}_{u}"]) for u in ("audio", "vision") for part in ("latent", "predicted")]
+    outputs = some_outputs()
+    pool = np.concatenate(
+        [_unit(outputs[f"{part}_{u}"]) for u in ("audio", "vision") for part in ("predicted", "latent")]
     )
-    kind = np.tile(np.sign(LABELS), 4)
-    scores = vectors @ vectors.T / 0.1
-    each = [
-        _choice(scores[i][(kind == kind[i]) & (np.arange(20) != i)], scores[i][kind != kind[i]])
-        for i in range(4 * ROWS)
-    ]
-    np.testing.assert_allclose(ran.terms["sentiment"], np.reshape(each, (4, ROWS)).mean(0), rtol=2e-4)
+    found = terms_of(outputs, make_batch(), sentiment_pool="joint")
+    np.testing.assert_allclose(found["sentiment"], _sentiment(pool, 0.1), rtol=1e-4)
 
 
 def test_eq_10_weighs_the_terms():
@@ -229,16 +285,17 @@ def test_eq_10_weighs_the_terms():
 
 
 def test_a_contrast_may_have_a_temperature_of_its_own():
-    plain, common = run(make_batch()), run(make_batch(), temperature=0.7)
+    outputs, batch = some_outputs(), make_batch()
+    warm = _expected(outputs, 0.7)
     for contrast, terms in (
         ("uni", {"contrast_audio", "contrast_vision"}),
         ("cross", {"cross"}),
         ("sentiment", {"sentiment"}),
     ):
-        own = run(make_batch(), **{f"own_temperature.{contrast}": 0.7})
-        for name in ALL_TERMS:
-            np.testing.assert_allclose(own.terms[name], (common if name in terms else plain).terms[name], rtol=1e-5)
-    assert not np.allclose(plain.terms["cross"], common.terms["cross"], rtol=0.01)
+        own = terms_of(outputs, batch, **{f"own_temperature.{contrast}": 0.7})
+        for name, usual in _expected(outputs).items():
+            np.testing.assert_allclose(own[name], warm[name] if name in terms else usual, rtol=1e-4)
+    assert not np.allclose(warm["cross"], _expected(outputs)["cross"], rtol=0.01)
 
 
 @pytest.mark.parametrize(
@@ -249,101 +306,142 @@ def test_a_contrast_may_have_a_temperature_of_its_own():
     ],
 )
 def test_pairings_are_taken_by_the_clock(schedule, clocks):
-    options = config.override(mmcl.MMCLOptions(), {"pair_schedule": schedule})
+    outputs, batch = some_outputs(), make_batch()
+    alone = [terms_of(outputs, batch, pairs=pair, contrast="cross")["cross"] for pair in mmcl.PAIRS]
     for (epoch, step), place in clocks.items():
-        shares = mmcl._pair_shares(options, Clock(jnp.int32(epoch), jnp.int32(step)))
-        np.testing.assert_array_equal(shares, np.eye(3)[place])
-    clock = next(iter(clocks))
-    first = run(make_batch(), pair_schedule=schedule, epoch=clock[0], step=clock[1]).terms["cross"]
-    np.testing.assert_allclose(first, run(make_batch(), pairs="origin_origin").terms["cross"], rtol=1e-5)
+        found = terms_of(outputs, batch, pair_schedule=schedule, contrast="cross", epoch=epoch, step=step)
+        np.testing.assert_allclose(found["cross"], alone[place], rtol=1e-6)
+    turned = terms_of(outputs, batch, pair_schedule=schedule, contrast="cross", pairs="origin_predict,origin_origin")
+    np.testing.assert_allclose(turned["cross"], alone[2], rtol=1e-6)
 
 
 def test_the_gradient_at_the_target_can_be_stopped():
-    changes = {"contrast": "alignment,uniformity,cross", "pairs": "origin_predict"}
-    free, stopped = run(make_batch(), **changes), run(make_batch(), stop_gradient=True, **changes)
-    for term, value in free.terms.items():
-        np.testing.assert_allclose(stopped.terms[term], value, rtol=1e-5)
-    targets = [path for path in free.gradient if "/target_cnn/" in path]
-    assert targets
-    for path in targets:
-        assert np.abs(free.gradient[path]).max() > 1e-4
-        assert (stopped.gradient[path] == 0).all()
-    repelled = run(make_batch(), stop_gradient=True, **{**changes, "pairs": "origin_origin"})
-    assert all(np.abs(repelled.gradient[path]).max() > 1e-5 for path in targets)
+    outputs, batch = some_outputs(), make_batch()
+
+    def gradient(pairs, stop):
+        options = make_options(contrast="alignment,uniformity,cross", pairs=pairs, stop_gradient=stop)
+
+        def total(outputs):
+            terms, _ = mmcl.objective(outputs, batch, {}, FIRST, options, inputs_of(batch))
+            return sum(term.sum() for term in terms.values())
+
+        return quick_jit(jax.grad(total))(outputs)
+
+    free, stopped = gradient("origin_predict", False), gradient("origin_predict", True)
+    repelled = gradient("origin_origin", True)
+    for u in ("audio", "vision"):
+        assert np.abs(free[f"latent_{u}"]).max() > 0.1
+        np.testing.assert_array_equal(stopped[f"latent_{u}"], 0)
+        np.testing.assert_allclose(stopped[f"predicted_{u}"], free[f"predicted_{u}"], rtol=1e-4, atol=1e-5)
+        # Where targets repel each other they still learn.
+        assert np.abs(repelled[f"latent_{u}"]).max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "term"),
+    [
+        ("uni_denominator", ("queries", "literal", "keys"), "contrast_audio"),
+        ("uniformity", ("pairwise", "literal", "within"), "uniformity"),
+        ("alignment_power", (2, 1), "alignment"),
+        ("kappa", (2.0, 3.0), "uniformity"),
+    ],
+)
+def test_the_readings_of_an_equation_differ_in_its_term_alone(option, values, term):
+    outputs, batch = some_outputs(), make_batch()
+    readings = [terms_of(outputs, batch, **{option: value}) for value in values]
+    for one, two in itertools.combinations(readings, 2):
+        for name in ALL_TERMS - {"contrast_vision"}:
+            assert np.allclose(one[name], two[name], rtol=1e-4) == (name != term), name
 
 
 # -- padding, rows that do not count, small batches -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"unimodal": "linear", "max_steps": 4, "fused_text": "mean"}], ids=["default", "others"]
-)
-def test_padding_changes_no_output_and_no_term(changes):
-    want, found = run(make_batch(), **changes), run(make_batch(extra=5, fill=3.0), **changes)
-    for name, value in want.outputs.items():
-        np.testing.assert_allclose(found.outputs[name], value, atol=2e-5, err_msg=name)
-    for name, value in want.terms.items():
-        np.testing.assert_allclose(found.terms[name], value, atol=2e-4, rtol=1e-4, err_msg=name)
-    for path, value in want.gradient.items():
-        np.testing.assert_allclose(found.gradient[path], value, atol=2e-3 * max(1, np.abs(value).max()), err_msg=path)
+def test_padding_changes_no_output_and_no_term():
+    short, long = make_batch(), make_batch(extra=5, fill=3.0)
+    want, found = outputs_of(short), outputs_of(long)
+    for name, value in want.items():
+        np.testing.assert_allclose(found[name], value, atol=2e-5, err_msg=name)
+    terms = terms_of(want, short), terms_of(found, long)
+    for name in ALL_TERMS:
+        np.testing.assert_allclose(terms[1][name], terms[0][name], atol=1e-4, rtol=1e-4, err_msg=name)
 
 
 def test_rows_of_weight_zero_change_no_term_and_no_gradient():
     batch = make_batch()
-    batch["weight"] = np.array([1, 1, 1, 0, 0], np.float32)
+    batch["weight"] = np.array([1, 1, 1, 0, 0, 0, 1, 0], np.float32)
     other = jax.tree.map(np.copy, batch)
-    other["label"][3:] = [2.0, -1.0]
+    counts = batch["weight"] > 0
+    other["label"][~counts] = [2.0, -1.0, 0.0, -2.0]
     for name in SHAPES:
-        other[name]["features"][3:] *= -3.0
-    alone = run(make_batch(rows=3))
-    for given in (batch, other):
-        found = run(given)
-        for name, value in alone.terms.items():
-            counted = found.terms[name] if value.ndim == 0 else found.terms[name][:3]
+        other[name]["features"][~counts] *= -3.0
+    terms, gradient = gradient_of(batch, **LINEAR)
+    others, of_others = gradient_of(other, **LINEAR)
+    outputs = {name: value[counts] for name, value in outputs_of(batch, **LINEAR).items()}
+    few = {**batch, "label": batch["label"][counts], "weight": batch["weight"][counts]}
+    for name, value in terms_of(outputs, few).items():
+        for found in (terms, others):
+            counted = found[name] if value.ndim == 0 else found[name][counts]
             np.testing.assert_allclose(counted, value, atol=1e-4, rtol=1e-4, err_msg=name)
-        for path, value in alone.gradient.items():
-            np.testing.assert_allclose(
-                found.gradient[path], value, atol=2e-4 * max(1, np.abs(value).max()), err_msg=path
-            )
+        if value.ndim and name != "multimodal":  # whose mean the engine takes over the rows that count
+            np.testing.assert_array_equal(terms[name][~counts], 0)
+    for path, value in gradient.items():
+        np.testing.assert_allclose(of_others[path], value, atol=1e-5 * max(1, np.abs(value).max()), err_msg=path)
+    batch["weight"][:] = 0
+    _, nothing = gradient_of(batch, **LINEAR)
+    assert all((value == 0).all() for value in nothing.values())
 
 
 def test_a_batch_of_one_has_nothing_to_contrast_but_the_pair_itself():
-    ran = run(make_batch(rows=1))
-    assert all(np.isfinite(value).all() for value in (*ran.terms.values(), *ran.gradient.values()))
+    batch = make_batch(rows=1)
+    network, params = network_of(batch), _params(network_of(batch))
+    made = jax.eval_shape(
+        lambda: network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(0)})
+    )
+    outputs = {name: value[:1] for name, value in some_outputs().items()}
+    assert {name: made[name].shape for name in outputs} == {name: value.shape for name, value in outputs.items()}
+
+    def total(outputs):
+        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, make_options(), inputs_of(batch))
+        return sum(jnp.sum(term) for term in terms.values()), terms
+
+    gradient, terms = quick_jit(jax.grad(total, has_aux=True))(outputs)
+    assert all(np.isfinite(value).all() for value in (*terms.values(), *gradient.values()))
     for name in ("contrast_audio", "contrast_vision", "cross", "uniformity", "sentiment"):
-        np.testing.assert_array_equal(ran.terms[name], 0)
-    assert (ran.terms["alignment"] > 0).all()
-
-
-def test_a_batch_in_which_nothing_counts_gives_zeros():
-    batch = make_batch()
-    batch["weight"][:] = 0
-    ran = run(batch)
-    assert all((value == 0).all() for value in ran.gradient.values())
+        np.testing.assert_array_equal(terms[name], 0)
+    assert (terms["alignment"] > 0).all()
 
 
 def test_sequences_without_frames_give_finite_terms_and_gradients():
     batch = make_batch()
-    batch["audio"]["length"] = np.array([0, 0, 3, 2, 0], np.int32)
-    ran = run(batch)
-    assert all(
-        np.isfinite(value).all() for value in (*ran.outputs.values(), *ran.terms.values(), *ran.gradient.values())
-    )
+    batch["audio"]["length"] = np.array([0, 0, 3, 2, 0, 1, 0, 9], np.int32)
+    terms, gradient = gradient_of(batch, **LINEAR)
+    assert all(np.isfinite(value).all() for value in (*terms.values(), *gradient.values()))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 39, 40, 50, 161])
 def test_the_printed_kernels_and_strides_take_sequences_of_any_length(steps):
-    options = config.override(mmcl.MMCLOptions(), {"lstm_hidden": 4, "layers": 1})
-    inputs = Inputs(text=8, text_steps=steps, audio=(steps, 3), vision=(1, 4))
-    batch = {
-        name: {"features": np.zeros((2, n, d), np.float32)} for name, n, d in (("audio", steps, 3), ("vision", 1, 4))
-    }
-    for part in batch.values():
-        part["length"] = np.ones(2, np.int32)
-    batch["text"] = {"features": np.zeros((2, steps, 8), np.float32), "mask": np.ones((2, steps), np.int32)}
-    network = mmcl.MMCLNetwork(options, inputs)
+    options = config.override(mmcl.MMCLOptions(), {"lstm_hidden": 4, "unimodal": "linear"})
+    frames = {"features": np.zeros((2, steps, 3), np.float32), "length": np.ones(2, np.int32)}
+    batch = {"audio": frames, "vision": frames}
+    network = mmcl.MMCLNetwork(options, Inputs(audio=(steps, 3), vision=(steps, 3)))
     outputs, _ = jax.eval_shape(lambda: network.init_with_output(jax.random.key(0), batch, train=False))
-    assert outputs["predicted_audio"].shape == outputs["latent_audio"].shape == (2, 256)
+    assert {outputs[name].shape for name in LATENTS} == {(2, 256)}
+
+
+def test_long_sequences_can_be_averaged_before_the_transformer():
+    limit = {"max_steps": 3, "fused_text": "mean", **LINEAR}
+    batch, short = make_batch(), make_batch()
+    short["audio"]["length"] = np.minimum(short["audio"]["length"], 3)
+    short["vision"]["length"] = np.minimum(short["vision"]["length"], 3)
+    of_short, of_limited = outputs_of(short, **LINEAR), outputs_of(short, **limit)
+    for name in LATENTS | TWINS:  # no sequence is longer than the limit
+        np.testing.assert_allclose(of_limited[name], of_short[name], atol=1e-5, err_msg=name)
+    assert not np.allclose(of_limited["prediction"], of_short["prediction"], atol=1e-4)  # mean of the text's states
+    usual, limited = outputs_of(batch, **LINEAR), outputs_of(batch, **limit)
+    for name, lengths in (("audio", LENGTHS["audio"]), ("vision", LENGTHS["vision"])):
+        same = np.isclose(limited[f"latent_{name}"], usual[f"latent_{name}"], atol=1e-5).all(1)
+        np.testing.assert_array_equal(same, np.array(lengths) <= 3)
 
 
 # -- what is left without a modality ----------------------------------------------------------------------------------
@@ -352,7 +450,6 @@ def test_the_printed_kernels_and_strides_take_sequences_of_any_length(steps):
 @pytest.mark.parametrize(
     ("modalities", "predicted", "context"),
     [
-        (("text", "audio", "vision"), {"audio", "vision"}, None),
         (("text", "audio"), {"audio"}, "audio"),
         (("text", "vision"), {"vision"}, "vision"),
         (("audio", "vision"), {"audio", "vision"}, None),
@@ -363,7 +460,7 @@ def test_the_printed_kernels_and_strides_take_sequences_of_any_length(steps):
     ids=str,
 )
 def test_what_is_there_is_predicted_and_every_modality_reaches_the_score(modalities, predicted, context):
-    params, evaluated, terms, _ = shapes(modalities)
+    params, evaluated, terms = shapes(modalities, **LINEAR)
     assert {name.removeprefix("predicted_") for name in evaluated if name.startswith("predicted_")} == predicted
     assert {name.removeprefix("latent_") for name in evaluated if name.startswith("latent_")} == predicted
     first = {path.split("/")[0] for path in params}
@@ -374,16 +471,14 @@ def test_what_is_there_is_predicted_and_every_modality_reaches_the_score(modalit
     assert set(terms) == {"multimodal"} | contrasts | instance
 
 
-@pytest.mark.parametrize("modalities", [("text", "audio"), ("audio", "vision"), ("audio",)], ids=str)
-def test_every_modality_that_is_there_moves_the_score_and_every_parameter(modalities):
+@pytest.mark.parametrize("modalities", [("text", "audio"), ("audio", "vision")], ids=str)
+def test_every_modality_that_is_there_moves_the_score(modalities):
     batch = make_batch(modalities)
-    before = run(batch)
+    before = outputs_of(batch, **LINEAR)
+    assert all(np.isfinite(value).all() for value in before.values())
     for name in modalities:
-        changed = {**batch, name: {**batch[name], "features": batch[name]["features"] * 1.5}}
-        assert not np.allclose(run(changed).outputs["prediction"], before.outputs["prediction"], atol=1e-6)
-    assert all(np.isfinite(value).all() for value in (*before.terms.values(), *before.gradient.values()))
-    still = {path for path, value in before.gradient.items() if np.abs(value).max() == 0}
-    assert {path for path in still if not path.endswith("/key/bias")} == set()  # shifts all scores of a query alike
+        after = outputs_of(louder(batch, name), **LINEAR)
+        assert not np.allclose(after["prediction"], before["prediction"], atol=1e-6)
 
 
 # -- ablations --------------------------------------------------------------------------------------------------------
@@ -403,151 +498,110 @@ ABLATIONS = {
 @pytest.mark.parametrize("row", ABLATIONS)
 def test_a_row_of_table_2_takes_its_term_away_and_no_other(row):
     contrast, gone = ABLATIONS[row]
-    params, evaluated, terms, options = shapes(contrast=contrast)
-    assert set(terms) == ALL_TERMS - gone
-    assert set(mmcl.weights(options, {})) == set(terms) - {"multimodal"}
-    untrained = {path for path in shapes()[0] if "/target_cnn/" in path} if row == "no contrast" else set()
-    assert set(params) == set(shapes()[0]) - untrained
-    assert ("latent_audio" in evaluated) == (row != "no contrast")
+    batch = make_batch()
+    usual, found = terms_of(some_outputs(), batch), terms_of(some_outputs(), batch, contrast=contrast)
+    assert set(found) == ALL_TERMS - gone
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, usual[name])
+    assert set(mmcl.weights(make_options(contrast=contrast), {})) == set(found) - {"multimodal"}
 
 
-def test_a_term_that_is_kept_is_the_same_without_the_others():
-    full = run(make_batch())
-    for contrast in ("uni", "uniformity,sentiment"):
-        found = run(make_batch(), contrast=contrast).terms
-        for name, value in found.items():
-            np.testing.assert_allclose(value, full.terms[name], rtol=1e-5)
+def test_what_no_contrast_looks_at_is_not_there():
+    full, _, _ = shapes(**LINEAR)
+    for contrast in ("uni", ""):
+        params, evaluated, terms = shapes(contrast=contrast, **LINEAR)
+        assert set(full) - set(params) == {path for path in full if "/target_cnn/" in path}
+        assert set(evaluated) == {"prediction", "representation", "predicted_audio", "predicted_vision"}
+        assert set(terms) == {"multimodal"} | ({"contrast_audio", "contrast_vision"} if contrast else set())
+    assert set(shapes(contrast="alignment", **LINEAR)[0]) == set(full)
 
 
 def test_linear_layers_take_the_place_of_transformers():
-    usual, linear = set(shapes()[0]), set(shapes(unimodal="linear")[0])
+    usual, linear = set(shapes()[0]), set(shapes(**LINEAR)[0])
     assert all("/transformer/" in path for path in usual - linear)
     assert linear - usual == {
         f"{name}_encoder/linear/{leaf}" for name in ("audio", "vision") for leaf in ("kernel", "bias")
     }
 
 
-@pytest.mark.parametrize("kept", ["t", "a", "v", "a,v", "t,a", "t,v"])
-def test_a_modality_of_table_4_is_zeros_and_nothing_else_changes(kept):
-    params, evaluated, terms, _ = shapes(modalities=kept)
-    usual = shapes()
-    assert {path: leaf.shape for path, leaf in params.items()} == {path: leaf.shape for path, leaf in usual[0].items()}
-    assert (set(evaluated), set(terms)) == (set(usual[1]), set(usual[2]))
-
-
-@pytest.mark.parametrize(("kept", "gone"), [("t", ("audio", "vision")), ("a,v", ("text",)), ("t,v", ("audio",))])
-def test_a_modality_that_is_zeros_changes_no_prediction(kept, gone):
+@pytest.mark.parametrize(("kept", "gone"), [("t", ("audio", "vision")), ("a,v", ("text",))])
+def test_a_modality_of_table_4_is_zeros_and_nothing_else_changes(kept, gone):
+    full, found = shapes(**LINEAR), shapes(modalities=kept, **LINEAR)
+    for part in range(3):
+        assert {path: leaf.shape for path, leaf in found[part].items()} == {
+            path: leaf.shape for path, leaf in full[part].items()
+        }
     batch = make_batch()
-    before = run(batch, modalities=kept)
+    before = outputs_of(batch, modalities=kept, **LINEAR)["prediction"]
     for name in SHAPES:
-        changed = {**batch, name: {**batch[name], "features": batch[name]["features"] * 1.5}}
-        same = np.allclose(run(changed, modalities=kept).outputs["prediction"], before.outputs["prediction"], atol=1e-6)
-        assert same == (name in gone)
-    for path, value in before.gradient.items():
-        assert np.isfinite(value).all()
-        if path.split("_")[0] in gone and "_encoder/" in path:
-            assert (value == 0).all()
+        after = outputs_of(louder(batch, name), modalities=kept, **LINEAR)["prediction"]
+        assert np.allclose(after, before, atol=1e-6) == (name in gone)
+
+
+def test_a_modality_that_is_zeros_has_finite_terms():
+    batch = make_batch()
+    outputs = outputs_of(batch, modalities="t", **LINEAR)
+    assert all((outputs[name] == 0).all() for name in TWINS)
+    assert all(np.isfinite(value).all() for value in terms_of(outputs, batch).values())
 
 
 # -- training ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_step_moves_every_parameter():
-    gradient = run(make_batch()).gradient
-    still = {path for path, value in gradient.items() if np.abs(value).max() == 0}
-    assert {path for path in still if not path.endswith("/key/bias")} == set()
-    without = run(make_batch(), contrast="", unimodal="linear").gradient
-    assert {path for path, value in without.items() if np.abs(value).max() == 0} == set()
+    terms, gradient = gradient_of(make_batch(), **LINEAR)
+    assert set(terms) == ALL_TERMS
+    assert {path for path, value in gradient.items() if np.abs(value).max() == 0} == set()
+    assert {value.dtype for value in gradient.values()} == {np.dtype("float32")}
 
 
-def test_a_few_samples_can_be_learned_by_heart():
-    rng = np.random.default_rng(0)
-    batch = {"label": np.linspace(-3, 3, 8).astype(np.float32), "weight": np.ones(8, np.float32)}
-    for name, (steps, width) in SHAPES.items():
-        given = {"mask": np.ones((8, steps), np.int32)} if name == "text" else {"length": np.full(8, steps, np.int32)}
-        batch[name] = {"features": rng.normal(size=(8, steps, width)).astype(np.float32), **given}
-    sizes = {"lstm_hidden": 8, "width": 32, "cnn_channels": 16, "context": 16}
-    _, network, step = _program(tuple(sorted(sizes.items())), inputs_of(batch), "float32")
-    quick = {"compiler_options": {"xla_backend_optimization_level": 0}}
-    params = jax.jit(functools.partial(network.init, train=False), **quick)(jax.random.key(0), batch)["params"]
-    optimiser = optax.adam(5e-3)
-    update = jax.jit(
-        lambda params, state, gradient: (lambda c: (optax.apply_updates(params, c[0]), c[1]))(
-            optimiser.update(gradient, state)
-        ),
-        **quick,
-    )
-    state, errors, losses = optimiser.init(params), [], []
-    for number in range(120):
-        (loss, (_, terms)), gradient = step(params, batch, jnp.int32(1), jnp.int32(number))
+def test_eight_samples_can_be_learned_by_heart():
+    batch = make_batch()
+    network = network_of(batch, **LINEAR)
+    params = quick_jit(functools.partial(network.init, train=False))(jax.random.key(0), batch)["params"]
+    optimiser = optax.adam(1e-2)
+
+    @quick_jit
+    def update(params, state, gradient):
+        changes, state = optimiser.update(gradient, state)
+        return optax.apply_updates(params, changes), state
+
+    state, errors, losses = quick_jit(optimiser.init)(params), [], []
+    for _ in range(200):
+        (loss, terms), gradient = _gradient(network)(params, batch)
         params, state = update(params, state, gradient)
-        errors.append(float(terms["multimodal"].mean()))
+        errors.append(float(np.mean(terms["multimodal"])))
         losses.append(float(loss))
     assert errors[0] > 1
-    assert np.mean(errors[-5:]) < 0.25
-    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+    assert np.mean(errors[-5:]) < 0.2
+    assert np.mean(losses[-5:]) < 0.6 * losses[0]
 
 
 def test_it_computes_in_bfloat16_with_terms_in_float32():
-    ran, want = run(make_batch(), dtype="bfloat16"), run(make_batch())
-    for name, value in {**ran.outputs, **ran.terms}.items():
+    batch = make_batch()
+    found, want = outputs_of(batch, dtype="bfloat16"), outputs_of(batch)
+    for name, value in {**found, **terms_of(found, batch)}.items():
         assert value.dtype == np.float32, name
         assert np.isfinite(value).all(), name
     for name in LATENTS | {"prediction"}:
-        scale = np.abs(want.outputs[name]).max()
-        np.testing.assert_allclose(ran.outputs[name], want.outputs[name], atol=0.15 * scale, err_msg=name)
-    assert {value.dtype for value in ran.gradient.values()} == {np.dtype("float32")}
-
-
-LITERALS = {
-    name: hint.__args__
-    for name, hint in mmcl.MMCLOptions.__annotations__.items()
-    if getattr(hint, "__origin__", None) is not None and name in (
-        "unimodal", "fused_text", "uni_denominator", "pair_schedule", "uniformity", "sentiment_pool"
-    )
-}  # fmt: skip
+        scale = np.abs(want[name]).max()
+        np.testing.assert_allclose(found[name], want[name], atol=0.15 * scale, err_msg=name)
 
 
 def test_every_choice_makes_a_step():
-    assert len(LITERALS) == 6
-    for name, choices in LITERALS.items():
-        for choice in choices[1:]:
-            _, _, terms, _ = shapes(**{name: choice})
-            assert set(terms) == ALL_TERMS, (name, choice)
-    for changes in ({"stop_gradient": True, "alignment_power": 1}, {"max_steps": 2}, {"pairs": "origin_predict"}):
-        assert set(shapes(**changes)[2]) == ALL_TERMS
-
-
-@pytest.mark.parametrize(
-    ("option", "values", "term"),
-    [
-        ("uni_denominator", ("queries", "literal", "keys"), "contrast_audio"),
-        ("uniformity", ("pairwise", "literal", "within"), "uniformity"),
-        ("alignment_power", (2, 1), "alignment"),
-        ("kappa", (2.0, 3.0), "uniformity"),
-    ],
-)
-def test_the_readings_of_an_equation_differ_in_its_term_alone(option, values, term):
-    usual = run(make_batch())
-    others = [run(make_batch(), **{option: value}) for value in values[1:]]
-    for one, two in itertools.combinations([usual, *others], 2):
-        for name in ALL_TERMS - {"contrast_vision"}:
-            same = np.allclose(one.terms[name], two.terms[name], rtol=1e-4)
-            assert same == (name != term), name
-
-
-def test_long_sequences_can_be_averaged_before_the_transformer():
-    batch = make_batch()
-    usual = run(batch, max_steps=9)
-    np.testing.assert_allclose(usual.outputs["prediction"], run(batch).outputs["prediction"], atol=1e-5)
-    shorter = run(batch, max_steps=3)
-    assert not np.allclose(shorter.outputs["prediction"], usual.outputs["prediction"], atol=1e-4)
-    # A row whose sequences are no longer than the limit stays as it was.
-    brief = {**batch, "audio": {**batch["audio"], "length": np.array([3, 1, 2, 3, 3], np.int32)}}
-    brief["vision"] = {**batch["vision"], "length": np.array([1, 2, 3, 3, 3], np.int32)}
-    np.testing.assert_allclose(
-        run(brief, max_steps=3).outputs["prediction"], run(brief).outputs["prediction"], atol=1e-5
-    )
+    choices = {
+        name: typing.get_args(hint)
+        for name, hint in typing.get_type_hints(mmcl.MMCLOptions).items()
+        if typing.get_origin(hint) is typing.Literal and name not in config.Options.__annotations__
+    }
+    assert set(choices) == {
+        "unimodal", "fused_text", "uni_denominator", "pair_schedule", "uniformity", "sentiment_pool",
+    }  # fmt: skip
+    for place in range(1, 3):
+        changes = {name: values[min(place, len(values) - 1)] for name, values in choices.items()}
+        assert set(shapes(**changes, stop_gradient=True, alignment_power=place)[2]) == ALL_TERMS
+    for values in (choices[name] for name in ("uni_denominator", "pair_schedule", "uniformity")):
+        assert len(values) == 3
 
 
 # -- options ----------------------------------------------------------------------------------------------------------

@@ -3,15 +3,19 @@
 import json
 import pprint
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from msa_jax import config
+from msa_jax import config, methods
 from msa_jax.data.schema import Dataset
 from msa_jax.metrics import METRIC_KEYS
 from msa_jax.train.experiment import resolve
+from tests.tiny import TOY, ToyNetwork
 
 
 def write_study(path: Path, **entries: Any) -> Path:
@@ -81,3 +85,17 @@ def pretend_to_train(
             np.savez(out / "labels" / f"{seed}.npz", **last)
 
     return train
+
+
+class ExportingNetwork(ToyNetwork):
+    """The toy network, which also shows the mean of its frames as `representation`."""
+
+    def __call__(self, batch: Mapping[str, Any], *, train: bool) -> dict[str, Any]:
+        audio = batch["audio"]
+        mean = audio["features"].sum(1) / jnp.maximum(audio["length"], 1)[:, None]
+        return {**super().__call__(batch, train=train), "representation": mean}
+
+
+def exporting(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Makes "toy" a method that exports these names."""
+    monkeypatch.setitem(methods.METHODS, "toy", replace(TOY, network=ExportingNetwork, exports=names))

@@ -11,6 +11,7 @@ from tests.report.studies_kit import pretend_to_train, write_study
 from tests.tiny import QUICK, tiny_dataset
 
 FIGURE = {"kind": "label_distribution", "metrics": None, "variants": ({"name": "Self-MM", "method": "self_mm"},)}
+TWO = ({"name": "One", "method": "self_mm"}, {"name": "Other", "method": "self_mm", "options": {"patience": 3}})
 CASES = {"kind": "case_table", "metrics": None, "variants": FIGURE["variants"]}
 
 
@@ -23,6 +24,11 @@ def u_labels(dataset, seed, epoch):
         "label_a": train.label.copy(),
         "label_v": np.full(len(train), 3.0 if epoch == 3 else 0.0, np.float32),
     }
+
+
+def at_limit(labels):
+    """Share in percent of labels at ±3."""
+    return 100 * np.mean(np.abs(labels.astype(np.float64)) >= 3 * (1 - 1e-6))
 
 
 @pytest.fixture
@@ -94,6 +100,48 @@ def test_agreement_with_true_labels_is_given_with_its_baseline(dataset, reproduc
     mae = f"{0.015 * baseline:.3f} ± {0.01 * baseline / np.sqrt(2):.3f}"
     assert table.rows[0] == ("text", "1.000 ± 0.000", mae, f"{baseline:.3f}")
     assert table.rows[1][1] == "-"
+
+
+def test_several_variants_stand_side_by_side_after_the_last_epoch(tmp_path, dataset, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(studies, "train", pretend_to_train(u_labels))
+    study = write_study(tmp_path / "toy_figure9.py", **{**FIGURE, "variants": TWO})
+    found = reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
+    joint, *alone = found.tables
+    assert joint.columns[4:] == ("offset Corr", "MAE of u-label", "MAE of m-label")
+    assert [row[:2] for row in joint.rows] == [(v, m) for v in ("One", "Other") for m in ("text", "audio", "vision")]
+    label, truth = dataset.train.label, dataset.train.label_t
+    baseline = np.abs(label - truth).mean()
+    # After the third epoch the text labels are 1 % and 2 % of the way too far; vision stands at the limit.
+    offset = f"{1.015 * baseline:.2f} ± {0.01 * baseline / np.sqrt(2):.2f}"
+    mae = f"{0.015 * baseline:.3f} ± {0.01 * baseline / np.sqrt(2):.3f}"
+    assert (
+        joint.rows[0][2] == f"{np.mean([at_limit(u_labels(dataset, seed, 3)['label_t']) for seed in (1, 2)]):.1f} ± 0.0"
+    )
+    assert joint.rows[0][3:] == (offset, "1.000 ± 0.000", mae, f"{baseline:.3f}")
+    assert joint.rows[1][2:5] == (f"{at_limit(label):.1f} ± 0.0", "0.00 ± 0.00", "-")
+    assert joint.rows[2][2] == "100.0 ± 0.0"
+    assert [table.columns[:2] for table in alone] == [("u-labels of", "epoch")] * 2
+    assert [file.name for file in found.files[3:]] == ["figure-one.png", "figure-other.png"]
+
+
+def test_variants_without_true_labels_stand_side_by_side_without_them(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    parts = {"one": np.float32(0.5), "other": np.float32(0.25)}  # of the m-label, by the variant's folder
+
+    def pretend(*arguments, out, **named):
+        labels = lambda data, seed, epoch: {"label_a": data.train.label * parts[out.name]}  # noqa: E731
+        pretend_to_train(labels)(*arguments, out=out, **named)
+
+    monkeypatch.setattr(studies, "train", pretend)
+    dataset, study = tiny_dataset(), write_study(tmp_path / "toy_figure9.py", **{**FIGURE, "variants": TWO})
+    joint = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None).tables[0]
+    assert joint.columns == ("variant", "u-labels of", "at limit [%]", "mean |u - m|")
+    mean = np.abs(dataset.train.label).mean()
+    assert joint.rows == [
+        ("One", "audio", "0.0", f"{0.5 * mean:.2f}"),
+        ("Other", "audio", "0.0", f"{0.75 * mean:.2f}"),
+    ]
 
 
 def test_table_has_the_last_epoch_and_the_m_labels(dataset, reproduced):

@@ -123,6 +123,22 @@ def test_an_option_holds_for_every_variant_whose_method_has_it(tmp_path, audio, 
     assert "Without option width, which the method does not have: A." in found.text
 
 
+@pytest.mark.usefixtures("pretend")
+def test_methods_of_a_study_may_have_a_preset_each(tmp_path):
+    variants = tuple({"name": name, "method": name} for name in ("self_mm", "sugrm", "text_only"))
+    study = write_study(tmp_path / "toy_table9.py", variants=variants)
+    given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
+    found = reproduce(study, tiny_dataset(), preset="sugrm_mosei,self_mm_mosi_reference", **given)
+    chosen = {one["method"]: (one["preset"], one["protocol"]) for one in found.content["experiments"]}
+    assert chosen == {
+        "self_mm": ("self_mm_mosi_reference", "reference"),
+        "sugrm": ("sugrm_mosei", "paper"),
+        "text_only": (None, "paper"),
+    }
+    with pytest.raises(InputError, match="presets sugrm_mosi and sugrm_mosei are both for method sugrm"):
+        reproduce(study, tiny_dataset(), preset="sugrm_mosi,sugrm_mosei", **given)
+
+
 # -- what a user can get wrong ----------------------------------------------------------------------------------------
 
 
@@ -135,6 +151,7 @@ def test_an_option_holds_for_every_variant_whose_method_has_it(tmp_path, audio, 
         ({"options": {"batch_size": "many"}}, r"option batch_size is 'many'"),
         ({"options": {"preset": "none"}}, r"unknown option 'preset'"),
         ({"preset": "self_mm_mosi"}, r"preset self_mm_mosi is for method self_mm; study toy_table9 has toy"),
+        ({"preset": "none,self_mm_mosi"}, r"no preset 'none'"),
         ({"protocol": "mine"}, r"protocol is 'mine'; expected paper or reference"),
     ],
 )
@@ -216,6 +233,7 @@ def test_unknown_studies_are_refused_with_the_nearest_names(tmp_path):
         ({"variants": ({**VARIANTS[0], "paper": {"mosi": {"MAE": "0.7"}}},)}, r"MAE is '0.7'; expected a number"),
         ({"context": ({"name": "TFN", "paper": {"mosi": {"label": 1.0}}},)}, r"context 0: paper number 'label'"),
         ({"datasets": {"mosi": {"size": 3}}}, r"dataset mosi: unknown entry 'size'"),
+        ({"datasets": {"mosi": {"aligned": "yes"}}}, r"dataset mosi: aligned is 'yes'; expected bool"),
     ],
 )
 def test_a_study_file_of_another_form_is_refused(tmp_path, entries, message):

@@ -54,6 +54,7 @@ def outcome(folder: Path) -> dict:
         "lines": [{**line, "seconds": 0} for line in lines],
         "csv": {path.name: path.read_bytes() for path in (folder / "predictions").iterdir()},
         "arrays": arrays,
+        "steps": {path.name: path.read_bytes() for path in (folder / "steps").glob("*")},
     }
 
 
@@ -104,6 +105,8 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
         (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
         (3, {"stages": 2, "patience": 2}),  # at the end of the first stage
         (5, {"stages": 2, "patience": 2}),  # in the second
+        (4, {"checkpoint_epochs": 2, "record_steps": 3}),  # records of an epoch beyond the checkpoint
+        (3, {"record_steps": 1, "stages": 2, "accumulate": 2}),
     ],
     ids=str,
 )
@@ -111,6 +114,20 @@ def test_checkpoints_hold_schedules_windows_and_stages(tmp_path, at, options):
     toy_experiment(tmp_path / "straight", seeds=(3,), **options)(None)
     begin = toy_experiment(tmp_path / "resumed", seeds=(3,), **options)
     assert interrupt_and_resume(tmp_path / "resumed", [at], begin) == outcome(tmp_path / "straight")
+
+
+def test_records_that_a_killed_process_wrote_beyond_its_checkpoint_are_dropped(tmp_path):
+    options = {"checkpoint_epochs": 2, "record_steps": 2}
+    begin = toy_experiment(tmp_path / "run", seeds=(3,), **options)
+    with pytest.raises(KeyboardInterrupt):
+        begin(Interrupting(4))
+    file = tmp_path / "run" / "steps" / "3.jsonl"
+    assert [json.loads(line)["epoch"] for line in file.read_text().splitlines()] == [1, 1, 2, 2, 3, 3, 4, 4]
+    with open(file, "a") as written:
+        written.write('{"run": 0, "epo')  # and half a line
+    begin(None)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(2, 21, 2))  # each once
 
 
 def test_early_stopping_goes_on_counting_and_keeps_the_best(tmp_path):
@@ -155,7 +172,8 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
         "from tests.tiny import TOY, TOY_QUICK, tiny_dataset\n"
         "methods.METHODS['toy'] = TOY\n"
         "train('toy', tiny_dataset(modalities=('audio',)), seeds=(3, 4), out=Path(sys.argv[1]), log=None,\n"
-        "  record_labels=True, options={**TOY_QUICK, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20})\n"
+        "  record_labels=True,\n"
+        "  options={**TOY_QUICK, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20, 'record_steps': 2})\n"
     )
     killed, log = tmp_path / "killed", tmp_path / "killed" / "metrics.jsonl"
     with subprocess.Popen([sys.executable, "-c", script, str(killed)], cwd=REPOSITORY) as process:
@@ -165,7 +183,7 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
         time.sleep(random.random())  # anywhere in an epoch, a save or the end of a run
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
-    options = {"max_epochs": 20, "patience": 20}
+    options = {"max_epochs": 20, "patience": 20, "record_steps": 2}
     toy_experiment(killed, **options)(None)
     toy_experiment(tmp_path / "straight", **options)(None)
     assert outcome(killed) == outcome(tmp_path / "straight")

@@ -1,0 +1,22 @@
+"""What the runs of a study's variant export of a dataset's splits: representations, predictions, gates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from msa_jax.data.schema import Dataset
+from msa_jax.report.study import Outcome
+from msa_jax.train.predictor import Predictor
+
+Exports = dict[int, dict[str, dict[str, np.ndarray]]]  # seed -> split -> name -> [N] or [N, d]
+
+
+def read_exports(outcome: Outcome, dataset: Dataset, splits: Sequence[str]) -> Exports:
+    """Computes the exports of every run of a finished variant, with the parameters of its best epoch.
+
+    Raises:
+      InputError: the experiment is damaged, or its method exports nothing.
+    """
+    predictor = Predictor.load(outcome.path)
+    found = {split: predictor.export_runs(dataset.splits()[split]) for split in splits}
+    return {seed: {split: found[split][seed] for split in splits} for seed in outcome.runs}

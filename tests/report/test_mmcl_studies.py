@@ -1,0 +1,209 @@
+"""The studies of MMCL: their numbers, a second time from the paper, and what they run."""
+
+import itertools
+import re
+import shlex
+
+import pytest
+
+from msa_jax import cli, config, methods
+from msa_jax.report import studies
+from msa_jax.report.studies import list_studies, load_study, reproduce
+from tests.paths import REPOSITORY
+from tests.report.studies_kit import pretend_to_train
+from tests.tiny import tiny_dataset
+
+PAPER = REPOSITORY.parent / "shared" / "papers" / "mmcl.txt"
+KEYS = ("Mult_acc_7", "Has0_acc_2", "Non0_acc_2", "Has0_F1_score", "Non0_F1_score", "MAE", "Corr")  # the paper's order
+TABLES = tuple(f"mmcl.table{number}" for number in range(1, 6))
+STUDIES = (*TABLES, "mmcl.figure4", "mmcl.figure5", "mmcl.retrieval")
+EVERY = ("uni", "cross", "alignment", "uniformity", "sentiment")
+
+
+@pytest.fixture
+def pretend(monkeypatch):
+    monkeypatch.setattr(studies, "train", pretend_to_train())
+
+
+def rows(study):
+    """{name: {dataset: the paper's numbers in its order}}"""
+    found = load_study(study)
+    return {
+        row.name: {
+            dataset: [numbers[key] if key in ("MAE", "Corr") else round(100 * numbers[key], 6) for key in KEYS]
+            for dataset, numbers in row.paper.items()
+        }
+        for row in (*found.variants, *found.context)
+        if row.paper
+    }
+
+
+def test_the_studies_of_mmcl_are_listed():
+    assert set(STUDIES) <= {study.name for study in list_studies()}
+
+
+# -- the paper's numbers, copied a second time ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("study", "row", "dataset", "numbers"),
+    [
+        ("mmcl.table1", "MMCL", "mosi", [46.5, 84.0, 86.3, 83.8, 86.2, 0.705, 0.797]),
+        ("mmcl.table1", "TFN, unaligned", "mosei", [52.2, 81.0, 82.6, 81.1, 82.3, 0.570, 0.716]),
+        ("mmcl.table2", "w/o L_align", "mosei", [52.9, 83.9, 85.0, 83.8, 84.6, 0.554, 0.756]),
+        ("mmcl.table2", "No Contrast", "mosei", [51.3, 81.2, 84.3, 81.6, 84.0, 0.564, 0.746]),
+        ("mmcl.table3", "MMCL", "mosi", [46.8, 83.8, 85.8, 83.7, 85.7, 0.692, 0.800]),
+        ("mmcl.table4", "A + V", "mosei", [41.4, 71.0, 62.9, 59.0, 48.5, 0.837, 0.148]),
+        ("mmcl.table4", "T", "mosei", [52.6, 80.7, 85.3, 81.4, 85.4, 0.552, 0.761]),
+        ("mmcl.table5", "mu 0.7, eta 1.0, alpha 1.0", "mosei", [53.6, 84.8, 85.9, 84.8, 85.6, 0.537, 0.765]),
+        ("mmcl.table5", "eta 0.6", "mosei", [52.4, 84.5, 84.9, 84.4, 84.6, 0.544, 0.760]),
+    ],
+)
+def test_numbers_of_the_paper(study, row, dataset, numbers):
+    assert rows(study)[row][dataset] == numbers
+
+
+def table_of_the_text(number):
+    """{name: {dataset: numbers}} of a table of the paper's text; rows without all of their numbers hold what there is."""
+    headings = {1: "Models\t", 2: "Description\t", 3: "SOTA Models\t", 4: "-\tModality\t", 5: "Value\t"}
+    lines = PAPER.read_text(encoding="utf-8").splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith(headings[number]))
+    datasets = ("mosi", "mosei") if number in (1, 3) else ("mosei",)
+    table = {}
+    for line in itertools.takewhile(bool, lines[start + 1 :]):
+        name, *cells = [cell.strip() for cell in line.removeprefix("-\t").split("\t")]
+        found = [float(value) for cell in cells for value in re.findall(r"\d+\.\d+", cell)]
+        if found:
+            parts = [found[place : place + 7] for place in range(0, len(found), 7)]
+            assert name not in table
+            table[name] = dict(zip(datasets, parts, strict=False))
+    return table
+
+
+def name_of_the_text(name, number):
+    """A row of the text as the studies name it."""
+    name = re.sub(r"\$?\\mathcal\{L\}_\{(\w+)\}\$|\$?\\mathcal\{L\}_\{uniform\}\$", r"L_\1", name)
+    name = re.sub(r"^\(3\) |\s*\(ours\)$", "", name)
+    if number == 5:
+        greek, value = re.fullmatch(r"\$\\(\w+) = ([\d.]+)\$", name).groups()
+        chosen = {"mu": "0.7", "eta": "1.0", "alpha": "1.0"}[greek] == value
+        return "mu 0.7, eta 1.0, alpha 1.0" if chosen else f"{greek} {value}"
+    return {"TFN*": "TFN, unaligned", "$LMF^*$": "LMF, unaligned"}.get(name, name)
+
+
+@pytest.mark.skipif(not PAPER.is_file(), reason="the paper's text is not here")
+@pytest.mark.parametrize(("number", "count"), [(1, 10), (2, 9), (3, 5), (4, 7), (5, 18)])
+def test_every_number_of_a_table_is_in_the_papers_text(number, count):
+    text = table_of_the_text(number)
+    assert len(text) == count
+    if number == 3:
+        assert text.pop("MulT") == {"mosi": [78.8, 80.2]}  # what is left of it, and left out
+    found = rows(f"mmcl.table{number}")
+    printed: dict = {}
+    for name, numbers in text.items():
+        # Table 5 prints the chosen values three times; each time the same.
+        assert printed.setdefault(name_of_the_text(name, number), numbers) == numbers
+    assert found == printed
+
+
+def test_what_cannot_be_read_is_left_out_and_said():
+    study = load_study("mmcl.table3")
+    assert "MulT" not in rows("mmcl.table3")
+    assert "The row of MulT is left out" in study.description
+    assert any("MulT is left out" in note for note in study.notes)
+
+
+# -- what they run ----------------------------------------------------------------------------------------------------
+
+
+def options(study, variant):
+    (found,) = (one for one in load_study(study).variants if one.name == variant)
+    return config.override(methods.get(found.method).options(), found.options)
+
+
+def test_the_first_variant_is_mmcl_as_its_options_are():
+    for study in STUDIES:
+        first = load_study(study).variants[0]
+        changed = {name: value for name, value in first.options.items() if name != "record_steps"}
+        assert first.method == "mmcl"
+        assert config.override(methods.get("mmcl").options(), changed) == methods.get("mmcl").options(), study
+
+
+@pytest.mark.parametrize(
+    ("variant", "left_out"),
+    [
+        ("MMCL", ()),
+        ("rp Transformer", ()),
+        ("w/o L_uni", ("uni",)),
+        ("w/o ICL", ("cross", "alignment", "uniformity")),
+        ("w/o L_cross", ("cross",)),
+        ("w/o L_align", ("alignment",)),
+        ("w/o L_uniform", ("uniformity",)),
+        ("w/o SCL", ("sentiment",)),
+        ("No Contrast", EVERY),
+    ],
+)
+def test_an_ablation_leaves_out_its_losses_alone(variant, left_out):
+    found = options("mmcl.table2", variant)
+    assert set(found.contrast) == set(EVERY) - set(left_out)
+    assert found.unimodal == ("linear" if variant == "rp Transformer" else "transformer")
+
+
+def test_a_weight_varies_alone():
+    terms = {"mu": "uni", "eta": "sentiment", "alpha": "cross"}
+    for variant in load_study("mmcl.table5").variants[1:]:
+        greek, value = variant.name.split()
+        want = {"uni": 0.7, "sentiment": 1.0, "cross": 1.0, terms[greek]: float(value)}
+        weights = options("mmcl.table5", variant.name).weights
+        assert {term: getattr(weights, term) for term in want} == want
+    assert len(load_study("mmcl.table5").variants) == 16
+
+
+def test_a_modality_that_is_absent_is_left_out_of_the_study():
+    for variant in load_study("mmcl.table4").variants:
+        letters = variant.name.lower().split(" + ")
+        assert list(options("mmcl.table4", variant.name).modalities) == letters
+        assert [need[0] for need in variant.needs] == letters
+
+
+@pytest.mark.usefixtures("pretend")
+def test_table_4_without_vision_has_the_variants_without_it(tmp_path):
+    dataset = tiny_dataset(modalities=("text", "audio"))
+    found = reproduce("mmcl.table4", dataset, seeds=(1,), out=tmp_path / "out", log=None)
+    assert [row["variant"] for row in found.content["rows"] if row["runs"]] == ["T + A", "T", "A"]
+    assert found.content["difference_from"] == "T + A"
+
+
+@pytest.mark.usefixtures("pretend")
+def test_table_1_shows_the_papers_rows_for_the_dataset_at_hand(tmp_path):
+    dataset = tiny_dataset(metrics="mosei", name="mosei")
+    found = reproduce("mmcl.table1", dataset, seeds=(1,), out=tmp_path / "out", log=None)
+    assert found.tables[0].columns[3:] == (
+        "Acc-7", "Acc-2 has0", "Acc-2 non0", "F1 has0", "F1 non0", "MAE", "Corr",
+    )  # fmt: skip
+    printed = {row[0]: row[3:] for row in found.tables[0].rows if row[1] == "paper, mosei"}
+    assert printed["MMCL"] == ("53.60", "84.80", "85.90", "84.80", "85.70", "0.537", "0.765")
+    assert "text only" not in printed
+    assert len(printed) == 10
+
+
+def test_the_curves_are_terms_of_mmcl():
+    from msa_jax.methods import mmcl
+
+    study = load_study("mmcl.figure4")
+    weighted = mmcl.weights(mmcl.MMCLOptions(), {})
+    drawn = [term for curve in study.curves for term in curve.terms]
+    assert set(drawn) == {*weighted, "multimodal", "loss"}
+    assert [curve.name for curve in study.curves if curve.exponential] == ["exp(L_uniform)"]
+    assert study.variants[0].options["record_steps"] == 5
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_command_of_a_study_parses(name):
+    lines = [line.strip() for line in load_study(name).description.splitlines() if line.strip().startswith("msa-jax ")]
+    assert lines
+    for line in lines:
+        known, rest = cli._parser().parse_known_args(shlex.split(line)[1:])
+        assert known.study == name
+        assert known.preset is None or known.preset in config.preset_names()
+        assert set(cli._options(rest)) <= set(config.flatten(methods.get("mmcl").options()))
