@@ -71,7 +71,7 @@ def table_of_the_text(number):
     datasets = ("mosi", "mosei") if number in (1, 3) else ("mosei",)
     table = {}
     for line in itertools.takewhile(bool, lines[start + 1 :]):
-        name, *cells = [cell.strip() for cell in line.removeprefix("-\t").split("\t")]
+        name, *cells = [cell.strip() for cell in line.split("\t")[number == 4 :]]
         found = [float(value) for cell in cells for value in re.findall(r"\d+\.\d+", cell)]
         if found:
             parts = [found[place : place + 7] for place in range(0, len(found), 7)]
@@ -82,7 +82,7 @@ def table_of_the_text(number):
 
 def name_of_the_text(name, number):
     """A row of the text as the studies name it."""
-    name = re.sub(r"\$?\\mathcal\{L\}_\{(\w+)\}\$|\$?\\mathcal\{L\}_\{uniform\}\$", r"L_\1", name)
+    name = re.sub(r"\$?\\mathcal\{L\}_\{(\w+)\}\$?", r"L_\1", name)
     name = re.sub(r"^\(3\) |\s*\(ours\)$", "", name)
     if number == 5:
         greek, value = re.fullmatch(r"\$\\(\w+) = ([\d.]+)\$", name).groups()
