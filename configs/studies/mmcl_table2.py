@@ -13,9 +13,8 @@ L_sent, the sentiment-based one. "No Contrast" trains on the regression loss alo
 Hardware. The paper trains on one GTX 1080 Ti and states no training time. Cost: nine variants x seeds.
 
 Caveats. The number of runs is stated for Tables 1 and 3 alone (five). Whether hyper-parameters were tuned for each row is
-not stated either; here all rows share those of the preset. Where no
-contrast looks at the targets (No Contrast, and without ICL and SCL), the two CNNs that make them are not there, since
-nothing would train them. Acc-2 and F1 are printed as has0/non0.
+not stated either; here all rows share those of the preset. Without any contrast that looks at the targets, as in No
+Contrast, the two CNNs that make them are not there, since nothing would train them. Acc-2 and F1 are printed as has0/non0.
 """
 
 STUDY = {

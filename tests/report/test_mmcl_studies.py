@@ -88,7 +88,7 @@ def name_of_the_text(name, number):
         greek, value = re.fullmatch(r"\$\\(\w+) = ([\d.]+)\$", name).groups()
         chosen = {"mu": "0.7", "eta": "1.0", "alpha": "1.0"}[greek] == value
         return "mu 0.7, eta 1.0, alpha 1.0" if chosen else f"{greek} {value}"
-    return {"TFN*": "TFN, unaligned", "$LMF^*$": "LMF, unaligned"}.get(name, name)
+    return {"TFN*": "TFN, unaligned", "LMF^*": "LMF, unaligned"}.get(name, name)
 
 
 @pytest.mark.skipif(not PAPER.is_file(), reason="the paper's text is not here")
