@@ -11,7 +11,7 @@ does not change (A.3). So the network, its size and its losses stay; the represe
 
 Hardware. The paper trains on one GTX 1080 Ti and states no training time. Cost: seven variants x seeds.
 
-Caveats. A modality that is zeros is still predicted, and its contrasts stay, though its target is the same for every sample.
+Caveats. A modality that is zeros is still predicted, and its contrasts stay, though its target no longer knows the sample.
 A text model of its own, without all this, is text_only: see mmcl.table1. The number of runs is not stated for this table.
 Acc-2 and F1 are printed as has0/non0.
 """

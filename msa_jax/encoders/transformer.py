@@ -25,7 +25,7 @@ from msa_jax.layers.dropout import Dropout, drop
 
 Array = jax.Array
 
-CPU_TILE = (8, 64)  # rows and steps: large enough for the products, small enough for the cache
+CPU_TILE = (8, 48)  # rows and steps: large enough for the products, small enough for the cache
 OTHER_TILE = (1 << 30, 128)  # all rows: many small programs would cost more than the padding
 
 

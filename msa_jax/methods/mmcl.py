@@ -364,6 +364,7 @@ METHOD = Method(
     network=MMCLNetwork,
     objective=objective,
     groups=encoder_groups,
+    exports=("representation", "predicted_audio", "latent_audio", "predicted_vision", "latent_vision"),
     weights=weights,
     check=check,
 )

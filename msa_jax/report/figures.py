@@ -180,8 +180,11 @@ def embeddings(
     Returns:
       A matplotlib Figure.
     """
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
+    # Grey in the middle and not white: neutral samples must be seen.
+    colours = LinearSegmentedColormap.from_list("label", [COLOURS["text"], "#b4b4b4", COLOURS["audio"]])
     splits = list(next(iter(panels.values())))
     figure = Figure(figsize=(1.3 + 2.8 * len(splits), 0.6 + 2.6 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(splits), squeeze=False)
@@ -194,7 +197,7 @@ def embeddings(
                 place[order, 0],
                 place[order, 1],
                 c=label[order],
-                cmap="coolwarm",  # grey in the middle, not white: neutral samples must be seen
+                cmap=colours,
                 vmin=low,
                 vmax=high,
                 s=max(4, min(24, 6000 / len(label))),

@@ -15,7 +15,7 @@ from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.exports import read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd
-from msa_jax.report.vectors import effective_rank, linear_probe, silhouette, uniformity
+from msa_jax.report.vectors import centred, effective_rank, linear_probe, silhouette, uniformity
 
 NAME = "representation"
 SPLITS = ("train", "test")
@@ -51,7 +51,8 @@ def numbers(arrays: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) 
     """{split: numbers} of one run's representations {split: [N, d]} with labels {split: [N]}.
 
     silhouette: by the sign of the label. probe_corr: Pearson correlation of the label with a ridge regression on the
-    representation, fitted on the first split. rank: effective rank. uniformity: at unit length.
+    representation, fitted on the first split. rank: effective rank of what differs from the mean, 0 where nothing does.
+    uniformity: at unit length, the mean not taken off.
     """
     first = next(iter(arrays))
     found = {}
@@ -60,7 +61,7 @@ def numbers(arrays: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) 
         found[split] = {
             "silhouette": silhouette(vectors, np.sign(labels[split])),
             "probe_corr": None if np.isnan(corr) else corr,
-            "rank": effective_rank(vectors),
+            "rank": effective_rank(centred(vectors)),
             "uniformity": uniformity(vectors),
         }
     return found
@@ -84,7 +85,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
     figure = figures.embeddings(
         panels,
         label_range=dataset.card.label_range,
-        title=f"{study.title}: {dataset.card.name}, t-SNE of the fused representation, seed {seed}",
+        title=f"t-SNE of the fused representation, {dataset.card.name}, seed {seed}",
     )
     notes = remarks(study, outcomes, against)
     table = _table(content["variants"], f"{study.title}: {dataset.card.name}", notes)
@@ -100,12 +101,12 @@ def _table(variants: Mapping[str, Mapping[str, Any]], caption: str, notes: Seque
     return Table(
         columns=("variant", "split", "runs", "silhouette by sign", "probe Corr", "effective rank", "uniformity"),
         rows=rows,
-        caption=f"{caption}, fused representation",
+        caption=caption,
         notes=(
             "Mean ± sample standard deviation over seeds; of the representation itself, not of its drawing. silhouette: of "
             "negative, neutral and positive labels, 1 where they lie apart, 0 where they are mixed. probe Corr: of the label "
-            "with a ridge regression on the representation, fitted on train. effective rank: 1 where all point one way. "
-            "uniformity: 0 where all point one way, lower the more evenly they are spread.",
+            "with a ridge regression on the representation, fitted on train. effective rank: in how many directions they "
+            "differ. uniformity: 0 where all point one way, lower the more evenly they are spread.",
             *notes,
         ),
     )

@@ -6,6 +6,7 @@ None of these numbers depends on an embedding in two dimensions.
 import numpy as np
 
 BLOCK = 512  # rows of a distance matrix at a time
+NOISE = 1e-6  # of the largest value: what float32 cannot tell from nothing
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -13,6 +14,13 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     vectors = np.asarray(vectors, np.float64)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.where(length > 0, length, 1.0)
+
+
+def centred(vectors: np.ndarray) -> np.ndarray:
+    """[N, d] without their mean, float64; zeros where they differ by rounding alone."""
+    vectors = np.asarray(vectors, np.float64)
+    rest = vectors - vectors.mean(0)
+    return rest if np.abs(rest).max() > NOISE * np.abs(vectors).max() else np.zeros_like(rest)
 
 
 def effective_rank(vectors: np.ndarray) -> float:
@@ -74,7 +82,7 @@ def linear_probe(vectors: np.ndarray, label: np.ndarray, others: np.ndarray, *, 
     """
     x, y = np.asarray(vectors, np.float64), np.asarray(label, np.float64)
     mean, spread = x.mean(0), x.std(0)
-    scale = np.where(spread > 1e-6 * max(spread.max(), 1e-30), spread, np.inf)
+    scale = np.where(spread > NOISE * np.abs(x).max(), spread, np.inf)
     x = (x - mean) / scale
     weight = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean()))
     return (np.asarray(others, np.float64) - mean) / scale @ weight + y.mean()

@@ -579,7 +579,9 @@ def test_eight_samples_can_be_learned_by_heart():
 
 def test_it_computes_in_bfloat16_with_terms_in_float32():
     batch = make_batch()
-    found, want = outputs_of(batch, dtype="bfloat16"), outputs_of(batch)
+    made = jax.eval_shape(_forward(network_of(batch, dtype="bfloat16")), _params(network_of(batch)), batch)
+    assert {value.dtype for value in made.values()} == {jnp.dtype("float32")}
+    found, want = outputs_of(batch, dtype="bfloat16", **LINEAR), outputs_of(batch, **LINEAR)
     for name, value in {**found, **terms_of(found, batch)}.items():
         assert value.dtype == np.float32, name
         assert np.isfinite(value).all(), name

@@ -8,6 +8,7 @@ import pytest
 
 from msa_jax import cli, config, methods
 from msa_jax.report import studies
+from msa_jax.report.retrieval import pairs
 from msa_jax.report.studies import list_studies, load_study, reproduce
 from tests.paths import REPOSITORY
 from tests.report.studies_kit import pretend_to_train
@@ -196,6 +197,13 @@ def test_the_curves_are_terms_of_mmcl():
     assert set(drawn) == {*weighted, "multimodal", "loss"}
     assert [curve.name for curve in study.curves if curve.exponential] == ["exp(L_uniform)"]
     assert study.variants[0].options["record_steps"] == 5
+
+
+@pytest.mark.parametrize("name", ["mmcl.figure4", "mmcl.figure5", "mmcl.retrieval"])
+def test_mmcl_records_and_exports_what_is_drawn(name):
+    study = load_study(name)
+    studies.KINDS[study.kind].check(study)
+    assert set(pairs(methods.get("mmcl").exports)) == {"audio", "vision"}
 
 
 @pytest.mark.parametrize("name", STUDIES)

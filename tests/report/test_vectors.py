@@ -40,6 +40,16 @@ def test_vectors_that_have_collapsed_have_rank_one_and_zeros_none():
     assert v.effective_rank(RNG.normal(size=(2000, 16))) > 15.5
 
 
+def test_what_differs_by_rounding_alone_is_nothing_once_it_is_centred():
+    same = np.full((50, 4), 0.1, np.float32) * np.arange(1, 5, dtype=np.float32)
+    same[::3] = np.nextafter(same[::3], np.float32(9))
+    assert v.effective_rank(v.centred(same)) == 0
+    np.testing.assert_allclose(v.centred(CLOUD), CLOUD - CLOUD.mean(0))
+    # Two directions around a mean in a third.
+    around = np.array([[1.0, 0, 9], [-1, 0, 9], [0, 1, 9], [0, -1, 9]])
+    assert v.effective_rank(v.centred(around)) == pytest.approx(2)
+
+
 # -- uniformity -------------------------------------------------------------------------------------------------------
 
 
@@ -96,4 +106,6 @@ def test_constant_features_say_nothing_to_the_probe():
     y = CLOUD[:, 0]
     dead = np.concatenate([CLOUD, np.full((60, 2), 4.0)], axis=1)
     np.testing.assert_allclose(v.linear_probe(dead, y, dead), v.linear_probe(CLOUD, y, CLOUD), rtol=1e-9)
-    np.testing.assert_allclose(v.linear_probe(np.zeros((60, 3)), y, np.ones((2, 3))), y.mean())
+    for value in (0.0, 0.1):
+        same = np.full((60, 3), value, np.float32)
+        np.testing.assert_allclose(v.linear_probe(same, y, np.ones((2, 3))), y.mean())
