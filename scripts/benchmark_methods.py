@@ -145,7 +145,6 @@ def _windowed(layer: Layer, project: Affine, x: jax.Array) -> jax.Array:
 
 
 def _dense(layer: Layer, project: Affine, x: jax.Array) -> jax.Array:
-    layer, project = jax.tree.map(lambda leaf: leaf[0], (layer, project))
     normed = layer.norm(x)
     keys, values = jnp.split(project(normed), 2, axis=-1)
     query, keys, values = (part.reshape(*x.shape[:2], HEADS, -1) for part in (layer.query(normed), keys, values))

@@ -37,12 +37,19 @@ def one_batch_at_a_time(bench: Bench) -> list[tuple[float, dict[str, float]]]:
     return found
 
 
-@pytest.mark.parametrize("every", [1, 2, 4, 6, 50])
-def test_a_record_is_the_mean_over_the_rows_of_so_many_batches_of_a_plain_loop(every):
-    dataset = tiny_dataset(modalities=("audio",), rows=(23, 2, 2))  # 6 batches of 4; the last has 3 rows
-    batches = one_batch_at_a_time(Bench(TOY, dataset, {"batch_size": 4}))
-    assert [rows for rows, _ in batches] == [4, 4, 4, 4, 4, 3]
-    _, report = Bench(TOY, dataset, {"batch_size": 4, "record_steps": every}).walk()
+UNEVEN = tiny_dataset(modalities=("audio",), rows=(23, 2, 2))  # 6 batches of 4; the last has 3 rows
+
+
+@pytest.fixture(scope="module")
+def batches():
+    found = one_batch_at_a_time(Bench(TOY, UNEVEN, {"batch_size": 4}))
+    assert [rows for rows, _ in found] == [4, 4, 4, 4, 4, 3]
+    return found
+
+
+@pytest.mark.parametrize("every", [1, 4, 50])
+def test_a_record_is_the_mean_over_the_rows_of_so_many_batches_of_a_plain_loop(batches, every):
+    _, report = Bench(TOY, UNEVEN, {"batch_size": 4, "record_steps": every}).walk()
     found = recorded(report)
     assert len(found) == -(-6 // every)
     for number, record in enumerate(found):
@@ -54,9 +61,7 @@ def test_a_record_is_the_mean_over_the_rows_of_so_many_batches_of_a_plain_loop(e
     assert len({record["loss"] for record in found}) == len(found)
 
 
-@pytest.mark.parametrize(
-    "windows", [{}, {"accumulate": 2}, {"accumulate": 4}, {"accumulate": 4, "tail": "drop"}], ids=str
-)
+@pytest.mark.parametrize("windows", [{}, {"accumulate": 4}, {"accumulate": 4, "tail": "drop"}], ids=str)
 def test_records_count_mini_batches_whatever_makes_an_update(windows):
     bench = plain(rows=22, batch_size=4, record_steps=3, **STILL, **windows)  # records of 12 and 10 rows
     _, report = bench.walk()
@@ -71,8 +76,7 @@ def test_records_count_mini_batches_whatever_makes_an_update(windows):
 
 
 def test_where_an_epoch_is_cut_changes_no_bit_of_its_records():
-    dataset = tiny_dataset(modalities=("audio",), rows=(23, 2, 2))
-    bench = Bench(TOY, dataset, {"batch_size": 4, "record_steps": 4})
+    bench = Bench(TOY, UNEVEN, {"batch_size": 4, "record_steps": 4})
     _, whole = bench.walk()
     state, part = bench.walk(stop=3)  # within the first record
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
@@ -81,8 +85,7 @@ def test_where_an_epoch_is_cut_changes_no_bit_of_its_records():
 
 
 def test_nothing_is_in_the_program_where_nothing_is_recorded():
-    dataset = tiny_dataset(modalities=("audio",))
-    reports = [Bench(TOY, dataset, {"batch_size": 5, "record_steps": every}).walk()[1] for every in (0, 2)]
+    reports = [Bench(TOY, UNEVEN, {"batch_size": 4, "record_steps": every}).walk(stop=1)[1] for every in (0, 4)]
     assert recorded(reports[0]) == []
     assert reports[0].records is None  # no leaf: nothing that a program could hold
     assert len(jax.tree.leaves(reports[0])) == len(jax.tree.leaves(reports[1])) - 1
@@ -91,7 +94,7 @@ def test_nothing_is_in_the_program_where_nothing_is_recorded():
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("every", "ends"), [(1, [1, 2, 3, 4]), (2, [2, 4]), (3, [3, 4]), (9, [4])])
+@pytest.mark.parametrize(("every", "ends"), [(1, [1, 2, 3, 4]), (3, [3, 4])])
 def test_records_are_lines_whose_steps_are_counted_over_epochs(tmp_path, every, ends):
     train_toy(tmp_path, seeds=(5, 6), options={"record_steps": every, "max_epochs": 2})  # 4 batches an epoch
     for number, seed in enumerate((5, 6)):
