@@ -15,6 +15,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from msa_jax.labels.centres import class_sums, distances, sign_classes, take_batch
+
 Array = jax.Array
 
 EPSILON = 1e-8  # eq. 5, and the guards of eq. 8
@@ -50,7 +52,7 @@ def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = Fal
     chex.assert_rank(labels, 1)
     if "m" not in dims:
         raise ValueError(f'dims must hold "m", the multimodal task; got {sorted(dims)}')
-    counts = _classes(labels, zero_is_positive).sum(0)
+    counts = sign_classes(labels, zero_is_positive).sum(0)
     return LabelState(
         labels={task: jnp.array(labels) for task in dims},
         features={task: jnp.zeros((labels.shape[0], width), jnp.float32) for task, width in dims.items()},
@@ -71,7 +73,7 @@ def relative_distance(features: Array, centres: Array, *, scale: bool = True) ->
       alpha [B] = (D^n - D^p) / (D^p + EPSILON), at least -1.
     """
     chex.assert_shape(centres, (2, features.shape[-1]))
-    distance = jnp.linalg.norm(features[:, None, :] - centres[None, :, :], axis=-1)  # [B, 2]
+    distance = distances(features, centres)
     if scale:
         distance = distance / jnp.sqrt(features.shape[-1])
     to_positive, to_negative = distance[:, 0], distance[:, 1]
@@ -136,15 +138,9 @@ def update(
     Raises:
       ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
     """
-    if set(features) != set(state.labels):
-        raise ValueError(f"features are of tasks {sorted(features)}, the state is of tasks {sorted(state.labels)}")
-    chex.assert_rank(rows, 1)
-    where = jnp.ones(rows.shape, bool) if where is None else where
-    chex.assert_equal_shape([rows, where])
-    features = {task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()}
+    widths = {task: memory.shape[-1] for task, memory in state.features.items()}
+    features, where = take_batch(rows, features, where, widths)
     old = {task: label[rows] for task, label in state.labels.items()}  # each [B]
-    for task, value in features.items():
-        chex.assert_shape(value, (*rows.shape, state.features[task].shape[-1]))
 
     centres = {task: state.sums[task] / jnp.maximum(state.counts[task], 1.0)[:, None] for task in features}
     known = {task: jnp.all(state.counts[task] > 0) for task in features}
@@ -162,34 +158,23 @@ def update(
     target = jnp.where(where, rows, state.labels["m"].shape[0])
     labels, memory, sums, counts = {}, {}, {}, {}
     for task, value in features.items():
-        before = _classes(old[task], zero_is_positive) * where[:, None]  # [B, 2]
-        after = _classes(new[task], zero_is_positive) * where[:, None]
+        before = sign_classes(old[task], zero_is_positive) * where[:, None]  # [B, 2]
+        after = sign_classes(new[task], zero_is_positive) * where[:, None]
         # What is written depends on what was read, even where it need not: without that order between the two the
         # compiler copies the whole memory in every step.
         seen_before = state.features[task][rows]
         value = jnp.where(where[:, None], value, seen_before)
         labels[task] = state.labels[task].at[target].set(new[task], mode="drop") if task != "m" else state.labels["m"]
         memory[task] = state.features[task].at[target].set(value, mode="drop")
-        sums[task] = state.sums[task] + _class_sums(after, value) - _class_sums(before, seen_before)
+        sums[task] = state.sums[task] + class_sums(after, value) - class_sums(before, seen_before)
         counts[task] = state.counts[task] + (after - before).sum(0)
     return LabelState(labels, memory, sums, counts)
 
 
 def refresh_centres(state: LabelState, *, zero_is_positive: bool = False) -> LabelState:
     """The same state with the sums of eq. 1-2 taken anew over all N rows: once an epoch, against rounding drift."""
-    classes = {task: _classes(label, zero_is_positive) for task, label in state.labels.items()}
+    classes = {task: sign_classes(label, zero_is_positive) for task, label in state.labels.items()}
     return state._replace(
-        sums={task: _class_sums(classes[task], value) for task, value in state.features.items()},
+        sums={task: class_sums(classes[task], value) for task, value in state.features.items()},
         counts={task: value.sum(0) for task, value in classes.items()},
     )
-
-
-def _classes(label: Array, zero_is_positive: bool) -> Array:
-    """[B] -> [B, 2] float32: 1 where the row is of the positive, of the negative class."""
-    positive = label >= 0 if zero_is_positive else label > 0
-    return jnp.stack([positive, label < 0], axis=-1).astype(jnp.float32)
-
-
-def _class_sums(classes: Array, features: Array) -> Array:
-    """[B, 2], [B, d] -> [2, d]; full float32, where an accelerator would otherwise round its inputs."""
-    return jnp.einsum("bc,bd->cd", classes, features, precision=jax.lax.Precision.HIGHEST)

@@ -26,6 +26,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from msa_jax.labels.centres import class_sums, distances, sign_classes, take_batch
+
 Array = jax.Array
 
 POSITIVE, NEGATIVE, TOP, BOTTOM = range(4)  # the classes with a centre
@@ -128,7 +130,7 @@ def offset_direction(unimodal: Array, multimodal: Array, centres: Array) -> Arra
     """
     chex.assert_equal_shape([unimodal, multimodal])
     chex.assert_shape(centres, (2, unimodal.shape[-1]))
-    s, m = _distances(unimodal, centres), _distances(multimodal, centres)
+    s, m = distances(unimodal, centres), distances(multimodal, centres)
     return jnp.sign(m[:, 0] * s[:, 1] - s[:, 0] * m[:, 1])
 
 
@@ -158,16 +160,8 @@ def update(
     Raises:
       ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
     """
-    if set(features) != {"m", *state.labels}:
-        raise ValueError(
-            f"features are of tasks {sorted(features)}, the state is of tasks {sorted(['m', *state.labels])}"
-        )
-    chex.assert_rank(rows, 1)
-    where = jnp.ones(rows.shape, bool) if where is None else where
-    chex.assert_equal_shape([rows, where])
-    features = {task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()}
-    for value in features.values():
-        chex.assert_shape(value, (*rows.shape, state.features.shape[-1]))
+    widths = dict.fromkeys(("m", *state.labels), state.features.shape[-1])
+    features, where = take_batch(rows, features, where, widths)
 
     label = state.multimodal[rows]
     centres = state.sums / jnp.maximum(state.counts, 1.0)[:, None]  # [4, d]
@@ -197,27 +191,17 @@ def update(
     return state._replace(
         labels=labels,
         features=state.features.at[target].set(value, mode="drop"),
-        sums=state.sums + _class_sums(classes, value) - _class_sums(classes, before),
+        sums=state.sums + class_sums(classes, value) - class_sums(classes, before),
     )
 
 
 def refresh_centres(state: LabelState, *, zero_is_positive: bool = False) -> LabelState:
     """The same state with its sums taken anew over all N rows: once an epoch, against rounding drift."""
     classes = _classes(state.multimodal, state.bounds, zero_is_positive)
-    return state._replace(sums=_class_sums(classes, state.features))
+    return state._replace(sums=class_sums(classes, state.features))
 
 
 def _classes(label: Array, bounds: Array, zero_is_positive: bool) -> Array:
     """[B] -> [B, 4] float32: 1 where the row is of the positive, negative, top, bottom class."""
-    positive = label >= 0 if zero_is_positive else label > 0
-    return jnp.stack([positive, label < 0, label >= bounds[0], label <= bounds[1]], axis=-1).astype(jnp.float32)
-
-
-def _distances(features: Array, centres: Array) -> Array:
-    """[B, d], [2, d] -> [B, 2]"""
-    return jnp.linalg.norm(features[:, None, :] - centres[None, :, :], axis=-1)
-
-
-def _class_sums(classes: Array, features: Array) -> Array:
-    """[B, 4], [B, d] -> [4, d]; full float32, where an accelerator would otherwise round its inputs."""
-    return jnp.einsum("bc,bd->cd", classes, features, precision=jax.lax.Precision.HIGHEST)
+    extremes = jnp.stack([label >= bounds[0], label <= bounds[1]], axis=-1).astype(jnp.float32)
+    return jnp.concatenate([sign_classes(label, zero_is_positive), extremes], axis=-1)

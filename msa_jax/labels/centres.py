@@ -1,0 +1,50 @@
+"""What the rules of label generation share: a mini-batch as they take it, and the classes whose centres they keep."""
+
+from collections.abc import Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def take_batch(
+    rows: Array, features: Mapping[str, Array], where: Array | None, widths: Mapping[str, int]
+) -> tuple[dict[str, Array], Array]:
+    """The features of a mini-batch as float32 without gradient, and which of its rows count.
+
+    Args:
+      rows: [B] int32.
+      features: [B, d] for each task.
+      where: [B] bool, or None for all rows.
+      widths: d of every task of the state.
+
+    Raises:
+      ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
+    """
+    if set(features) != set(widths):
+        raise ValueError(f"features are of tasks {sorted(features)}, the state is of tasks {sorted(widths)}")
+    chex.assert_rank(rows, 1)
+    where = jnp.ones(rows.shape, bool) if where is None else where
+    chex.assert_equal_shape([rows, where])
+    features = {task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()}
+    for task, value in features.items():
+        chex.assert_shape(value, (*rows.shape, widths[task]))
+    return features, where
+
+
+def sign_classes(label: Array, zero_is_positive: bool) -> Array:
+    """[B] -> [B, 2] float32: 1 where the row is of the positive, of the negative class."""
+    positive = label >= 0 if zero_is_positive else label > 0
+    return jnp.stack([positive, label < 0], axis=-1).astype(jnp.float32)
+
+
+def class_sums(classes: Array, features: Array) -> Array:
+    """[B, C], [B, d] -> [C, d]; full float32, where an accelerator would otherwise round its inputs."""
+    return jnp.einsum("bc,bd->cd", classes, features, precision=jax.lax.Precision.HIGHEST)
+
+
+def distances(features: Array, centres: Array) -> Array:
+    """[B, d], [2, d] -> [B, 2]: Euclidean, to the positive and to the negative centre."""
+    return jnp.linalg.norm(features[:, None, :] - centres[None, :, :], axis=-1)
