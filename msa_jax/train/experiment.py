@@ -18,6 +18,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.train import folder as files
+from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
 from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
@@ -123,6 +124,7 @@ def train(
         raise InputError(f"option selection is {settings.options.selection!r}; expected one of {keys}")
     path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
     progress = Progress(log)
+    keep_compiled_programs()
     prepared = prepare(dataset, settings.method, settings.options)
     runner = Runner(settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress)
     runner.check()

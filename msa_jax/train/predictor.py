@@ -15,6 +15,7 @@ from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method, Stage
 from msa_jax.train.checkpoint import load_params
+from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.folder import read_json
 from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.program import Program
@@ -91,6 +92,7 @@ class Predictor:
     def _scorer(self, split: Split) -> Scorer:
         if len(split) == 0:
             raise InputError("there is nothing to predict: the split is empty")
+        keep_compiled_programs()
         columns = self.preprocessor.apply(split)
         columns["label"] = np.zeros(len(split), np.float32)  # a score needs none
         program = Program(
