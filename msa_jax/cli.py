@@ -203,11 +203,17 @@ def _predict(arguments: argparse.Namespace) -> None:
 
     predictor = Predictor.load(arguments.folder)
     split = load_dataset(arguments.data).splits()[arguments.split]
-    runs = {str(seed): heads for seed, heads in predictor.predict_runs(split).items()}
+    found = predictor.predict_runs(split, exports=arguments.arrays is not None)
+    heads = predictor.method.heads
+    runs = {str(seed): {name: named[name] for name in heads if name in named} for seed, named in found.items()}
     content = {"file": str(arguments.out), "rows": len(split), "runs": list(runs)}
     if arguments.arrays is not None:
-        exported = predictor.export_runs(split)
-        arrays = {f"{seed}/{name}": value for seed, named in exported.items() for name, value in named.items()}
+        arrays = {
+            f"{seed}/{name}": value
+            for seed, named in found.items()
+            for name, value in named.items()
+            if name not in heads
+        }
         write_arrays(arguments.arrays, {"id": split.id, "label": split.label, **arrays})
         content["arrays"] = str(arguments.arrays)
     write_text(arguments.out, predictions_csv(split.id, split.label, runs))

@@ -38,6 +38,8 @@ class Options:
         dataset's precomputed `text`.
       max_tokens: utterances are cut to this many tokens, [CLS] and [SEP] included.
       finetune_text: train the text encoder. False freezes it.
+      encode_once: a text encoder that is not trained runs once, before the first epoch and without dropout, and its states
+        are kept; false runs it in every step, with its dropout, which is what PyTorch code does in train mode.
       pack_text: pack utterances into shared rows instead of padding each; results are the same, the work is less.
       scratch_layers, scratch_width: size of the "scratch" encoder (heads of 32).
     Sequences:
@@ -54,6 +56,11 @@ class Options:
       min_delta: by how much better an improvement must at least be.
       validation_mean: "samples", or "batches" for the mean of batch means that MMSA selects on.
       validation_decimals: round the selection value so before comparing; None does not round.
+    Data and stages:
+      train_fraction: take only this share of the training split, the same rows for every seed, stratified by label.
+        train_fraction_seed: which rows; of two fractions with one seed, the smaller is part of the larger.
+      stages_from: the folder of another experiment of this method and dataset, whose stages but the last are taken
+        instead of being trained: the run with the same seed, or its only one.
     Machine:
       precision: of the computation: "float32", "bfloat16", or "auto": bfloat16 on GPU and TPU. Parameters, losses and
         labels are always float32.
@@ -68,6 +75,7 @@ class Options:
     text_encoder: str = "scratch"
     max_tokens: int = 50
     finetune_text: bool = True
+    encode_once: bool = True
     pack_text: bool = True
     scratch_layers: int = 2
     scratch_width: int = 64
@@ -87,6 +95,9 @@ class Options:
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: float = 0.0
     clip_norm: float | None = None
+    train_fraction: float = 1.0
+    train_fraction_seed: int = 0
+    stages_from: str | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     evaluation_batch_size: int = 64
     resident: Literal["auto", "yes", "no"] = "auto"
@@ -104,9 +115,11 @@ class Options:
             raise InputError(f"option max_tokens is {self.max_tokens}; expected at least 2, for [CLS] and [SEP]")
         if self.scratch_width % 32:
             raise InputError(f"option scratch_width is {self.scratch_width}; expected a multiple of 32")
+        if not 0 < self.train_fraction <= 1:
+            raise InputError(f"option train_fraction is {self.train_fraction}; expected a fraction in (0, 1]")
         if not 0 <= self.warmup < 1:
             raise InputError(f"option warmup is {self.warmup}; expected a fraction in [0, 1)")
-        for name in ("min_delta", "validation_decimals", "record_steps"):
+        for name in ("min_delta", "validation_decimals", "record_steps", "train_fraction_seed"):
             if (getattr(self, name) or 0) < 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a number that is not negative")
         if self.clip_norm is not None and self.clip_norm <= 0:

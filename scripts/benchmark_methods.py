@@ -53,7 +53,7 @@ class MethodCost:
             self._next, stop = 0, steps
         begun = time.perf_counter()
         self._state, report = self._program.train(
-            self._state, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
+            self._state, {}, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
             np.int32(stop), np.int32(len(self._plan)),
         )  # fmt: skip
         jax.block_until_ready(self._state)
@@ -70,8 +70,9 @@ class MethodCost:
             batch["row"], batch["weight"] = self._plan.rows[index], self._plan.weight[index]
             packing = self._plan.packing
             scores = self._program.forward(
-                self._state.params, batch, packing.row[index], packing.offset[index], capacity=self._capacity
-            )
+                self._state.params, batch, packing.row[index], packing.offset[index], capacity=self._capacity,
+                names=self._program.method.heads,
+            )  # fmt: skip
             jax.block_until_ready(scores)
         return (time.perf_counter() - begun) / batches
 

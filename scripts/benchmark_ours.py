@@ -16,6 +16,7 @@ from msa_jax import config, load_dataset, methods, train
 from msa_jax import labels as label_generation
 from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.data.packing import Capacity, choose_capacity, pack
+from msa_jax.data.preprocess import text_lengths
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.methods.protocol import Inputs, Stage
@@ -134,7 +135,7 @@ class OurTraining:
         while left:
             stop = min(self._next + left, self._windows)
             self.state, report = self._program.train(
-                self.state, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
+                self.state, {}, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
                 np.int32(stop), np.int32(len(self._plan)),
             )  # fmt: skip
             report = jax.device_get(report)
@@ -220,7 +221,7 @@ class OurDataset:
         """Writes what the peer needs. Returns the tokens of every training utterance."""
         settings = resolve("self_mm", **self._named, **self._options)
         prepared = prepare(self._dataset, settings.method, settings.options)
-        if prepared.capacity is None:
+        if text_lengths(prepared.columns["train"]) is None:
             raise ValueError("no text in tokens; the benchmark needs it")
         for split in ("train", "valid"):
             columns = prepared.columns[split]

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "layers": BASE,
     "encoders": BASE | {"safe_pickle", "layers"},
     "methods": BASE | {"config", "losses", "labels", "layers", "encoders"},
-    "train": BASE | {"config", "metrics", "data", "encoders", "methods"},
+    "train": BASE | {"config", "losses", "metrics", "data", "encoders", "methods"},
     "report": BASE | {"config", "metrics", "data", "encoders", "methods", "train"},
     "cli": BASE | {"config", "metrics", "data", "methods", "train", "report", "__version__"},
     "__main__": {"cli"},

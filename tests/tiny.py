@@ -145,11 +145,11 @@ def _toy_objective(
     return terms, {**memory, "last": last}
 
 
-def _toy_stages(options: ToyOptions) -> tuple[Stage, ...]:
+def _toy_stages(options: ToyOptions, inputs: Inputs) -> tuple[Stage, ...]:
     if options.stages == 1:
         return (Stage(name="train"),)
     return (
-        Stage(name="encoder", frozen="^score/", max_epochs=options.encoder_epochs),
+        Stage(name="encoder", frozen="^score/", options={"max_epochs": options.encoder_epochs}),
         Stage(name="score", frozen="^audio_encoder/"),
     )
 

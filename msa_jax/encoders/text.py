@@ -47,3 +47,8 @@ class TextEncoder(nn.Module):
         # [CLS] is taken on its own: where a method needs no other state, the gather of the others is never computed.
         kept = hidden if self.keep_padding and "slot" not in text else hidden * mask[..., None]
         return {"hidden": kept, "first": hidden[:, 0], "mask": mask}
+
+
+def states_as_features(states: Mapping[str, Array]) -> dict[str, Array]:
+    """What a TextEncoder gives, in the form in which it takes precomputed features: then it gives the same again."""
+    return {"features": states["hidden"], "mask": states["mask"].astype(jnp.int32)}

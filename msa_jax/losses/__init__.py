@@ -1,5 +1,6 @@
 """Losses: pure functions on arrays, one value per sample. The engine applies masks, weights and the mean."""
 
+from msa_jax.losses.confede import confede_contrast
 from msa_jax.losses.contrastive import (
     alignment,
     has_positive,
@@ -10,11 +11,19 @@ from msa_jax.losses.contrastive import (
     uniformity,
 )
 from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
+from msa_jax.losses.ordinal import Bins, class_range, clip_to_class, coarse_bounds, coarse_class, cross_entropy
 from msa_jax.losses.regression import l1, l2, smooth_l1, weighted_l1
 from msa_jax.losses.similarity import l2_normalise
 
 __all__ = [
+    "Bins",
     "alignment",
+    "class_range",
+    "clip_to_class",
+    "coarse_bounds",
+    "coarse_class",
+    "confede_contrast",
+    "cross_entropy",
     "has_positive",
     "info_nce",
     "instance_pairings",

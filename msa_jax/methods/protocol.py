@@ -65,15 +65,24 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One phase of training. Parameters whose path matches `frozen` (a regular expression) keep their values.
+    """One phase of training.
 
-    max_epochs, patience: those of the options where None.
+    name: for people, and for the folder of its result.
+    frozen: a regular expression; parameters whose path it matches keep their values.
+    options: dotted names and values that replace those of the run in this stage: batch_size, max_epochs, learning rates.
+    head, label: the output, and the label column, whose scores on valid select the best epoch and stop the stage.
+    objective: used instead of the method's.
+    partners: (memory, rows [B], key, options) -> [B, P] int32, rows of train. Each mini-batch then holds B * (1 + P) rows,
+      every row followed by its partners, and all of them count as if they were drawn.
     """
 
     name: str
     frozen: str | None = None
-    max_epochs: int | None = None
-    patience: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    head: str = "prediction"
+    label: str = "label"
+    objective: Callable[..., tuple[dict[str, Array], Any]] | None = None
+    partners: Callable[[Any, Array, Array, Any], Array] | None = None
 
 
 def _no_memory(options: Any, inputs: Inputs, columns: Mapping[str, Array]) -> Any:
@@ -84,7 +93,7 @@ def _same_memory(memory: Any, means: Mapping[str, Array], options: Any) -> Any:
     return memory
 
 
-def _one_stage(options: Any) -> tuple[Stage, ...]:
+def _one_stage(options: Any, inputs: Inputs) -> tuple[Stage, ...]:
     return (Stage(name="train"),)
 
 
@@ -113,7 +122,7 @@ class Method:
     init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays.
     end_epoch: (memory, {term: mean over the epoch}, options) -> memory.
     weights: (options, memory) -> {term: weight}; 1 where a term is not named.
-    stages: (options) -> the phases of training.
+    stages: (options, inputs) -> the phases of training; each starts from the best parameters of the one before.
     records: memory -> named [N] arrays worth keeping each epoch.
     check: raises InputError where options and inputs do not fit, before anything is built.
     """
@@ -130,6 +139,6 @@ class Method:
     init_memory: Callable[[Any, Inputs, Mapping[str, Array]], Any] = _no_memory
     end_epoch: Callable[[Any, Mapping[str, Array], Any], Any] = _same_memory
     weights: Callable[[Any, Any], dict[str, Array | float]] = lambda options, memory: {}
-    stages: Callable[[Any], tuple[Stage, ...]] = _one_stage
+    stages: Callable[[Any, Inputs], tuple[Stage, ...]] = _one_stage
     records: Callable[[Any], dict[str, Array]] = _nothing
     check: Callable[[Any, Inputs], None] = _any_inputs

@@ -18,5 +18,11 @@ def read_exports(outcome: Outcome, dataset: Dataset, splits: Sequence[str]) -> E
       InputError: the experiment is damaged, or its method exports nothing.
     """
     predictor = Predictor.load(outcome.path)
-    found = {split: predictor.export_runs(dataset.splits()[split]) for split in splits}
-    return {seed: {split: found[split][seed] for split in splits} for seed in outcome.runs}
+    names = predictor.method.exports
+    found = {split: predictor.predict_runs(dataset.splits()[split], exports=True) for split in splits}
+    return {
+        seed: {
+            split: {name: found[split][seed][name] for name in names if name in found[split][seed]} for split in splits
+        }
+        for seed in outcome.runs
+    }

@@ -70,6 +70,7 @@ class RunCheckpoints:
 
 def save_params(folder: Path, params: Any) -> None:
     """Writes parameters to `folder/params`, whole or not at all, and the SHA-256 of its files to `folder/params.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
     for unfinished in folder.glob("params.orbax-checkpoint-tmp*"):  # of a process that was killed
         shutil.rmtree(unfinished, ignore_errors=True)
     with ocp.StandardCheckpointer() as checkpointer:
@@ -83,6 +84,34 @@ def load_params(folder: Path) -> Any:
     Raises:
       InputError: there are none, a file of theirs is not the one that was written, or they cannot be read.
     """
+    path = _checked(folder)
+    try:
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            metadata = checkpointer.metadata(path).item_metadata.tree
+            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
+            return checkpointer.restore(path, restore_args=arguments)
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def load_params_like(folder: Path, like: Any) -> Any:
+    """What `save_params` wrote, as a tree of the structure, shapes and types of `like`.
+
+    Raises:
+      InputError: as `load_params`, or it is of another structure or other shapes.
+    """
+    path = _checked(folder)
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            return checkpointer.restore(path, target)
+    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: the checkpoint does not fit this experiment ({reason})") from None
+
+
+def _checked(folder: Path) -> Path:
+    """`folder/params`, every file of which is the one that was written."""
     path = (folder / "params").absolute()
     if not path.is_dir():
         raise InputError(f"{path}: no such checkpoint")
@@ -95,13 +124,7 @@ def load_params(folder: Path) -> Any:
             raise InputError(f"{path / name}: missing; the checkpoint is not whole")
         if _digest(path / name) != digest:
             raise InputError(f"{path / name}: not the file that was written; the checkpoint is damaged")
-    try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
-            metadata = checkpointer.metadata(path).item_metadata.tree
-            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
-            return checkpointer.restore(path, restore_args=arguments)
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from None
+    return path
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from msa_jax import config, methods, metrics
 from msa_jax.config import Options
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
+from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.train import folder as files
@@ -22,7 +23,8 @@ from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
 from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
-from msa_jax.train.run import HELD_OUT, Result, Runner
+from msa_jax.train.run import Result, Runner
+from msa_jax.train.stages import HELD_OUT
 
 SEEDS = (1111, 1112, 1113, 1114, 1115)
 
@@ -125,6 +127,7 @@ def train(
     path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
     progress = Progress(log)
     keep_compiled_programs()
+    dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
     prepared = prepare(dataset, settings.method, settings.options)
     runner = Runner(settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress)
     runner.check()

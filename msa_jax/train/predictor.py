@@ -67,25 +67,19 @@ class Predictor:
         runs = self.predict_runs(split)
         return np.mean([heads["prediction"] for heads in runs.values()], axis=0, dtype=np.float32)
 
-    def predict_runs(self, split: Split) -> dict[int, dict[str, np.ndarray]]:
+    def predict_runs(self, split: Split, *, exports: bool = False) -> dict[int, dict[str, np.ndarray]]:
         """{seed: {head: [N] float32}}, in the order of the rows.
 
-        Raises:
-          InputError: a modality is missing or of another feature size than in training.
-        """
-        scorer = self._scorer(split)
-        return {seed: scorer(params, "split") for seed, params in self.params.items()}
-
-    def export_runs(self, split: Split) -> dict[int, dict[str, np.ndarray]]:
-        """{seed: {name: [N] or [N, d] float32}}: what else the method lets one look at, `Method.exports`, such as the mean
-        gate of each modality (SUGRM) or the fused representation.
+        Args:
+          exports: add what else the method lets one look at, `Method.exports`, [N] or [N, d]: the mean gate of each modality
+            (SUGRM), the fused representation.
 
         Raises:
-          InputError: as `predict_runs`, or there is nothing to export.
+          InputError: a modality is missing or of another feature size than in training; there is nothing to export.
         """
         scorer = self._scorer(split)
-        runs = {seed: scorer(params, "split", exports=True) for seed, params in self.params.items()}
-        if not all(runs.values()):
+        runs = {seed: scorer(params, "split", exports=exports) for seed, params in self.params.items()}
+        if exports and not all(set(self.method.exports) & set(named) for named in runs.values()):
             raise InputError(f"method {self.method.name} with these options has nothing to export besides its scores")
         return runs
 

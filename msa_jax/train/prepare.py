@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options
-from msa_jax.data.packing import Capacity, choose_capacity
-from msa_jax.data.preprocess import Columns, Preprocessor, text_lengths
+from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
 from msa_jax.encoders.bert import BertConfig
@@ -27,14 +26,12 @@ class Prepared:
 
     columns: {"train", "valid", "test"} -> the arrays that the preprocessor made.
     bert: pretrained parameters of the text encoder; None where it starts from nothing.
-    capacity: of packed text in training; None where nothing is packed.
     """
 
     inputs: Inputs
     preprocessor: Preprocessor
     columns: dict[str, Columns]
     bert: Any
-    capacity: Capacity | None
 
 
 def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
@@ -58,11 +55,7 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     }
     inputs = inputs_of(columns["train"], text=config, label_range=dataset.card.label_range)
     method.check(options, inputs)
-    lengths = text_lengths(columns["train"])
-    capacity = None
-    if lengths is not None and options.pack_text:
-        capacity = choose_capacity(lengths, options.batch_size)
-    return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert, capacity=capacity)
+    return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
 
 
 def inputs_of(train: Columns, *, text: BertConfig | int | None, label_range: tuple[float, float]) -> Inputs:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import optax
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.packing import Capacity, pack
+from msa_jax.encoders.text import states_as_features
 from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
 from msa_jax.train.optimiser import assign_groups, build_optimiser
 from msa_jax.train.state import TrainState
@@ -62,7 +64,8 @@ class Program:
         self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
-        self.forward = jax.jit(self._forward, static_argnames=("capacity", "exports"))
+        self.forward = jax.jit(self._forward, static_argnames=("capacity", "names"))
+        self.text_states = jax.jit(self._text_states, static_argnames="capacity")
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._init = jax.jit(
             partial(self.network.init, train=False), compiler_options={"xla_backend_optimization_level": 0}
@@ -79,12 +82,23 @@ class Program:
         params = jax.eval_shape(partial(self.network.init, train=False), {"params": jax.random.key(0)}, batch)["params"]
         return jax.tree.map(jnp.shape, params)
 
-    def start(self, params: Any, memory: Any, key: Array) -> TrainState:
-        """The state before the first epoch of the stage."""
-        trainable, _ = self._split(params)
+    def split(self, params: Any) -> tuple[Any, Any]:
+        """The parameters that the stage trains, and those that it freezes: two trees that have no leaf in common."""
+        flat, groups = flax.traverse_util.flatten_dict(params, sep="/"), self._groups(params)
+        parts = ({path: value for path, value in flat.items() if (groups[path] is None) == frozen} for frozen in (0, 1))
+        trained, frozen = (flax.traverse_util.unflatten_dict(part, sep="/") for part in parts)
+        return trained, frozen
+
+    def freezes(self, params: Any, module: str) -> bool:
+        """Whether there is such a module at the top of the network, and the stage trains nothing in it."""
+        groups = [group for path, group in self._groups(params).items() if path.startswith(f"{module}/")]
+        return bool(groups) and set(groups) == {None}
+
+    def start(self, trained: Any, memory: Any, key: Array) -> TrainState:
+        """The state before the first epoch of the stage; `trained` is of `split`."""
         return TrainState(
-            params=params,
-            optimiser=self._optimiser(params).init(trainable),
+            params=trained,
+            optimiser=self._optimiser(trained).init(flax.traverse_util.flatten_dict(trained, sep="/")),
             memory=memory,
             key=key,
             epoch=jnp.int32(1),
@@ -99,27 +113,27 @@ class Program:
         groups = self.method.groups(self.options)
         return build_optimiser(self.options, groups, self._groups(params), self.updates)
 
-    def _split(self, params: Any) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Trainable and frozen parameters, by path."""
-        flat, groups = flax.traverse_util.flatten_dict(params, sep="/"), self._groups(params)
-        trainable = {path: value for path, value in flat.items() if groups[path] is not None}
-        return trainable, {path: value for path, value in flat.items() if groups[path] is None}
-
     # -- one batch ----------------------------------------------------------------------------------------------------
 
-    def _batch(self, data: Mapping[str, Any], plan: Plan, index: Array) -> dict[str, Any]:
-        """Batch `index` of the plan, gathered from the arrays on the device."""
-        batch = jax.tree.map(lambda column: column[plan.slots[index]], dict(data))
-        batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
+    def _batch(self, data: Mapping[str, Any], plan: Plan, index: Array, memory: Any, key: Array) -> dict[str, Any]:
+        """Batch `index` of the plan, gathered from the arrays on the device, partners included."""
+        rows, slots, weight = plan.rows[index], plan.slots[index], plan.weight[index]
+        if self.stage.partners is not None:
+            partners = self.stage.partners(memory, rows, key, self.options)
+            rows = slots = jnp.concatenate([rows[:, None], partners], axis=1).reshape(-1)
+            weight = jnp.repeat(weight, 1 + partners.shape[1])
+        batch = jax.tree.map(lambda column: column[slots], dict(data))
+        batch["row"], batch["weight"] = rows, weight
         return _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
 
     def _loss(
-        self, trainable: Mapping[str, Array], frozen: Mapping[str, Array], state: TrainState, batch: Any, key: Array
+        self, trained: Mapping[str, Array], frozen: Mapping[str, Array], state: TrainState, batch: Any, key: Array
     ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
-        params = flax.traverse_util.unflatten_dict({**trainable, **frozen}, sep="/")
+        params = flax.traverse_util.unflatten_dict({**trained, **frozen}, sep="/")
         outputs = self.network.apply({"params": params}, batch, train=True, rngs={"dropout": key})
         clock = Clock(epoch=state.epoch, step=state.updates)
-        terms, memory = self.method.objective(outputs, batch, state.memory, clock, self.options, self.inputs)
+        objective = self.stage.objective or self.method.objective
+        terms, memory = objective(outputs, batch, state.memory, clock, self.options, self.inputs)
         weights = self.method.weights(self.options, state.memory)
         means = {name: _weighted_mean(term, batch["weight"]) for name, term in terms.items()}
         loss = sum((weights.get(name, 1.0) * mean for name, mean in means.items()), jnp.float32(0))
@@ -127,13 +141,15 @@ class Program:
 
     # -- many batches -------------------------------------------------------------------------------------------------
 
-    def empty_report(self, state: TrainState, data: Any, plan: Plan, *, batches: int | None = None) -> Report:
+    def empty_report(
+        self, state: TrainState, frozen: Any, data: Any, plan: Plan, *, batches: int | None = None
+    ) -> Report:
         """Before the first step of an epoch. The arguments, those of `train`, only give names and shapes.
 
         batches: of the epoch; by default those of the plan.
         """
         if self._names is None:
-            self._names = self._term_names(state, data, plan)
+            self._names = self._term_names(state, frozen, data, plan)
         every, batches = self.options.record_steps, len(plan) if batches is None else batches
         return Report(
             sums={name: jnp.float32(0) for name in (*self._names, "loss")},
@@ -146,6 +162,7 @@ class Program:
     def _train(
         self,
         state: TrainState,
+        frozen: Any,
         data: Any,
         plan: Plan,
         first: Array,
@@ -161,21 +178,22 @@ class Program:
         """
         options = self.options
         optimiser = self._optimiser(state.params)
-        report = self.empty_report(state, data, plan) if report is None else report
+        report = self.empty_report(state, frozen, data, plan) if report is None else report
+        still = flax.traverse_util.flatten_dict(frozen, sep="/")
         names = tuple(name for name in report.sums if name != "loss")
 
         def window(carry: tuple[Array, TrainState, Report]) -> tuple[Array, TrainState, Report]:
             number, current, report = carry
-            trainable, frozen = self._split(current.params)
+            trained = flax.traverse_util.flatten_dict(current.params, sep="/")
             begin = number * options.accumulate
             end = jnp.minimum(begin + options.accumulate, count)
 
             def add_batch(index: Array, carry: tuple[Any, Any, Report]) -> tuple[Any, Any, Report]:
                 memory, gradient, report = carry
-                batch = self._batch(data, plan, index)
                 key = jax.random.fold_in(jax.random.fold_in(current.key, current.epoch), first + index)
+                batch = self._batch(data, plan, index, memory, key)
                 (_, (memory, means)), new = jax.value_and_grad(self._loss, has_aux=True)(
-                    trainable, frozen, current.replace(memory=memory), batch, key
+                    trained, still, current.replace(memory=memory), batch, key
                 )
                 gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
                 report = _extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
@@ -184,22 +202,22 @@ class Program:
             if options.accumulate == 1:
                 memory, gradient, report = add_batch(number, (current.memory, None, report))
             else:
-                zeros = jax.tree.map(jnp.zeros_like, trainable)
+                zeros = jax.tree.map(jnp.zeros_like, trained)
                 memory, gradient, report = jax.lax.fori_loop(begin, end, add_batch, (current.memory, zeros, report))
                 if options.accumulate_reduce == "mean":
                     gradient = jax.tree.map(lambda g: g / (end - begin), gradient)
 
             def update() -> tuple[Any, Any, Array]:
-                changes, moments = optimiser.update(gradient, current.optimiser, trainable)
-                return optax.apply_updates(trainable, changes), moments, current.updates + 1
+                changes, moments = optimiser.update(gradient, current.optimiser, trained)
+                return optax.apply_updates(trained, changes), moments, current.updates + 1
 
             def keep() -> tuple[Any, Any, Array]:
-                return trainable, current.optimiser, current.updates
+                return trained, current.optimiser, current.updates
 
             whole = end - begin == options.accumulate
             droppable = options.accumulate > 1 and options.tail == "drop"
             changed, moments, updates = jax.lax.cond(whole, update, keep) if droppable else update()
-            params = flax.traverse_util.unflatten_dict({**changed, **frozen}, sep="/")
+            params = flax.traverse_util.unflatten_dict(changed, sep="/")
             return number + 1, current.replace(params=params, optimiser=moments, memory=memory, updates=updates), report
 
         _, state, report = jax.lax.while_loop(
@@ -207,13 +225,13 @@ class Program:
         )
         return state, report
 
-    def _term_names(self, state: TrainState, data: Any, plan: Plan) -> tuple[str, ...]:
-        def terms(state: TrainState, data: Any, plan: Plan) -> dict[str, Array]:
-            trainable, frozen = self._split(state.params)
-            batch = self._batch(data, plan, jnp.int32(0))
-            return self._loss(trainable, frozen, state, batch, state.key)[1][1]
+    def _term_names(self, state: TrainState, frozen: Any, data: Any, plan: Plan) -> tuple[str, ...]:
+        def terms(state: TrainState, frozen: Any, data: Any, plan: Plan) -> dict[str, Array]:
+            trained, still = (flax.traverse_util.flatten_dict(part, sep="/") for part in (state.params, frozen))
+            batch = self._batch(data, plan, jnp.int32(0), state.memory, state.key)
+            return self._loss(trained, still, state, batch, state.key)[1][1]
 
-        return tuple(name for name in jax.eval_shape(terms, state, data, plan) if name != "loss")
+        return tuple(name for name in jax.eval_shape(terms, state, frozen, data, plan) if name != "loss")
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
@@ -224,13 +242,30 @@ class Program:
         row: Array,
         offset: Array,
         capacity: Capacity | None,
-        exports: bool = False,
+        names: tuple[str, ...],
     ) -> dict[str, Array]:
-        """Every head [B] of a batch, or every export [B] or [B, d], without dropout."""
+        """Those of the named outputs that there are, [B] or [B, d], of a batch, without dropout."""
         batch = _with_packed_text(dict(batch), row, offset, capacity)
         outputs = self.network.apply({"params": params}, batch, train=False)
-        names = self.method.exports if exports else self.method.heads
         return {name: outputs[name] for name in names if name in outputs}
+
+    def _text_states(
+        self, params: Any, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None
+    ) -> dict[str, Array]:
+        """What the text encoder gives for a batch, without dropout, in the form in which it takes it instead of tokens."""
+
+        def is_text(module: nn.Module, function: str) -> bool:
+            return module.path == ("text_encoder",) and function == "__call__"
+
+        batch = _with_packed_text(dict(batch), row, offset, capacity)
+        _, seen = self.network.apply({"params": params}, batch, train=False, capture_intermediates=is_text)
+        return states_as_features(seen["intermediates"]["text_encoder"]["__call__"][0])
+
+
+def merge(trained: Any, frozen: Any) -> Any:
+    """The network's parameters, of the two parts that `Program.split` gives."""
+    flat = (flax.traverse_util.flatten_dict(part, sep="/") for part in (trained, frozen))
+    return flax.traverse_util.unflatten_dict({path: value for part in flat for path, value in part.items()}, sep="/")
 
 
 def _extend(

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,19 +14,26 @@ import numpy as np
 from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan, epoch_plan
-from msa_jax.data.preprocess import text_lengths
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
-from msa_jax.train.checkpoint import RunCheckpoints, save_params
+from msa_jax.train.checkpoint import RunCheckpoints, load_params_like, save_params
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
-from msa_jax.train.program import Program, Report, recorded
+from msa_jax.train.program import Program, Report, merge, recorded
 from msa_jax.train.progress import Progress
 from msa_jax.train.resident import DeviceData
-from msa_jax.train.score import Scorer
+from msa_jax.train.stages import HELD_OUT, StageData, StageReader, resolve_stages, text_capacity
 from msa_jax.train.state import RunState, copy, start_stage
 
-HELD_OUT = ("valid", "test")
+
+STAGE_EPOCHS = 2**20  # more than any stage has
+
+
+class Beginning(NamedTuple):
+    """What a stage of a run starts from: all parameters of the network, and the method's memory."""
+
+    params: Any
+    memory: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,59 +63,75 @@ class Runner:
         self._method, self._options, self._prepared = method, options, prepared
         self._metric_kind = metric_kind
         self._progress = progress or Progress(None)
-        self._lengths = text_lengths(prepared.columns["train"]) if prepared.capacity else None
-        if options.tail == "drop" and self.batches < options.accumulate:
+        self._stages = [stage for stage, _ in resolve_stages(method, options, prepared.inputs)]
+        self._programs = [self._program(*stage) for stage in resolve_stages(method, options, prepared.inputs)]
+        self._reader = StageReader(prepared.columns)
+        self._first = len(self._stages) - 1 if options.stages_from is not None else 0
+
+    def _batches(self, options: Options) -> int:
+        """Mini-batches in an epoch."""
+        return math.ceil(self._prepared.inputs.rows / options.batch_size)
+
+    def _program(self, stage: Stage, options: Options) -> Program:
+        batches = self._batches(options)
+        if options.tail == "drop" and batches < options.accumulate:
             raise InputError(
-                f"option accumulate is {options.accumulate}, but an epoch has {self.batches} mini-batches and option tail "
+                f"option accumulate is {options.accumulate}, but an epoch has {batches} mini-batches and option tail "
                 "drops an incomplete window: nothing would be trained"
             )
-        self._stages = _stages(method, options)
-        self._programs = [self._program(stage) for stage in self._stages]
-        self._data = DeviceData(prepared.columns["train"], options)
-        self._scorer = Scorer(self._programs[0], {name: prepared.columns[name] for name in HELD_OUT})
-
-    @property
-    def batches(self) -> int:
-        """Mini-batches in an epoch."""
-        return math.ceil(self._prepared.inputs.rows / self._options.batch_size)
-
-    def _program(self, stage: Stage) -> Program:
-        windows = self.batches / self._options.accumulate
-        updates = math.floor(windows) if self._options.tail == "drop" else math.ceil(windows)
+        windows = batches / options.accumulate
+        updates = math.floor(windows) if options.tail == "drop" else math.ceil(windows)
         return Program(
             self._method,
-            self._options,
+            options,
             self._prepared.inputs,
             stage=stage,
-            updates=(stage.max_epochs or self._options.max_epochs) * max(updates, 1),
-            capacity=self._prepared.capacity,
-            dtype=compute_dtype(self._options),
+            updates=options.max_epochs * max(updates, 1),
+            # The rows that a stage adds to a mini-batch are not known when it is planned.
+            capacity=None if stage.partners else text_capacity(self._prepared.columns["train"], options),
+            dtype=compute_dtype(options),
         )
 
     def check(self) -> None:
         """Builds the network in shapes only. Raises InputError where an option does not fit, before anything is written."""
         columns = self._prepared.columns["train"]
         self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
+        for program in self._programs:
+            if program.stage.partners and DeviceData(columns, program.options).streams:
+                raise InputError(
+                    f"option resident: stage {program.stage.name} draws partners of each row from the whole training "
+                    "split, which must lie on the device"
+                )
 
-    # -- states -------------------------------------------------------------------------------------------------------
+    # -- where a run and its stages begin -----------------------------------------------------------------------------
 
-    def initial_state(self, seed: int) -> RunState:
-        """A run before its first epoch; everything random in it comes from the seed."""
+    def initial(self, seed: int) -> Beginning:
+        """Where a run begins; everything random in it comes from the seed."""
         key = jax.random.key(seed)
-        program, columns = self._programs[0], self._prepared.columns["train"]
+        columns = self._prepared.columns["train"]
         batch = example_batch(columns, min(2, len(columns["label"])))
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
-        params = with_pretrained(program.init_params(jax.random.fold_in(key, 0), batch), self._prepared.bert)
+        params = with_pretrained(self._programs[0].init_params(jax.random.fold_in(key, 0), batch), self._prepared.bert)
         labels = {name: jnp.asarray(columns[name]) for name in ("label", *self._prepared.inputs.columns)}
-        memory = self._method.init_memory(self._options, self._prepared.inputs, labels)
-        return start_stage(program.start(params, memory, key), stage=0, epochs=0)
+        return Beginning(params, self._method.init_memory(self._options, self._prepared.inputs, labels))
 
-    def _next_stage(self, state: RunState) -> RunState:
-        number = int(state.stage) + 1
-        program = self._programs[number]
-        key = jax.random.fold_in(state.train.key, 2**32 - 1)  # epochs never reach this number
-        train = program.start(copy(state.best_params), state.train.memory, key)
-        return start_stage(train, stage=number, epochs=int(state.epochs))
+    def _beginning(self, seed: int, folder: Path, stage: int) -> Beginning:
+        """Where a stage of a run begins: with what the stage before left."""
+        start = self.initial(seed)
+        if stage == 0:
+            return start
+        if stage == self._first:
+            folder = _other_run(Path(self._options.stages_from), seed)
+        return load_params_like(folder / "stages" / self._stages[stage - 1].name, start)
+
+    def _start(self, seed: int, stage: int, begin: Beginning, *, epochs: int) -> RunState:
+        key = jax.random.key(seed)
+        for _ in range(stage):
+            key = jax.random.fold_in(key, 2**32 - 1)  # epochs never reach this number
+        program = self._programs[stage]
+        # The state's buffers are donated step by step, and those of the beginning may be read again.
+        trained, memory = copy((program.split(begin.params)[0], begin.memory))
+        return start_stage(program.start(trained, memory, key), stage=stage, epochs=epochs)
 
     # -- one run ------------------------------------------------------------------------------------------------------
 
@@ -127,68 +150,78 @@ class Runner:
         steps_file: where options.record_steps asks for records, their file.
 
         Raises:
-          TrainingStopped: a loss is not finite. InputError: the checkpoint is of something else.
+          TrainingStopped: a loss is not finite. InputError: the checkpoint is of something else; stages_from has nothing
+            that fits.
         """
         if (folder / "result.json").is_file():
             return load_result(folder)
         checkpoints = RunCheckpoints(folder)
-        state = self.initial_state(seed) if checkpoints.empty else checkpoints.restore(self._like)
+        if checkpoints.empty:
+            begin = self._beginning(seed, folder, self._first)
+            state = self._start(seed, self._first, begin, epochs=0)
+        else:
+            state = checkpoints.restore(lambda stage: self._start(seed, stage, self.initial(seed), epochs=0))
+            begin = self._beginning(seed, folder, int(state.stage))
+        data = self._reader.read(self._programs[int(state.stage)], begin.params)
         for log in (metrics_file, steps_file):
             if log is not None:
                 log.rewind(number, int(state.epochs))
         try:
             while True:
                 if bool(state.ended):
+                    stage = self._stages[int(state.stage)]
                     if int(state.best_epoch) == 0:
                         raise TrainingStopped(
-                            f"run {seed}: {self._options.selection} on valid was not defined in any epoch of stage "
-                            f"{self._stages[int(state.stage)].name}, so none can be selected; choose another --selection"
+                            f"run {seed}: {data.program.options.selection} on valid was not defined in any epoch of stage "
+                            f"{stage.name}, so none can be selected; choose another --selection"
                         )
                     if int(state.stage) + 1 == len(self._stages):
                         break
-                    state = self._next_stage(state)
-                state = self._epoch(state, seed, number, metrics_file, steps_file)
+                    begin = Beginning(merge(state.best_params, data.frozen), state.train.memory)
+                    save_params(folder / "stages" / stage.name, begin)
+                    state = self._start(seed, int(state.stage) + 1, begin, epochs=int(state.epochs))
+                    data = self._reader.read(self._programs[int(state.stage)], begin.params)
+                state = self._epoch(state, data, seed, number, metrics_file, steps_file)
                 if record is not None:
                     record(int(state.epochs), self._method.records(state.train.memory))
                 if bool(state.ended) or int(state.epochs) % self._options.checkpoint_epochs == 0:
                     checkpoints.save(state)
         finally:
             checkpoints.close()
-        result = self._finish(state, seed, folder)
+        result = self._finish(state, data, seed, folder)
         checkpoints.delete()
         return result
 
-    def _like(self, stage: int) -> RunState:
-        """A state of the structure that a run has in that stage."""
-        state = self.initial_state(0)
-        while int(state.stage) < stage:
-            state = self._next_stage(state)
-        return state
-
     def _epoch(
-        self, state: RunState, seed: int, number: int, metrics_file: MetricsFile, steps_file: MetricsFile | None
+        self,
+        state: RunState,
+        data: StageData,
+        seed: int,
+        number: int,
+        metrics_file: MetricsFile,
+        steps_file: MetricsFile | None,
     ) -> RunState:
         begun = time.monotonic()
-        options, stage = self._options, self._stages[int(state.stage)]
-        program = self._programs[int(state.stage)]
+        options, stage = data.program.options, data.program.stage
         epoch = int(state.epochs) + 1
         plan = epoch_plan(
             self._prepared.inputs.rows,
             options.batch_size,
             seed=seed,
-            epoch=epoch,
-            lengths=self._lengths,
-            capacity=self._prepared.capacity,
+            # Counted within the stage, so that a stage is the same whether those before it were trained here or elsewhere.
+            epoch=int(state.stage) * STAGE_EPOCHS + int(state.train.epoch),
+            lengths=data.lengths,
+            capacity=None if data.lengths is None else data.program.capacity,
         )
-        train, report = self._steps(program, state.train, plan, seed, epoch)
+        train, report = self._steps(data, state.train, plan, seed, epoch)
         means = {name: float(value / report.rows) for name, value in report.sums.items()}
         memory = self._method.end_epoch(train.memory, {name: jnp.float32(v) for name, v in means.items()}, options)
         train = train.replace(memory=memory, epoch=train.epoch + 1)
 
-        scores = self._scorer(train.params, "valid")["prediction"]
+        scores = data.scorer(merge(train.params, data.frozen), "valid")[stage.head]
         if not np.isfinite(scores).all():
             raise TrainingStopped(f"run {seed}, epoch {epoch}: the predictions on valid are not finite")
-        label = self._prepared.columns["valid"]["label"]
+        label = self._prepared.columns["valid"][stage.label]
         valid = metrics.evaluate(scores, label, kind=self._metric_kind)
         value = np.float32(selection_value(scores, label, valid, options))
         improved = bool(np.isfinite(value) and value <= np.float32(state.best_value) - options.min_delta)
@@ -196,7 +229,7 @@ class Runner:
         first = epoch - done  # epochs of the stages before
         best_epoch = epoch if improved else int(state.best_epoch)
         since = done - max(best_epoch - first, 0)
-        ended = since >= (stage.patience or options.patience) or done >= (stage.max_epochs or options.max_epochs)
+        ended = since >= options.patience or done >= options.max_epochs
         state = state.replace(
             train=train,
             best_params=copy(train.params) if improved else state.best_params,
@@ -217,19 +250,20 @@ class Runner:
         )
         return state
 
-    def _steps(self, program: Program, train: Any, plan: Plan, seed: int, epoch: int) -> tuple[Any, Report]:
+    def _steps(self, data: StageData, train: Any, plan: Plan, seed: int, epoch: int) -> tuple[Any, Report]:
         """All mini-batches of an epoch. Returns the state and what they report, on the host."""
         report: Report | None = None
-        for data, part, real, first in self._data.chunks(plan):
-            windows = math.ceil(real / self._options.accumulate)
+        program, accumulate = data.program, data.program.options.accumulate
+        for arrays, part, real, first in data.train.chunks(plan):
+            windows = math.ceil(real / accumulate)
             step = max(1, windows // 20) if self._progress.wants_chunks else windows
             for start in range(0, windows, step):
                 stop = min(start + step, windows)
                 if report is None:
-                    report = program.empty_report(train, data, part, batches=len(plan))
+                    report = program.empty_report(train, data.frozen, arrays, part, batches=len(plan))
                 train, report = program.train(
-                    train, data, jax.tree.map(jnp.asarray, part), np.int32(first), np.int32(start), np.int32(stop),
-                    np.int32(real), report,
+                    train, data.frozen, arrays, jax.tree.map(jnp.asarray, part), np.int32(first), np.int32(start),
+                    np.int32(stop), np.int32(real), report,
                 )  # fmt: skip
                 report = jax.device_get(report)
                 if report.bad_batch >= 0:
@@ -239,14 +273,12 @@ class Runner:
                         f"run {seed}, epoch {epoch}, step {int(report.bad_batch) + 1} of {len(plan)}: "
                         f"loss term {', '.join(terms)} is not finite; the last checkpoint is kept"
                     )
-                self._progress.bar(
-                    f"seed {seed}  epoch {epoch}", min(first + stop * self._options.accumulate, len(plan)), len(plan)
-                )
+                self._progress.bar(f"seed {seed}  epoch {epoch}", min(first + stop * accumulate, len(plan)), len(plan))
         return train, report
 
-    def _finish(self, state: RunState, seed: int, folder: Path) -> Result:
-        params = state.best_params
-        scores = {split: self._scorer(params, split) for split in HELD_OUT}
+    def _finish(self, state: RunState, data: StageData, seed: int, folder: Path) -> Result:
+        params = merge(state.best_params, data.frozen)
+        scores = {split: data.scorer(params, split) for split in HELD_OUT}
         values = {
             split: metrics.evaluate(
                 scores[split]["prediction"], self._prepared.columns[split]["label"], kind=self._metric_kind
@@ -310,17 +342,11 @@ def selection_value(prediction: np.ndarray, label: np.ndarray, valid: dict[str, 
     return value if math.isfinite(value) else math.inf
 
 
-def _stages(method: Method, options: Options) -> tuple[Stage, ...]:
-    """The method's stages, with the text encoder frozen where the options ask for it."""
-    if options.finetune_text:
-        return method.stages(options)
-    text = r"^text_encoder/"
-    return tuple(
-        Stage(
-            name=stage.name,
-            frozen=text if stage.frozen is None else f"{text}|{stage.frozen}",
-            max_epochs=stage.max_epochs,
-            patience=stage.patience,
-        )
-        for stage in method.stages(options)
-    )
+def _other_run(experiment: Path, seed: int) -> Path:
+    """The folder of the run, of another experiment, whose first stages are taken."""
+    runs = sorted(path for path in (experiment / "checkpoints").glob("*") if (path / "stages").is_dir())
+    named = [path for path in runs if path.name == str(seed)] or (runs if len(runs) == 1 else [])
+    if not named:
+        found = f"it has those of seeds {', '.join(path.name for path in runs)}" if runs else "it has none"
+        raise InputError(f"option stages_from: {experiment} has no stages of seed {seed}; {found}")
+    return named[0]

@@ -1,6 +1,7 @@
 """Scoring whole splits: in order, every row once, the last batch padded and its padding thrown away."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -31,7 +32,18 @@ class Scorer:
             self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
 
     def __call__(self, params: Any, split: str, *, exports: bool = False) -> dict[str, np.ndarray]:
-        """Every head of a split, {head: [N] float32}, in the order of its rows; or its exports, [N] or [N, d]."""
+        """Every head of a split, {head: [N] float32}, in the order of its rows; with its exports, [N] or [N, d], if asked."""
+        method = self._program.method
+        names = method.heads + (method.exports if exports else ())
+        found = self._over(split, partial(self._program.forward, params, names=names))
+        # A compiled program returns its outputs sorted by name; people read them in the method's order.
+        return {name: found[name] for name in names if name in found}
+
+    def text_states(self, params: Any, split: str) -> dict[str, np.ndarray]:
+        """A split's text as the text encoder with these parameters has it: [N, T, D], in the place of its tokens."""
+        return self._over(split, partial(self._program.text_states, params))
+
+    def _over(self, split: str, forward: Callable[..., dict[str, Any]]) -> dict[str, np.ndarray]:
         columns = self._splits[split]
         count = len(columns["label"])
         plan = ordered_plan(count, self._size, text_lengths(columns), self._capacity)
@@ -39,20 +51,8 @@ class Scorer:
         for index in range(len(plan)):
             batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
             batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
-            parts.append(
-                self._program.forward(
-                    params,
-                    batch,
-                    plan.packing.row[index],
-                    plan.packing.offset[index],
-                    capacity=self._capacity,
-                    exports=exports,
-                )
-            )
-        # A compiled program returns its outputs sorted by name; people read them in the method's order.
-        method = self._program.method
-        names = [name for name in (method.exports if exports else method.heads) if name in parts[0]]
-        return {name: np.concatenate([np.asarray(part[name]) for part in parts])[:count] for name in names}
+            parts.append(forward(batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity))
+        return {name: np.concatenate([np.asarray(part[name]) for part in parts])[:count] for name in parts[0]}
 
 
 def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:

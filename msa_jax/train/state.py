@@ -13,7 +13,7 @@ Array = jax.Array
 class TrainState:
     """What a training step reads and writes.
 
-    params: the network's parameters. optimiser: optax's state of the trainable ones. memory: the method's.
+    params: the network's parameters that the stage trains. optimiser: optax's state of them. memory: the method's.
     key: the run's root random key; a step's keys are folded from it, the epoch and the batch number, so it never changes.
     epoch: int32, 1-based within the stage. updates: int32, parameter updates in the stage.
     """
@@ -30,7 +30,7 @@ class TrainState:
 class RunState:
     """A run between two epochs.
 
-    train: the state of the stage. best_params: parameters of the best epoch of the stage so far.
+    train: the state of the stage. best_params: its trained parameters in its best epoch so far.
     best_value: float32, selection value there. best_epoch: int32, counted over all stages.
     epochs: int32, epochs done over all stages. stage: int32, index of the stage that is trained.
     ended: bool, the stage has stopped, early or at its last epoch.

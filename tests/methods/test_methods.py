@@ -22,6 +22,7 @@ from msa_jax.train.experiment import resolve
 from msa_jax.train.optimiser import assign_groups
 from msa_jax.train.prepare import compute_dtype, example_batch, prepare
 from msa_jax.train.program import Program
+from msa_jax.train.stages import text_capacity
 from tests.tiny import tiny_dataset
 
 SMALL = {"scratch_layers": 1, "scratch_width": 32, "max_tokens": 12}
@@ -73,7 +74,9 @@ def built(request) -> Built:
 
 def test_every_parameter_has_a_group_and_every_group_of_a_modality_its_encoder(built):
     method = METHODS[built.name]
-    assigned = assign_groups(list(built.params), method.groups(built.options), method.stages(built.options)[0])
+    assigned = assign_groups(
+        list(built.params), method.groups(built.options), method.stages(built.options, built.inputs)[0]
+    )
     assert None not in assigned.values()
     for path, group in assigned.items():
         first = path.split("/")[0]
@@ -186,7 +189,7 @@ def test_biases_and_norms_of_the_text_encoder_have_no_weight_decay():
         "text_encoder/bert/embeddings/norm/scale": 0.0,
         "fusion_head/score/bias": 0.2,
     }
-    assigned = assign_groups(list(paths), encoder_groups(options), METHODS["self_mm"].stages(options)[0])
+    assigned = assign_groups(list(paths), encoder_groups(options), METHODS["self_mm"].stages(options, Inputs())[0])
     assert {path: group[name].weight_decay for path, name in assigned.items()} == paths
 
 
@@ -214,8 +217,8 @@ def test_every_preset_is_accepted_and_a_step_of_it_can_be_traced(name):
     settings = resolve(preset.method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
     method, options = settings.method, settings.options
     prepared = prepare(tiny_dataset(rows=(16, 2, 2)), method, options)
-    columns, capacity = prepared.columns["train"], prepared.capacity
-    stage = method.stages(options)[0]
+    columns, capacity = prepared.columns["train"], text_capacity(prepared.columns["train"], options)
+    stage = method.stages(options, prepared.inputs)[0]
     program = Program(
         method, options, prepared.inputs, stage=stage, updates=1, capacity=capacity, dtype=compute_dtype(options)
     )
@@ -227,6 +230,6 @@ def test_every_preset_is_accepted_and_a_step_of_it_can_be_traced(name):
     state = jax.eval_shape(begin, jax.random.key(0))
     plan = epoch_plan(16, 4, seed=0, epoch=1, lengths=text_lengths(columns), capacity=capacity)
     number = np.int32(4)
-    after, report = jax.eval_shape(program.train, state, columns, plan, number, number, number, number)
+    after, report = jax.eval_shape(program.train, state, {}, columns, plan, number, number, number, number)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert "loss" in report.sums

@@ -218,7 +218,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
         packing, _ = plan_packing(lengths[rows], 12)
         plan = Plan(rows, rows, np.ones(rows.shape, np.float32), Packing(*packing))
         zero, windows, count = np.int32(0), np.int32(3), np.int32(10)
-        ours, report = program.train(ours, data, plan, zero, zero, windows, count)
+        ours, report = program.train(ours, {}, data, plan, zero, zero, windows, count)
         ours = ours.replace(memory=unimodal_tasks.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
         np.testing.assert_allclose(report.sums["loss"] / report.rows, expected, rtol=2e-4)
     assert int(ours.updates) == 20

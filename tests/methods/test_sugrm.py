@@ -68,7 +68,7 @@ def test_there_is_nothing_to_export_from_a_method_without_exports(tmp_path):
     dataset = tiny_dataset(rows=(8, 2, 2))
     path = train_quick("text_only", dataset, tmp_path / "run", options={"max_epochs": 1}).path
     with pytest.raises(InputError, match="text_only with these options has nothing to export"):
-        Predictor.load(path).export_runs(dataset.test)
+        Predictor.load(path).predict_runs(dataset.test, exports=True)
 
 
 def test_it_resumes_with_its_labels(trained, tmp_path):

@@ -112,7 +112,10 @@ def test_numbers_are_those_of_what_trained_runs_export(tmp_path, study, monkeypa
     found = reproduce(study, dataset, **given)
     content = json.loads((tmp_path / "out" / "table.json").read_text())["variants"]
     predictor = Predictor.load(tmp_path / "out" / "b")
-    arrays = {split: predictor.export_runs(dataset.splits()[split])[2]["representation"] for split in ("train", "test")}
+    arrays = {
+        split: predictor.predict_runs(dataset.splits()[split], exports=True)[2]["representation"]
+        for split in ("train", "test")
+    }
     want = numbers(arrays, {"train": dataset.train.label, "test": dataset.test.label})
     assert content["B"]["2"] == {split: pytest.approx(numbers) for split, numbers in want.items()}
     assert [row[:3] for row in found.tables[0].rows] == [

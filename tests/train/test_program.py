@@ -20,6 +20,7 @@ from msa_jax.train.checkpoint import load_params
 from msa_jax.train.prepare import example_batch, prepare
 from msa_jax.train.program import Program
 from msa_jax.train.run import Runner
+from msa_jax.train.stages import text_capacity
 from tests.tiny import QUICK, TOY, tiny_dataset, train_quick
 
 # The toy method with its first term alone, so that the gradient of a batch is that of a mean over its rows.
@@ -41,13 +42,13 @@ class Bench:
         prepared = prepare(dataset, method, self.options)
         self.columns = prepared.columns["train"]
         self.program = Program(
-            method, self.options, prepared.inputs, stage=method.stages(self.options)[0], updates=10,
-            capacity=prepared.capacity, dtype=jnp.float32,
+            method, self.options, prepared.inputs, stage=method.stages(self.options, prepared.inputs)[0], updates=10,
+            capacity=text_capacity(self.columns, self.options), dtype=jnp.float32,
         )  # fmt: skip
         self.params = self.program.init_params(jax.random.key(0), example_batch(self.columns, 2))
         labels = {name: jnp.asarray(self.columns[name]) for name in ("label", *prepared.inputs.columns)}
         self.memory = method.init_memory(self.options, prepared.inputs, labels)
-        rows, size, capacity = len(self.columns["label"]), self.options.batch_size, prepared.capacity
+        rows, size, capacity = len(self.columns["label"]), self.options.batch_size, self.program.capacity
         if capacity is None:
             self.plan = ordered_plan(rows, size)
         else:  # packed text does not fit in every order
@@ -63,9 +64,9 @@ class Bench:
         windows = -(-len(plan) // self.options.accumulate)
         state = self.state() if state is None else state
         data, device_plan = jax.device_put(self.columns), jax.tree.map(jnp.asarray, plan)
-        report = self.program.empty_report(state, data, device_plan)
+        report = self.program.empty_report(state, {}, data, device_plan)
         return self.program.train(
-            state, data, device_plan, np.int32(0), np.int32(start),
+            state, {}, data, device_plan, np.int32(0), np.int32(start),
             np.int32(windows if stop is None else stop), np.int32(len(plan)), report,
         )  # fmt: skip
 
@@ -165,7 +166,7 @@ def test_an_epoch_in_parts_is_the_same_epoch():
     parts, first = bench.walk(stop=1)
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
     parts, last = bench.program.train(
-        parts, data, plan, np.int32(0), np.int32(1), np.int32(3), np.int32(len(bench.plan)), first
+        parts, {}, data, plan, np.int32(0), np.int32(1), np.int32(3), np.int32(len(bench.plan)), first
     )
     jax.tree.map(np.testing.assert_array_equal, whole.replace(key=0), parts.replace(key=0))
     jax.tree.map(np.testing.assert_array_equal, report, last)
@@ -175,7 +176,7 @@ def test_means_are_over_rows_and_not_over_batches():
     bench = plain(rows=10, batch_size=8, **{"learning_rate.audio": 0.0, "learning_rate.other": 0.0})
     _, report = bench.walk()
     scores = bench.program.forward(
-        bench.params, {**bench.columns, "weight": np.ones(10), "row": np.arange(10)}, 0, 0, None
+        bench.params, {**bench.columns, "weight": np.ones(10), "row": np.arange(10)}, 0, 0, None, ("prediction",)
     )
     error = np.abs(np.asarray(scores["prediction"]) - bench.columns["label"])
     assert float(report.sums["error"] / report.rows) == pytest.approx(error.mean(), rel=1e-5)
@@ -240,10 +241,10 @@ def test_one_step_moves_every_parameter(name, text, options):
 
 
 def test_a_frozen_text_encoder_does_not_move_and_everything_else_does(tmp_path):
-    dataset, method, options = tiny_dataset(), METHODS["text_only"], {**QUICK, "finetune_text": False}
+    dataset, method, options = tiny_dataset(), METHODS["text_only"], {**QUICK, "finetune_text": False, "batch_size": 3}
     resolved = override(method.options(), options)
     runner = Runner(method, resolved, prepare(dataset, method, resolved), metric_kind="mosi")
-    before = flatten_dict(runner.initial_state(1).train.params, sep="/")
+    before = flatten_dict(runner.initial(1).params, sep="/")
     train_quick("text_only", dataset, tmp_path / "run", options=options)
     after = flatten_dict(load_params(tmp_path / "run" / "checkpoints" / "1"), sep="/")
     assert {path.split("/")[0] for path in before} == {"text_encoder", "score"}
@@ -262,9 +263,9 @@ def test_dropout_differs_between_steps_and_epochs_and_is_the_same_when_repeated(
     def error(epoch: int, first: int) -> float:
         data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
         state = bench.state().replace(epoch=jnp.int32(epoch))
-        report = bench.program.empty_report(state, data, plan)
+        report = bench.program.empty_report(state, {}, data, plan)
         _, report = bench.program.train(
-            state, data, plan, np.int32(first), np.int32(0), np.int32(1), np.int32(1), report
+            state, {}, data, plan, np.int32(first), np.int32(0), np.int32(1), np.int32(1), report
         )
         return float(report.sums["error"])
 
@@ -291,6 +292,6 @@ def test_batches_are_counted_over_the_chunks_of_an_epoch():
     bench = Bench(TOY, dataset, {"batch_size": 4, "poison_epoch": 1, "poison_step": 0})
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
     state = bench.state()
-    report = bench.program.empty_report(state, data, plan)
-    _, report = bench.program.train(state, data, plan, np.int32(10), np.int32(0), np.int32(1), np.int32(1), report)
+    report = bench.program.empty_report(state, {}, data, plan)
+    _, report = bench.program.train(state, {}, data, plan, np.int32(10), np.int32(0), np.int32(1), np.int32(1), report)
     assert int(report.bad_batch) == 10

@@ -30,9 +30,9 @@ def one_batch_at_a_time(bench: Bench) -> list[tuple[float, dict[str, float]]]:
     """Rows and sums of every mini-batch, in a loop outside the compiled one."""
     data, plan, state, found = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan), bench.state(), []
     for index in range(len(bench.plan)):
-        report = bench.program.empty_report(state, data, plan)
+        report = bench.program.empty_report(state, {}, data, plan)
         numbers = np.int32(0), np.int32(index), np.int32(index + 1), np.int32(len(bench.plan))
-        state, report = bench.program.train(state, data, plan, *numbers, report)
+        state, report = bench.program.train(state, {}, data, plan, *numbers, report)
         found.append((float(report.rows), {name: float(value) for name, value in report.sums.items()}))
     return found
 
@@ -80,7 +80,7 @@ def test_where_an_epoch_is_cut_changes_no_bit_of_its_records():
     _, whole = bench.walk()
     state, part = bench.walk(stop=3)  # within the first record
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
-    _, parts = bench.program.train(state, data, plan, np.int32(0), np.int32(3), np.int32(6), np.int32(6), part)
+    _, parts = bench.program.train(state, {}, data, plan, np.int32(0), np.int32(3), np.int32(6), np.int32(6), part)
     np.testing.assert_array_equal(whole.records, parts.records)
 
 

@@ -66,9 +66,8 @@ def test_every_epoch_of_every_run_has_an_order_of_its_own(tmp_path, monkeypatch)
 
     monkeypatch.setattr("msa_jax.train.run.epoch_plan", spied)
     train_toy(tmp_path / "run", seeds=(1, 2), options={"stages": 2, "max_epochs": 2})
-    assert [(seed, epoch) for seed, epoch, _ in plans] == [
-        (seed, epoch) for seed in (1, 2) for epoch in (1, 2, 3, 4, 5)
-    ]
+    assert [seed for seed, _, _ in plans] == [1] * 5 + [2] * 5
+    assert [epoch for _, epoch, _ in plans[:5]] == [epoch for _, epoch, _ in plans[5:]]
     assert len({plan.rows.tobytes() for _, _, plan in plans}) == 10
 
 

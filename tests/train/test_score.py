@@ -18,9 +18,7 @@ TEXT_ONLY = METHODS["text_only"]
 
 def program_of(method, dataset, options):
     prepared = prepare(dataset, method, options)
-    program = Program(
-        method, options, prepared.inputs, stage=PREDICT, updates=1, capacity=prepared.capacity, dtype=jnp.float32
-    )
+    program = Program(method, options, prepared.inputs, stage=PREDICT, updates=1, capacity=None, dtype=jnp.float32)
     params = program.init_params(jax.random.key(0), example_batch(prepared.columns["train"], 2))
     return program, params, prepared.columns
 

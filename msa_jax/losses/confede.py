@@ -1,0 +1,97 @@
+"""The contrastive loss of ConFEDE, between samples and within them.
+
+Paper: Yang et al. ConFEDE: Contrastive Feature Decomposition for Multimodal Sentiment Analysis. ACL 2023.
+Reference code: github.com/XpastaX/ConFEDE (MIT); facts only.
+
+Each modality of a sample is decomposed into a similar part (T_s, V_s, A_s), which should hold what the modalities share, and
+a dissimilar part (T_d, V_d, A_d), which should hold what is its own. A training sample comes with six partners
+(msa_jax.labels.retrieval):
+
+    0     the sample itself
+    1, 2  similar, of the same class
+    3, 4  dissimilar, of another class
+    5, 6  similar, of another class
+
+Between samples, the similar part of each modality of sample 0 is drawn to those of 1 and 2 and away from those of 3 to 6.
+Within each of the seven, T_s is drawn to V_s and A_s and away from T_d, V_d and A_d.
+"""
+
+from collections.abc import Mapping
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from msa_jax.losses.similarity import check_positive, cross_entropy, l2_normalise, log_sum_exp, present
+
+Array = jax.Array
+
+GROUP = 7  # a sample and its six partners
+MODALITIES = "tva"  # the first that is there is the anchor within samples
+
+
+def confede_contrast(
+    parts: Mapping[str, Array], *, temperature: Array | float = 0.5, where: Array | None = None
+) -> Array:
+    """The mean of NT-Xent over all positive pairs of a group of seven samples.
+
+    -log(exp(s_p) / (exp(s_p) + sum of exp(s_n))), s the cosine divided by the temperature: one positive to a denominator,
+    beside all negatives of the same anchor. So it is in the authors' code, where T_s of sample 0, an anchor both between
+    samples and within its own, has seven negatives for each of its four positives; T_s of a partner has three for two,
+    V_s and A_s of sample 0 have four for two. These are 20 positive pairs.
+
+    Absent modalities. Their parts are left out, as positives and as negatives. Without text the anchor within samples is
+    vision. Of two modalities there are 11 pairs. Of one there are the 2 between samples: within a sample nothing is left
+    to be drawn to, but the dissimilar part of sample 0 still is a negative of its similar part.
+
+    Args:
+      parts: "ts", "vs", "as" and "td", "vd", "ad", or those of the modalities there are; [B, 7, d] each, the order of the
+        seven as above.
+      temperature: > 0, a number or a traced scalar.
+      where: [B] bool, groups that count; the others give 0 and are never looked at.
+
+    Returns:
+      [B] float32, not negative; a group has nothing to do with the others of the batch.
+
+    Raises:
+      ValueError: no modality, half of one, or an unknown part. AssertionError: a shape does not fit. InputError: a
+      temperature that is not positive.
+    """
+    modalities = [name for name in MODALITIES if name + "s" in parts]
+    if not modalities or set(parts) != {name + kind for name in modalities for kind in "sd"}:
+        raise ValueError(f"parts are {sorted(parts)}; expected a similar and a dissimilar one of each modality")
+    rows, width = parts[modalities[0] + "s"].shape[0], parts[modalities[0] + "s"].shape[-1]
+    for value in parts.values():
+        chex.assert_shape(value, (rows, GROUP, width))
+    check_positive("temperature", temperature)
+    where = present(where, rows)
+    units = [[_unit(parts[name + kind], where) for name in modalities] for kind in "sd"]
+    similar, dissimilar = (jnp.stack(each, axis=1) for each in units)  # [B, M, 7, d], the main modality first
+
+    def cosine(equation: str, anchors: Array, others: Array) -> Array:
+        return jnp.einsum(equation, anchors, others, precision=jax.lax.Precision.HIGHEST) / temperature
+
+    between = cosine("bmd,bmkd->bmk", similar[:, :, 0], similar[:, :, 1:])  # [B, M, 6], of sample 0
+    near = cosine("bkd,bmkd->bkm", similar[:, 0], similar[:, 1:])  # [B, 7, M - 1], within each sample
+    far = cosine("bkd,bmkd->bkm", similar[:, 0], dissimilar)  # [B, 7, M]
+    against_between, against_within = _log_weight(between[:, :, 2:]), _log_weight(far)  # [B, M], [B, 7]
+    pooled = jnp.logaddexp(against_between[:, 0], against_within[:, 0])  # [B], the anchor that both have
+    against_between, against_within = (
+        jnp.concatenate([pooled[:, None], each[:, 1:]], axis=1) for each in (against_between, against_within)
+    )
+
+    losses = (
+        cross_entropy(between[:, :, :2], against_between[:, :, None]),
+        cross_entropy(near, against_within[:, :, None]),
+    )
+    pairs = sum(loss.shape[1] * loss.shape[2] for loss in losses)
+    return jnp.where(where, sum(loss.sum((1, 2)) for loss in losses) / pairs, 0.0)
+
+
+def _unit(part: Array, where: Array) -> Array:
+    return l2_normalise(jnp.where(where[:, None, None], part, 0.0))
+
+
+def _log_weight(scores: Array) -> Array:
+    """[B, A, K] -> [B, A], the logarithm of the sum of exp(scores)."""
+    return log_sum_exp(scores, jnp.ones(scores.shape, bool))
