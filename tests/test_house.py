@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "encoders": BASE | {"safe_pickle", "layers"},
     "methods": BASE | {"config", "losses", "labels", "layers", "encoders"},
     "train": BASE | {"config", "losses", "metrics", "data", "encoders", "methods"},
-    "report": BASE | {"config", "metrics", "data", "encoders", "methods", "train"},
+    "report": BASE | {"config", "losses", "metrics", "data", "encoders", "methods", "train"},
     "cli": BASE | {"config", "metrics", "data", "methods", "train", "report", "__version__"},
     "__main__": {"cli"},
     "__init__": BASE | {"config", "data", "labels", "losses", "methods", "metrics", "train"},

@@ -20,20 +20,24 @@ class TextEncoder(nn.Module):
 
     keep_padding: hidden states of padding tokens as a PyTorch BERT gives them, for methods whose authors' code reads them;
     there are none where text is packed.
+    pooler: also give BERT's pooled [CLS].
     """
 
     config: BertConfig | int
     dtype: jnp.dtype = jnp.float32
     keep_padding: bool = False
+    pooler: bool = False
 
     @nn.compact
     def __call__(self, text: Mapping[str, Array], *, train: bool) -> dict[str, Array]:
-        """Returns `hidden` [B, T, D], zero at padding unless kept; `first` [B, D], the state of [CLS]; `mask` [B, T] bool."""
+        """Returns `hidden` [B, T, D], zero at padding unless kept; `first` [B, D], the state of [CLS]; `mask` [B, T] bool;
+        with a pooler, `pooled` [B, D] in (-1, 1), or `first` again where the features came without it."""
         mask = text["mask"].astype(bool)
         if "features" in text:
             hidden = text["features"].astype(self.dtype)
+            pooled = text["pooled"].astype(self.dtype) if "pooled" in text else hidden[:, 0]
         else:
-            bert = Bert(self.config, dtype=self.dtype, name="bert")
+            bert = Bert(self.config, use_pooler=self.pooler, dtype=self.dtype, name="bert")
             if "slot" in text:
                 packed = bert(
                     text["ids"], segments=text["segments"], positions=text["positions"], deterministic=not train
@@ -44,11 +48,14 @@ class TextEncoder(nn.Module):
                 hidden = bert(text["ids"], segments=segments, padding_reads=self.keep_padding, deterministic=not train)[
                     "hidden"
                 ]
+            pooled = bert.pool(hidden[:, 0]) if self.pooler else None
         # [CLS] is taken on its own: where a method needs no other state, the gather of the others is never computed.
         kept = hidden if self.keep_padding and "slot" not in text else hidden * mask[..., None]
-        return {"hidden": kept, "first": hidden[:, 0], "mask": mask}
+        states = {"hidden": kept, "first": hidden[:, 0], "mask": mask}
+        return {**states, "pooled": pooled} if self.pooler else states
 
 
 def states_as_features(states: Mapping[str, Array]) -> dict[str, Array]:
     """What a TextEncoder gives, in the form in which it takes precomputed features: then it gives the same again."""
-    return {"features": states["hidden"], "mask": states["mask"].astype(jnp.int32)}
+    kept = {"features": states["hidden"], "mask": states["mask"].astype(jnp.int32)}
+    return {**kept, "pooled": states["pooled"]} if "pooled" in states else kept

@@ -1,5 +1,5 @@
-"""Unimodal label generation: pure functions on label state, one module for each method's rule."""
+"""Pure functions on the labels of training rows: unimodal label generation, one module a rule, and partners by label."""
 
-from msa_jax.labels import self_mm, sugrm
+from msa_jax.labels import retrieval, self_mm, sugrm
 
-__all__ = ["self_mm", "sugrm"]
+__all__ = ["retrieval", "self_mm", "sugrm"]

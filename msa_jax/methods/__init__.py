@@ -3,13 +3,15 @@
 import difflib
 
 from msa_jax.errors import InputError
-from msa_jax.methods import mmcl, self_mm, sugrm, text_only
+from msa_jax.methods import confede, dmmsa, mmcl, self_mm, sugrm, text_only
 from msa_jax.methods.protocol import Clock, Group, Inputs, Method, Stage
 
 METHODS: dict[str, Method] = {
     "self_mm": self_mm.METHOD,
     "sugrm": sugrm.METHOD,
     "mmcl": mmcl.METHOD,
+    "confede": confede.METHOD,
+    "dmmsa": dmmsa.METHOD,
     "text_only": text_only.METHOD,
 }
 

@@ -89,7 +89,7 @@ def label_distributions(
             panel.set_xlim(edges[0], edges[-1])
             panel.yaxis.set_major_locator(MaxNLocator(4))
             panel.set_xticks([low, (low + high) / 2, high])
-            _plain(panel)
+            plain(panel)
         row[0].set_ylabel(f"{modality}\nrows [%]", fontsize=9, color=INK)
     for top, bottom, epoch in zip(panels[0], panels[-1], epochs, strict=True):
         top.set_title(f"epoch {epoch}", fontsize=9, color=INK)
@@ -145,7 +145,7 @@ def loss_curves(runs: Sequence[Curves], *, title: str) -> Any:
         panel.plot(common, mean, color=INK, linewidth=1.3, marker=alone, markersize=3)
         panel.set_title(name, fontsize=9, color=INK, parse_math=False)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        _plain(panel)
+        plain(panel)
     for panel in panels.flat[len(names) :]:
         panel.set_axis_off()
     for column in range(columns):
@@ -218,7 +218,7 @@ def embeddings(
     return figure
 
 
-def _plain(panel: Any) -> None:
+def plain(panel: Any) -> None:
     """Axes on two sides, in grey."""
     panel.tick_params(labelsize=8, length=2.5, color=GREY, labelcolor=INK)
     for side in ("top", "right"):

@@ -16,7 +16,18 @@ from msa_jax.data.schema import MODALITIES, Dataset
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs
-from msa_jax.report import cases, figures, label_history, loss_curves, paper_table, representations, retrieval
+from msa_jax.report import (
+    cases,
+    class_spread,
+    figures,
+    label_history,
+    loss_curves,
+    paper_table,
+    part_similarity,
+    representations,
+    retrieval,
+    valid_curves,
+)
 from msa_jax.report.comparability import Comparability, comparability
 from msa_jax.report.experiment import read_result
 from msa_jax.report.study import Outcome, Rendering, Study, Variant, list_studies, load_study
@@ -47,6 +58,9 @@ KINDS = {
     "loss_curves": Kind(render=loss_curves.render, draws=True, check=loss_curves.check),
     "representations": Kind(render=representations.render, draws=True, check=representations.check),
     "retrieval": Kind(render=retrieval.render, check=retrieval.check),
+    "valid_curves": Kind(render=valid_curves.render, draws=True),
+    "part_similarity": Kind(render=part_similarity.render, draws=True, check=part_similarity.check),
+    "class_spread": Kind(render=class_spread.render, draws=True),
 }
 
 
@@ -96,6 +110,8 @@ def reproduce(
     if all(outcome.reason for outcome in planned):
         reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
         raise InputError(f"study {found.name}: nothing of it is possible on {dataset.source}: {reasons}")
+    if found.share_stages:
+        planned = _share_stages(planned)
     _check_folder(folder)
     _check_finished(planned, dataset, seeds, kind)
     outcomes = [
@@ -174,6 +190,27 @@ def _plan(
     return Outcome(variant=variant, path=path, settings=settings, asked=asked, ignored=ignored, reason=reason)
 
 
+def _share_stages(planned: Sequence[Outcome]) -> list[Outcome]:
+    """The first possible variant trains all its stages, and the others take those before the last from it.
+
+    Where the user names an experiment whose stages are taken, all take them from there.
+    """
+    first = next(outcome for outcome in planned if not outcome.reason)
+    if first.settings.options.stages_from is not None:
+        return list(planned)
+    taken = {"stages_from": str(first.path.resolve())}  # the same from wherever the study is run again
+    return [
+        outcome
+        if outcome is first or outcome.reason
+        else replace(
+            outcome,
+            variant=replace(outcome.variant, options={**outcome.variant.options, **taken}),
+            settings=replace(outcome.settings, options=config.override(outcome.settings.options, taken)),
+        )
+        for outcome in planned
+    ]
+
+
 def _has(dataset: Dataset, need: str) -> bool:
     """Whether the dataset carries a modality or a column."""
     return dataset.has(need) if need in MODALITIES else getattr(dataset.train, need) is not None
@@ -225,14 +262,21 @@ def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequenc
         options = {f"option {name}": value for name, value in content.get("options", {}).items()}
         there = {**content, **options}
         for name, value in expected.items():
-            same = sorted(there.get(name, ())) == sorted(value) if name == "seeds" else there.get(name) == value
-            if not same:
+            if not _is_same(name, there.get(name), value):
                 raise InputError(
                     f"{path}: a finished experiment with {name} {_shown(there.get(name))}; "
                     f"the study runs {_shown(value)}: choose another --out"
                 )
         if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
             raise InputError(f"{path}: a finished experiment on other data of that name; choose another --out")
+
+
+def _is_same(name: str, found: Any, wanted: Any) -> bool:
+    if name == "seeds":
+        return sorted(found or ()) == sorted(wanted)
+    if name == "option stages_from" and found and wanted:  # a study's folder may have been moved since
+        return Path(found).name == Path(wanted).name
+    return found == wanted
 
 
 def _is_finished(outcome: Outcome) -> bool:

@@ -23,9 +23,10 @@ A study file holds a docstring and one literal dict:
         "context": ({"name": "TFN", "paper": {"mosi": {"MAE": 0.901}}},),  # rows that are only the paper's
         "notes": ("One line each, below the table.",),
         "curves": ({"name": "L_uni", "terms": ("contrast_audio", "contrast_vision")},),  # of kind "loss_curves"
+        "share_stages": True,                   # variants of one method: the first stages are trained for the first alone
     }
 
-`paper` numbers, `needs`, `baseline`, `options`, `metrics`, `context` and `notes` may be left out.
+`paper` numbers, `needs`, `baseline`, `options`, `metrics`, `context`, `notes` and `share_stages` may be left out.
 """
 
 import difflib
@@ -50,6 +51,9 @@ PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may 
     "loss_curves": frozenset(),
     "representations": frozenset(),
     "retrieval": frozenset(),
+    "valid_curves": frozenset(),
+    "part_similarity": frozenset(),
+    "class_spread": frozenset(),
 }
 
 Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number, as a paper prints it
@@ -106,7 +110,11 @@ class Curve:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """A study file, read. name: "self_mm.table4", or the stem of a file given by its path."""
+    """A study file, read.
+
+    name: "self_mm.table4", or the stem of a file given by its path. share_stages: every variant takes all stages but its
+    last from the first one that is possible (option stages_from), run by run.
+    """
 
     name: str
     description: str
@@ -119,6 +127,7 @@ class Study:
     context: tuple[PaperRow, ...]
     notes: tuple[str, ...]
     curves: tuple[Curve, ...] = ()
+    share_stages: bool = False
 
     @property
     def prints_numbers(self) -> bool:
@@ -214,7 +223,7 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
     given = _fields(
         content,
         {"title": str, "kind": str, "paper": str, "datasets": dict, "variants": tuple},
-        {"metrics": tuple, "context": tuple, "notes": tuple, "curves": tuple},
+        {"metrics": tuple, "context": tuple, "notes": tuple, "curves": tuple, "share_stages": bool},
         where,
     )
     kind = given["kind"]
@@ -257,6 +266,9 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
         if variant.baseline not in (None, *names) or variant.baseline == variant.name:
             others = ", ".join(name for name in names if name != variant.name)
             raise InputError(f"{where}: variant {number}: baseline is {variant.baseline!r}; expected one of {others}")
+    share_stages = given.get("share_stages", False)
+    if share_stages and len({variant.method for variant in variants}) > 1:
+        raise InputError(f"{where}: share_stages is True; expected variants of one method")
     return Study(
         name=name,
         description=description,
@@ -272,6 +284,7 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
             Curve(**_fields(entry, {"name": str, "terms": tuple}, {"exponential": bool}, f"{where}: curve {number}"))
             for number, entry in enumerate(given.get("curves", ()))
         ),
+        share_stages=share_stages,
     )
 
 

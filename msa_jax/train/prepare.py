@@ -137,7 +137,9 @@ def with_pretrained(params: Any, bert: Any) -> Any:
     if bert is None:
         return params
     own = params["text_encoder"]["bert"]
-    pretrained = {name: value for name, value in bert.items() if name in own}  # a pooler is left out where unused
+    pretrained = {name: value for name, value in bert.items() if name in own}  # a pooler is left out where unused,
+    if "pooler" in own:
+        pretrained.setdefault("pooler", own["pooler"])  # and starts from nothing where the weights have none
     if jax.tree.map(jnp.shape, own) != jax.tree.map(jnp.shape, pretrained):
         raise InputError("the pretrained text encoder's parameters do not fit the network")
     placed = jax.tree.map(lambda value: jnp.asarray(np.asarray(value), jnp.float32), pretrained)

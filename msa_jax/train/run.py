@@ -25,7 +25,6 @@ from msa_jax.train.resident import DeviceData
 from msa_jax.train.stages import HELD_OUT, StageData, StageReader, resolve_stages, text_capacity
 from msa_jax.train.state import RunState, copy, start_stage
 
-
 STAGE_EPOCHS = 2**20  # more than any stage has
 
 

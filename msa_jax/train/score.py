@@ -13,6 +13,7 @@ from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.train.program import Program
 
 SEQUENCES = ("audio", "vision")
+STEPPED = {"ids", "mask", "features"}  # arrays of a modality whose second axis is steps
 
 
 class Scorer:
@@ -64,9 +65,10 @@ def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:
     padded: list[Columns] = [dict(columns) for columns in splits]
     for name in ("text", *SEQUENCES):
         if name in splits[0]:
-            steps = max(array.shape[1] for columns in splits for array in columns[name].values() if array.ndim > 1)
+            stepped = STEPPED & splits[0][name].keys()
+            steps = max(columns[name][key].shape[1] for columns in splits for key in stepped)
             for columns in padded:
                 columns[name] = {
-                    key: pad(array, steps) if array.ndim > 1 else array for key, array in columns[name].items()
+                    key: pad(array, steps) if key in stepped else array for key, array in columns[name].items()
                 }
     return padded

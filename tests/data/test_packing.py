@@ -9,7 +9,7 @@ import pytest
 
 from msa_jax.data.packing import Capacity, choose_capacity, deal, pack, plan_packing
 from msa_jax.encoders.bert import BertConfig
-from msa_jax.encoders.text import TextEncoder
+from msa_jax.encoders.text import TextEncoder, states_as_features
 
 
 def random_lengths(seed: int, shape: tuple[int, ...], longest: int) -> np.ndarray:
@@ -179,7 +179,7 @@ CONFIG = BertConfig(
 )
 
 
-ENCODER = TextEncoder(CONFIG)
+ENCODER = TextEncoder(CONFIG, pooler=True)
 
 
 def utterances(lengths: list[int], steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,7 +203,7 @@ def padded_and_packed(params):
 
     def loss(params, text):
         out = ENCODER.apply(params, text, train=True)
-        return (out["hidden"] * pull).sum() + (out["first"] * pull[:, -1]).sum(), out
+        return (out["hidden"] * pull).sum() + ((out["first"] + out["pooled"]) * pull[:, -1]).sum(), out
 
     step = jax.jit(jax.grad(loss, has_aux=True))
     return mask, step(params, {"ids": ids, "mask": mask}), step(params, packed(ids, mask))
@@ -214,8 +214,32 @@ def test_hidden_states_of_packed_text_equal_those_of_padded_text(padded_and_pack
     assert moved["hidden"].shape == (5, 13, 16)
     np.testing.assert_allclose(moved["hidden"], padded["hidden"], atol=2e-6)
     np.testing.assert_allclose(moved["first"], padded["first"], atol=2e-6)
+    np.testing.assert_allclose(moved["pooled"], padded["pooled"], atol=2e-6)
     assert (np.asarray(moved["hidden"])[mask == 0] == 0).all()
     assert (moved["mask"] == (mask > 0)).all()
+
+
+def test_the_pooled_state_is_the_pooler_s_of_cls(params, padded_and_packed):
+    _, (_, padded), _ = padded_and_packed
+    pooler = params["params"]["bert"]["pooler"]
+    want = np.tanh(
+        np.asarray(padded["first"], np.float64) @ np.asarray(pooler["kernel"]) + np.asarray(pooler["bias"])[None, :]
+    )
+    np.testing.assert_allclose(padded["pooled"], want, atol=1e-5)
+
+
+def test_states_that_were_kept_are_given_again(params, padded_and_packed):
+    _, (_, padded), _ = padded_and_packed
+    again = ENCODER.apply(params, states_as_features(padded), train=True)
+    assert again.keys() == padded.keys()
+    for name, value in padded.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
+def test_features_without_a_pooled_state_have_that_of_cls():
+    features = {"features": np.ones((2, 3, 4), np.float32), "mask": np.ones((2, 3), np.int32)}
+    states = TextEncoder(4, pooler=True).apply({}, features, train=False)
+    np.testing.assert_array_equal(states["pooled"], states["first"])
 
 
 def test_gradients_through_packed_text_equal_those_through_padded_text(padded_and_packed):

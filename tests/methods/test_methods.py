@@ -17,12 +17,12 @@ from msa_jax.data.preprocess import text_lengths
 from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
 from msa_jax.methods.groups import encoder_groups
-from msa_jax.methods.protocol import Clock, Inputs
+from msa_jax.methods.protocol import Clock, Inputs, Stage
 from msa_jax.train.experiment import resolve
 from msa_jax.train.optimiser import assign_groups
 from msa_jax.train.prepare import compute_dtype, example_batch, prepare
 from msa_jax.train.program import Program
-from msa_jax.train.stages import text_capacity
+from msa_jax.train.stages import resolve_stages, text_capacity
 from tests.tiny import tiny_dataset
 
 SMALL = {"scratch_layers": 1, "scratch_width": 32, "max_tokens": 12}
@@ -74,19 +74,17 @@ def built(request) -> Built:
 
 def test_every_parameter_has_a_group_and_every_group_of_a_modality_its_encoder(built):
     method = METHODS[built.name]
-    assigned = assign_groups(
-        list(built.params), method.groups(built.options), method.stages(built.options, built.inputs)[0]
-    )
+    assigned = assign_groups(list(built.params), method.groups(built.options), Stage(name="all"))
     assert None not in assigned.values()
     for path, group in assigned.items():
         first = path.split("/")[0]
         want = {
-            "text_encoder": ("text", "text_no_decay"),
-            "audio_encoder": ("audio",),
-            "vision_encoder": ("vision",),
-            "sequence_encoder": ("encoder",),
+            "text_encoder": "text",
+            "audio_encoder": "audio",
+            "vision_encoder": "vision",
+            "sequence_encoder": "encoder",
         }
-        assert group in want.get(first.removesuffix("_projection"), ("other",)), path
+        assert group.removesuffix("_no_decay") == want.get(first.removesuffix("_projection"), "other"), path
 
 
 def test_parameters_are_float32(built):
@@ -189,7 +187,7 @@ def test_biases_and_norms_of_the_text_encoder_have_no_weight_decay():
         "text_encoder/bert/embeddings/norm/scale": 0.0,
         "fusion_head/score/bias": 0.2,
     }
-    assigned = assign_groups(list(paths), encoder_groups(options), METHODS["self_mm"].stages(options, Inputs())[0])
+    assigned = assign_groups(list(paths), encoder_groups(options), Stage(name="all"))
     assert {path: group[name].weight_decay for path, name in assigned.items()} == paths
 
 
@@ -210,26 +208,30 @@ def test_the_limit_is_the_largest_absolute_label(label_range, limit):
 
 
 @pytest.mark.parametrize("name", config.preset_names())
-def test_every_preset_is_accepted_and_a_step_of_it_can_be_traced(name):
+def test_every_preset_is_accepted_and_a_step_of_its_last_stage_can_be_traced(name):
     preset = config.load_preset(name)
     assert preset.description
     assert config.to_json(resolve(preset.method, preset=name).options).items() >= preset.options.items()
     settings = resolve(preset.method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
-    method, options = settings.method, settings.options
-    prepared = prepare(tiny_dataset(rows=(16, 2, 2)), method, options)
-    columns, capacity = prepared.columns["train"], text_capacity(prepared.columns["train"], options)
-    stage = method.stages(options, prepared.inputs)[0]
+    method = settings.method
+    prepared = prepare(tiny_dataset(rows=(16, 2, 2)), method, settings.options)
+    columns = prepared.columns["train"]
+    stage, options = resolve_stages(method, settings.options, prepared.inputs)[-1]
+    capacity = None if stage.partners else text_capacity(columns, options)
     program = Program(
         method, options, prepared.inputs, stage=stage, updates=1, capacity=capacity, dtype=compute_dtype(options)
     )
 
     def begin(key):
         params = program.network.init({"params": key}, example_batch(columns, 2), train=False)["params"]
-        return program.start(params, method.init_memory(options, prepared.inputs, {"label": columns["label"]}), key)
+        trained, frozen = program.split(params)
+        memory = method.init_memory(options, prepared.inputs, {"label": columns["label"]})
+        return program.start(trained, memory, key), frozen
 
-    state = jax.eval_shape(begin, jax.random.key(0))
-    plan = epoch_plan(16, 4, seed=0, epoch=1, lengths=text_lengths(columns), capacity=capacity)
+    state, frozen = jax.eval_shape(begin, jax.random.key(0))
+    lengths = None if capacity is None else text_lengths(columns)
+    plan = epoch_plan(16, 4, seed=0, epoch=1, lengths=lengths, capacity=capacity)
     number = np.int32(4)
-    after, report = jax.eval_shape(program.train, state, {}, columns, plan, number, number, number, number)
+    after, report = jax.eval_shape(program.train, state, frozen, columns, plan, number, number, number, number)
     assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
     assert "loss" in report.sums

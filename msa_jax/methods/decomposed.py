@@ -1,0 +1,394 @@
+"""Decomposed modalities: the network, the options and the stages that ConFEDE and DMMSA share.
+
+Papers: Yang et al. ConFEDE: Contrastive Feature Decomposition for Multimodal Sentiment Analysis. ACL 2023. The paper of
+DMMSA, which keeps ConFEDE's network and replaces its objective.
+Reference code: github.com/XpastaX/ConFEDE (MIT); facts only, no line is taken from it.
+
+The way of a batch. Each modality is encoded as one vector: text by BERT's pooler (precomputed features: by their first
+step), audio and vision by a Transformer with a token of its own. Two projectors decompose it into a similar part (T_s, V_s,
+A_s), which should hold what the modalities share, and a dissimilar part (T_d, V_d, A_d), which should hold what is its own.
+All parts together give the score; one decoder, the same for every part, gives a score from each by itself.
+
+Stages. First the encoders, one after the other, each with a regressor of its own; then the fusion, in which BERT keeps what
+it has learned and the regressors are not needed. Absent modalities: their encoder, parts, regressor and stage are left out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax import losses
+from msa_jax.config import Options, PerGroup, check_rates, check_sizes, flatten
+from msa_jax.encoders.bert import BertConfig
+from msa_jax.encoders.text import TextEncoder
+from msa_jax.encoders.token_transformer import TokenTransformer
+from msa_jax.errors import InputError
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import Dropout
+from msa_jax.methods.groups import text_groups
+from msa_jax.methods.protocol import Batch, Clock, Group, Inputs, Stage
+
+Array = jax.Array
+
+STAGES = ("text", "audio", "vision")  # of the encoders, in this order
+LETTER = {"text": "t", "vision": "v", "audio": "a"}  # in the order of the parts
+PARTS = ("ts", "vs", "as", "td", "vd", "ad")
+EXPORTS = ("representation", *(f"part_{part}" for part in PARTS), *(f"score_{part}" for part in PARTS))
+LEARNING_RATE = PerGroup(text=1e-4, audio=1e-4, vision=1e-4, other=1e-4)
+WEIGHT_DECAY = PerGroup(text=1e-3, audio=1e-3, vision=1e-3, other=1e-3)
+BERT_WIDTH = 768  # of audio and vision where there is no text
+Remember = Callable[[Any, Mapping[str, Array], Batch], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """One stage of pretraining.
+
+    max_epochs: 0 leaves the stage out. patience: epochs without improvement; none goes through all of them. batch_size,
+    warmup, weight_decay_mode: as the options of the run. learning_rate, weight_decay: of all that the stage trains.
+    """
+
+    max_epochs: int
+    patience: int | None = None
+    batch_size: int = 128
+    learning_rate: float = 1e-4
+    weight_decay: float = 1e-3
+    weight_decay_mode: Literal["decoupled", "coupled"] = "decoupled"
+    warmup: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecomposedOptions(Options):
+    """Options of methods with decomposed modalities; the defaults are ConFEDE's for MOSI.
+
+    Those without a prefix (batch_size, max_epochs, learning rates, ...) are of the fusion stage.
+
+    Network:
+      width: of the encoded audio and vision; none is that of the text encoder, or 768 without text.
+      audio_layers, vision_layers, heads: of their Transformers. feedforward: hidden units of these; none is the width.
+      dropout: in them. padding_mean: their mean is over padding too, as in the authors' code.
+      projection: width of a part. projector_dropout: of a part.
+      fusion_hidden, part_hidden, regressor_hidden: hidden layers of the fused head, of the decoder of the parts, and of the
+        regressors of the first stages.
+    Stages:
+      stage_text, stage_audio, stage_vision: of each encoder.
+      text_head_share: the first part of the epochs of stage_text, in which BERT is frozen; 0 for none. text_layers: how many of
+        BERT's last layers the others train, and nothing else of it; none trains all of it.
+      finetune_text_in_fusion: train BERT in the fusion stage too.
+    Losses:
+      loss: of the fused score and of those of the parts. smooth_l1_beta: phi of DMMSA's eq. 7, where "smooth_l1" becomes
+        linear. encoder_loss: of the first stages.
+    """
+
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    batch_size: int = 16
+    max_epochs: int = 25
+    patience: int = 25
+    warmup: float = 0.04
+    learning_rate: PerGroup = LEARNING_RATE
+    weight_decay: PerGroup = WEIGHT_DECAY
+    width: int | None = None
+    audio_layers: int = 2
+    vision_layers: int = 2
+    heads: int = 8
+    feedforward: int | None = None
+    dropout: float = 0.5
+    padding_mean: bool = False
+    projection: int = 384
+    projector_dropout: float = 0.5
+    fusion_hidden: tuple[int, ...] = (768, 384, 192, 96)
+    part_hidden: tuple[int, ...] = (192, 96)
+    regressor_hidden: tuple[int, ...] = (384, 192, 96)
+    stage_text: StageOptions = StageOptions(max_epochs=200, warmup=0.025)
+    stage_audio: StageOptions = StageOptions(max_epochs=100, warmup=0.1)
+    stage_vision: StageOptions = StageOptions(max_epochs=100, warmup=0.05)
+    text_head_share: float = 1 / 3
+    text_layers: int | None = None
+    finetune_text_in_fusion: bool = False
+    loss: Literal["l2", "smooth_l1"] = "l2"
+    smooth_l1_beta: float = 1.0
+    encoder_loss: Literal["l2", "smooth_l1"] = "l2"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rates(self, "dropout", "projector_dropout", "text_head_share")
+        check_sizes(self, "audio_layers", "vision_layers", "heads", "projection")
+        check_sizes(
+            self, *(name for name in ("width", "feedforward", "text_layers") if getattr(self, name) is not None)
+        )
+        for name in ("fusion_hidden", "part_hidden", "regressor_hidden"):
+            if any(size < 1 for size in getattr(self, name)):
+                shown = ",".join(map(str, getattr(self, name)))
+                raise InputError(f"option {name} is {shown}; expected positive whole numbers, separated by commas")
+        if not self.smooth_l1_beta > 0:
+            raise InputError(f"option smooth_l1_beta is {self.smooth_l1_beta}; expected a positive number")
+        for name, value in flatten(self).items():
+            if name.startswith("stage_"):
+                _check_stage(name, value)
+
+
+def _check_stage(name: str, value: Any) -> None:
+    field = name.split(".")[1]
+    if field in ("max_epochs", "learning_rate", "weight_decay") and value < 0:
+        raise InputError(f"option {name} is {value}; expected a number that is not negative")
+    if field in ("batch_size", "patience") and value is not None and value < 1:
+        raise InputError(f"option {name} is {value}; expected a positive whole number")
+    if field == "warmup" and not 0 <= value < 1:
+        raise InputError(f"option {name} is {value}; expected a fraction in [0, 1)")
+
+
+def text_width(inputs: Inputs) -> int:
+    """Of the vector of an utterance."""
+    return inputs.text.hidden_size if isinstance(inputs.text, BertConfig) else inputs.text
+
+
+def encoder_width(options: DecomposedOptions, inputs: Inputs) -> int:
+    """Of encoded audio and vision."""
+    if options.width is not None:
+        return options.width
+    return BERT_WIDTH if inputs.text is None else text_width(inputs)
+
+
+class Decoder(nn.Module):
+    """[B, d] -> [B, features] float32, GELU between linear layers `hidden_0`, `hidden_1`, ..., `score`."""
+
+    hidden: tuple[int, ...]
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        for number, size in enumerate(self.hidden):
+            x = nn.gelu(Linear(size, self.dtype, name=f"hidden_{number}")(x), approximate=False)
+        return Linear(self.features, self.dtype, name="score")(x).astype(jnp.float32)
+
+
+class Projector(nn.Module):
+    """[B, d] -> a part [B, size]: LayerNorm, linear, tanh, dropout."""
+
+    size: int
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        x = nn.LayerNorm(1e-5, dtype=self.dtype, use_fast_variance=False, name="norm")(x)
+        return Dropout(self.dropout)(nn.tanh(Linear(self.size, self.dtype, name="linear")(x)), deterministic=not train)
+
+
+class DecomposedNetwork(nn.Module):
+    """Encoders, projectors, heads.
+
+    classes: numbers of coarse classes, one classifier for each, of the shape of the fused head.
+
+    Outputs, all float32, those of absent modalities left out: `prediction` [B]; `text`, `audio`, `vision` [B], scores of the
+    regressors of the first stages; `features` {modality: [B, width]}; `parts` and `part_scores` {"ts", "vs", "as", "td", "vd",
+    "ad": [B, projection], [B]}, and the same as `part_ts`, `score_ts` and so on; `representation` [B, 6 projection], all parts
+    side by side; `logits` {C: [B, C]}.
+    """
+
+    options: DecomposedOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+    classes: tuple[int, ...] = ()
+
+    @nn.compact
+    def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
+        options = self.options
+        features = self._encode(batch, train)
+        outputs: dict[str, Any] = {}
+        parts: dict[str, Array] = {}
+        for kind in ("similar", "dissimilar"):
+            for name, vector in features.items():
+                projector = Projector(options.projection, options.projector_dropout, self.dtype, name=f"{name}_{kind}")
+                parts[LETTER[name] + kind[0]] = projector(vector, train=train)
+        decode = Decoder(options.part_hidden, 1, self.dtype, name="part_decoder")
+        scores = {name: decode(part)[:, 0] for name, part in parts.items()}
+        together = jnp.concatenate(list(parts.values()), -1)
+        outputs["prediction"] = Decoder(options.fusion_hidden, 1, self.dtype, name="fusion")(together)[:, 0]
+        for name, vector in features.items():
+            outputs[name] = Decoder(options.regressor_hidden, 1, self.dtype, name=f"{name}_regressor")(vector)[:, 0]
+        outputs["logits"] = {
+            count: Decoder(options.fusion_hidden, count, self.dtype, name=f"classifier_{count}")(together)
+            for count in self.classes
+        }
+        parts = {name: part.astype(jnp.float32) for name, part in parts.items()}
+        outputs |= {f"part_{name}": part for name, part in parts.items()}
+        outputs |= {f"score_{name}": score for name, score in scores.items()}
+        return {
+            **outputs,
+            "features": {name: vector.astype(jnp.float32) for name, vector in features.items()},
+            "parts": parts,
+            "part_scores": scores,
+            "representation": together.astype(jnp.float32),
+        }
+
+    def _encode(self, batch: Batch, train: bool) -> dict[str, Array]:
+        """One vector [B, width] for each modality there is, in the order of the parts."""
+        options, found = self.options, {}
+        if self.inputs.text is not None:
+            text = TextEncoder(self.inputs.text, self.dtype, pooler=True, name="text_encoder")
+            found["text"] = text(batch["text"], train=train)["pooled"]
+        for name, layers in (("vision", options.vision_layers), ("audio", options.audio_layers)):
+            if name in self.inputs.modalities:
+                encoder = TokenTransformer(
+                    width=encoder_width(options, self.inputs),
+                    steps=getattr(self.inputs, name)[0],
+                    layers=layers,
+                    heads=options.heads,
+                    feedforward=options.feedforward,
+                    dropout=options.dropout,
+                    padding_mean=options.padding_mean,
+                    dtype=self.dtype,
+                    name=f"{name}_encoder",
+                )
+                found[name] = encoder(batch[name]["features"], batch[name]["length"], train=train)
+        return found
+
+
+def groups(options: DecomposedOptions) -> tuple[Group, ...]:
+    """Text encoder, audio encoder, vision encoder and everything else, each without decay of biases and LayerNorms."""
+    rate, decay = options.learning_rate, options.weight_decay
+    found = list(text_groups(rate.text, decay.text))
+    for name, pattern in (("audio", "^audio_encoder/"), ("vision", "^vision_encoder/"), ("other", "")):
+        exempt = rf"{pattern}(.*/)?(bias|[^/]*norm[^/]*/scale)$" if pattern else r"(bias|norm[^/]*/scale)$"
+        common = {"learning_rate": getattr(rate, name)}
+        found.append(Group(name=f"{name}_no_decay", pattern=exempt, weight_decay=0.0, **common))
+        found.append(Group(name=name, pattern=pattern, weight_decay=getattr(decay, name), **common))
+    return tuple(found)
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+
+def distance(prediction: Array, target: Array, options: DecomposedOptions, *, kind: str | None = None) -> Array:
+    """[B], [B] -> [B]: the squared error or smooth L1 (DMMSA, eq. 7); `kind` is the option loss by default."""
+    if (kind or options.loss) == "l2":
+        return losses.l2(prediction, target)
+    return losses.smooth_l1(prediction, target, beta=options.smooth_l1_beta)
+
+
+def own_label(name: str, inputs: Inputs) -> str:
+    """The label column of a modality by itself, or the m-label's where the dataset has none."""
+    column = f"label_{LETTER[name]}"
+    return column if column in inputs.columns else "label"
+
+
+def unimodal_loss(outputs: Mapping[str, Any], batch: Batch, options: DecomposedOptions, inputs: Inputs) -> Array:
+    """[B], the mean over the parts there are: similar ones against the m-label, dissimilar ones against the label of their
+    modality (DMMSA, eq. 10, with u = [y, y, y, y^t, y^v, y^a])."""
+    columns = {f"{letter}s": "label" for letter in LETTER.values()}
+    columns |= {f"{letter}d": own_label(name, inputs) for name, letter in LETTER.items()}
+    found = [distance(score, batch[columns[part]], options) for part, score in outputs["part_scores"].items()]
+    return sum(found) / len(found)
+
+
+# -- stages -----------------------------------------------------------------------------------------------------------
+
+
+def forget(memory: Any, features: Mapping[str, Array], batch: Batch) -> Any:
+    """The memory as it is."""
+    return memory
+
+
+def stages(
+    options: DecomposedOptions,
+    inputs: Inputs,
+    *,
+    remember: Remember = forget,
+    untrained: str = "",
+    **fusion: Any,
+) -> tuple[Stage, ...]:
+    """One stage for each encoder, that of text with BERT frozen at first, then the fusion.
+
+    Args:
+      remember: (memory, {modality: features [B, d]}, batch) -> memory, after each batch of the first stages.
+      untrained: a regular expression of parameters that the fusion stage freezes besides BERT and the regressors.
+      fusion: fields of the fusion stage: objective, partners.
+    """
+    found = [
+        stage
+        for name in STAGES
+        if name in inputs.modalities
+        for stage in _encoder_stages(name, options, inputs, remember)
+    ]
+    frozen = [r"^(text|audio|vision)_regressor/"]
+    frozen += [] if options.finetune_text_in_fusion else ["^text_encoder/"]
+    frozen += [untrained] if untrained else []
+    return (*found, Stage(name="fusion", frozen="|".join(frozen), **fusion))
+
+
+def _encoder_stages(name: str, options: DecomposedOptions, inputs: Inputs, remember: Remember) -> list[Stage]:
+    own: StageOptions = getattr(options, f"stage_{name}")
+    head = 0
+    if name == "text" and isinstance(inputs.text, BertConfig) and options.finetune_text:
+        head = int(own.max_epochs * options.text_head_share + 1e-6)
+    found = []
+    for stage, epochs, frozen in (
+        (f"{name}_head", head, f"^(?!{name}_regressor/)"),
+        (name, own.max_epochs - head, f"^(?!{name}_(encoder|regressor)/)" + _untrained_text(name, options, inputs)),
+    ):
+        if epochs:
+            found.append(
+                Stage(
+                    name=stage,
+                    frozen=frozen,
+                    options=_stage_options(own, epochs),
+                    head=name,
+                    label=own_label(name, inputs),
+                    objective=partial(encoder_objective, name, remember),
+                )
+            )
+    return found
+
+
+def _untrained_text(name: str, options: DecomposedOptions, inputs: Inputs) -> str:
+    """What of BERT is frozen in its own stage, as one more alternative of a regular expression."""
+    if name != "text" or options.text_layers is None or not isinstance(inputs.text, BertConfig):
+        return ""
+    last = range(max(inputs.text.num_layers - options.text_layers, 0), inputs.text.num_layers)
+    return f"|^text_encoder/(?!bert/layer_({'|'.join(map(str, last))})/)"
+
+
+def _stage_options(own: StageOptions, epochs: int) -> dict[str, Any]:
+    per_group = {
+        f"{field}.{group}": getattr(own, field)
+        for field in ("learning_rate", "weight_decay")
+        for group in ("text", "audio", "vision", "other")
+    }
+    names = ("batch_size", "warmup", "weight_decay_mode")
+    patience = epochs if own.patience is None else own.patience
+    return {"max_epochs": epochs, "patience": patience, **{name: getattr(own, name) for name in names}, **per_group}
+
+
+def encoder_objective(
+    name: str,
+    remember: Remember,
+    outputs: Mapping[str, Any],
+    batch: Batch,
+    memory: Any,
+    clock: Clock,
+    options: DecomposedOptions,
+    inputs: Inputs,
+) -> tuple[dict[str, Array], Any]:
+    """The score of one modality against its label."""
+    loss = distance(outputs[name], batch[own_label(name, inputs)], options, kind=options.encoder_loss)
+    return {name: loss}, remember(memory, {name: outputs["features"][name]}, batch)
+
+
+def check(options: DecomposedOptions, inputs: Inputs) -> None:
+    """The encoders' width must suit their heads.
+
+    Raises:
+      InputError: otherwise.
+    """
+    width = encoder_width(options, inputs)
+    if width % options.heads and set(inputs.modalities) & {"audio", "vision"}:
+        raise InputError(
+            f"option heads is {options.heads}; expected a divisor of {width}, the width of encoded audio and vision"
+        )
