@@ -100,7 +100,7 @@ def test_rates_are_positive():
     assert benchmark_peer.PeerMatmul(16, threads=1).block(2) > 0
 
 
-@pytest.mark.parametrize("name", ["self_mm", "sugrm"])
+@pytest.mark.parametrize("name", ["self_mm", pytest.param("sugrm", marks=pytest.mark.slow)])
 def test_steps_and_predictions_of_a_method_are_timed(name):
     cost = benchmark_methods.MethodCost(name, TINY)
     assert cost.train(1) > 0

@@ -12,7 +12,8 @@ computed at once.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -125,14 +126,17 @@ def _normalise(x: Array, weights: tuple[Array, Array]) -> Array:
 
 
 class Transformer(nn.Module):
-    """A stack of pre-norm encoder layers with sinusoidal positions and a key padding mask.
+    """A stack of encoder layers with a key padding mask, by default with the norms in front and sinusoidal positions.
 
     A step attends to the valid steps of its own sequence alone. Positions have an amplitude of 1, so x should be of that
     order. In training dropout draws from the "dropout" random collection.
 
-    layers: how many. heads: H, a divisor of D. feedforward: hidden units between a layer's two linear maps (ReLU).
+    layers: how many. heads: H, a divisor of D. feedforward: hidden units between a layer's two linear maps.
     dropout: rate at the input, in the feed-forward part and at the end of each residual branch. attention_dropout: of the
     attention weights. tile: rows and steps of a tile, by default what suits the device.
+    norms: "before" each part of a layer, or "after" its residual sum, as in torch.nn.TransformerEncoder; one follows the
+    stack in both. activation: between the two linear maps. positions: add sinusoidal ones. keep_padding: compute the states
+    of padding too; what attends still sees valid steps alone.
 
     Parameters: `layer_0` to `layer_{layers - 1}` with `query`, `key`, `value`, `output`, `expand`, `contract` (kernel,
     bias) and `attention_norm`, `feedforward_norm` (scale, bias); `norm`.
@@ -148,17 +152,22 @@ class Transformer(nn.Module):
     attention_dropout: float | Array = 0.1
     dtype: jnp.dtype = jnp.float32
     tile: tuple[int, int] | None = None
+    norms: Literal["before", "after"] = "before"
+    activation: Literal["relu", "gelu"] = "relu"
+    positions: bool = True
+    keep_padding: bool = False
 
     @nn.compact
     def __call__(self, x: Array, length: Array, *, train: bool) -> Array:
-        """[B, L, D], [B] int32 in [0, L] -> [B, L, D]; zeros at padding."""
+        """[B, L, D], [B] int32 in [0, L] -> [B, L, D]; zeros at padding unless kept, for which lengths are at least 1."""
         _, steps, width = x.shape
         if width % self.heads:
             raise InputError(f"a Transformer of width {width} cannot have {self.heads} heads; expected a divisor of it")
         length = jnp.asarray(length)
-        valid = (jnp.arange(steps)[None, :] < length[:, None])[..., None]  # [B, L, 1]
+        valid = (jnp.arange(steps)[None, :] < length[:, None])[..., None] | self.keep_padding  # [B, L, 1]
         x = jnp.where(valid, x.astype(self.dtype), 0.0)  # whatever stands at padding
-        x = x + jnp.asarray(sinusoidal_positions(steps, width), self.dtype)[None]
+        if self.positions:
+            x = x + jnp.asarray(sinusoidal_positions(steps, width), self.dtype)[None]
         x = Dropout(self.dropout)(x, deterministic=not train)
         rates = self.dropout, self.attention_dropout
         random = train and not all(isinstance(rate, int | float) and rate == 0 for rate in rates)
@@ -184,14 +193,22 @@ class Transformer(nn.Module):
 
     def _layer(self, weights: _Weights, x: Array, length: Array, key: Array | None) -> Array:
         """One layer of one group of rows: x [C, R, S, D], length [R] -> [C, R, S, D]."""
-        _, rows, size, width = x.shape
-        longest, scale = length.max(), (width // self.heads) ** -0.5
+        chunks, rows, size, width = x.shape
+        longest = jnp.int32(chunks * size) if self.keep_padding else length.max()
+        scale = (width // self.heads) ** -0.5
+        activate = nn.relu if self.activation == "relu" else partial(nn.gelu, approximate=False)
+
+        def before(x: Array, norm: tuple[Array, Array]) -> Array:
+            return _normalise(x, norm) if self.norms == "before" else x
+
+        def after(x: Array, norm: tuple[Array, Array]) -> Array:
+            return _normalise(x, norm) if self.norms == "after" else x
 
         def split(projected: Array) -> Array:
             return projected.reshape(rows, size, self.heads, -1).transpose(0, 2, 1, 3)  # [R, H, S, d]
 
         def project(number: Array, part: Array, weights: _Weights) -> Array:
-            normed = _normalise(part, weights.attention_norm)
+            normed = before(part, weights.attention_norm)
             return jnp.concatenate([split(_apply(normed, of)) for of in (weights.key, weights.value)], -1)
 
         def attend(number: Array, part: Array, fixed: tuple[_Weights, Array, Array]) -> Array:
@@ -206,12 +223,12 @@ class Transformer(nn.Module):
                     return shares
                 return drop(jax.random.fold_in(seeds[0], chunk), shares, self.attention_dropout)
 
-            query = split(_apply(_normalise(part, weights.attention_norm), weights.query)) * scale
+            query = split(_apply(before(part, weights.attention_norm), weights.query)) * scale
             mixed = _attention(query, context, length, drop_shares).transpose(0, 2, 1, 3).reshape(part.shape)
-            part = part + dropped(1, _apply(mixed, weights.output), self.dropout)
-            hidden = nn.relu(_apply(_normalise(part, weights.feedforward_norm), weights.expand))
+            part = after(part + dropped(1, _apply(mixed, weights.output), self.dropout), weights.attention_norm)
+            hidden = activate(_apply(before(part, weights.feedforward_norm), weights.expand))
             hidden = _apply(dropped(2, hidden, self.dropout), weights.contract)
-            return part + dropped(3, hidden, self.dropout)
+            return after(part + dropped(3, hidden, self.dropout), weights.feedforward_norm)
 
         context = _over_chunks(project, x, longest, weights)  # [C, R, H, S, 2 d]
         return _over_chunks(attend, x, longest, (weights, context, length))

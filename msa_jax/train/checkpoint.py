@@ -94,22 +94,6 @@ def load_params(folder: Path) -> Any:
         raise InputError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from None
 
 
-def load_params_like(folder: Path, like: Any) -> Any:
-    """What `save_params` wrote, as a tree of the structure, shapes and types of `like`.
-
-    Raises:
-      InputError: as `load_params`, or it is of another structure or other shapes.
-    """
-    path = _checked(folder)
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path, target)
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"{path}: the checkpoint does not fit this experiment ({reason})") from None
-
-
 def _checked(folder: Path) -> Path:
     """`folder/params`, every file of which is the one that was written."""
     path = (folder / "params").absolute()

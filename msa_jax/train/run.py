@@ -16,7 +16,7 @@ from msa_jax.config import Options
 from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
-from msa_jax.train.checkpoint import RunCheckpoints, load_params_like, save_params
+from msa_jax.train.checkpoint import RunCheckpoints, load_params, save_params
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
 from msa_jax.train.program import Program, Report, merge, recorded
@@ -121,7 +121,7 @@ class Runner:
             return start
         if stage == self._first:
             folder = _other_run(Path(self._options.stages_from), seed)
-        return load_params_like(folder / "stages" / self._stages[stage - 1].name, start)
+        return _read_beginning(folder / "stages" / self._stages[stage - 1].name, start)
 
     def _start(self, seed: int, stage: int, begin: Beginning, *, epochs: int) -> RunState:
         key = jax.random.key(seed)
@@ -177,7 +177,7 @@ class Runner:
                     if int(state.stage) + 1 == len(self._stages):
                         break
                     begin = Beginning(merge(state.best_params, data.frozen), state.train.memory)
-                    save_params(folder / "stages" / stage.name, begin)
+                    save_params(folder / "stages" / stage.name, _as_dict(begin))
                     state = self._start(seed, int(state.stage) + 1, begin, epochs=int(state.epochs))
                     data = self._reader.read(self._programs[int(state.stage)], begin.params)
                 state = self._epoch(state, data, seed, number, metrics_file, steps_file)
@@ -339,6 +339,26 @@ def selection_value(prediction: np.ndarray, label: np.ndarray, valid: dict[str, 
     if options.validation_decimals is not None:
         value = round(value, options.validation_decimals)
     return value if math.isfinite(value) else math.inf
+
+
+def _as_dict(begin: Beginning) -> dict[str, Any]:
+    """As it is kept: a memory may be of any type, so that its arrays are numbered."""
+    memory = {f"memory_{number}": leaf for number, leaf in enumerate(jax.tree.leaves(begin.memory))}
+    return {"params": begin.params, **memory}
+
+
+def _read_beginning(folder: Path, like: Beginning) -> Beginning:
+    """What a stage left in its folder, in the structure of `like`.
+
+    Raises:
+      InputError: there is nothing, it is damaged, or of other shapes.
+    """
+    kept = load_params(folder)
+    if jax.tree.map(np.shape, kept) != jax.tree.map(np.shape, _as_dict(like)):
+        raise InputError(f"{folder}: what this stage left does not fit this experiment: other parameters or other rows")
+    leaves = [kept[f"memory_{number}"] for number in range(len(kept) - 1)]
+    memory = jax.tree.unflatten(jax.tree.structure(like.memory), leaves)
+    return jax.tree.map(jnp.asarray, Beginning(kept["params"], memory))
 
 
 def _other_run(experiment: Path, seed: int) -> Path:

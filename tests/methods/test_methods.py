@@ -22,6 +22,7 @@ from msa_jax.train.experiment import resolve
 from msa_jax.train.optimiser import assign_groups
 from msa_jax.train.prepare import compute_dtype, example_batch, prepare
 from msa_jax.train.program import Program
+from msa_jax.train.run import Runner
 from msa_jax.train.stages import resolve_stages, text_capacity
 from tests.tiny import tiny_dataset
 
@@ -207,14 +208,25 @@ def test_the_limit_is_the_largest_absolute_label(label_range, limit):
 # -- presets ----------------------------------------------------------------------------------------------------------
 
 
+def prepared_for(name):
+    settings = resolve(config.load_preset(name).method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
+    return settings, prepare(tiny_dataset(rows=(16, 2, 2)), settings.method, settings.options)
+
+
 @pytest.mark.parametrize("name", config.preset_names())
-def test_every_preset_is_accepted_and_a_step_of_its_last_stage_can_be_traced(name):
+def test_every_preset_is_accepted_and_its_network_and_stages_can_be_built(name):
     preset = config.load_preset(name)
     assert preset.description
     assert config.to_json(resolve(preset.method, preset=name).options).items() >= preset.options.items()
-    settings = resolve(preset.method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
+    settings, prepared = prepared_for(name)
+    Runner(settings.method, settings.options, prepared, metric_kind="mosi").check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", config.preset_names())
+def test_a_step_of_the_last_stage_of_every_preset_can_be_traced(name):
+    settings, prepared = prepared_for(name)
     method = settings.method
-    prepared = prepare(tiny_dataset(rows=(16, 2, 2)), method, settings.options)
     columns = prepared.columns["train"]
     stage, options = resolve_stages(method, settings.options, prepared.inputs)[-1]
     capacity = None if stage.partners else text_capacity(columns, options)

@@ -44,7 +44,7 @@ def test_a_step_copies_no_memory():
     program, state, data = _program(rows)
     plan = epoch_plan(rows, 32, seed=0, epoch=1).chunk(0, 4)
     number = np.int32(4)
-    text = program.train.lower(state, data, plan, np.int32(0), np.int32(0), number, number).compile().as_text()
+    text = program.train.lower(state, {}, data, plan, np.int32(0), np.int32(0), number, number).compile().as_text()
     features = [line for line in text.splitlines() if re.search(rf"f32\[{rows},(128|16|32)\]", line)]
     assert any(" scatter(" in line for line in features)  # the memories are there, and written to
     assert not [line for line in features if re.search(r" (copy|select|add)\(", line)]

@@ -20,7 +20,7 @@ from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import example_batch, prepare
 from tests.tiny import QUICK, tiny_dataset, train_quick
 
-FEATURES = {"text_encoder": "features", "spt.iterations": 2}
+FEATURES = {"text_encoder": "features", "spt.iterations": 1}
 DATASET = tiny_dataset(text="text", label_range=(-1.0, 1.0), metrics="sims")
 
 
@@ -103,6 +103,7 @@ def test_it_resumes_with_its_labels(trained, tmp_path):
             np.testing.assert_array_equal(again[name], first[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modalities", [("text",), ("audio", "vision")])
 def test_it_trains_on_the_modalities_there_are(tmp_path, modalities):
     dataset = tiny_dataset(modalities=modalities, text="text")
@@ -112,12 +113,14 @@ def test_it_trains_on_the_modalities_there_are(tmp_path, modalities):
     assert np.isfinite(heads["prediction"]).all()
 
 
+@pytest.mark.slow
 def test_it_trains_on_one_row_in_batches_of_one(tmp_path):
     dataset = tiny_dataset(rows=(1, 1, 1), modalities=("text",), text="text")
     experiment = train_quick("sugrm", dataset, tmp_path / "run", options={**FEATURES, "batch_size": 1})
     assert np.isfinite(experiment.runs[0].test["MAE"])
 
 
+@pytest.mark.slow
 def test_eight_samples_can_be_overfitted(tmp_path):
     still = {f"spt.{name}_dropout": 0.0 for name in ("attention", "relu", "residual", "embed")}
     options = {**FEATURES, **still, "dropout": 0.0, "max_epochs": 120, "patience": 120}
