@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import uniform
+from msa_jax.layers.pooling import without_padding
 
 Array = jax.Array
 
@@ -71,11 +72,11 @@ class ConvolutionStack(nn.Module):
         A stride makes ceil(L / stride) of L steps, and of a length likewise.
         """
         check_convolutions(self.kernels, self.strides)
-        x = _inside(x, length)
+        x = without_padding(x, length)
         for number, (kernel, stride) in enumerate(zip(self.kernels, self.strides, strict=True)):
             x = nn.tanh(Convolution(self.channels, kernel, stride, self.dtype, name=f"layer_{number}")(x))
             length = -(-length // stride)
-            x = _inside(x, length)
+            x = without_padding(x, length)
         return x, length
 
 
@@ -95,8 +96,3 @@ def check_convolutions(kernels: tuple[int, ...], strides: tuple[int, ...], prefi
     if len(kernels) != len(strides):
         shown = ",".join(map(str, strides))
         raise InputError(f"option {prefix}strides is {shown}; expected {len(kernels)} numbers, as many as kernels")
-
-
-def _inside(x: Array, length: Array) -> Array:
-    """x [B, L, d] with zeros from each length on, whatever stood there."""
-    return jnp.where((jnp.arange(x.shape[1])[None, :] < length[:, None])[..., None], x, 0)

@@ -31,10 +31,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax.encoders.windowed import Affine, Layer, Norm, Places, Settings, Window, read_windows
+from msa_jax.encoders.windowed import Layer, Places, Settings, Window, read_windows
 from msa_jax.errors import InputError
-from msa_jax.layers.dense import uniform
+from msa_jax.layers.dense import Affine, Norm, uniform
 from msa_jax.layers.dropout import Dropout
+from msa_jax.layers.pooling import valid_steps, without_padding
 
 Array = jax.Array
 
@@ -139,11 +140,10 @@ class SparsePhasedTransformer(nn.Module):
         """Frames [B, L, d] scaled, with their positions, in their own width."""
         _, steps, width = frames.shape
         frames = frames.astype(self.dtype)
-        inside = jnp.arange(steps)[None, :] < length[:, None]
         if self.padding == "included":
             inside = frames[..., 0] != 0
         else:
-            frames = jnp.where(inside[..., None], frames, 0)
+            inside, frames = valid_steps(length, steps)[..., 0], without_padding(frames, length)
         place = jnp.where(inside, jnp.arange(1, steps + 1)[None, :], 0)
         table = jnp.asarray(positions(steps, width), self.dtype)
         return Dropout(self.config.embed_dropout)(frames * self.config.width**0.5 + table[place], not train)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from msa_jax.encoders.transformer import Transformer
 from msa_jax.layers.dense import Linear
-from msa_jax.layers.pooling import masked_mean
+from msa_jax.layers.pooling import masked_mean, without_padding
 
 Array = jax.Array
 
@@ -47,8 +47,7 @@ class TokenTransformer(nn.Module):
         length = jnp.asarray(length)
         token = self.param("token", nn.initializers.ones, (self.width,))
         positions = self.param("positions", nn.initializers.zeros, (self.steps + 1, self.width))
-        inside = (jnp.arange(steps)[None, :] < length[:, None])[..., None]
-        frames = jnp.where(inside, frames, 0.0)
+        frames = without_padding(frames, length)
         if self.padding_mean and steps < self.steps:
             frames, steps = jnp.pad(frames, ((0, 0), (0, self.steps - steps), (0, 0))), self.steps
         x = Linear(self.width, self.dtype, name="projection")(frames)

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.errors import InputError
-from msa_jax.layers.dense import uniform
+from msa_jax.layers.dense import Affine, Norm, uniform
 from msa_jax.layers.dropout import Dropout, drop
+from msa_jax.layers.pooling import valid_steps
 
 Array = jax.Array
 
@@ -45,7 +46,7 @@ def sinusoidal_positions(steps: int, width: int) -> np.ndarray:
     return np.where(column[None, :] % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
 
 
-class _Affine(nn.Module):
+class _AffineParams(nn.Module):
     """The parameters of a linear layer, not yet applied: tiles are walked outside of Flax."""
 
     shape: tuple[int, int]
@@ -54,34 +55,34 @@ class _Affine(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self) -> tuple[Array, Array]:
+    def __call__(self) -> Affine:
         kernel = self.param("kernel", uniform(self.bound), self.shape)
         bias = self.param("bias", uniform(self.bias_bound), self.shape[1:])
-        return kernel.astype(self.dtype), bias.astype(self.dtype)
+        return Affine(kernel.astype(self.dtype), bias.astype(self.dtype))
 
 
-class _Norm(nn.Module):
+class _NormParams(nn.Module):
     """The parameters of a LayerNorm, not yet applied."""
 
     width: int
 
     @nn.compact
-    def __call__(self) -> tuple[Array, Array]:
+    def __call__(self) -> Norm:
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
-        return self.param("scale", ones, (self.width,)), self.param("bias", zeros, (self.width,))
+        return Norm(self.param("scale", ones, (self.width,)), self.param("bias", zeros, (self.width,)))
 
 
 class _Weights(NamedTuple):
     """One layer's parameters."""
 
-    attention_norm: tuple[Array, Array]
-    query: tuple[Array, Array]
-    key: tuple[Array, Array]
-    value: tuple[Array, Array]
-    output: tuple[Array, Array]
-    feedforward_norm: tuple[Array, Array]
-    expand: tuple[Array, Array]
-    contract: tuple[Array, Array]
+    attention_norm: Norm
+    query: Affine
+    key: Affine
+    value: Affine
+    output: Affine
+    feedforward_norm: Norm
+    expand: Affine
+    contract: Affine
 
 
 class _Layer(nn.Module):
@@ -97,32 +98,19 @@ class _Layer(nn.Module):
         # Torch keeps the three projections in one matrix, so their scale is Glorot's for its shape; biases start at 0.
         together = (6 / (width + 3 * width)) ** 0.5
 
-        def affine(name: str, into: int, out: int, bound: float, bias: float) -> tuple[Array, Array]:
-            return _Affine((into, out), bound, bias, self.dtype, name=name)()
+        def affine(name: str, into: int, out: int, bound: float, bias: float) -> Affine:
+            return _AffineParams((into, out), bound, bias, self.dtype, name=name)()
 
         return _Weights(
-            attention_norm=_Norm(width, name="attention_norm")(),
+            attention_norm=_NormParams(width, name="attention_norm")(),
             query=affine("query", width, width, together, 0.0),
             key=affine("key", width, width, together, 0.0),
             value=affine("value", width, width, together, 0.0),
             output=affine("output", width, width, width**-0.5, 0.0),
-            feedforward_norm=_Norm(width, name="feedforward_norm")(),
+            feedforward_norm=_NormParams(width, name="feedforward_norm")(),
             expand=affine("expand", width, wide, width**-0.5, width**-0.5),
             contract=affine("contract", wide, width, wide**-0.5, wide**-0.5),
         )
-
-
-def _apply(x: Array, weights: tuple[Array, Array]) -> Array:
-    return x @ weights[0] + weights[1].reshape((1,) * (x.ndim - 1) + (-1,))
-
-
-def _normalise(x: Array, weights: tuple[Array, Array]) -> Array:
-    """LayerNorm, its statistics in float32 whatever the dtype of x."""
-    wide = x.astype(jnp.float32)
-    wide = wide - wide.mean(-1, keepdims=True)
-    wide = wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-5)
-    scale, bias = (part.reshape((1,) * (x.ndim - 1) + (-1,)) for part in weights)
-    return (wide * scale + bias).astype(x.dtype)
 
 
 class Transformer(nn.Module):
@@ -164,7 +152,7 @@ class Transformer(nn.Module):
         if width % self.heads:
             raise InputError(f"a Transformer of width {width} cannot have {self.heads} heads; expected a divisor of it")
         length = jnp.asarray(length)
-        valid = (jnp.arange(steps)[None, :] < length[:, None])[..., None] | self.keep_padding  # [B, L, 1]
+        valid = valid_steps(length, steps) | self.keep_padding  # [B, L, 1]
         x = jnp.where(valid, x.astype(self.dtype), 0.0)  # whatever stands at padding
         if self.positions:
             x = x + jnp.asarray(sinusoidal_positions(steps, width), self.dtype)[None]
@@ -188,7 +176,7 @@ class Transformer(nn.Module):
         else:
             each = jnp.arange(len(parts)), parts, tiles.lengths
             parts = jax.lax.scan(lambda _, group_of: (None, group(*group_of)), None, each)[1]
-        x = _normalise(tiles.join(parts, steps), _Norm(width, name="norm")())
+        x = _NormParams(width, name="norm")()(tiles.join(parts, steps))
         return jnp.where(valid, x, 0.0)
 
     def _layer(self, weights: _Weights, x: Array, length: Array, key: Array | None) -> Array:
@@ -198,18 +186,18 @@ class Transformer(nn.Module):
         scale = (width // self.heads) ** -0.5
         activate = nn.relu if self.activation == "relu" else partial(nn.gelu, approximate=False)
 
-        def before(x: Array, norm: tuple[Array, Array]) -> Array:
-            return _normalise(x, norm) if self.norms == "before" else x
+        def before(x: Array, norm: Norm) -> Array:
+            return norm(x) if self.norms == "before" else x
 
-        def after(x: Array, norm: tuple[Array, Array]) -> Array:
-            return _normalise(x, norm) if self.norms == "after" else x
+        def after(x: Array, norm: Norm) -> Array:
+            return norm(x) if self.norms == "after" else x
 
         def split(projected: Array) -> Array:
             return projected.reshape(rows, size, self.heads, -1).transpose(0, 2, 1, 3)  # [R, H, S, d]
 
         def project(number: Array, part: Array, weights: _Weights) -> Array:
             normed = before(part, weights.attention_norm)
-            return jnp.concatenate([split(_apply(normed, of)) for of in (weights.key, weights.value)], -1)
+            return jnp.concatenate([split(of(normed)) for of in (weights.key, weights.value)], -1)
 
         def attend(number: Array, part: Array, fixed: tuple[_Weights, Array, Array]) -> Array:
             weights, context, length = fixed
@@ -223,11 +211,11 @@ class Transformer(nn.Module):
                     return shares
                 return drop(jax.random.fold_in(seeds[0], chunk), shares, self.attention_dropout)
 
-            query = split(_apply(before(part, weights.attention_norm), weights.query)) * scale
+            query = split(weights.query(before(part, weights.attention_norm))) * scale
             mixed = _attention(query, context, length, drop_shares).transpose(0, 2, 1, 3).reshape(part.shape)
-            part = after(part + dropped(1, _apply(mixed, weights.output), self.dropout), weights.attention_norm)
-            hidden = activate(_apply(before(part, weights.feedforward_norm), weights.expand))
-            hidden = _apply(dropped(2, hidden, self.dropout), weights.contract)
+            part = after(part + dropped(1, weights.output(mixed), self.dropout), weights.attention_norm)
+            hidden = activate(weights.expand(before(part, weights.feedforward_norm)))
+            hidden = weights.contract(dropped(2, hidden, self.dropout))
             return after(part + dropped(3, hidden, self.dropout), weights.feedforward_norm)
 
         context = _over_chunks(project, x, longest, weights)  # [C, R, H, S, 2 d]

@@ -10,7 +10,7 @@ from msa_jax.encoders.lstm import BidirectionalLSTM
 from msa_jax.encoders.transformer import Transformer
 from msa_jax.layers.cutoff import FeatureCutoff
 from msa_jax.layers.dense import Linear
-from msa_jax.layers.pooling import adaptive_mean
+from msa_jax.layers.pooling import adaptive_mean, without_padding
 
 Array = jax.Array
 
@@ -59,8 +59,7 @@ class UniModalCoder(nn.Module):
             h = jnp.stack([h, FeatureCutoff(self.cutoff)(h, train=train)], axis=1).reshape(2 * rows, steps, width)
         lengths = jnp.repeat(length, 2) if twin else length
         if self.kind == "linear":
-            valid = (jnp.arange(steps)[None, :] < lengths[:, None])[..., None]
-            coded = jnp.where(valid, Linear(width, self.dtype, name="linear")(h), 0)
+            coded = without_padding(Linear(width, self.dtype, name="linear")(h), lengths)
         else:
             # States lie in (-1, 1), most of them near 0: scaled as embeddings are (Vaswani et al., section 3.4), they are
             # not drowned by the positions.

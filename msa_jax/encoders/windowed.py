@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from msa_jax.layers.dense import Affine, Norm
 from msa_jax.layers.dropout import drop
 
 Array = jax.Array
@@ -105,31 +106,6 @@ def windowed_attention(
 
 
 # -- a layer around it, tile by tile ----------------------------------------------------------------------------------
-
-
-class Affine(NamedTuple):
-    """kernel [..., d, e] and bias [..., e]."""
-
-    kernel: Array
-    bias: Array
-
-    def __call__(self, x: Array) -> Array:
-        """[..., T, d] -> [..., T, e]"""
-        return x @ self.kernel.astype(x.dtype) + self.bias.astype(x.dtype)[..., None, :]
-
-
-class Norm(NamedTuple):
-    """LayerNorm: scale [..., d] and bias [..., d]; statistics in float32."""
-
-    scale: Array
-    bias: Array
-
-    def __call__(self, x: Array) -> Array:
-        """[..., T, d] -> the same"""
-        wide = x.astype(jnp.float32)
-        wide = wide - wide.mean(-1, keepdims=True)
-        wide = wide * jax.lax.rsqrt((wide**2).mean(-1, keepdims=True) + 1e-5)
-        return (wide * self.scale[..., None, :] + self.bias[..., None, :]).astype(x.dtype)
 
 
 class Layer(NamedTuple):

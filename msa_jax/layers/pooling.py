@@ -1,10 +1,20 @@
-"""Means over the valid steps of sequences."""
+"""Which steps of sequences are valid, and means over them."""
 
 import chex
 import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+
+
+def valid_steps(length: Array, steps: int) -> Array:
+    """[B] int32 in [0, L] -> [B, L, 1] bool, for sequences of L = `steps`: the steps before each length."""
+    return (jnp.arange(steps)[None, :] < length[:, None])[..., None]
+
+
+def without_padding(x: Array, length: Array) -> Array:
+    """x [B, L, d] with zeros from each length [B] on, whatever stood there."""
+    return jnp.where(valid_steps(length, x.shape[1]), x, 0)
 
 
 def masked_mean(x: Array, length: Array) -> Array:
@@ -18,8 +28,7 @@ def masked_mean(x: Array, length: Array) -> Array:
       [B, D], the dtype of `x`; zeros where the length is 0. The sum is taken in float32.
     """
     chex.assert_rank([x, length], [3, 1])
-    inside = (jnp.arange(x.shape[1])[None, :] < length[:, None])[..., None]
-    total = jnp.where(inside, x, 0).sum(1, dtype=jnp.float32)
+    total = without_padding(x, length).sum(1, dtype=jnp.float32)
     return (total / jnp.maximum(length, 1)[:, None]).astype(x.dtype)
 
 
@@ -47,5 +56,4 @@ def adaptive_mean(x: Array, length: Array, steps: int, target: Array) -> Array:
     step = jnp.arange(x.shape[1])[None, None, :]
     read = (step >= first[..., None]) & (step < last[..., None]) & (j < m)[..., None]  # [B, steps, L]
     share = jnp.where(read, (1.0 / size)[..., None], 0.0).astype(x.dtype)
-    inside = (step[0] < n)[..., None]
-    return jnp.einsum("bjl,bld->bjd", share, jnp.where(inside, x, 0))
+    return jnp.einsum("bjl,bld->bjd", share, without_padding(x, length))

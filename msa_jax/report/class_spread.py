@@ -13,7 +13,7 @@ from msa_jax.report import panels
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.experiment import predictions_path, read_predictions
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import Table, mean_sd
+from msa_jax.report.table import Table, summary_cells
 
 SPLIT = "test"
 CLASSES = ("negative", "neutral", "positive")
@@ -94,9 +94,7 @@ def _table(variants: Mapping[str, Mapping[str, Any]], bins: Bins, caption: str, 
     for variant, seeds in variants.items():
         for number, name in enumerate(CLASSES):
             runs = [run[number] for run in seeds.values()]
-            shown = [{key: _scaled(run[key], key) for key in KEYS} for run in runs]
-            mean, std = summarise(shown)
-            cells = (mean_sd(mean[key], std[key], digits) for key, digits in KEYS.items())
+            cells = summary_cells(runs, KEYS, percent=("inside",))
             rows.append((variant, name, runs[0]["rows"], len(runs), *cells))
     edges = ", ".join(f"{edge:g}" for edge in bins.edges)
     return Table(
@@ -120,7 +118,3 @@ def _table(variants: Mapping[str, Mapping[str, Any]], bins: Bins, caption: str, 
             *notes,
         ),
     )
-
-
-def _scaled(value: float | None, key: str) -> float | None:
-    return value if value is None or key != "inside" else 100 * value

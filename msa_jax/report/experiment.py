@@ -102,6 +102,8 @@ def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.nda
 def read_metrics(folder: str | Path) -> list[dict]:
     """`metrics.jsonl`, one dict per run and epoch ({"run", "seed", "epoch", "train", "valid", "seconds"}), as written.
 
+    With several stages also "stage"; "weights" {term: weight in this epoch} where a method weighs its terms.
+
     Works on unfinished experiments too: a last line that was cut off in writing is left out with a DataWarning.
 
     Raises:
@@ -132,6 +134,12 @@ def read_lines(path: Path) -> list[dict]:
             raise InputError(f"{path}: line {number} is not a JSON object")
         epochs.append(epoch)
     return epochs
+
+
+def last_stage(lines: Sequence[Mapping]) -> list[Mapping]:
+    """Those lines of one run's `metrics.jsonl` or `steps/SEED.jsonl`, at least one, that are of the stage of the last."""
+    stage = lines[-1].get("stage")  # a method with one stage names none
+    return [line for line in lines if line.get("stage") == stage]
 
 
 def _load_json(path: Path) -> object:

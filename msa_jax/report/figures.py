@@ -212,8 +212,7 @@ def embeddings(
         row[0].set_ylabel(variant, fontsize=9, color=INK, parse_math=False)
     bar = figure.colorbar(points, ax=grid.ravel().tolist(), shrink=0.8)
     bar.set_label("label", fontsize=9, color=INK)
-    bar.ax.tick_params(labelsize=8, color=GREY, labelcolor=INK)
-    bar.outline.set_visible(False)
+    plain_bar(bar)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False, wrap=True)
     return figure
 
@@ -225,3 +224,9 @@ def plain(panel: Any) -> None:
         panel.spines[side].set_visible(False)
     for side in ("left", "bottom"):
         panel.spines[side].set_color(GREY)
+
+
+def plain_bar(bar: Any) -> None:
+    """A colour bar without a frame, in grey."""
+    bar.ax.tick_params(labelsize=8, color=GREY, labelcolor=INK)
+    bar.outline.set_visible(False)

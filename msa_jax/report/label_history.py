@@ -15,7 +15,7 @@ from msa_jax.metrics import summarise
 from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
-from msa_jax.report.table import Table, mean_sd
+from msa_jax.report.table import Table, mean_sd, summary_cells
 
 AT_LIMIT = 1e-6  # relative: a u-label so near to the limit is at it
 SHOWN = 6  # epochs in a figure and in its table
@@ -211,8 +211,7 @@ def _distributions(
         picked["last"] = [run[-1] for run in runs]
 
     def cells(found: Sequence[Mapping[str, float]]) -> list[str]:
-        mean, std = summarise([{key: (100 if key == "at_limit" else 1) * one[key] for key in keys} for one in found])
-        return [mean_sd(mean[key], std[key], digits) for key, digits in keys.items()]
+        return summary_cells(found, keys, percent=("at_limit",))
 
     modalities = [name for name in runs[0][0] if name != "epoch"]
     rows = [("m-label", None, *cells([m_label]))]

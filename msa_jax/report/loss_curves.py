@@ -8,20 +8,20 @@ import numpy as np
 
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.metrics import summarise
 from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.experiment import read_lines
+from msa_jax.report.experiment import last_stage, read_lines
 from msa_jax.report.study import Curve, Outcome, Rendering, Study
-from msa_jax.report.table import Table, mean_sd, number
+from msa_jax.report.table import Table, number, summary_cells
 
-KEYS = ("first", "lowest", "best_epoch", "last_epoch", "rise")
+KEYS = dict.fromkeys(("first", "lowest", "best_epoch", "last_epoch", "rise"), 3)  # digits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StepHistory:
-    """One run, [K] records. step: last mini-batch of a record, counted over all epochs. steps: how many are in it.
-    epoch: 1-based. terms: {name: [K] means}. best_epoch: that of the parameters that were kept; None where unknown.
+    """One run, [K] records. step: last mini-batch of a record, counted over the epochs. steps: how many are in it.
+    epoch: 1-based. terms: {name: [K] means}. All of the last stage. best_epoch: that of the parameters that were kept;
+    None where unknown.
     """
 
     seed: int
@@ -54,6 +54,7 @@ def _read_history(outcome: Outcome, seed: int) -> StepHistory:
     path = outcome.path / "steps" / f"{seed}.jsonl"
     lines = read_lines(path)
     try:
+        lines = last_stage(lines)
         names = list(lines[0]["train"])
         return StepHistory(
             seed=seed,
@@ -137,10 +138,7 @@ def _drawn(history: StepHistory, found: Mapping[str, np.ndarray]) -> figures.Cur
 
 def _table(seeds: Mapping[str, Mapping[str, Any]], caption: str, every: int, notes: Sequence[str]) -> Table:
     runs = [run["curves"] for run in seeds.values()]
-    rows = []
-    for name in runs[0]:
-        mean, std = summarise([run[name] for run in runs])
-        rows.append((name, *(mean_sd(mean[key], std[key]) for key in KEYS)))
+    rows = [(name, *summary_cells([run[name] for run in runs], KEYS)) for name in runs[0]]
     ends = ", ".join(f"{number(run['steps'], 0)} steps, best epoch {run['best_epoch']}" for run in seeds.values())
     return Table(
         columns=("curve", f"first {every} steps", "lowest", "best epoch", "last epoch", "largest rise"),

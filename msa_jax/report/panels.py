@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax.report.figures import COLOURS, GREY, INK, plain
+from msa_jax.report.figures import COLOURS, GREY, INK, plain, plain_bar
 
 _ORDER = (COLOURS["text"], COLOURS["audio"], COLOURS["vision"], INK, GREY)  # of variants; then again from the first
 
@@ -80,8 +80,7 @@ def matrices(variants: Mapping[str, np.ndarray], *, names: Sequence[str], title:
         for side in panel.spines.values():
             side.set_visible(False)
     bar = figure.colorbar(image, ax=list(grid), shrink=0.8)
-    bar.ax.tick_params(labelsize=8, color=GREY, labelcolor=INK)
-    bar.outline.set_visible(False)
+    plain_bar(bar)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     return figure
 

@@ -8,17 +8,16 @@ import numpy as np
 from msa_jax import methods
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.metrics import summarise
 from msa_jax.report import panels
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.exports import read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import Table, mean_sd
+from msa_jax.report.table import Table, summary_cells
 from msa_jax.report.vectors import unit
 
 SPLIT = "test"
 PREFIX = "part_"  # of exports; a letter for the modality and one for the kind follow: part_ts, part_td
-KEYS = ("positive", "negative", "own", "similar", "dissimilar")
+KEYS = dict.fromkeys(("positive", "negative", "own", "similar", "dissimilar"), 3)  # digits
 
 
 def check(study: Study) -> None:
@@ -91,10 +90,7 @@ def _shown(name: str) -> str:
 
 
 def _contrasts(variants: Mapping[str, Mapping[str, Any]], caption: str, notes: Sequence[str]) -> Table:
-    rows = []
-    for variant, seeds in variants.items():
-        mean, std = summarise([{key: run[key] for key in KEYS} for run in seeds.values()])
-        rows.append((variant, len(seeds), *(mean_sd(mean[key], std[key]) for key in KEYS)))
+    rows = [(variant, len(seeds), *summary_cells(list(seeds.values()), KEYS)) for variant, seeds in variants.items()]
     return Table(
         columns=("variant", "runs", "positive pairs", "negative pairs", "own", "similar", "dissimilar"),
         rows=rows,

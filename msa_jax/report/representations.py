@@ -9,12 +9,11 @@ import numpy as np
 from msa_jax import methods, metrics
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.metrics import summarise
 from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.exports import read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import Table, mean_sd
+from msa_jax.report.table import Table, summary_cells
 from msa_jax.report.vectors import centred, effective_rank, linear_probe, silhouette, uniformity
 
 NAME = "representation"
@@ -93,11 +92,11 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
 
 
 def _table(variants: Mapping[str, Mapping[str, Any]], caption: str, notes: Sequence[str]) -> Table:
-    rows = []
-    for name, seeds in variants.items():
-        for split in SPLITS:
-            mean, std = summarise([run[split] for run in seeds.values()])
-            rows.append((name, split, len(seeds), *(mean_sd(mean[key], std[key], KEYS[key]) for key in KEYS)))
+    rows = [
+        (name, split, len(seeds), *summary_cells([run[split] for run in seeds.values()], KEYS))
+        for name, seeds in variants.items()
+        for split in SPLITS
+    ]
     return Table(
         columns=("variant", "split", "runs", "silhouette by sign", "probe Corr", "effective rank", "uniformity"),
         rows=rows,

@@ -8,11 +8,10 @@ import numpy as np
 from msa_jax import methods
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.metrics import summarise
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.exports import read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import MISSING, Table, mean_sd
+from msa_jax.report.table import MISSING, Table, summary_cells
 from msa_jax.report.vectors import BLOCK, effective_rank, uniformity, unit
 
 SPLIT = "valid"
@@ -136,9 +135,7 @@ def _table(study: Study, dataset: Dataset, content: Mapping[str, Any], notes: Se
         for modality, seeds in modalities.items():
             runs = list(seeds.values())
             chance = runs[0]
-            mean, std = summarise([{key: _scaled(run[key], key in percent) for key in shown} for run in runs])
-            cells = (mean_sd(mean[key], std[key], digits) for key, digits in shown.items())
-            rows.append((variant, modality, len(runs), *cells))
+            rows.append((variant, modality, len(runs), *summary_cells(runs, shown, percent=percent)))
         if not modalities:
             rows.append((variant, "no targets", None, *(None for _ in shown)))
     if chance is not None:
@@ -170,7 +167,3 @@ def _table(study: Study, dataset: Dataset, content: Mapping[str, Any], notes: Se
             *notes,
         ),
     )
-
-
-def _scaled(value: float | None, percent: bool) -> float | None:
-    return value if value is None or not percent else 100 * value

@@ -5,8 +5,10 @@ import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+
+from msa_jax.metrics import summarise
 
 Cell = str | int | float | None
 
@@ -132,6 +134,19 @@ def mean_sd(mean: float | None, sd: float | None = None, digits: int = 3, *, sig
     if _is_missing(mean) or _is_missing(sd):
         return number(mean, digits, signed=signed)
     return f"{number(mean, digits, signed=signed)} ± {number(sd, digits)}"
+
+
+def summary_cells(
+    runs: Sequence[Mapping[str, float | None]], digits: Mapping[str, int], *, percent: Collection[str] = ()
+) -> list[str]:
+    """Mean ± sample standard deviation over runs of each key of `digits`, with so many digits.
+
+    Those in `percent` are fractions, written in percent. A key that a run lacks, or has None for, is written "-".
+    """
+    factor = {key: 100.0 if key in percent else 1.0 for key in digits}
+    values = [{key: None if run.get(key) is None else factor[key] * run[key] for key in digits} for run in runs]
+    mean, std = summarise(values)
+    return [mean_sd(mean[key], std[key], places) for key, places in digits.items()]
 
 
 def percent(fraction: float | None) -> str:

@@ -7,12 +7,11 @@ import numpy as np
 
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.metrics import summarise
 from msa_jax.report import panels
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.experiment import read_metrics
+from msa_jax.report.experiment import last_stage, read_metrics
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import Table, mean_sd
+from msa_jax.report.table import Table, summary_cells
 
 METRIC = "MAE"
 NEAR = 0.02  # so much above the lowest counts as having arrived
@@ -27,14 +26,13 @@ def read_curves(outcome: Outcome) -> dict[int, np.ndarray]:
     """
     lines = read_metrics(outcome.path)
     try:
-        return {seed: _last_stage([line for line in lines if line["seed"] == seed]) for seed in outcome.runs}
+        return {seed: _curve([line for line in lines if line["seed"] == seed]) for seed in outcome.runs}
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{outcome.path / 'metrics.jsonl'}: not the epochs of every run ({error!r})") from None
 
 
-def _last_stage(lines: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    stage = lines[-1].get("stage")  # a method with one stage names none
-    return np.array([line["valid"][METRIC] for line in lines if line.get("stage") == stage], np.float64)
+def _curve(lines: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    return np.array([line["valid"][METRIC] for line in last_stage(lines)], np.float64)
 
 
 def summary(curve: np.ndarray) -> dict[str, float]:
@@ -75,10 +73,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
 
 
 def _table(variants: Mapping[str, Mapping[str, Any]], caption: str, notes: Sequence[str]) -> Table:
-    rows = []
-    for name, seeds in variants.items():
-        mean, std = summarise([{key: run[key] for key in KEYS} for run in seeds.values()])
-        rows.append((name, len(seeds), *(mean_sd(mean[key], std[key], digits) for key, digits in KEYS.items())))
+    rows = [(name, len(seeds), *summary_cells(list(seeds.values()), KEYS)) for name, seeds in variants.items()]
     return Table(
         columns=("variant", "runs", "first", "lowest", "last", "lowest at", f"within {NEAR:.0%} at", "change"),
         rows=rows,

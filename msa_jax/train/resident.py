@@ -17,18 +17,21 @@ STREAM_BYTES = 256 * 2**20  # of one chunk
 SHARE = 0.4  # of the device's memory that a dataset may take
 
 
+def streams(columns: Columns, options: Options) -> bool:
+    """Whether the arrays are read in chunks, since they do not stay on the device."""
+    if options.resident == "auto":
+        return _bytes(columns) > SHARE * device_memory()
+    return options.resident == "no"
+
+
 class DeviceData:
     """Gives the arrays and the plan of each chunk of an epoch; one chunk where the dataset stays on the device."""
 
     def __init__(self, columns: Columns, options: Options):
         self._columns, self._options = columns, options
-        size = sum(array.nbytes for array in jax.tree.leaves(columns))
-        if options.resident == "auto":
-            self.streams = size > SHARE * device_memory()
-        else:
-            self.streams = options.resident == "no"
+        self.streams = streams(columns, options)
         self._resident = None if self.streams else jax.device_put(columns)
-        row_bytes = max(1, size // max(1, len(columns["label"])))
+        row_bytes = max(1, _bytes(columns) // max(1, len(columns["label"])))
         batches = max(1, STREAM_BYTES // (row_bytes * options.batch_size))
         self._chunk = math.ceil(batches / options.accumulate) * options.accumulate  # whole windows
 
@@ -48,6 +51,10 @@ class DeviceData:
                 part = jax.tree.map(partial(_grow, rows=size), part)
                 data = jax.tree.map(partial(_grow, rows=size * self._options.batch_size), data)
             yield jax.device_put(data), part, real, first
+
+
+def _bytes(columns: Columns) -> int:
+    return sum(array.nbytes for array in jax.tree.leaves(columns))
 
 
 def _grow(array: np.ndarray, rows: int) -> np.ndarray:

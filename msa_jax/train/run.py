@@ -21,7 +21,7 @@ from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_jso
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
 from msa_jax.train.program import Program, Report, merge, recorded
 from msa_jax.train.progress import Progress
-from msa_jax.train.resident import DeviceData
+from msa_jax.train.resident import streams
 from msa_jax.train.stages import HELD_OUT, StageData, StageReader, resolve_stages, text_capacity
 from msa_jax.train.state import RunState, copy, start_stage
 
@@ -62,10 +62,9 @@ class Runner:
         self._method, self._options, self._prepared = method, options, prepared
         self._metric_kind = metric_kind
         self._progress = progress or Progress(None)
-        self._stages = [stage for stage, _ in resolve_stages(method, options, prepared.inputs)]
         self._programs = [self._program(*stage) for stage in resolve_stages(method, options, prepared.inputs)]
         self._reader = StageReader(prepared.columns)
-        self._first = len(self._stages) - 1 if options.stages_from is not None else 0
+        self._first = len(self._programs) - 1 if options.stages_from is not None else 0
 
     def _batches(self, options: Options) -> int:
         """Mini-batches in an epoch."""
@@ -96,7 +95,7 @@ class Runner:
         columns = self._prepared.columns["train"]
         self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
         for program in self._programs:
-            if program.stage.partners and DeviceData(columns, program.options).streams:
+            if program.stage.partners and streams(columns, program.options):
                 raise InputError(
                     f"option resident: stage {program.stage.name} draws partners of each row from the whole training "
                     "split, which must lie on the device"
@@ -114,16 +113,16 @@ class Runner:
         labels = {name: jnp.asarray(columns[name]) for name in ("label", *self._prepared.inputs.columns)}
         return Beginning(params, self._method.init_memory(self._options, self._prepared.inputs, labels))
 
-    def _beginning(self, seed: int, folder: Path, stage: int) -> Beginning:
-        """Where a stage of a run begins: with what the stage before left."""
-        start = self.initial(seed)
+    def _beginning(self, folder: Path, stage: int, seed: int, initial: Beginning) -> Beginning:
+        """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""
         if stage == 0:
-            return start
+            return initial
         if stage == self._first:
             folder = _other_run(Path(self._options.stages_from), seed)
-        return _read_beginning(folder / "stages" / self._stages[stage - 1].name, start)
+        return _read_beginning(folder / "stages" / self._programs[stage - 1].stage.name, initial)
 
-    def _start(self, seed: int, stage: int, begin: Beginning, *, epochs: int) -> RunState:
+    def _state(self, seed: int, stage: int, begin: Beginning, *, epochs: int) -> RunState:
+        """The state of a run before the first epoch of a stage; `epochs` are those of the stages before."""
         key = jax.random.key(seed)
         for _ in range(stage):
             key = jax.random.fold_in(key, 2**32 - 1)  # epochs never reach this number
@@ -131,6 +130,25 @@ class Runner:
         # The state's buffers are donated step by step, and those of the beginning may be read again.
         trained, memory = copy((program.split(begin.params)[0], begin.memory))
         return start_stage(program.start(trained, memory, key), stage=stage, epochs=epochs)
+
+    def _first_state(self, seed: int, folder: Path, checkpoints: RunCheckpoints) -> tuple[RunState, StageData]:
+        """The state that a run goes on from, its newest checkpoint or its beginning, and what its stage reads."""
+        initial = self.initial(seed)
+        if checkpoints.empty:
+            begin = self._beginning(folder, self._first, seed, initial)
+            state = self._state(seed, self._first, begin, epochs=0)
+        else:
+            state = checkpoints.restore(lambda stage: self._state(seed, stage, initial, epochs=0))
+            begin = self._beginning(folder, int(state.stage), seed, initial)
+        return state, self._reader.read(self._programs[int(state.stage)], begin.params)
+
+    def _next_stage(self, seed: int, folder: Path, state: RunState, data: StageData) -> tuple[RunState, StageData]:
+        """Keeps what an ended stage leaves. Returns the state before the next one, and what that reads."""
+        begin = Beginning(merge(state.best_params, data.frozen), state.train.memory)
+        save_params(folder / "stages" / data.program.stage.name, _as_dict(begin))
+        stage = int(state.stage) + 1
+        state = self._state(seed, stage, begin, epochs=int(state.epochs))
+        return state, self._reader.read(self._programs[stage], begin.params)
 
     # -- one run ------------------------------------------------------------------------------------------------------
 
@@ -155,31 +173,21 @@ class Runner:
         if (folder / "result.json").is_file():
             return load_result(folder)
         checkpoints = RunCheckpoints(folder)
-        if checkpoints.empty:
-            begin = self._beginning(seed, folder, self._first)
-            state = self._start(seed, self._first, begin, epochs=0)
-        else:
-            state = checkpoints.restore(lambda stage: self._start(seed, stage, self.initial(seed), epochs=0))
-            begin = self._beginning(seed, folder, int(state.stage))
-        data = self._reader.read(self._programs[int(state.stage)], begin.params)
+        state, data = self._first_state(seed, folder, checkpoints)
         for log in (metrics_file, steps_file):
             if log is not None:
                 log.rewind(number, int(state.epochs))
         try:
             while True:
                 if bool(state.ended):
-                    stage = self._stages[int(state.stage)]
                     if int(state.best_epoch) == 0:
                         raise TrainingStopped(
                             f"run {seed}: {data.program.options.selection} on valid was not defined in any epoch of stage "
-                            f"{stage.name}, so none can be selected; choose another --selection"
+                            f"{data.program.stage.name}, so none can be selected; choose another --selection"
                         )
-                    if int(state.stage) + 1 == len(self._stages):
+                    if int(state.stage) + 1 == len(self._programs):
                         break
-                    begin = Beginning(merge(state.best_params, data.frozen), state.train.memory)
-                    save_params(folder / "stages" / stage.name, _as_dict(begin))
-                    state = self._start(seed, int(state.stage) + 1, begin, epochs=int(state.epochs))
-                    data = self._reader.read(self._programs[int(state.stage)], begin.params)
+                    state, data = self._next_stage(seed, folder, state, data)
                 state = self._epoch(state, data, seed, number, metrics_file, steps_file)
                 if record is not None:
                     record(int(state.epochs), self._method.records(state.train.memory))
@@ -212,6 +220,7 @@ class Runner:
             lengths=data.lengths,
             capacity=None if data.lengths is None else data.program.capacity,
         )
+        weights = {name: float(value) for name, value in self._method.weights(options, state.train.memory).items()}
         train, report = self._steps(data, state.train, plan, seed, epoch)
         means = {name: float(value / report.rows) for name, value in report.sums.items()}
         memory = self._method.end_epoch(train.memory, {name: jnp.float32(v) for name, v in means.items()}, options)
@@ -239,10 +248,11 @@ class Runner:
         )
         seconds = time.monotonic() - begun
         head = {"run": number, "seed": seed, "epoch": epoch}
-        tail = {} if len(self._stages) == 1 else {"stage": stage.name}
-        metrics_file.append({**head, "train": means, "valid": valid, "seconds": round(seconds, 3), **tail})
+        tail = {} if len(self._programs) == 1 else {"stage": stage.name}
+        weighted = {"weights": weights} if weights else {}
+        metrics_file.append({**head, "train": means, "valid": valid, "seconds": round(seconds, 3), **tail, **weighted})
         if steps_file is not None:
-            steps_file.append(*({**head, **record, **tail} for record in _records(report, options, epoch, len(plan))))
+            steps_file.append(*({**head, **record, **tail} for record in _records(report, options, done, len(plan))))
         self._progress.line(
             f"seed {seed}  epoch {epoch:3d}  train {means['loss']:.4f}  valid MAE {valid['MAE']:.4f}  "
             f"Corr {valid['Corr']:.4f}  {seconds:.1f} s{'  best' if improved else ''}"
@@ -308,10 +318,10 @@ def load_result(folder: Path) -> Result:
 
 
 def _records(report: Report, options: Options, epoch: int, batches: int) -> list[dict[str, Any]]:
-    """An epoch's lines of `steps/SEED.jsonl`.
+    """The lines of `steps/SEED.jsonl` of an epoch, 1-based in its stage.
 
-    step: the last mini-batch of the record, counted from 1 over all epochs. steps: how many mini-batches are in it.
-    train: {term: mean over their rows}.
+    step: the last mini-batch of the record, counted from 1 over the epochs of its stage. steps: how many mini-batches are in
+    it. train: {term: mean over their rows}.
     """
     before, lines = (epoch - 1) * batches, []
     for number, means in enumerate(recorded(report)):

@@ -60,26 +60,26 @@ class StageReader:
 
     def __init__(self, columns: Mapping[str, Columns]):
         self._columns = columns
-        self._plain: dict[int, tuple[DeviceData, Scorer]] = {}  # by program: tokens as they are
+        self._current: StageData | None = None  # of the last stage, so that its arrays are not put there again
+        self._columns_read: Mapping[str, Columns] = {}  # by it
         self._encoder: Any = None  # the text encoder that the states below are of
         self._states: dict[str, Columns] = {}
 
     def read(self, program: Program, params: Any) -> StageData:
         """What the stage of this program reads when it begins with these parameters."""
-        _, frozen = program.split(params)
-        if self._once(program, params):
-            train, scorer = self._of(program, self._encoded(program, params))
-            return StageData(program=program, frozen=frozen, train=train, scorer=scorer, lengths=None)
-        if id(program) not in self._plain:
-            self._plain[id(program)] = self._of(program, self._columns)
-        train, scorer = self._plain[id(program)]
-        lengths = text_lengths(self._columns["train"]) if program.capacity is not None else None
-        return StageData(program=program, frozen=frozen, train=train, scorer=scorer, lengths=lengths)
-
-    def _of(self, program: Program, columns: Mapping[str, Columns]) -> tuple[DeviceData, Scorer]:
-        return DeviceData(columns["train"], program.options), Scorer(
-            program, {name: columns[name] for name in HELD_OUT}
-        )
+        once = self._once(program, params)
+        columns = self._encoded(program, params) if once else self._columns
+        if self._current is None or self._current.program is not program or self._columns_read is not columns:
+            self._current = None  # its arrays leave the device before others come
+            self._current = StageData(
+                program=program,
+                frozen=None,
+                train=DeviceData(columns["train"], program.options),
+                scorer=Scorer(program, {name: columns[name] for name in HELD_OUT}),
+                lengths=None if once or program.capacity is None else text_lengths(columns["train"]),
+            )
+            self._columns_read = columns
+        return replace(self._current, frozen=program.split(params)[1])
 
     def _once(self, program: Program, params: Any) -> bool:
         text = self._columns["train"].get("text", {})

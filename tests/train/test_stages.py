@@ -215,7 +215,7 @@ def test_what_is_trained_and_what_is_frozen_are_apart_and_together_the_network()
     assert set(frozen) == {"text_encoder"}
     assert "text_encoder" not in trained
     jax.tree.map(np.testing.assert_array_equal, merge(trained, frozen), params)
-    state = runner._start(1, 0, runner.initial(1), epochs=0)
+    state = runner._state(1, 0, runner.initial(1), epochs=0)
     assert "text_encoder" not in state.train.params  # so it is in no checkpoint of an epoch
     assert "text_encoder" not in state.best_params
 
