@@ -70,6 +70,35 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--quiet", action="store_true", help="no progress")
     train.set_defaults(options={})
 
+    sweep = command(
+        "sweep", _sweep, "train many points of options and rank them on valid, or resume an unfinished sweep",
+        epilog="Options that are the same in all points may follow as --name value.",
+    )  # fmt: skip
+    sweep.add_argument("method", metavar="METHOD")
+    sweep.add_argument("--data", required=True, metavar="D")
+    sweep.add_argument(
+        "--grid",
+        nargs="+",
+        default=[],
+        metavar="OPTION=A,B,...",
+        help="values (of a list: A/B), or a grid of a paper by name",
+    )
+    sweep.add_argument(
+        "--draw", nargs="+", default=[], metavar="OPTION=LOW:HIGH[:log]", help="ranges to draw values from"
+    )
+    sweep.add_argument(
+        "--points", type=int, metavar="N", help="draw N points from grid and ranges; default the whole grid"
+    )
+    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of the draws; default 0")
+    sweep.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="runs of each point; default 1111")
+    sweep.add_argument("--rank-by", default="MAE", metavar="METRIC", help="on valid; default MAE")
+    sweep.add_argument("--preset", help="options by name or file, which the points change; none for no preset")
+    sweep.add_argument("--protocol", choices=("paper", "reference"), help="published equations, or the authors' code")
+    sweep.add_argument("--out", type=Path, metavar="DIR", help="default runs/sweep-METHOD-DATASET")
+    sweep.add_argument("--overwrite", action="store_true", help="replace a sweep that is there")
+    sweep.add_argument("--quiet", action="store_true", help="no progress")
+    sweep.set_defaults(options={})
+
     evaluate = command("evaluate", _evaluate, "score a finished experiment again")
     evaluate.add_argument("folder", type=Path, metavar="DIR")
     evaluate.add_argument("--data", metavar="D", help="default: the dataset it was trained on")
@@ -186,6 +215,38 @@ def _train(arguments: argparse.Namespace) -> None:
         print((experiment.path / "result.json").read_text(encoding="utf-8"), end="")
     else:
         print(compare([experiment.path]).text())
+
+
+def _sweep(arguments: argparse.Namespace) -> None:
+    from msa_jax import methods
+    from msa_jax.report import figures
+    from msa_jax.report.sweep import figure, table
+    from msa_jax.train.folder import read_json
+    from msa_jax.train.points import parse_draws, parse_grid
+    from msa_jax.train.sweep import SEEDS, sweep
+
+    options = methods.get(arguments.method).options()
+    done = sweep(
+        arguments.method,
+        arguments.data,
+        grid=parse_grid(arguments.grid, options),
+        draws=parse_draws(arguments.draw, options),
+        points=arguments.points,
+        draw_seed=arguments.draw_seed,
+        seeds=arguments.seeds or SEEDS,
+        rank_by=arguments.rank_by,
+        out=arguments.out,
+        preset=arguments.preset,
+        protocol=arguments.protocol,
+        overwrite=arguments.overwrite,
+        log=None if arguments.quiet else sys.stderr,
+        options=arguments.options,
+    )
+    if figures.available():
+        drawn = figure(done)
+        if drawn is not None:
+            figures.save(drawn, done.path / "figure.png")
+    _print(arguments, read_json(done.path / "ranking.json"), table(done).text())
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

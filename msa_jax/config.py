@@ -5,6 +5,7 @@ extends `Options` with its own fields and defaults; nothing else holds a default
 """
 
 import ast
+import copy
 import dataclasses
 import difflib
 import json
@@ -67,6 +68,8 @@ class Options:
       evaluation_batch_size: rows at a time in evaluation and prediction.
       resident: keep the dataset on the device ("yes"), stream it in chunks ("no"), or decide by its size ("auto").
       checkpoint_epochs: a checkpoint every so many epochs.
+      runs_per_program: how many runs of an experiment are trained side by side by one program; "auto": as many as the
+        device gains from. The results are those of separate runs, up to rounding.
     Records:
       record_steps: write the mean of every loss term over each so many mini-batches to `steps/SEED.jsonl`; 0 writes
         nothing. Counting begins anew with every epoch; what is left at its end is a record of fewer mini-batches.
@@ -102,6 +105,7 @@ class Options:
     evaluation_batch_size: int = 64
     resident: Literal["auto", "yes", "no"] = "auto"
     checkpoint_epochs: int = 1
+    runs_per_program: int | Literal["auto"] = "auto"
     record_steps: int = 0
     learning_rate: PerGroup = PerGroup(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3)
     weight_decay: PerGroup = PerGroup(text=0.0, audio=0.0, vision=0.0, other=0.0)
@@ -111,6 +115,8 @@ class Options:
         for name in (*positive, "evaluation_batch_size", "checkpoint_epochs", "scratch_width", "standardise_clip"):
             if getattr(self, name) <= 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a positive number")
+        if self.runs_per_program != "auto" and self.runs_per_program < 1:
+            raise InputError(f"option runs_per_program is {self.runs_per_program}; expected a positive number, or auto")
         if self.max_tokens < 2:
             raise InputError(f"option max_tokens is {self.max_tokens}; expected at least 2, for [CLS] and [SEP]")
         if self.scratch_width % 32:
@@ -167,6 +173,23 @@ def override(options: Any, changes: Mapping[str, Any]) -> Any:
     return _override(options, changes, "")
 
 
+def with_values(options: Any, values: Mapping[str, Any]) -> Any:
+    """`options` with the named ones replaced by traced scalars, which cannot be checked; itself where there are none."""
+    if not values:
+        return options
+    changed = copy.copy(options)
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        head, _, rest = name.partition(".")
+        if rest:
+            nested.setdefault(head, {})[rest] = value
+        else:
+            object.__setattr__(changed, head, value)
+    for head, inner in nested.items():
+        object.__setattr__(changed, head, with_values(getattr(options, head), inner))
+    return changed
+
+
 def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     known = flatten(options)
     nested: dict[str, dict[str, Any]] = {}
@@ -194,9 +217,13 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
             return value
         raise InputError(f"option {name} is {value!r}; expected one of {', '.join(map(str, choices))}")
     if origin in (types.UnionType, typing.Union):
-        if value is None or (isinstance(value, str) and value.lower() == "none"):
+        if types.NoneType in choices and (value is None or (isinstance(value, str) and value.lower() == "none")):
             return None
-        return _convert(name, next(choice for choice in choices if choice is not types.NoneType), value)
+        words = [word for choice in choices for word in typing.get_args(choice)]  # of a Literal
+        if value in words:
+            return value
+        kinds = [kind for kind in choices if kind is not types.NoneType and typing.get_origin(kind) is not Literal]
+        return _convert(name, kinds[0], value)
     if origin is tuple:
         parts = value.split(",") if isinstance(value, str) else list(value)
         return tuple(_convert(name, choices[0], part) for part in parts if part != "")

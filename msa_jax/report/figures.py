@@ -19,9 +19,14 @@ INK, GREY = "#222222", "#8a8a8a"
 _STEPS = (6, 8, 10, 12, 15, 18, 20, 24, 30)  # label steps between the ends of a range: SIMS 10, MOSEI 18, MOSI 30
 
 
+def available() -> bool:
+    """Whether figures can be drawn."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def check_matplotlib() -> None:
     """Raises InputError where matplotlib is not installed."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not available():
         raise InputError("a figure needs matplotlib: pip install 'msa-jax[plots]'")
 
 

@@ -131,3 +131,97 @@ def class_spread(
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
+
+
+def sweep(
+    axes: Mapping[str, tuple[np.ndarray, Mapping[float, str]]],
+    values: np.ndarray,
+    *,
+    label: str,
+    low_is_good: bool,
+    title: str,
+) -> Any:
+    """What was varied against what came out: points for one option, a heat map for a grid of two, else parallel coordinates.
+
+    Args:
+      axes: {option: (places [P] in [0, 1], {place: what is written there})}.
+      values: [P], the best first.
+      label: of the values. low_is_good: whether low ones are the better.
+      title: one line.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+    from matplotlib.figure import Figure
+
+    ends = [COLOURS["audio"], "#e6e6e6"] if low_is_good else ["#e6e6e6", COLOURS["audio"]]
+    colours = LinearSegmentedColormap.from_list("value", ends)
+    low, high = float(values.min()), float(values.max())
+    scale = ScalarMappable(Normalize(low, high if high > low else low + 1e-9), colours)
+    names = list(axes)
+    grid = len(names) == 2 and len(values) == len(set(zip(axes[names[0]][0], axes[names[1]][0], strict=True)))
+    grid = grid and len(values) == len(axes[names[0]][1]) * len(axes[names[1]][1])
+    figure = Figure(figsize=(max(5.4, 2.0 + 1.3 * len(names)), 3.8), layout="constrained")
+    panel = figure.subplots()
+    if len(names) == 1:
+        places, ticks = axes[names[0]]
+        panel.plot(places, values, "o", color=COLOURS["text"], markersize=5, markeredgewidth=0)
+        panel.set_xticks(list(ticks), list(ticks.values()), parse_math=False)
+        panel.set_xlabel(names[0], fontsize=9, color=INK, parse_math=False)
+        panel.set_ylabel(label, fontsize=9, color=INK)
+        plain(panel)
+    elif grid:
+        (rows, row_ticks), (columns, column_ticks) = axes[names[0]], axes[names[1]]
+        order = [sorted(ticks) for ticks in (row_ticks, column_ticks)]
+        cells = np.full((len(row_ticks), len(column_ticks)), np.nan)
+        for row, column, value in zip(rows, columns, values, strict=True):
+            at = order[0].index(row), order[1].index(column)
+            cells[at] = value
+            panel.text(at[1], at[0], f"{value:.3f}", ha="center", va="center", fontsize=8, color=INK)
+        panel.imshow(cells, cmap=colours, norm=scale.norm, aspect="auto")
+        panel.set_yticks(range(len(order[0])), [row_ticks[place] for place in order[0]], parse_math=False)
+        panel.set_xticks(range(len(order[1])), [column_ticks[place] for place in order[1]], parse_math=False)
+        panel.set_ylabel(names[0], fontsize=9, color=INK, parse_math=False)
+        panel.set_xlabel(names[1], fontsize=9, color=INK, parse_math=False)
+        panel.tick_params(labelsize=8, length=0, labelcolor=INK)
+        for side in panel.spines.values():
+            side.set_visible(False)
+    else:
+        _parallel(panel, axes, values, scale, label)
+    if grid:
+        bar = figure.colorbar(scale, ax=panel, shrink=0.8)
+        bar.set_label(label, fontsize=9, color=INK)
+        plain_bar(bar)
+    figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
+    return figure
+
+
+def _parallel(
+    panel: Any, axes: Mapping[str, tuple[np.ndarray, Mapping[float, str]]], values: np.ndarray, scale: Any, label: str
+) -> None:
+    """A line for each point from option to option and to its value, the best ones drawn last."""
+    low, high = scale.get_clim()
+    # Lines through the same places are moved apart, always in the same way; where a value lies is exact.
+    apart = np.random.default_rng(0).uniform(-0.06, 0.06, (len(values), len(axes)))
+    lines = np.stack([places for places, _ in axes.values()], 1) + apart
+    lines = np.column_stack([lines, (values - low) / (high - low)])
+    for number in range(len(values))[::-1]:
+        first = number == 0
+        style = (
+            {"color": INK, "linewidth": 1.8} if first else {"color": scale.to_rgba(values[number]), "linewidth": 0.8}
+        )
+        panel.plot(lines[number], **style)
+    ends = {place: f"{low + place * (high - low):.3f}" for place in (0.0, 0.5, 1.0)}
+    for at, ticks in enumerate([*(ticks for _, ticks in axes.values()), ends]):
+        panel.axvline(at, color=GREY, linewidth=0.8)
+        for place, text in ticks.items():
+            box = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}
+            panel.text(at + 0.04, place, text, fontsize=7, color=INK, va="center", parse_math=False, bbox=box)
+    panel.set_xticks(range(len(axes) + 1), [*axes, label], rotation=20, ha="right", parse_math=False)
+    panel.set_yticks([])
+    panel.set_xlim(-0.2, len(axes) + 0.5)
+    panel.tick_params(labelsize=8, length=0, labelcolor=INK)
+    for side in panel.spines.values():
+        side.set_visible(False)

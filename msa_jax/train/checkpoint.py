@@ -1,5 +1,6 @@
-"""Checkpoints of a run: the newest whole state, and at the end the parameters that were best. orbax writes them."""
+"""Checkpoints of runs: the newest whole state, and at the end the parameters that were best. orbax writes them."""
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable
@@ -12,11 +13,14 @@ import orbax.checkpoint as ocp
 
 from msa_jax.errors import InputError
 from msa_jax.train.folder import read_json, write_json
-from msa_jax.train.state import RunState
+from msa_jax.train.state import RunState, on_host
 
 
 class RunCheckpoints:
-    """The newest state of a running run, under `folder/state`. A save is whole or absent, whenever the process dies."""
+    """The newest state of a run, or of several side by side, under `folder/state`.
+
+    A save is whole or absent, whenever the process dies.
+    """
 
     def __init__(self, folder: Path):
         self._folder = folder / "state"
@@ -37,7 +41,7 @@ class RunCheckpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), stage=ocp.args.JsonSave({"stage": int(state.stage)})
         )
-        self._manager.save(int(state.epochs), args=items)
+        self._manager.save(int(state.epochs.max()), args=items)
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
         """The newest state that is whole; there must be one.
@@ -52,7 +56,10 @@ class RunCheckpoints:
         try:
             stage = self._manager.restore(step, args=ocp.args.Composite(stage=ocp.args.JsonRestore()))["stage"]["stage"]
             target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stage))
-            return self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))["state"]
+            state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))[
+                "state"
+            ]
+            return on_host(state)
         except (ValueError, KeyError, OSError, TypeError, IndexError, AttributeError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise InputError(f"{self._folder}: the checkpoint does not fit this experiment ({reason})") from None
@@ -63,9 +70,11 @@ class RunCheckpoints:
         self._manager.close()
 
     def delete(self) -> None:
-        """Closes and removes the state: the run has ended."""
+        """Closes and removes the state: the runs have ended."""
         self.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # where a single run has left its result there
+            self._folder.parent.rmdir()
 
 
 def save_params(folder: Path, params: Any) -> None:

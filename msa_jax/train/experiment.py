@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,9 +21,13 @@ from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.train import folder as files
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
+from msa_jax.train.logs import Logs, Run
+from msa_jax.train.mesh import use_cores
 from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
-from msa_jax.train.run import Result, Runner
+from msa_jax.train.resources import compile_seconds, peak_memory_mb, watch_compiler
+from msa_jax.train.results import Result
+from msa_jax.train.run import Runner
 from msa_jax.train.stages import HELD_OUT
 
 SEEDS = (1111, 1112, 1113, 1114, 1115)
@@ -116,11 +120,13 @@ def train(
       InputError: anything asked for that cannot be done, before anything is written; a folder that is finished, in use or of
         another configuration. TrainingStopped: a loss is not finite.
     """
+    use_cores()
+    watch_compiler()
     dataset = load_dataset(dataset)
     settings = resolve(
         method, dataset=dataset.card.name, preset=preset, protocol=protocol, **{**(options or {}), **named}
     )
-    seeds = _checked_seeds(seeds)
+    seeds = checked_seeds(seeds)
     if settings.options.selection not in ("loss", *metrics.METRIC_KEYS[dataset.card.metrics]):
         keys = ", ".join(("loss", *metrics.METRIC_KEYS[dataset.card.metrics]))
         raise InputError(f"option selection is {settings.options.selection!r}; expected one of {keys}")
@@ -133,6 +139,7 @@ def train(
     runner.check()
     content = {
         "method": method,
+        "runs_per_program": runs_per_program(runner, settings.options, len(seeds)),
         "dataset": dataset.card.name,
         "data": dataset.source,
         "metrics": dataset.card.metrics,
@@ -151,7 +158,22 @@ def train(
         return _train(path, content, dataset, runner, seeds, record_labels, progress)
 
 
-def _checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+def runs_per_program(runner: Runner, options: Options, runs: int) -> int:
+    """How many of an experiment's runs go side by side, at most.
+
+    Raises:
+      InputError: more than one was asked for where that cannot be.
+    """
+    reason = runner.reason_alone()
+    if options.runs_per_program == "auto":
+        return 1 if reason is not None else min(runner.gainful(), runs)
+    if options.runs_per_program > 1 and reason is not None:
+        raise InputError(f"option runs_per_program is {options.runs_per_program}: {reason}; expected 1")
+    return min(options.runs_per_program, runs)
+
+
+def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """Seeds as they are used. Raises InputError where there are none, one twice, or one out of range."""
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}; expected distinct numbers in [0, 2^32)")
@@ -172,6 +194,8 @@ def _open(path: Path, content: dict[str, Any], dataset: Dataset) -> None:
     before = read_json(path / "config.json")
     if not isinstance(before, dict):
         raise InputError(f"{path / 'config.json'}: found {type(before).__name__}; expected an object")
+    # Resumed on a machine with other devices, the same runs stay side by side.
+    content["runs_per_program"] = before.get("runs_per_program", content["runs_per_program"])
     different = [key for key in content if key not in ("options", "data") and before.get(key) != content[key]]
     known = before.get("options", {})
     different += [key for key, value in content["options"].items() if key not in known or known[key] != value]
@@ -193,28 +217,23 @@ def _train(
     record_labels: bool,
     progress: Progress,
 ) -> Experiment:
-    begun = time.monotonic()
-    log = MetricsFile(path / "metrics.jsonl")
-    results = []
-    for number, seed in enumerate(seeds):
-        folder = path / "checkpoints" / str(seed)
+    begun, compiled = time.monotonic(), compile_seconds()
+    runs = [Run(number=number, seed=seed, folder=path / "checkpoints" / str(seed)) for number, seed in enumerate(seeds)]
+    steps = {run.number: MetricsFile(path / "steps" / f"{run.seed}.jsonl") for run in runs}
 
-        def record(epoch: int, arrays: dict[str, Any], seed: int = seed) -> None:
-            write_arrays(
-                path / "labels" / str(seed) / f"epoch_{epoch:04d}.npz", {k: np.asarray(v) for k, v in arrays.items()}
-            )
+    def record(run: Run, epoch: int, arrays: Mapping[str, Any]) -> None:
+        arrays = {name: np.asarray(value) for name, value in arrays.items()}
+        write_arrays(path / "labels" / str(run.seed) / f"epoch_{epoch:04d}.npz", arrays)
 
-        steps_file = MetricsFile(path / "steps" / f"{seed}.jsonl") if content["options"]["record_steps"] else None
-        results.append(
-            runner.run(
-                seed,
-                folder,
-                number=number,
-                metrics_file=log,
-                steps_file=steps_file,
-                record=record if record_labels else None,
-            )
-        )
+    logs = Logs(
+        metrics=MetricsFile(path / "metrics.jsonl"),
+        steps=steps if content["options"]["record_steps"] else {},
+        record=record if record_labels else None,
+    )
+    together = content["runs_per_program"]
+    results = [
+        result for first in range(0, len(runs), together) for result in runner.run(runs[first : first + together], logs)
+    ]
     for split in HELD_OUT:
         part = dataset.splits()[split]
         runs = {str(result.seed): result.scores[split] for result in results}
@@ -240,7 +259,11 @@ def _train(
             ],
             "mean": mean,
             "std": std,
-            "seconds": round(sum(line["seconds"] for line in log.read()), 1),
+            "seconds": round(sum(line["seconds"] for line in logs.metrics.read()), 1),
+            "process": {  # the last one, where several had to resume
+                "peak_memory_mb": round(peak_memory_mb(), 1),
+                "compile_seconds": round(compile_seconds() - compiled, 1),
+            },
         },
     )
     progress.line(f"{path}: {len(results)} run{'s' * (len(results) > 1)} in {time.monotonic() - begun:.0f} s")

@@ -83,10 +83,10 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, mark: str = "config.json") -> Iterator[None]:
     """Holds the folder; the system lets go of it when the process ends, however it ends.
 
-    Where no experiment was begun in it, nothing of the lock stays behind.
+    Where no experiment was begun in it, nothing of the lock stays behind. mark: the file that tells it was.
 
     Raises:
       InputError: another process holds it, or it cannot be made, or checkpoints cannot be written in it.
@@ -110,28 +110,28 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if not (folder / "config.json").is_file():
+            if not (folder / mark).is_file():
                 lock.unlink(missing_ok=True)
                 if not existed:
                     with contextlib.suppress(OSError):
                         folder.rmdir()
 
 
-def holds_other_things(folder: Path) -> bool:
+def holds_other_things(folder: Path, mark: str = "config.json") -> bool:
     """Whether there is anything but an experiment, or what an experiment that was killed while it began left behind."""
-    if (folder / "config.json").is_file():
+    if (folder / mark).is_file():
         return False
     return any(path.name != "environment.json" and not path.name.startswith(".") for path in folder.iterdir())
 
 
-def clear(folder: Path) -> None:
+def clear(folder: Path, mark: str = "config.json") -> None:
     """Empties an experiment folder, for `--overwrite`; the lock stays.
 
     Raises:
       InputError: it holds something and is not an experiment.
     """
-    if holds_other_things(folder):
-        raise InputError(f"{folder}: not an experiment (no config.json), so it is not overwritten")
+    if holds_other_things(folder, mark):
+        raise InputError(f"{folder}: not an experiment (no {mark}), so it is not overwritten")
     for path in folder.iterdir():
         if path.name != LOCK:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -66,7 +66,8 @@ def build_optimiser(
     def of_group(group: Group) -> optax.GradientTransformation:
         adam = optax.scale_by_adam()
         # Coupled: the decay is a part of the gradient and goes through Adam's moments, as in torch.optim.Adam.
-        decay = [optax.add_decayed_weights(group.weight_decay)] if group.weight_decay else []
+        none = isinstance(group.weight_decay, int | float) and group.weight_decay == 0  # it may be traced
+        decay = [] if none else [optax.add_decayed_weights(group.weight_decay)]
         parts = [*decay, adam] if options.weight_decay_mode == "coupled" else [adam, *decay]
         return optax.chain(*parts, optax.scale_by_learning_rate(lambda count: group.learning_rate * factor(count)))
 

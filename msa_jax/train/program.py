@@ -1,11 +1,11 @@
-"""The compiled programs of training: many steps of an epoch in one, and the forward pass of a batch.
+"""The compiled programs of training: many steps of an epoch in one, and the forward pass of a batch; of one run or several.
 
 rows -> gather from the arrays on the device -> network -> named outputs -> objective (named terms and the new memory) ->
 weighted, masked mean -> gradients -> parameters. Between two steps there is no Python.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,11 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from msa_jax.config import Options
+from msa_jax.config import Options, with_values
 from msa_jax.data.batches import Plan
 from msa_jax.data.packing import Capacity, pack
 from msa_jax.encoders.text import states_as_features
+from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
+from msa_jax.train.mesh import RUNS, SHARED, mesh_of, over_runs
 from msa_jax.train.optimiser import assign_groups, build_optimiser
 from msa_jax.train.state import TrainState
 
@@ -44,6 +46,25 @@ class Report(NamedTuple):
     records: Array | None = None
 
 
+class _OverRuns:
+    """A function of R runs, compiled for the devices that R runs are dealt to; the first argument has the axis [R]."""
+
+    def __init__(self, function: Callable[..., Any], specs: tuple[Any, ...], *, donate: bool = False):
+        self._function, self._specs, self._donate = function, specs, donate
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def __call__(self, *arguments: Any, **static: Any) -> Any:
+        return self.compiled(len(jax.tree.leaves(arguments[0])[0]), **static)(*arguments)
+
+    def compiled(self, runs: int, **static: Any) -> Callable[..., Any]:
+        """For `runs` runs; `static` are keyword arguments of the function that decide what is compiled."""
+        key = mesh_of(runs), tuple(sorted(static.items()))
+        if key not in self._compiled:
+            function = over_runs(partial(self._function, **static), self._specs, RUNS, runs)
+            self._compiled[key] = jax.jit(function, donate_argnums=0 if self._donate else ())
+        return self._compiled[key]
+
+
 class Program:
     """The programs of one method at one set of options and shapes, for one stage. Runs share it: they differ in state only."""
 
@@ -59,12 +80,17 @@ class Program:
         dtype: jnp.dtype,
     ):
         self.method, self.options, self.inputs, self.stage = method, options, inputs, stage
-        self.capacity, self.updates = capacity, updates
+        self.capacity, self.updates, self.dtype = capacity, updates, dtype
         self.network = method.network(options, inputs, dtype)
         self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
+        self.train_runs = _OverRuns(
+            self._train_runs, (RUNS, SHARED, SHARED, RUNS, *[SHARED] * 4, RUNS, RUNS), donate=True
+        )
+        self.end_epoch = _OverRuns(self._end_epoch, (RUNS, RUNS, RUNS))
         self.forward = jax.jit(self._forward, static_argnames=("capacity", "names"))
+        self.forward_runs = _OverRuns(self._forward_runs, (RUNS, *[SHARED] * 4))
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._init = jax.jit(
@@ -98,7 +124,7 @@ class Program:
         """The state before the first epoch of the stage; `trained` is of `split`."""
         return TrainState(
             params=trained,
-            optimiser=self._optimiser(trained).init(flax.traverse_util.flatten_dict(trained, sep="/")),
+            optimiser=self._optimiser(trained, self.options).init(flax.traverse_util.flatten_dict(trained, sep="/")),
             memory=memory,
             key=key,
             epoch=jnp.int32(1),
@@ -109,9 +135,8 @@ class Program:
         paths = list(flax.traverse_util.flatten_dict(params, sep="/"))
         return assign_groups(paths, self.method.groups(self.options), self.stage)
 
-    def _optimiser(self, params: Any) -> optax.GradientTransformation:
-        groups = self.method.groups(self.options)
-        return build_optimiser(self.options, groups, self._groups(params), self.updates)
+    def _optimiser(self, params: Any, options: Options) -> optax.GradientTransformation:
+        return build_optimiser(options, self.method.groups(options), self._groups(params), self.updates)
 
     # -- one batch ----------------------------------------------------------------------------------------------------
 
@@ -127,17 +152,77 @@ class Program:
         return _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
 
     def _loss(
-        self, trained: Mapping[str, Array], frozen: Mapping[str, Array], state: TrainState, batch: Any, key: Array
+        self,
+        trained: Mapping[str, Array],
+        frozen: Mapping[str, Array],
+        state: TrainState,
+        batch: Any,
+        key: Array,
+        options: Options,
     ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
         params = flax.traverse_util.unflatten_dict({**trained, **frozen}, sep="/")
-        outputs = self.network.apply({"params": params}, batch, train=True, rngs={"dropout": key})
+        network = self.network if options is self.options else self.method.network(options, self.inputs, self.dtype)
+        outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": key})
         clock = Clock(epoch=state.epoch, step=state.updates)
         objective = self.stage.objective or self.method.objective
-        terms, memory = objective(outputs, batch, state.memory, clock, self.options, self.inputs)
-        weights = self.method.weights(self.options, state.memory)
+        terms, memory = objective(outputs, batch, state.memory, clock, options, self.inputs)
+        weights = self.method.weights(options, state.memory)
         means = {name: _weighted_mean(term, batch["weight"]) for name, term in terms.items()}
         loss = sum((weights.get(name, 1.0) * mean for name, mean in means.items()), jnp.float32(0))
         return loss, (memory, {**means, "loss": loss})
+
+    def _window(
+        self,
+        number: Array,
+        state: TrainState,
+        report: Report,
+        plan: Plan,
+        values: Mapping[str, Array],
+        *,
+        frozen: Mapping[str, Array],
+        data: Any,
+        first: Array,
+        count: Array,
+    ) -> tuple[TrainState, Report]:
+        """One window of one run: the gradients of its batches, and an update from them."""
+        options = with_values(self.options, values)
+        optimiser = self._optimiser(state.params, options)
+        names = tuple(name for name in report.sums if name != "loss")
+        trained = flax.traverse_util.flatten_dict(state.params, sep="/")
+        begin = number * options.accumulate
+        end = jnp.minimum(begin + options.accumulate, count)
+
+        def add_batch(index: Array, carry: tuple[Any, Any, Report]) -> tuple[Any, Any, Report]:
+            memory, gradient, report = carry
+            key = jax.random.fold_in(jax.random.fold_in(state.key, state.epoch), first + index)
+            batch = self._batch(data, plan, index, memory, key)
+            (_, (memory, means)), new = jax.value_and_grad(self._loss, has_aux=True)(
+                trained, frozen, state.replace(memory=memory), batch, key, options
+            )
+            gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
+            report = _extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
+            return memory, gradient, report
+
+        if options.accumulate == 1:
+            memory, gradient, report = add_batch(number, (state.memory, None, report))
+        else:
+            zeros = jax.tree.map(jnp.zeros_like, trained)
+            memory, gradient, report = jax.lax.fori_loop(begin, end, add_batch, (state.memory, zeros, report))
+            if options.accumulate_reduce == "mean":
+                gradient = jax.tree.map(lambda g: g / (end - begin), gradient)
+
+        def update() -> tuple[Any, Any, Array]:
+            changes, moments = optimiser.update(gradient, state.optimiser, trained)
+            return optax.apply_updates(trained, changes), moments, state.updates + 1
+
+        def keep() -> tuple[Any, Any, Array]:
+            return trained, state.optimiser, state.updates
+
+        whole = end - begin == options.accumulate
+        droppable = options.accumulate > 1 and options.tail == "drop"
+        changed, moments, updates = jax.lax.cond(whole, update, keep) if droppable else update()
+        params = flax.traverse_util.unflatten_dict(changed, sep="/")
+        return state.replace(params=params, optimiser=moments, memory=memory, updates=updates), report
 
     # -- many batches -------------------------------------------------------------------------------------------------
 
@@ -150,7 +235,7 @@ class Program:
         """
         if self._names is None:
             self._names = self._term_names(state, frozen, data, plan)
-        every, batches = self.options.record_steps, len(plan) if batches is None else batches
+        every, batches = self.options.record_steps, plan.rows.shape[0] if batches is None else batches
         return Report(
             sums={name: jnp.float32(0) for name in (*self._names, "loss")},
             rows=jnp.float32(0),
@@ -158,6 +243,14 @@ class Program:
             bad_terms=jnp.zeros(len(self._names), bool),
             records=jnp.zeros((math.ceil(batches / every), len(self._names) + 2), jnp.float32) if every else None,
         )
+
+    def empty_reports(self, states: TrainState, frozen: Any, data: Any, plans: Plan, *, batches: int) -> Report:
+        """`empty_report` of each of R runs, [R, ...]; states and plans are those of `train_runs`."""
+        state, plan = (
+            jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), of) for of in (states, plans)
+        )
+        report, runs = self.empty_report(state, frozen, data, plan, batches=batches), len(plans.rows)
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (runs, *leaf.shape)), report)
 
     def _train(
         self,
@@ -170,68 +263,102 @@ class Program:
         stop: Array,
         count: Array,
         report: Report | None = None,
+        values: Mapping[str, Array] | None = None,
     ) -> tuple[TrainState, Report]:
         """The windows `start` to `stop` of a plan of which `count` batches are real; a window makes one update.
 
         `first` is the number in the epoch of the plan's first batch. `report` is that of the epoch's windows before, which
-        goes on: where an epoch is cut changes no bit of its means. Ends at once where a loss is not finite.
+        goes on: where an epoch is cut changes no bit of its means. `values` are options that differ from the program's, by
+        name. Ends at once where a loss is not finite.
         """
-        options = self.options
-        optimiser = self._optimiser(state.params)
         report = self.empty_report(state, frozen, data, plan) if report is None else report
+        return self._walk(self._window, state, frozen, data, plan, first, start, stop, count, report, values or {})
+
+    def _train_runs(
+        self,
+        states: TrainState,
+        frozen: Any,
+        data: Any,
+        plans: Plan,
+        first: Array,
+        start: Array,
+        stop: Array,
+        count: Array,
+        reports: Report,
+        values: Mapping[str, Array],
+    ) -> tuple[TrainState, Report]:
+        """`train` of R runs at once: states, plans, reports and values have a leading axis [R], each run its own.
+
+        Frozen parameters and data are the same for all. Ends early only where no run has finite losses any more.
+        """
+        runs = plans.rows.shape[0]
+        if runs == 1:  # the batching rules of a run alone cost: both branches of a condition would be computed
+            one = jax.tree.map(lambda leaf: leaf[0], (states, plans, reports, dict(values)))
+            state, plan, report, value = one
+            ended = self._train(state, frozen, data, plan, first, start, stop, count, report, value)
+            return jax.tree.map(lambda leaf: leaf[None], ended)
+
+        def every(number: Array, states: Any, reports: Any, plans: Any, values: Any, **shared: Any) -> Any:
+            return jax.vmap(partial(self._window, number, **shared))(states, reports, plans, values)
+
+        return self._walk(every, states, frozen, data, plans, first, start, stop, count, reports, dict(values))
+
+    def _walk(
+        self,
+        window: Callable[..., tuple[TrainState, Report]],
+        state: TrainState,
+        frozen: Any,
+        data: Any,
+        plan: Plan,
+        first: Array,
+        start: Array,
+        stop: Array,
+        count: Array,
+        report: Report,
+        values: Mapping[str, Array],
+    ) -> tuple[TrainState, Report]:
         still = flax.traverse_util.flatten_dict(frozen, sep="/")
-        names = tuple(name for name in report.sums if name != "loss")
-
-        def window(carry: tuple[Array, TrainState, Report]) -> tuple[Array, TrainState, Report]:
-            number, current, report = carry
-            trained = flax.traverse_util.flatten_dict(current.params, sep="/")
-            begin = number * options.accumulate
-            end = jnp.minimum(begin + options.accumulate, count)
-
-            def add_batch(index: Array, carry: tuple[Any, Any, Report]) -> tuple[Any, Any, Report]:
-                memory, gradient, report = carry
-                key = jax.random.fold_in(jax.random.fold_in(current.key, current.epoch), first + index)
-                batch = self._batch(data, plan, index, memory, key)
-                (_, (memory, means)), new = jax.value_and_grad(self._loss, has_aux=True)(
-                    trained, still, current.replace(memory=memory), batch, key
-                )
-                gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
-                report = _extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
-                return memory, gradient, report
-
-            if options.accumulate == 1:
-                memory, gradient, report = add_batch(number, (current.memory, None, report))
-            else:
-                zeros = jax.tree.map(jnp.zeros_like, trained)
-                memory, gradient, report = jax.lax.fori_loop(begin, end, add_batch, (current.memory, zeros, report))
-                if options.accumulate_reduce == "mean":
-                    gradient = jax.tree.map(lambda g: g / (end - begin), gradient)
-
-            def update() -> tuple[Any, Any, Array]:
-                changes, moments = optimiser.update(gradient, current.optimiser, trained)
-                return optax.apply_updates(trained, changes), moments, current.updates + 1
-
-            def keep() -> tuple[Any, Any, Array]:
-                return trained, current.optimiser, current.updates
-
-            whole = end - begin == options.accumulate
-            droppable = options.accumulate > 1 and options.tail == "drop"
-            changed, moments, updates = jax.lax.cond(whole, update, keep) if droppable else update()
-            params = flax.traverse_util.unflatten_dict(changed, sep="/")
-            return number + 1, current.replace(params=params, optimiser=moments, memory=memory, updates=updates), report
-
+        step = partial(window, frozen=still, data=data, first=first, count=count)
         _, state, report = jax.lax.while_loop(
-            lambda carry: (carry[0] < stop) & (carry[2].bad_batch < 0), window, (start, state, report)
+            lambda carry: (carry[0] < stop) & (carry[2].bad_batch < 0).any(),
+            lambda carry: (carry[0] + 1, *step(*carry, plan, values)),
+            (start, state, report),
         )
         return state, report
+
+    def _end_epoch(self, means: Mapping[str, Array], memories: Any, values: Mapping[str, Array]) -> Any:
+        """The method's `end_epoch` of R runs, [R, ...] each."""
+
+        def one(means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
+            return self.method.end_epoch(memory, means, with_values(self.options, values))
+
+        arguments = dict(means), memories, dict(values)
+        if len(next(iter(means.values()))) > 1:
+            return jax.vmap(one)(*arguments)
+        alone = one(*jax.tree.map(lambda leaf: leaf[0], arguments))
+        return jax.tree.map(lambda leaf: leaf[None], alone)
 
     def _term_names(self, state: TrainState, frozen: Any, data: Any, plan: Plan) -> tuple[str, ...]:
         def terms(state: TrainState, frozen: Any, data: Any, plan: Plan) -> dict[str, Array]:
             trained, still = (flax.traverse_util.flatten_dict(part, sep="/") for part in (state.params, frozen))
             batch = self._batch(data, plan, jnp.int32(0), state.memory, state.key)
-            return self._loss(trained, still, state, batch, state.key)[1][1]
+            return self._loss(trained, still, state, batch, state.key, self.options)[1][1]
 
         return tuple(name for name in jax.eval_shape(terms, state, frozen, data, plan) if name != "loss")
+
+    def takes(self, name: str, state: TrainState, frozen: Any, data: Any, plan: Plan) -> bool:
+        """Whether `train` can take the value of this option as an argument, and reads it. The others only give shapes."""
+
+        def step(value: Array, state: TrainState, frozen: Any, data: Any, plan: Plan) -> Any:
+            number = jnp.int32(0)
+            return self._train(state, frozen, data, plan, number, number, number, number, None, {name: value})
+
+        try:
+            traced = jax.make_jaxpr(step)(jnp.float32(0.5), state, frozen, data, plan)
+        except (jax.errors.JAXTypeError, TypeError, InputError):  # it decides a shape or a branch
+            return False
+        value = traced.jaxpr.invars[0]
+        return any(value is variable for equation in traced.jaxpr.eqns for variable in equation.invars)
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
@@ -248,6 +375,25 @@ class Program:
         batch = _with_packed_text(dict(batch), row, offset, capacity)
         outputs = self.network.apply({"params": params}, batch, train=False)
         return {name: outputs[name] for name in names if name in outputs}
+
+    def _forward_runs(
+        self,
+        trained: Any,
+        frozen: Any,
+        batch: Mapping[str, Any],
+        row: Array,
+        offset: Array,
+        capacity: Capacity | None,
+        names: tuple[str, ...],
+    ) -> dict[str, Array]:
+        """`forward` of R runs on the same batch, [R, B] or [R, B, d]; trained: [R, ...], frozen: the same for all."""
+
+        def one(trained: Any) -> dict[str, Array]:
+            return self._forward(merge(trained, frozen), batch, row, offset, capacity, names)
+
+        if len(jax.tree.leaves(trained)[0]) > 1:
+            return jax.vmap(one)(trained)
+        return jax.tree.map(lambda leaf: leaf[None], one(jax.tree.map(lambda leaf: leaf[0], trained)))
 
     def _text_states(
         self, params: Any, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.preprocess import Columns
+from msa_jax.train.mesh import share
 
 STREAM_BYTES = 256 * 2**20  # of one chunk
 SHARE = 0.4  # of the device's memory that a dataset may take
@@ -28,29 +29,36 @@ class DeviceData:
     """Gives the arrays and the plan of each chunk of an epoch; one chunk where the dataset stays on the device."""
 
     def __init__(self, columns: Columns, options: Options):
-        self._columns, self._options = columns, options
+        self.columns, self._options = columns, options
         self.streams = streams(columns, options)
-        self._resident = None if self.streams else jax.device_put(columns)
+        self._resident: dict[int, Any] = {}  # by the number of runs that it was put there for
         row_bytes = max(1, _bytes(columns) // max(1, len(columns["label"])))
         batches = max(1, STREAM_BYTES // (row_bytes * options.batch_size))
         self._chunk = math.ceil(batches / options.accumulate) * options.accumulate  # whole windows
 
-    def chunks(self, plan: Plan) -> Iterator[tuple[Any, Plan, int, int]]:
-        """Yields the arrays, the plan to walk with them, how many of its batches are real, and its first batch's number."""
+    def chunks(self, plans: Sequence[Plan]) -> Iterator[tuple[Any, Plan, int, int]]:
+        """Yields the arrays, the plans to walk with them, how many of their batches are real, and their first batch's number.
+
+        plans: of R runs, of equal shapes; of one where the arrays stream. Those that come out have a leading axis [R].
+        """
         if not self.streams:
-            yield self._resident, plan, len(plan), 0
+            runs = len(plans)
+            if runs not in self._resident:
+                self._resident = {runs: share(self.columns, runs)}  # those of other devices go
+            yield self._resident[runs], jax.tree.map(lambda *parts: np.stack(parts), *plans), len(plans[0]), 0
             return
+        (plan,) = plans
         size = min(self._chunk, len(plan))
         for first in range(0, len(plan), size):
             part = plan.chunk(first, first + size)
             real = len(part)
-            data = jax.tree.map(lambda column, rows=part.rows: column[rows.reshape(-1)], self._columns)
+            data = jax.tree.map(lambda column, rows=part.rows: column[rows.reshape(-1)], self.columns)
             slots = np.arange(part.rows.size, dtype=np.int32).reshape(part.rows.shape)
             part = Plan(part.rows, slots, part.weight, part.packing)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
                 part = jax.tree.map(partial(_grow, rows=size), part)
                 data = jax.tree.map(partial(_grow, rows=size * self._options.batch_size), data)
-            yield jax.device_put(data), part, real, first
+            yield jax.device_put(data), jax.tree.map(lambda array: array[None], part), real, first
 
 
 def _bytes(columns: Columns) -> int:

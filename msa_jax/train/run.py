@@ -1,9 +1,8 @@
-"""One run: the epochs of one seed, through all stages, with early stopping, checkpoints and resumption."""
+"""Runs: the epochs of one seed, or of several side by side, through all stages; early stopping, checkpoints, resumption."""
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,40 +10,43 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax import metrics
+from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
-from msa_jax.train.checkpoint import RunCheckpoints, load_params, save_params
-from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
+from msa_jax.train.beginning import Beginning, other_run, read_beginning, write_beginning
+from msa_jax.train.checkpoint import RunCheckpoints
+from msa_jax.train.logs import Logs, Run, progress_line
+from msa_jax.train.mesh import deal, share
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
-from msa_jax.train.program import Program, Report, merge, recorded
+from msa_jax.train.program import Program, Report, merge
 from msa_jax.train.progress import Progress
-from msa_jax.train.resident import streams
-from msa_jax.train.stages import HELD_OUT, StageData, StageReader, resolve_stages, text_capacity
-from msa_jax.train.state import RunState, copy, start_stage
+from msa_jax.train.resident import SHARE, device_memory, streams
+from msa_jax.train.results import Result, load_result, save_result
+from msa_jax.train.selection import selection_value
+from msa_jax.train.stages import HELD_OUT, StageData, StageReader, resolve_stages, same, text_capacity
+from msa_jax.train.state import RunState, TrainState, choose, put, stack, start_stage, take
 
 STAGE_EPOCHS = 2**20  # more than any stage has
 
 
-class Beginning(NamedTuple):
-    """What a stage of a run starts from: all parameters of the network, and the method's memory."""
+class Epoch(NamedTuple):
+    """What an epoch of runs side by side gave; the first of r places are the runs that had not ended.
 
-    params: Any
-    memory: Any
+    number: over all stages. done: of the stage, this one included. going: places of those runs. means: {term: [r]}.
+    report: [r, ...]. scores: [r, N], on valid. weights: [r], of the terms. batches: mini-batches of it. seconds: of each run.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """A finished run. scores: {split: {head: [N]}}; valid, test: metrics of `prediction`; best_epoch over all stages."""
-
-    seed: int
-    best_epoch: int
-    epochs: int
-    valid: dict[str, float]
-    test: dict[str, float]
-    scores: dict[str, dict[str, np.ndarray]]
+    number: int
+    done: int
+    going: np.ndarray
+    means: Mapping[str, np.ndarray]
+    report: Report
+    scores: np.ndarray
+    weights: Sequence[Mapping[str, float]]
+    batches: int
+    seconds: float
 
 
 class Runner:
@@ -66,12 +68,8 @@ class Runner:
         self._reader = StageReader(prepared.columns)
         self._first = len(self._programs) - 1 if options.stages_from is not None else 0
 
-    def _batches(self, options: Options) -> int:
-        """Mini-batches in an epoch."""
-        return math.ceil(self._prepared.inputs.rows / options.batch_size)
-
     def _program(self, stage: Stage, options: Options) -> Program:
-        batches = self._batches(options)
+        batches = math.ceil(self._prepared.inputs.rows / options.batch_size)
         if options.tail == "drop" and batches < options.accumulate:
             raise InputError(
                 f"option accumulate is {options.accumulate}, but an epoch has {batches} mini-batches and option tail "
@@ -101,281 +99,314 @@ class Runner:
                     "split, which must lie on the device"
                 )
 
-    # -- where a run and its stages begin -----------------------------------------------------------------------------
+    def reason_alone(self) -> str | None:
+        """Why runs cannot be trained side by side; None where they can."""
+        if len(self._programs) > 1:
+            return f"method {self._method.name} trains in {len(self._programs)} stages"
+        if streams(self._prepared.columns["train"], self._options):
+            return "the dataset does not stay on the device (option resident)"
+        if not self._options.finetune_text and self._prepared.bert is None and self._options.text_encoder == "scratch":
+            return "each seed has a frozen text encoder of its own"
+        return None
 
-    def initial(self, seed: int) -> Beginning:
+    def arguments(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of these real options that the programs can take as arguments: they decide no shape and no branch."""
+        if len(self._programs) > 1:
+            return frozenset()
+        program, run = self._programs[0], Run(number=0, seed=0, folder=Path())
+        begin = self.initial(run)
+        trained, frozen = program.split(begin.params)
+        plan = epoch_plan(self._prepared.inputs.rows, program.options.batch_size, seed=0, epoch=1)
+        state = program.start(trained, begin.memory, jax.random.key(0))
+        columns = self._data(0, [begin]).train.columns
+        return frozenset(name for name in names if program.takes(name, state, frozen, columns, plan))
+
+    def gainful(self) -> int:
+        """How many runs side by side the devices gain from, with room for their states.
+
+        On a CPU as many as it has cores (see `mesh`): more of them would only do the same work in larger pieces. Elsewhere
+        as many as take a fraction of the memory: parameters, two moments, gradients and the best parameters, twice over.
+        """
+        devices = jax.local_devices()
+        if devices[0].platform == "cpu":
+            return len(devices)
+        columns = self._prepared.columns["train"]
+        shapes = self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
+        size = sum(4 * math.prod(shape) for shape in jax.tree.leaves(shapes, is_leaf=lambda x: isinstance(x, tuple)))
+        return len(devices) * max(1, int(SHARE * device_memory() / (10 * size)))
+
+    # -- where runs and their stages begin ----------------------------------------------------------------------------
+
+    def initial(self, run: Run) -> Beginning:
         """Where a run begins; everything random in it comes from the seed."""
-        key = jax.random.key(seed)
+        key = jax.random.key(run.seed)
         columns = self._prepared.columns["train"]
         batch = example_batch(columns, min(2, len(columns["label"])))
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
         params = with_pretrained(self._programs[0].init_params(jax.random.fold_in(key, 0), batch), self._prepared.bert)
         labels = {name: jnp.asarray(columns[name]) for name in ("label", *self._prepared.inputs.columns)}
-        return Beginning(params, self._method.init_memory(self._options, self._prepared.inputs, labels))
+        return Beginning(params, self._method.init_memory(self._resolved(run), self._prepared.inputs, labels))
 
-    def _beginning(self, folder: Path, stage: int, seed: int, initial: Beginning) -> Beginning:
+    def _resolved(self, run: Run) -> Options:
+        return config.override(self._options, run.values)
+
+    def _beginning(self, run: Run, stage: int, initial: Beginning) -> Beginning:
         """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""
         if stage == 0:
             return initial
-        if stage == self._first:
-            folder = _other_run(Path(self._options.stages_from), seed)
-        return _read_beginning(folder / "stages" / self._programs[stage - 1].stage.name, initial)
+        folder = other_run(Path(self._options.stages_from), run.seed) if stage == self._first else run.folder
+        return read_beginning(folder / "stages" / self._programs[stage - 1].stage.name, initial)
 
-    def _state(self, seed: int, stage: int, begin: Beginning, *, epochs: int) -> RunState:
-        """The state of a run before the first epoch of a stage; `epochs` are those of the stages before."""
-        key = jax.random.key(seed)
-        for _ in range(stage):
-            key = jax.random.fold_in(key, 2**32 - 1)  # epochs never reach this number
-        program = self._programs[stage]
-        # The state's buffers are donated step by step, and those of the beginning may be read again.
-        trained, memory = copy((program.split(begin.params)[0], begin.memory))
-        return start_stage(program.start(trained, memory, key), stage=stage, epochs=epochs)
+    def _state(self, runs: Sequence[Run], stage: int, begins: Sequence[Beginning], *, epochs: np.ndarray) -> RunState:
+        """The state of runs before the first epoch of a stage; `epochs` [R] are those of the stages before."""
+        program, started = self._programs[stage], []
+        for run, begin in zip(runs, begins, strict=True):
+            key = jax.random.key(run.seed)
+            for _ in range(stage):
+                key = jax.random.fold_in(key, 2**32 - 1)  # epochs never reach this number
+            started.append(program.start(program.split(begin.params)[0], begin.memory, key))
+        return start_stage(deal(stack(started), len(runs)), stage=stage, epochs=epochs)
 
-    def _first_state(self, seed: int, folder: Path, checkpoints: RunCheckpoints) -> tuple[RunState, StageData]:
-        """The state that a run goes on from, its newest checkpoint or its beginning, and what its stage reads."""
-        initial = self.initial(seed)
+    def _first_state(self, runs: Sequence[Run], checkpoints: RunCheckpoints) -> tuple[RunState, StageData]:
+        """The state that runs go on from, their newest checkpoint or their beginning, and what their stage reads."""
+        initial = [self.initial(run) for run in runs]
+        epochs = np.zeros(len(runs), np.int32)
         if checkpoints.empty:
-            begin = self._beginning(folder, self._first, seed, initial)
-            state = self._state(seed, self._first, begin, epochs=0)
+            begins = [self._beginning(run, self._first, begin) for run, begin in zip(runs, initial, strict=True)]
+            state = self._state(runs, self._first, begins, epochs=epochs)
         else:
-            state = checkpoints.restore(lambda stage: self._state(seed, stage, initial, epochs=0))
-            begin = self._beginning(folder, int(state.stage), seed, initial)
-        return state, self._reader.read(self._programs[int(state.stage)], begin.params)
+            state = checkpoints.restore(lambda stage: self._state(runs, stage, initial, epochs=epochs))
+            begins = [self._beginning(run, int(state.stage), begin) for run, begin in zip(runs, initial, strict=True)]
+        return state, self._data(int(state.stage), begins)
 
-    def _next_stage(self, seed: int, folder: Path, state: RunState, data: StageData) -> tuple[RunState, StageData]:
+    def _next_stage(self, runs: Sequence[Run], state: RunState, data: StageData) -> tuple[RunState, StageData]:
         """Keeps what an ended stage leaves. Returns the state before the next one, and what that reads."""
-        begin = Beginning(merge(state.best_params, data.frozen), state.train.memory)
-        save_params(folder / "stages" / data.program.stage.name, _as_dict(begin))
+        begins = []
+        for place, run in enumerate(runs):
+            params = merge(take(state.best_params, place), data.frozen)
+            begins.append(Beginning(params, take(state.train.memory, place)))
+            write_beginning(run.folder / "stages" / data.program.stage.name, begins[-1])
         stage = int(state.stage) + 1
-        state = self._state(seed, stage, begin, epochs=int(state.epochs))
-        return state, self._reader.read(self._programs[stage], begin.params)
+        return self._state(runs, stage, begins, epochs=state.epochs), self._data(stage, begins)
 
-    # -- one run ------------------------------------------------------------------------------------------------------
+    def _data(self, stage: int, begins: Sequence[Beginning]) -> StageData:
+        program = self._programs[stage]
+        frozen = [program.split(begin.params)[1] for begin in begins]
+        if not all(same(frozen[0], other) for other in frozen[1:]):
+            raise ValueError("runs side by side must share what is frozen")
+        return self._reader.read(program, begins[0].params)
 
-    def run(
-        self,
-        seed: int,
-        folder: Path,
-        *,
-        number: int,
-        metrics_file: MetricsFile,
-        steps_file: MetricsFile | None,
-        record: Callable[..., None] | None,
-    ) -> Result:
-        """Trains one seed to its end, from the newest checkpoint if there is one, and keeps its result in `folder`.
+    # -- runs side by side --------------------------------------------------------------------------------------------
 
-        steps_file: where options.record_steps asks for records, their file.
+    def run(self, runs: Sequence[Run], logs: Logs, *, tolerant: bool = False, keep: bool = True) -> list[Result | None]:
+        """Trains runs to their ends, from their newest checkpoint if there is one.
+
+        Args:
+          runs: R of them, side by side; more than one only without `reason_alone`.
+          tolerant: a run that is not finite any more ends, and the others go on.
+          keep: write the results and best parameters to the folders of the runs; otherwise only valid is scored.
+
+        Returns:
+          A result each; None for a run that failed.
 
         Raises:
-          TrainingStopped: a loss is not finite. InputError: the checkpoint is of something else; stages_from has nothing
-            that fits.
+          TrainingStopped: a loss is not finite, unless tolerant. InputError: the checkpoint is of something else;
+            stages_from has nothing that fits.
         """
-        if (folder / "result.json").is_file():
-            return load_result(folder)
-        checkpoints = RunCheckpoints(folder)
-        state, data = self._first_state(seed, folder, checkpoints)
-        for log in (metrics_file, steps_file):
-            if log is not None:
-                log.rewind(number, int(state.epochs))
+        if all((run.folder / "result.json").is_file() for run in runs):
+            return [load_result(run.folder) for run in runs]
+        together = f"{runs[0].folder.name}_to_{runs[-1].folder.name}"
+        checkpoints = RunCheckpoints(runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together)
+        state, data = self._first_state(runs, checkpoints)
+        for place, run in enumerate(runs):
+            logs.rewind(run, int(state.epochs[place]))
         try:
             while True:
-                if bool(state.ended):
-                    if int(state.best_epoch) == 0:
-                        raise TrainingStopped(
-                            f"run {seed}: {data.program.options.selection} on valid was not defined in any epoch of stage "
-                            f"{data.program.stage.name}, so none can be selected; choose another --selection"
-                        )
+                if state.ended.all():
+                    self._check_selected(runs, state, data, tolerant)
                     if int(state.stage) + 1 == len(self._programs):
                         break
-                    state, data = self._next_stage(seed, folder, state, data)
-                state = self._epoch(state, data, seed, number, metrics_file, steps_file)
-                if record is not None:
-                    record(int(state.epochs), self._method.records(state.train.memory))
-                if bool(state.ended) or int(state.epochs) % self._options.checkpoint_epochs == 0:
+                    state, data = self._next_stage(runs, state, data)
+                state, epoch = self._train(runs, state, data, tolerant)
+                state = self._judge(runs, state, data, epoch, logs, tolerant)
+                if state.ended.all() or state.epochs.max() % self._options.checkpoint_epochs == 0:
                     checkpoints.save(state)
         finally:
             checkpoints.close()
-        result = self._finish(state, data, seed, folder)
+        results = self._finish(runs, state, data, keep)
         checkpoints.delete()
-        return result
+        return results
 
-    def _epoch(
-        self,
-        state: RunState,
-        data: StageData,
-        seed: int,
-        number: int,
-        metrics_file: MetricsFile,
-        steps_file: MetricsFile | None,
+    def _check_selected(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> None:
+        for run, best in zip(runs, state.best_epoch, strict=True):
+            if best == 0 and not tolerant:
+                raise TrainingStopped(
+                    f"run {run.seed}: {data.program.options.selection} on valid was not defined in any epoch of stage "
+                    f"{data.program.stage.name}, so none can be selected; choose another --selection"
+                )
+
+    def _train(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> tuple[RunState, Epoch]:
+        """One epoch of the runs that have not ended; the state before what it changes is judged."""
+        begun, program = time.monotonic(), data.program
+        going, places = np.flatnonzero(~state.ended), _side_by_side(state.ended)
+        whole = len(going) == len(runs)
+        epoch = int(state.epochs[going[0]]) + 1  # all that have not ended have had as many
+        done = int(np.asarray(state.train.epoch)[going[0]])
+        together = [runs[place] for place in places]
+        values = {name: jnp.float32([run.values[name] for run in together]) for name in runs[0].values}
+        part = state.train if whole else deal(take(state.train, places), len(places))
+        frozen = share(data.frozen, len(places))
+        plans = [
+            epoch_plan(
+                self._prepared.inputs.rows,
+                program.options.batch_size,
+                seed=run.seed,
+                # Counted within the stage, so that it is the same whether those before it were trained here or elsewhere.
+                epoch=int(state.stage) * STAGE_EPOCHS + done,
+                lengths=data.lengths,
+                capacity=None if data.lengths is None else program.capacity,
+            )
+            for run in together
+        ]
+        weights = [self._weights(run, take(part.memory, place)) for place, run in enumerate(together)]
+        part, report = self._steps(data, frozen, part, plans, values, together, epoch, tolerant)
+        rows = np.maximum(report.rows, 1)
+        means = {name: (sums / rows).astype(np.float32) for name, sums in report.sums.items()}
+        part = part.replace(memory=program.end_epoch(means, part.memory, values), epoch=part.epoch + 1)
+        scores = data.scorer.runs(part.params, frozen, "valid")[program.stage.head]
+        if not whole:
+            part = put(state.train, going, share(take(part, np.arange(len(going))), len(runs)))
+        seconds = (time.monotonic() - begun) / len(going)
+        found = Epoch(epoch, done, going, means, report, scores, weights, len(plans[0]), seconds)
+        return state.replace(train=part), found
+
+    def _judge(
+        self, runs: Sequence[Run], state: RunState, data: StageData, epoch: Epoch, logs: Logs, tolerant: bool
     ) -> RunState:
-        begun = time.monotonic()
+        """Which runs are better than before, and which end; writes what there is to say of the epoch."""
         options, stage = data.program.options, data.program.stage
-        epoch = int(state.epochs) + 1
-        plan = epoch_plan(
-            self._prepared.inputs.rows,
-            options.batch_size,
-            seed=seed,
-            # Counted within the stage, so that a stage is the same whether those before it were trained here or elsewhere.
-            epoch=int(state.stage) * STAGE_EPOCHS + int(state.train.epoch),
-            lengths=data.lengths,
-            capacity=None if data.lengths is None else data.program.capacity,
-        )
-        weights = {name: float(value) for name, value in self._method.weights(options, state.train.memory).items()}
-        train, report = self._steps(data, state.train, plan, seed, epoch)
-        means = {name: float(value / report.rows) for name, value in report.sums.items()}
-        memory = self._method.end_epoch(train.memory, {name: jnp.float32(v) for name, v in means.items()}, options)
-        train = train.replace(memory=memory, epoch=train.epoch + 1)
-
-        scores = data.scorer(merge(train.params, data.frozen), "valid")[stage.head]
-        if not np.isfinite(scores).all():
-            raise TrainingStopped(f"run {seed}, epoch {epoch}: the predictions on valid are not finite")
         label = self._prepared.columns["valid"][stage.label]
-        valid = metrics.evaluate(scores, label, kind=self._metric_kind)
-        value = np.float32(selection_value(scores, label, valid, options))
-        improved = bool(np.isfinite(value) and value <= np.float32(state.best_value) - options.min_delta)
-        done = int(train.epoch) - 1
-        first = epoch - done  # epochs of the stages before
-        best_epoch = epoch if improved else int(state.best_epoch)
-        since = done - max(best_epoch - first, 0)
-        ended = since >= options.patience or done >= options.max_epochs
-        state = state.replace(
-            train=train,
-            best_params=copy(train.params) if improved else state.best_params,
-            best_value=jnp.float32(value) if improved else state.best_value,
-            best_epoch=jnp.int32(best_epoch),
-            epochs=jnp.int32(epoch),
-            ended=jnp.bool_(ended),
+        kept = ("best_value", "best_epoch", "epochs", "ended", "failed")
+        best_value, best_epoch, epochs, ended, failed = (getattr(state, name).copy() for name in kept)
+        improved = np.zeros(len(runs), bool)
+        lines = []
+        for number, place in enumerate(epoch.going):
+            run, epochs[place] = runs[place], epoch.number
+            if epoch.report.bad_batch[number] >= 0 or not np.isfinite(epoch.scores[number]).all():
+                if not tolerant:
+                    raise TrainingStopped(
+                        f"run {run.seed}, epoch {epoch.number}: the predictions on valid are not finite"
+                    )
+                ended[place] = failed[place] = True
+                continue
+            valid = metrics.evaluate(epoch.scores[number], label, kind=self._metric_kind)
+            value = np.float32(selection_value(epoch.scores[number], label, valid, options))
+            improved[place] = np.isfinite(value) and value <= best_value[place] - np.float32(options.min_delta)
+            if improved[place]:
+                best_value[place], best_epoch[place] = value, epoch.number
+            since = epoch.done - max(int(best_epoch[place]) - (epoch.number - epoch.done), 0)
+            ended[place] = since >= options.patience or epoch.done >= options.max_epochs
+            head = {"run": run.number, "seed": run.seed, "epoch": epoch.number}
+            tail: dict[str, Any] = {} if len(self._programs) == 1 else {"stage": stage.name}
+            means = {name: float(mean[number]) for name, mean in epoch.means.items()}
+            weighted = {"weights": epoch.weights[number]} if epoch.weights[number] else {}
+            lines.append(
+                {**head, "train": means, "valid": valid, "seconds": round(epoch.seconds, 3), **tail, **weighted}
+            )
+            own = jax.tree.map(lambda leaf, number=number: leaf[number], epoch.report)
+            first = (epoch.done - 1) * epoch.batches
+            logs.write_steps(run, own, options, {**head, **tail}, batches=epoch.batches, first=first)
+        logs.metrics.append(*lines)
+        if lines:
+            better = improved[epoch.going[~failed[epoch.going]]]
+            self._progress.line(progress_line(runs, lines, better, epoch.seconds * len(epoch.going)))
+        if logs.record is not None:
+            for place in epoch.going[~failed[epoch.going]]:
+                logs.record(runs[place], epoch.number, self._method.records(take(state.train.memory, place)))
+        best = choose(improved, state.train.params, state.best_params) if improved.any() else state.best_params
+        return state.replace(
+            best_params=best, best_value=best_value, best_epoch=best_epoch, epochs=epochs, ended=ended, failed=failed
         )
-        seconds = time.monotonic() - begun
-        head = {"run": number, "seed": seed, "epoch": epoch}
-        tail = {} if len(self._programs) == 1 else {"stage": stage.name}
-        weighted = {"weights": weights} if weights else {}
-        metrics_file.append({**head, "train": means, "valid": valid, "seconds": round(seconds, 3), **tail, **weighted})
-        if steps_file is not None:
-            steps_file.append(*({**head, **record, **tail} for record in _records(report, options, done, len(plan))))
-        self._progress.line(
-            f"seed {seed}  epoch {epoch:3d}  train {means['loss']:.4f}  valid MAE {valid['MAE']:.4f}  "
-            f"Corr {valid['Corr']:.4f}  {seconds:.1f} s{'  best' if improved else ''}"
-        )
-        return state
 
-    def _steps(self, data: StageData, train: Any, plan: Plan, seed: int, epoch: int) -> tuple[Any, Report]:
-        """All mini-batches of an epoch. Returns the state and what they report, on the host."""
+    def _weights(self, run: Run, memory: Any) -> dict[str, float]:
+        return {name: float(value) for name, value in self._method.weights(self._resolved(run), memory).items()}
+
+    def _steps(
+        self,
+        data: StageData,
+        frozen: Any,
+        states: TrainState,
+        plans: Sequence[Plan],
+        values: Mapping[str, Any],
+        runs: Sequence[Run],
+        epoch: int,
+        tolerant: bool,
+    ) -> tuple[TrainState, Report]:
+        """All mini-batches of an epoch. Returns the states and what they report, [R], on the host."""
         report: Report | None = None
-        program, accumulate = data.program, data.program.options.accumulate
-        for arrays, part, real, first in data.train.chunks(plan):
+        program, accumulate, batches = data.program, data.program.options.accumulate, len(plans[0])
+        for arrays, parts, real, first in data.train.chunks(plans):
             windows = math.ceil(real / accumulate)
             step = max(1, windows // 20) if self._progress.wants_chunks else windows
             for start in range(0, windows, step):
                 stop = min(start + step, windows)
                 if report is None:
-                    report = program.empty_report(train, data.frozen, arrays, part, batches=len(plan))
-                train, report = program.train(
-                    train, data.frozen, arrays, jax.tree.map(jnp.asarray, part), np.int32(first), np.int32(start),
-                    np.int32(stop), np.int32(real), report,
+                    report = program.empty_reports(states, frozen, arrays, parts, batches=batches)
+                states, report = program.train_runs(
+                    states, frozen, arrays, parts, np.int32(first), np.int32(start),
+                    np.int32(stop), np.int32(real), report, values,
                 )  # fmt: skip
                 report = jax.device_get(report)
-                if report.bad_batch >= 0:
+                bad = np.flatnonzero(report.bad_batch >= 0)
+                if len(bad) and not tolerant:
                     names = [name for name in report.sums if name != "loss"]
-                    terms = [name for name, bad in zip(names, report.bad_terms, strict=True) if bad]
+                    terms = [name for name, is_bad in zip(names, report.bad_terms[bad[0]], strict=True) if is_bad]
                     raise TrainingStopped(
-                        f"run {seed}, epoch {epoch}, step {int(report.bad_batch) + 1} of {len(plan)}: "
+                        f"run {runs[bad[0]].seed}, epoch {epoch}, step {int(report.bad_batch[bad[0]]) + 1} of {batches}: "
                         f"loss term {', '.join(terms)} is not finite; the last checkpoint is kept"
                     )
-                self._progress.bar(f"seed {seed}  epoch {epoch}", min(first + stop * accumulate, len(plan)), len(plan))
-        return train, report
+                label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"
+                self._progress.bar(f"{label}  epoch {epoch}", min(first + stop * accumulate, batches), batches)
+        return states, report
 
-    def _finish(self, state: RunState, data: StageData, seed: int, folder: Path) -> Result:
-        params = merge(state.best_params, data.frozen)
-        scores = {split: data.scorer(params, split) for split in HELD_OUT}
-        values = {
-            split: metrics.evaluate(
-                scores[split]["prediction"], self._prepared.columns[split]["label"], kind=self._metric_kind
+    def _finish(self, runs: Sequence[Run], state: RunState, data: StageData, keep: bool) -> list[Result | None]:
+        splits = HELD_OUT if keep else ("valid",)
+        scores = {split: data.scorer.runs(state.best_params, share(data.frozen, len(runs)), split) for split in splits}
+        results: list[Result | None] = []
+        for place, run in enumerate(runs):
+            if state.failed[place] or state.best_epoch[place] == 0:
+                results.append(None)
+                continue
+            own = {split: {head: array[place] for head, array in heads.items()} for split, heads in scores.items()}
+            values = {
+                split: metrics.evaluate(
+                    heads["prediction"], self._prepared.columns[split]["label"], kind=self._metric_kind
+                )
+                for split, heads in own.items()
+            }
+            results.append(
+                Result(
+                    seed=run.seed,
+                    best_epoch=int(state.best_epoch[place]),
+                    epochs=int(state.epochs[place]),
+                    valid=values["valid"],
+                    test=values.get("test", {}),
+                    scores=own,
+                )
             )
-            for split in HELD_OUT
-        }
-        save_params(folder, params)
-        arrays = {f"{split}/{head}": array for split, heads in scores.items() for head, array in heads.items()}
-        write_arrays(folder / "scores.npz", arrays)
-        write_arrays(
-            folder / "records.npz",
-            {name: np.asarray(value) for name, value in self._method.records(state.train.memory).items()},
-        )
-        content = {"seed": seed, "best_epoch": int(state.best_epoch), "epochs": int(state.epochs), **values}
-        write_json(folder / "result.json", content)
-        return Result(**content, scores=scores)
+            if keep:
+                records = self._method.records(take(state.train.memory, place))
+                save_result(run.folder, results[-1], merge(take(state.best_params, place), data.frozen), records)
+        return results
 
 
-def load_result(folder: Path) -> Result:
-    """The result that a finished run left in its folder."""
-    content = read_json(folder / "result.json")
-    scores: dict[str, dict[str, np.ndarray]] = {split: {} for split in HELD_OUT}
-    with np.load(folder / "scores.npz", allow_pickle=False) as file:
-        for name in file.files:
-            split, head = name.split("/", 1)
-            scores[split][head] = file[name]
-    return Result(**content, scores=scores)
+def _side_by_side(ended: np.ndarray) -> np.ndarray:
+    """The places that an epoch is computed for: those that have not ended, and some others, so that few sizes are compiled.
 
-
-def _records(report: Report, options: Options, epoch: int, batches: int) -> list[dict[str, Any]]:
-    """The lines of `steps/SEED.jsonl` of an epoch, 1-based in its stage.
-
-    step: the last mini-batch of the record, counted from 1 over the epochs of its stage. steps: how many mini-batches are in
-    it. train: {term: mean over their rows}.
+    All while more than half go on, then half, then a quarter, and so on; those that go on are first.
     """
-    before, lines = (epoch - 1) * batches, []
-    for number, means in enumerate(recorded(report)):
-        first = number * options.record_steps
-        last = min(first + options.record_steps, batches)
-        lines.append({"step": before + last, "steps": last - first, "train": means})
-    return lines
-
-
-def selection_value(prediction: np.ndarray, label: np.ndarray, valid: dict[str, float], options: Options) -> float:
-    """What is minimised on valid; infinite where a metric is not defined.
-
-    "loss" is the mean absolute error over samples, or over batches of batch_size and then over those, as MMSA has it (there
-    the batches are shuffled, here they are in order).
-    """
-    if options.selection == "loss":
-        error = np.abs(prediction.astype(np.float64) - label)
-        if options.validation_mean == "batches":
-            cuts = range(options.batch_size, len(error), options.batch_size)
-            value = float(np.mean([part.mean() for part in np.split(error, cuts)]))
-        else:
-            value = float(error.mean())
-    else:
-        value = -valid[options.selection] if metrics.HIGHER_IS_BETTER[options.selection] else valid[options.selection]
-    if options.validation_decimals is not None:
-        value = round(value, options.validation_decimals)
-    return value if math.isfinite(value) else math.inf
-
-
-def _as_dict(begin: Beginning) -> dict[str, Any]:
-    """As it is kept: a memory may be of any type, so that its arrays are numbered."""
-    memory = {f"memory_{number}": leaf for number, leaf in enumerate(jax.tree.leaves(begin.memory))}
-    return {"params": begin.params, **memory}
-
-
-def _read_beginning(folder: Path, like: Beginning) -> Beginning:
-    """What a stage left in its folder, in the structure of `like`.
-
-    Raises:
-      InputError: there is nothing, it is damaged, or of other shapes.
-    """
-    kept = load_params(folder)
-    if jax.tree.map(np.shape, kept) != jax.tree.map(np.shape, _as_dict(like)):
-        raise InputError(f"{folder}: what this stage left does not fit this experiment: other parameters or other rows")
-    leaves = [kept[f"memory_{number}"] for number in range(len(kept) - 1)]
-    memory = jax.tree.unflatten(jax.tree.structure(like.memory), leaves)
-    return jax.tree.map(jnp.asarray, Beginning(kept["params"], memory))
-
-
-def _other_run(experiment: Path, seed: int) -> Path:
-    """The folder of the run, of another experiment, whose first stages are taken."""
-    runs = sorted(path for path in (experiment / "checkpoints").glob("*") if (path / "stages").is_dir())
-    named = [path for path in runs if path.name == str(seed)] or (runs if len(runs) == 1 else [])
-    if not named:
-        found = f"it has those of seeds {', '.join(path.name for path in runs)}" if runs else "it has none"
-        raise InputError(f"option stages_from: {experiment} has no stages of seed {seed}; {found}")
-    return named[0]
+    going, rest = np.flatnonzero(~ended), np.flatnonzero(ended)
+    size = len(ended)
+    while len(going) <= size // 2:
+        size //= 2
+    return np.concatenate([going, rest])[:size]

@@ -40,11 +40,18 @@ class Scorer:
         # A compiled program returns its outputs sorted by name; people read them in the method's order.
         return {name: found[name] for name in names if name in found}
 
+    def runs(self, trained: Any, frozen: Any, split: str) -> dict[str, np.ndarray]:
+        """Every head of a split of R runs at once, {head: [R, N] float32}; trained: [R, ...], frozen: the same for all."""
+        names = self._program.method.heads
+        found = self._over(split, partial(self._program.forward_runs, trained, frozen, names=names), axis=1)
+        return {name: found[name] for name in names if name in found}
+
     def text_states(self, params: Any, split: str) -> dict[str, np.ndarray]:
         """A split's text as the text encoder with these parameters has it: [N, T, D], in the place of its tokens."""
         return self._over(split, partial(self._program.text_states, params))
 
-    def _over(self, split: str, forward: Callable[..., dict[str, Any]]) -> dict[str, np.ndarray]:
+    def _over(self, split: str, forward: Callable[..., dict[str, Any]], *, axis: int = 0) -> dict[str, np.ndarray]:
+        """What `forward` gives for all rows of a split, which lie along `axis`."""
         columns = self._splits[split]
         count = len(columns["label"])
         plan = ordered_plan(count, self._size, text_lengths(columns), self._capacity)
@@ -53,7 +60,8 @@ class Scorer:
             batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
             batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
             parts.append(forward(batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity))
-        return {name: np.concatenate([np.asarray(part[name]) for part in parts])[:count] for name in parts[0]}
+        rows = (slice(None),) * axis + (slice(count),)
+        return {name: np.concatenate([np.asarray(part[name]) for part in parts], axis)[rows] for name in parts[0]}
 
 
 def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:

@@ -94,7 +94,7 @@ class StageReader:
     def _encoded(self, program: Program, params: Any) -> dict[str, Columns]:
         """All splits with the states of their tokens in the place of these."""
         encoder = params["text_encoder"]
-        if self._encoder is None or not _equal(self._encoder, encoder):
+        if self._encoder is None or not same(self._encoder, encoder):
             held_out = Scorer(program, {name: self._columns[name] for name in HELD_OUT})
             scorers = {"train": Scorer(program, {"train": self._columns["train"]}), **dict.fromkeys(HELD_OUT, held_out)}
             self._states = {
@@ -105,7 +105,8 @@ class StageReader:
         return self._states
 
 
-def _equal(one: Any, other: Any) -> bool:
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees hold the same arrays."""
     if jax.tree.structure(one) != jax.tree.structure(other):
         return False
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))

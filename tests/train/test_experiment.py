@@ -40,13 +40,15 @@ def test_the_folder_holds_what_the_interface_promises(finished):
     assert names >= {"config.json", "environment.json", "metrics.jsonl", "result.json", "predictions", "checkpoints"}
     result = json.loads((finished.path / "result.json").read_text())
     assert {"method", "dataset", "runs", "mean", "std", "seconds"} <= result.keys()
+    assert 50 < result["process"]["peak_memory_mb"] < 1e6
+    assert 0 <= result["process"]["compile_seconds"] < 600
     assert (result["method"], result["dataset"]) == ("toy", "tiny")
     for run in result["runs"]:
         assert {"seed", "hyperparameters", "best_epoch", "valid", "test"} <= run.keys()
         assert run["hyperparameters"]["batch_size"] == 7
         assert set(run["valid"]) == set(run["test"]) == set(metrics.METRIC_KEYS["mosi"])
     for line in (finished.path / "metrics.jsonl").read_text().splitlines():
-        assert json.loads(line).keys() == {"run", "seed", "epoch", "train", "valid", "seconds"}
+        assert json.loads(line).keys() == {"run", "seed", "epoch", "train", "weights", "valid", "seconds"}
 
 
 def test_the_experiment_that_is_returned_is_the_one_in_the_folder(finished):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from msa_jax.data.preprocess import text_lengths
 from msa_jax.data.schema import Dataset
 from msa_jax.methods import METHODS, Method
 from msa_jax.train.checkpoint import load_params
+from msa_jax.train.logs import Run
 from msa_jax.train.prepare import example_batch, prepare
 from msa_jax.train.program import Program
 from msa_jax.train.run import Runner
@@ -244,7 +246,7 @@ def test_a_frozen_text_encoder_does_not_move_and_everything_else_does(tmp_path):
     dataset, method, options = tiny_dataset(), METHODS["text_only"], {**QUICK, "finetune_text": False, "batch_size": 3}
     resolved = override(method.options(), options)
     runner = Runner(method, resolved, prepare(dataset, method, resolved), metric_kind="mosi")
-    before = flatten_dict(runner.initial(1).params, sep="/")
+    before = flatten_dict(runner.initial(Run(number=0, seed=1, folder=Path("nowhere"))).params, sep="/")
     train_quick("text_only", dataset, tmp_path / "run", options=options)
     after = flatten_dict(load_params(tmp_path / "run" / "checkpoints" / "1"), sep="/")
     assert {path.split("/")[0] for path in before} == {"text_encoder", "score"}

@@ -33,7 +33,8 @@ def plan_of(prepared):
 
 def batches(data: DeviceData, plan):
     """Every real batch as the device gathers it: columns, rows of the dataset, weight, packing."""
-    for arrays, part, real, first in data.chunks(plan):
+    for arrays, parts, real, first in data.chunks([plan]):
+        part = jax.tree.map(lambda leaf: leaf[0], parts)
         for index in range(real):
             columns = jax.tree.map(lambda column, slots=part.slots[index]: np.asarray(column)[slots], dict(arrays))
             yield first + index, columns, part.rows[index], part.weight[index], [p[index] for p in part.packing]
@@ -60,16 +61,20 @@ def test_all_chunks_have_one_shape_and_hold_whole_windows(prepared, monkeypatch)
     columns, plan = prepared.columns["train"], plan_of(prepared)
     row_bytes = sum(array.nbytes for array in jax.tree.leaves(columns)) // 26
     monkeypatch.setattr(resident, "STREAM_BYTES", 3 * row_bytes * 4)
-    chunks = list(DeviceData(columns, options_of(resident="no", accumulate=2)).chunks(plan))
+    chunks = list(DeviceData(columns, options_of(resident="no", accumulate=2)).chunks([plan]))
     assert [(real, first) for _, _, real, first in chunks] == [(4, 0), (3, 4)]
     shapes = [jax.tree.map(np.shape, (arrays, tuple(part))) for arrays, part, _, _ in chunks]
     assert shapes[0] == shapes[1]
 
 
-def test_a_resident_dataset_is_one_chunk_and_the_plan_is_as_it_was(prepared):
+def test_a_resident_dataset_is_one_chunk_and_the_plans_lie_side_by_side(prepared):
     plan = plan_of(prepared)
-    ((arrays, part, real, first),) = DeviceData(prepared.columns["train"], options_of(resident="yes")).chunks(plan)
-    assert (part is plan, real, first) == (True, 7, 0)
+    other = epoch_plan(26, 4, seed=5, epoch=1)
+    data = DeviceData(prepared.columns["train"], options_of(resident="yes"))
+    ((arrays, parts, real, first),) = data.chunks([plan, other])
+    for part, want in enumerate((plan, other)):
+        jax.tree.map(lambda leaf, own, part=part: np.testing.assert_array_equal(leaf[part], own), parts, want)
+    assert (real, first) == (7, 0)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(arrays))
 
 

@@ -44,6 +44,7 @@ def outcome(folder: Path) -> dict:
     """Everything that a resumed experiment must have in common with a straight one."""
     result = json.loads((folder / "result.json").read_text())
     assert result.pop("seconds") >= 0
+    assert result.pop("process").keys() == {"peak_memory_mb", "compile_seconds"}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     arrays = {}
     for path in sorted(folder.rglob("*.npz")):

@@ -12,7 +12,8 @@ from msa_jax.config import Options
 from msa_jax.data.batches import epoch_plan
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train.checkpoint import load_params
-from msa_jax.train.run import load_result, selection_value
+from msa_jax.train.results import load_result
+from msa_jax.train.selection import selection_value
 from tests.tiny import contrary, tiny_dataset, train_toy
 
 pytestmark = pytest.mark.usefixtures("toy")

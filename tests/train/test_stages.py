@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import Stage
 from msa_jax.train.checkpoint import load_params
 from msa_jax.train.folder import MetricsFile
+from msa_jax.train.logs import Logs, Run
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import prepare
 from msa_jax.train.program import merge
@@ -54,7 +56,7 @@ def test_a_stage_has_options_of_its_own(monkeypatch, tmp_path):
     assert [line["stage"] for line in lines_of(run.path)] == ["first"] * 2 + ["second"] * 4
     steps = [json.loads(line)["stage"] for line in (run.path / "steps" / "1.jsonl").read_text().splitlines()]
     assert steps == ["first"] * 2 * 4 + ["second"] * 4 * 2  # 12 rows in batches of 3, then of 7
-    start = runner_of(TOY, AUDIO, TOY_QUICK).initial(1).params
+    start = runner_of(TOY, AUDIO, TOY_QUICK).initial(one(1)).params
     left = load_params(run.path / "checkpoints" / "1" / "stages" / "first")["params"]
     np.testing.assert_array_equal(left["score"]["kernel"], start["score"]["kernel"])  # its learning rate was 0
     assert not np.array_equal(left["audio_encoder"]["kernel"], start["audio_encoder"]["kernel"])
@@ -171,7 +173,11 @@ def still(dataset, **changes):
 
 def finish(runner, folder):
     folder.mkdir(parents=True)
-    return runner.run(1, folder / "1", number=0, metrics_file=MetricsFile(folder / "m"), steps_file=None, record=None)
+    return runner.run([one(1, folder)], Logs(metrics=MetricsFile(folder / "m")))[0]
+
+
+def one(seed, folder=Path("nowhere")):
+    return Run(number=0, seed=seed, folder=folder / str(seed))
 
 
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
@@ -194,12 +200,12 @@ def test_it_runs_once_for_all_runs_that_share_it_and_again_for_another(tmp_path,
     runner = still(dataset)
     columns = runner._prepared.columns
     reader, program = StageReader(columns), runner._programs[0]
-    params = runner.initial(1).params
+    params = runner.initial(one(1)).params
     for _ in range(3):
         data = reader.read(program, params)
     assert calls == ["train", "valid", "test"]
     assert data.lengths is None
-    reader.read(program, runner.initial(2).params)
+    reader.read(program, runner.initial(one(2)).params)
     assert calls == ["train", "valid", "test"] * 2
 
 
@@ -210,12 +216,12 @@ def test_an_encoder_that_is_trained_is_not_run_before(tmp_path, monkeypatch):
 
 def test_what_is_trained_and_what_is_frozen_are_apart_and_together_the_network():
     runner = still(tiny_dataset())
-    params = runner.initial(1).params
+    params = runner.initial(one(1)).params
     trained, frozen = runner._programs[0].split(params)
     assert set(frozen) == {"text_encoder"}
     assert "text_encoder" not in trained
     jax.tree.map(np.testing.assert_array_equal, merge(trained, frozen), params)
-    state = runner._state(1, 0, runner.initial(1), epochs=0)
+    state = runner._state([one(1)], 0, [runner.initial(one(1))], epochs=np.zeros(1, np.int32))
     assert "text_encoder" not in state.train.params  # so it is in no checkpoint of an epoch
     assert "text_encoder" not in state.best_params
 

@@ -1,0 +1,288 @@
+"""A sweep: many points of options, each with some seeds, ranked on valid; resumable, and no point can stop the others.
+
+Points that differ in real numbers alone (loss weights, temperatures, rates) share their compiled programs, which take these as
+arguments, and are trained side by side. Test labels take no part, and no parameters are kept: train the best point anew.
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from msa_jax import config, metrics
+from msa_jax.config import Options
+from msa_jax.data import load_dataset
+from msa_jax.data.schema import Dataset
+from msa_jax.data.subset import take_fraction
+from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.train import folder as files
+from msa_jax.train.compilation import keep_compiled_programs
+from msa_jax.train.experiment import Settings, checked_seeds, resolve, runs_per_program
+from msa_jax.train.folder import MetricsFile, read_json, write_json
+from msa_jax.train.logs import Logs, Run
+from msa_jax.train.mesh import use_cores
+from msa_jax.train.points import Draw, Point, make_points
+from msa_jax.train.prepare import prepare
+from msa_jax.train.progress import Progress
+from msa_jax.train.run import Runner
+
+SEEDS = (1111,)
+MARK = "sweep.json"  # what makes a folder that of a sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A point. number: in the order of the sweep. runs: those that ended well, {"seed", "best_epoch", "epochs", "valid"}.
+
+    failed: {seed: why}. mean, std: of the metrics on valid over the runs; empty where one failed.
+    """
+
+    number: int
+    point: Point
+    runs: tuple[Mapping[str, Any], ...]
+    failed: Mapping[int, str]
+    mean: Mapping[str, float | None]
+    std: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A finished sweep. ranking: the best first, points with a failed run last."""
+
+    path: Path
+    method: str
+    dataset: str
+    rank_by: str
+    ranking: tuple[Ranked, ...]
+
+    @property
+    def best(self) -> Ranked | None:
+        """The best point; None where all have failed."""
+        return self.ranking[0] if self.ranking[0].mean else None
+
+
+def sweep(
+    method: str,
+    dataset: Dataset | str | Path,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    draws: Mapping[str, Draw] | None = None,
+    points: int | None = None,
+    draw_seed: int = 0,
+    seeds: Sequence[int] = SEEDS,
+    rank_by: str = "MAE",
+    out: str | Path | None = None,
+    preset: str | None = None,
+    protocol: str | None = None,
+    overwrite: bool = False,
+    log: TextIO | None = sys.stderr,
+    options: Mapping[str, Any] | None = None,
+    **named: Any,
+) -> Sweep:
+    """Trains every point with every seed and ranks the points on valid; an unfinished sweep is resumed.
+
+    Args:
+      grid: {option: values}; draws: {option: range}; points, draw_seed: as in `make_points`.
+      rank_by: a metric of the dataset, on valid, averaged over seeds.
+      out: the folder; by default `runs/sweep-{method}-{dataset}`. In it: `ranking.json`, `best.json`, a preset,
+        `results.jsonl`, a line for each run, and `metrics.jsonl`, a line for each of its epochs.
+      others: as in `train`.
+
+    Raises:
+      InputError: anything asked for that cannot be done, before anything is written; a folder of another sweep.
+    """
+    use_cores()
+    dataset = load_dataset(dataset)
+    changes = {**(options or {}), **named}
+    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **changes)
+    seeds = checked_seeds(seeds)
+    if rank_by not in metrics.METRIC_KEYS[dataset.card.metrics]:
+        raise InputError(
+            f"rank_by is {rank_by!r}; expected one of {', '.join(metrics.METRIC_KEYS[dataset.card.metrics])}"
+        )
+    found = make_points(grid or {}, draws or {}, count=points, seed=draw_seed)
+    resolved = [config.override(settings.options, point) for point in found]
+    path = Path(out) if out is not None else Path("runs") / f"sweep-{method}-{dataset.card.name}"
+    content = {
+        "method": method,
+        "dataset": dataset.card.name,
+        "data": dataset.source,
+        "protocol": settings.protocol,
+        "preset": settings.preset,
+        "options": config.to_json(settings.options),
+        "seeds": list(seeds),
+        "rank_by": rank_by,
+        "points": [{name: _plain(value) for name, value in point.items()} for point in found],
+    }
+    progress = Progress(log)
+    keep_compiled_programs()
+    with files.locked(path, MARK):
+        if overwrite:
+            files.clear(path, MARK)
+        _open(path, content, dataset)
+        begun = time.monotonic()
+        _Points(path, settings, dataset, found, resolved, seeds, progress).train()
+        ranking = _rank(path, found, seeds, rank_by)
+        _write(path, content, settings, ranking)
+        progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")
+    return Sweep(path=path, method=method, dataset=dataset.card.name, rank_by=rank_by, ranking=ranking)
+
+
+def _open(path: Path, content: Mapping[str, Any], dataset: Dataset) -> None:
+    """Starts the folder, or makes sure that what is there is this very sweep."""
+    fingerprint = dataset.fingerprint()
+    if not (path / MARK).is_file():
+        if files.holds_other_things(path, MARK):
+            raise InputError(f"{path}: not empty and not a sweep; choose another --out")
+        write_json(path / "environment.json", files.environment(fingerprint))
+        write_json(path / MARK, content)
+        return
+    before = read_json(path / MARK)
+    different = [key for key in content if key != "data" and before.get(key) != content[key]]
+    if different:
+        raise InputError(
+            f"{path}: holds a sweep with another {', '.join(different)}; repeat its command to resume it, choose another "
+            "--out, or --overwrite"
+        )
+    if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
+        raise InputError(f"{path}: the dataset is not the one that this sweep began with; --overwrite starts anew")
+
+
+class _Points:
+    """Trains what is not trained yet."""
+
+    def __init__(
+        self,
+        path: Path,
+        settings: Settings,
+        dataset: Dataset,
+        points: Sequence[Point],
+        resolved: Sequence[Options],
+        seeds: Sequence[int],
+        progress: Progress,
+    ):
+        self._path, self._settings, self._dataset, self._progress = path, settings, dataset, progress
+        self._points, self._resolved, self._seeds = points, resolved, seeds
+        self._results = MetricsFile(path / "results.jsonl")
+        self._logs = Logs(metrics=MetricsFile(path / "metrics.jsonl"))
+
+    def train(self) -> None:
+        done = {line["run"] for line in self._results.read()}
+        taken = self._arguments()
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for number, point in enumerate(self._points):
+            key = tuple(value for name, value in point.items() if name not in taken)
+            alike.setdefault(key, []).append(number)
+        for numbers in alike.values():
+            runs = [self._run(number, place, taken) for number in numbers for place in range(len(self._seeds))]
+            if any(run.number not in done for run in runs):
+                self._train(runs, done, self._resolved[numbers[0]])
+
+    def _run(self, number: int, place: int, taken: frozenset[str]) -> Run:
+        seed = self._seeds[place]
+        return Run(
+            number=number * len(self._seeds) + place,
+            seed=seed,
+            folder=self._path / "checkpoints" / f"{number}-{seed}",
+            values={name: float(value) for name, value in self._points[number].items() if name in taken},
+        )
+
+    def _train(self, runs: Sequence[Run], done: set[int], options: Options) -> None:
+        """Runs of points that share their programs."""
+        try:
+            runner = self._runner(options)
+            together = runs_per_program(runner, options, len(runs))
+        except InputError as error:
+            self._record(runs, [None] * len(runs), str(error))
+            return
+        for first in range(0, len(runs), together):
+            part = runs[first : first + together]
+            if all(run.number in done for run in part):
+                continue
+            self._progress.line(
+                f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
+            )
+            try:
+                results = runner.run(part, self._logs, tolerant=True, keep=False)
+            except TrainingStopped as error:  # a run alone
+                self._record(part, [None] * len(part), str(error))
+                continue
+            self._record(part, results, "a loss or a prediction was not finite")
+
+    def _record(self, runs: Sequence[Run], results: Sequence[Any], why: str) -> None:
+        lines = []
+        for run, result in zip(runs, results, strict=True):
+            line: dict[str, Any] = {
+                "run": run.number,
+                "epoch": 0,
+                "point": run.number // len(self._seeds),
+                "seed": run.seed,
+            }
+            if result is None:
+                lines.append({**line, "failed": why})
+            else:
+                lines.append({**line, "epoch": result.epochs, "best_epoch": result.best_epoch, "valid": result.valid})
+        self._results.append(*lines)
+
+    def _runner(self, options: Options) -> Runner:
+        dataset = take_fraction(self._dataset, options.train_fraction, seed=options.train_fraction_seed)
+        prepared = prepare(dataset, self._settings.method, options)
+        kind = self._dataset.card.metrics
+        runner = Runner(self._settings.method, options, prepared, metric_kind=kind, progress=self._progress)
+        runner.check()
+        return runner
+
+    def _arguments(self) -> frozenset[str]:
+        """The options that programs take as arguments; each other value needs programs of its own."""
+        real = [name for name in self._points[0] if all(isinstance(point[name], float) for point in self._points)]
+        try:
+            return self._runner(self._resolved[0]).arguments(real) if real else frozenset()
+        except InputError:  # this point cannot be; others may
+            return frozenset()
+
+
+def _rank(path: Path, points: Sequence[Point], seeds: Sequence[int], rank_by: str) -> tuple[Ranked, ...]:
+    lines = MetricsFile(path / "results.jsonl").read()
+    ranked = []
+    for number, point in enumerate(points):
+        own = {line["seed"]: line for line in lines if line["point"] == number}
+        runs = [own[seed] for seed in seeds if "valid" in own[seed]]
+        failed = {seed: own[seed]["failed"] for seed in seeds if "failed" in own[seed]}
+        mean, std = ({}, {}) if failed else metrics.summarise([run["valid"] for run in runs])
+        if mean and mean[rank_by] is None:
+            failed, mean, std = {seeds[0]: f"{rank_by} is not defined"}, {}, {}
+        shown = tuple({key: run[key] for key in ("seed", "best_epoch", "epoch", "valid")} for run in runs)
+        ranked.append(Ranked(number=number, point=point, runs=shown, failed=failed, mean=mean, std=std))
+    sign = -1 if metrics.HIGHER_IS_BETTER[rank_by] else 1
+    return tuple(
+        sorted(ranked, key=lambda one: (not one.mean, sign * one.mean[rank_by] if one.mean else 0, one.number))
+    )
+
+
+def _write(path: Path, content: Mapping[str, Any], settings: Settings, ranking: Sequence[Ranked]) -> None:
+    listed = [
+        {
+            "point": one.number,
+            "options": {name: _plain(value) for name, value in one.point.items()},
+            "mean": one.mean,
+            "std": one.std,
+            "runs": list(one.runs),
+            "failed": {str(seed): why for seed, why in one.failed.items()},
+        }
+        for one in ranking
+    ]
+    about = {key: content[key] for key in ("method", "dataset", "seeds", "rank_by")}
+    write_json(path / "ranking.json", {**about, "split": "valid", "points": listed})
+    if ranking[0].mean:
+        base = settings.method.options()
+        if settings.protocol == "reference":
+            base = config.override(base, settings.method.reference)
+        best = config.to_json(config.override(settings.options, ranking[0].point))
+        changed = {name: value for name, value in best.items() if value != config.to_json(base)[name]}
+        write_json(path / "best.json", {"method": content["method"], "protocol": settings.protocol, "options": changed})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
