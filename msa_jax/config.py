@@ -68,6 +68,7 @@ class Options:
       evaluation_batch_size: rows at a time in evaluation and prediction.
       resident: keep the dataset on the device ("yes"), stream it in chunks ("no"), or decide by its size ("auto").
       checkpoint_epochs: a checkpoint every so many epochs.
+      data_devices: how many devices share each mini-batch; the results are those of one device, up to rounding.
       runs_per_program: how many runs of an experiment are trained side by side by one program; "auto": as many as the
         device gains from. The results are those of separate runs, up to rounding.
     Records:
@@ -105,14 +106,15 @@ class Options:
     evaluation_batch_size: int = 64
     resident: Literal["auto", "yes", "no"] = "auto"
     checkpoint_epochs: int = 1
+    data_devices: int = 1
     runs_per_program: int | Literal["auto"] = "auto"
     record_steps: int = 0
     learning_rate: PerGroup = PerGroup(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3)
     weight_decay: PerGroup = PerGroup(text=0.0, audio=0.0, vision=0.0, other=0.0)
 
     def __post_init__(self) -> None:
-        positive = ("max_tokens", "scratch_layers", "batch_size", "max_epochs", "patience", "accumulate")
-        for name in (*positive, "evaluation_batch_size", "checkpoint_epochs", "scratch_width", "standardise_clip"):
+        sizes = ("max_tokens", "scratch_layers", "batch_size", "max_epochs", "patience", "accumulate", "data_devices")
+        for name in (*sizes, "evaluation_batch_size", "checkpoint_epochs", "scratch_width", "standardise_clip"):
             if getattr(self, name) <= 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a positive number")
         if self.runs_per_program != "auto" and self.runs_per_program < 1:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from msa_jax.data.packing import Capacity, Packing, deal, plan_packing
@@ -23,6 +24,11 @@ class Plan(NamedTuple):
 
     def __len__(self) -> int:
         return self.rows.shape[0]
+
+    def widened(self, batch_size: int) -> "Plan":
+        """Batches of that many rows, the new ones padding."""
+        more = [(0, 0), (0, batch_size - self.rows.shape[1])]
+        return jax.tree.map(lambda array: np.pad(array, more), self) if more[1][1] else self
 
     def chunk(self, start: int, stop: int) -> "Plan":
         """The batches start to stop."""

@@ -22,7 +22,7 @@ from msa_jax.data.packing import Capacity, pack
 from msa_jax.encoders.text import states_as_features
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
-from msa_jax.train.mesh import RUNS, SHARED, mesh_of, over_runs
+from msa_jax.train.mesh import ONE, RUNS, SHARED, Layout
 from msa_jax.train.optimiser import assign_groups, build_optimiser
 from msa_jax.train.state import TrainState
 
@@ -49,8 +49,8 @@ class Report(NamedTuple):
 class _OverRuns:
     """A function of R runs, compiled for the devices that R runs are dealt to; the first argument has the axis [R]."""
 
-    def __init__(self, function: Callable[..., Any], specs: tuple[Any, ...], *, donate: bool = False):
-        self._function, self._specs, self._donate = function, specs, donate
+    def __init__(self, layout: Layout, function: Callable[..., Any], specs: tuple[Any, ...], *, donate: bool = False):
+        self._layout, self._function, self._specs, self._donate = layout, function, specs, donate
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, *arguments: Any, **static: Any) -> Any:
@@ -58,9 +58,9 @@ class _OverRuns:
 
     def compiled(self, runs: int, **static: Any) -> Callable[..., Any]:
         """For `runs` runs; `static` are keyword arguments of the function that decide what is compiled."""
-        key = mesh_of(runs), tuple(sorted(static.items()))
+        key = self._layout.mesh(runs), tuple(sorted(static.items()))
         if key not in self._compiled:
-            function = over_runs(partial(self._function, **static), self._specs, RUNS, runs)
+            function = self._layout.over_runs(partial(self._function, **static), self._specs, runs)
             self._compiled[key] = jax.jit(function, donate_argnums=0 if self._donate else ())
         return self._compiled[key]
 
@@ -78,19 +78,20 @@ class Program:
         updates: int,
         capacity: Capacity | None,
         dtype: jnp.dtype,
+        layout: Layout = ONE,
     ):
+        self.layout = layout
         self.method, self.options, self.inputs, self.stage = method, options, inputs, stage
         self.capacity, self.updates, self.dtype = capacity, updates, dtype
         self.network = method.network(options, inputs, dtype)
         self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
-        self.train_runs = _OverRuns(
-            self._train_runs, (RUNS, SHARED, SHARED, RUNS, *[SHARED] * 4, RUNS, RUNS), donate=True
-        )
-        self.end_epoch = _OverRuns(self._end_epoch, (RUNS, RUNS, RUNS))
+        specs = (RUNS, SHARED, SHARED, RUNS, *[SHARED] * 4, RUNS, RUNS)
+        self.train_runs = _OverRuns(layout, self._train_runs, specs, donate=True)
+        self.end_epoch = _OverRuns(layout, self._end_epoch, (RUNS, RUNS, RUNS))
         self.forward = jax.jit(self._forward, static_argnames=("capacity", "names"))
-        self.forward_runs = _OverRuns(self._forward_runs, (RUNS, *[SHARED] * 4))
+        self.forward_runs = _OverRuns(layout, self._forward_runs, (RUNS, *[SHARED] * 4))
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._init = jax.jit(
@@ -149,7 +150,8 @@ class Program:
             weight = jnp.repeat(weight, 1 + partners.shape[1])
         batch = jax.tree.map(lambda column: column[slots], dict(data))
         batch["row"], batch["weight"] = rows, weight
-        return _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
+        batch = _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
+        return self.layout.split_rows(batch)
 
     def _loss(
         self,
@@ -372,7 +374,7 @@ class Program:
         names: tuple[str, ...],
     ) -> dict[str, Array]:
         """Those of the named outputs that there are, [B] or [B, d], of a batch, without dropout."""
-        batch = _with_packed_text(dict(batch), row, offset, capacity)
+        batch = self.layout.split_rows(_with_packed_text(dict(batch), row, offset, capacity))
         outputs = self.network.apply({"params": params}, batch, train=False)
         return {name: outputs[name] for name in names if name in outputs}
 

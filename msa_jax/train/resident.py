@@ -12,7 +12,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.preprocess import Columns
-from msa_jax.train.mesh import share
+from msa_jax.train.mesh import ONE, Layout
 
 STREAM_BYTES = 256 * 2**20  # of one chunk
 SHARE = 0.4  # of the device's memory that a dataset may take
@@ -28,7 +28,8 @@ def streams(columns: Columns, options: Options) -> bool:
 class DeviceData:
     """Gives the arrays and the plan of each chunk of an epoch; one chunk where the dataset stays on the device."""
 
-    def __init__(self, columns: Columns, options: Options):
+    def __init__(self, columns: Columns, options: Options, layout: Layout = ONE):
+        self._layout = layout
         self.columns, self._options = columns, options
         self.streams = streams(columns, options)
         self._resident: dict[int, Any] = {}  # by the number of runs that it was put there for
@@ -44,7 +45,7 @@ class DeviceData:
         if not self.streams:
             runs = len(plans)
             if runs not in self._resident:
-                self._resident = {runs: share(self.columns, runs)}  # those of other devices go
+                self._resident = {runs: self._layout.share(self.columns, runs)}  # those of other devices go
             yield self._resident[runs], jax.tree.map(lambda *parts: np.stack(parts), *plans), len(plans[0]), 0
             return
         (plan,) = plans
@@ -57,8 +58,8 @@ class DeviceData:
             part = Plan(part.rows, slots, part.weight, part.packing)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
                 part = jax.tree.map(partial(_grow, rows=size), part)
-                data = jax.tree.map(partial(_grow, rows=size * self._options.batch_size), data)
-            yield jax.device_put(data), jax.tree.map(lambda array: array[None], part), real, first
+                data = jax.tree.map(partial(_grow, rows=size * part.rows.shape[1]), data)
+            yield self._layout.share(data, 1), jax.tree.map(lambda array: array[None], part), real, first
 
 
 def _bytes(columns: Columns) -> int:

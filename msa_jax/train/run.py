@@ -18,7 +18,7 @@ from msa_jax.methods.protocol import Method, Stage
 from msa_jax.train.beginning import Beginning, other_run, read_beginning, write_beginning
 from msa_jax.train.checkpoint import RunCheckpoints
 from msa_jax.train.logs import Logs, Run, progress_line
-from msa_jax.train.mesh import deal, share
+from msa_jax.train.mesh import Layout
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
 from msa_jax.train.program import Program, Report, merge
 from msa_jax.train.progress import Progress
@@ -64,8 +64,9 @@ class Runner:
         self._method, self._options, self._prepared = method, options, prepared
         self._metric_kind = metric_kind
         self._progress = progress or Progress(None)
+        self._layout = Layout(options.data_devices)
         self._programs = [self._program(*stage) for stage in resolve_stages(method, options, prepared.inputs)]
-        self._reader = StageReader(prepared.columns)
+        self._reader = StageReader(prepared.columns, self._layout)
         self._first = len(self._programs) - 1 if options.stages_from is not None else 0
 
     def _program(self, stage: Stage, options: Options) -> Program:
@@ -86,10 +87,12 @@ class Runner:
             # The rows that a stage adds to a mini-batch are not known when it is planned.
             capacity=None if stage.partners else text_capacity(self._prepared.columns["train"], options),
             dtype=compute_dtype(options),
+            layout=self._layout,
         )
 
     def check(self) -> None:
         """Builds the network in shapes only. Raises InputError where an option does not fit, before anything is written."""
+        self._layout.check()
         columns = self._prepared.columns["train"]
         self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
         for program in self._programs:
@@ -129,11 +132,11 @@ class Runner:
         """
         devices = jax.local_devices()
         if devices[0].platform == "cpu":
-            return len(devices)
+            return self._layout.room
         columns = self._prepared.columns["train"]
         shapes = self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
         size = sum(4 * math.prod(shape) for shape in jax.tree.leaves(shapes, is_leaf=lambda x: isinstance(x, tuple)))
-        return len(devices) * max(1, int(SHARE * device_memory() / (10 * size)))
+        return self._layout.room * max(1, int(SHARE * device_memory() / (10 * size)))
 
     # -- where runs and their stages begin ----------------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class Runner:
             for _ in range(stage):
                 key = jax.random.fold_in(key, 2**32 - 1)  # epochs never reach this number
             started.append(program.start(program.split(begin.params)[0], begin.memory, key))
-        return start_stage(deal(stack(started), len(runs)), stage=stage, epochs=epochs)
+        return start_stage(self._layout.deal(stack(started), len(runs)), stage=stage, epochs=epochs)
 
     def _first_state(self, runs: Sequence[Run], checkpoints: RunCheckpoints) -> tuple[RunState, StageData]:
         """The state that runs go on from, their newest checkpoint or their beginning, and what their stage reads."""
@@ -254,8 +257,8 @@ class Runner:
         done = int(np.asarray(state.train.epoch)[going[0]])
         together = [runs[place] for place in places]
         values = {name: jnp.float32([run.values[name] for run in together]) for name in runs[0].values}
-        part = state.train if whole else deal(take(state.train, places), len(places))
-        frozen = share(data.frozen, len(places))
+        part = state.train if whole else self._layout.deal(take(state.train, places), len(places))
+        frozen = self._layout.share(data.frozen, len(places))
         plans = [
             epoch_plan(
                 self._prepared.inputs.rows,
@@ -265,7 +268,7 @@ class Runner:
                 epoch=int(state.stage) * STAGE_EPOCHS + done,
                 lengths=data.lengths,
                 capacity=None if data.lengths is None else program.capacity,
-            )
+            ).widened(self._layout.rounded(program.options.batch_size))
             for run in together
         ]
         weights = [self._weights(run, take(part.memory, place)) for place, run in enumerate(together)]
@@ -275,7 +278,7 @@ class Runner:
         part = part.replace(memory=program.end_epoch(means, part.memory, values), epoch=part.epoch + 1)
         scores = data.scorer.runs(part.params, frozen, "valid")[program.stage.head]
         if not whole:
-            part = put(state.train, going, share(take(part, np.arange(len(going))), len(runs)))
+            part = put(state.train, going, self._layout.share(take(part, np.arange(len(going))), len(runs)))
         seconds = (time.monotonic() - begun) / len(going)
         found = Epoch(epoch, done, going, means, report, scores, weights, len(plans[0]), seconds)
         return state.replace(train=part), found
@@ -371,7 +374,8 @@ class Runner:
 
     def _finish(self, runs: Sequence[Run], state: RunState, data: StageData, keep: bool) -> list[Result | None]:
         splits = HELD_OUT if keep else ("valid",)
-        scores = {split: data.scorer.runs(state.best_params, share(data.frozen, len(runs)), split) for split in splits}
+        frozen = self._layout.share(data.frozen, len(runs))
+        scores = {split: data.scorer.runs(state.best_params, frozen, split) for split in splits}
         results: list[Result | None] = []
         for place, run in enumerate(runs):
             if state.failed[place] or state.best_epoch[place] == 0:

@@ -12,6 +12,7 @@ from msa_jax.config import Options
 from msa_jax.data.packing import Capacity, choose_capacity
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.methods.protocol import Inputs, Method, Stage
+from msa_jax.train.mesh import ONE, Layout
 from msa_jax.train.program import Program
 from msa_jax.train.resident import SHARE, DeviceData, device_memory
 from msa_jax.train.score import Scorer
@@ -38,7 +39,10 @@ def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tup
 def text_capacity(columns: Columns, options: Options) -> Capacity | None:
     """The rows that a mini-batch's utterances are packed into; None where they are not packed."""
     lengths = text_lengths(columns)
-    return choose_capacity(lengths, options.batch_size) if lengths is not None and options.pack_text else None
+    if lengths is None or not options.pack_text:
+        return None
+    capacity = choose_capacity(lengths, options.batch_size)
+    return capacity._replace(rows=Layout(options.data_devices).rounded(capacity.rows))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +62,8 @@ class StageData:
 class StageReader:
     """Makes the data of stages. A text encoder that a stage does not train runs once, for as long as it stays the same."""
 
-    def __init__(self, columns: Mapping[str, Columns]):
+    def __init__(self, columns: Mapping[str, Columns], layout: Layout = ONE):
+        self._layout = layout
         self._columns = columns
         self._current: StageData | None = None  # of the last stage, so that its arrays are not put there again
         self._columns_read: Mapping[str, Columns] = {}  # by it
@@ -74,7 +79,7 @@ class StageReader:
             self._current = StageData(
                 program=program,
                 frozen=None,
-                train=DeviceData(columns["train"], program.options),
+                train=DeviceData(columns["train"], program.options, self._layout),
                 scorer=Scorer(program, {name: columns[name] for name in HELD_OUT}),
                 lengths=None if once or program.capacity is None else text_lengths(columns["train"]),
             )

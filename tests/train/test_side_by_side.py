@@ -9,7 +9,7 @@ import pytest
 
 from msa_jax import config
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.train.mesh import mesh_of
+from msa_jax.train.mesh import ONE
 from msa_jax.train.run import _side_by_side
 from tests.tiny import contrary, tiny_dataset, train_quick, train_toy
 from tests.train.test_resume import Interrupting, outcome, toy_experiment
@@ -142,6 +142,6 @@ def test_the_number_must_be_one(toy):
 def test_runs_are_dealt_evenly():
     devices = len(jax.local_devices())
     assert devices > 1, "the tests need two devices"
-    assert mesh_of(1) is None
-    assert mesh_of(devices).size == devices
-    assert mesh_of(2 * devices).size == devices
+    assert ONE.mesh(1) is None
+    assert ONE.mesh(devices).size == devices
+    assert ONE.mesh(2 * devices).size == devices

@@ -1,0 +1,103 @@
+"""A mini-batch on several devices: the same numbers as on one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from tests.paths import REPOSITORY
+from tests.tiny import tiny_dataset, train_quick, train_toy
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+AUDIO = tiny_dataset(modalities=("audio",))
+
+
+def assert_same(one, other, atol: float) -> None:
+    for first, second in zip(one.runs, other.runs, strict=True):
+        assert (first.epochs, first.best_epoch) == (second.epochs, second.best_epoch)
+        for split, heads in first.scores.items():
+            for head, scores in heads.items():
+                np.testing.assert_allclose(scores, second.scores[split][head], atol=atol, err_msg=f"{split} {head}")
+
+
+@pytest.mark.parametrize("options", [{}, {"resident": "no"}, {"accumulate": 2, "batch_size": 5}], ids=str)
+def test_two_devices_share_a_mini_batch(tmp_path, options):
+    # 24 rows in batches of 7 or 5: neither the batch nor the last of an epoch can be halved.
+    runs = [
+        train_toy(tmp_path / str(count), AUDIO, seeds=(1, 2), options={**options, "data_devices": count})
+        for count in (1, 2)
+    ]
+    assert_same(*runs, atol=1e-5)
+
+
+def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
+    options = {"batch_size": 7}
+    runs = [
+        train_quick("self_mm", tiny_dataset(), tmp_path / str(count), options={**options, "data_devices": count})
+        for count in (1, 2)
+    ]
+    assert_same(*runs, atol=1e-4)
+    labels = [np.load(run.path / "labels" / "1.npz")["label_a"] for run in runs]
+    np.testing.assert_allclose(*labels, atol=1e-4)
+
+
+def test_more_devices_than_there_are(tmp_path):
+    with pytest.raises(InputError, match="option data_devices is 99; there are 2 devices"):
+        train_toy(tmp_path / "run", AUDIO, options={"data_devices": 99})
+    assert not (tmp_path / "run").exists()
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from msa_jax import methods
+from tests.tiny import TOY, tiny_dataset, train_quick, train_toy
+methods.METHODS["toy"] = TOY
+out = Path(sys.argv[1])
+scores = {}
+for name, options in json.loads(sys.argv[3]).items():
+    options.setdefault("runs_per_program", 4 if sys.argv[2] == "toy" else 2)
+    method = sys.argv[2]
+    if method == "toy":
+        done = train_toy(out / name, tiny_dataset(modalities=("audio",)), seeds=(1, 2, 3, 4), options=options)
+    else:
+        done = train_quick(method, tiny_dataset(), out / name, seeds=(1, 2), options=options)
+    scores[name] = [run.scores["test"]["prediction"].tolist() for run in done.runs]
+print(json.dumps(scores))
+"""
+
+
+def on_eight(method: str, out, runs: dict) -> dict:
+    """Test scores on eight virtual devices, {name of the options: [R, N]}."""
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}
+    found = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(out), method, json.dumps(runs)],
+        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr[-3000:]
+    return {name: np.array(scores) for name, scores in json.loads(found.stdout.splitlines()[-1]).items()}
+
+
+def test_runs_and_data_on_eight_devices(tmp_path):
+    scores = on_eight(
+        "toy", tmp_path, {"one": {"data_devices": 1}, "two": {"data_devices": 2}, "eight": {"data_devices": 8}}
+    )
+    alone = train_toy(tmp_path / "alone", AUDIO, seeds=(1, 2, 3, 4), options={"runs_per_program": 1})
+    want = np.stack([run.scores["test"]["prediction"] for run in alone.runs])
+    for found in scores.values():
+        np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["self_mm", "sugrm", "mmcl", "dmmsa", "confede", "text_only"])
+def test_every_method_on_eight_devices(tmp_path, method):
+    several = method in ("dmmsa", "confede")  # stages, so that their runs go one after the other
+    together = {"runs_per_program": 1} if several else {}
+    found = on_eight(method, tmp_path, {"eight": {"data_devices": 4, **together}})["eight"]
+    alone = train_quick(method, tiny_dataset(), tmp_path / "alone", seeds=(1, 2), options={"runs_per_program": 1})
+    np.testing.assert_allclose(found, np.stack([run.scores["test"]["prediction"] for run in alone.runs]), atol=2e-3)
