@@ -175,21 +175,29 @@ class _Attention(nn.Module):
         self.output = _dense(width, self.dtype)
         self.dropout = Dropout(self.config.attention_dropout)
 
-    def __call__(self, x: Array, visible: Array, deterministic: bool) -> Array:
-        """x [B * T, D], visible [B, 1, T, T] bool -> [B * T, D]"""
-        rows, _, length, _ = visible.shape
+    def __call__(self, x: Array, visible: Array, deterministic: bool, at: Array | None = None) -> Array:
+        """x [B * T, D], visible [B, 1, T, T] bool -> [B * T, D]; with `at` [S], places in B * T, of those alone [S, D]"""
+        length = visible.shape[-1]
         heads = self.config.num_heads
         scale = (self.config.hidden_size // heads) ** -0.5
 
-        def split(projected: Array) -> Array:
-            return projected.reshape(rows, length, heads, -1).transpose(0, 2, 1, 3)  # [B, H, T, d]
+        def split(projected: Array, length: int = length) -> Array:
+            return projected.reshape(-1, length, heads, projected.shape[-1] // heads).transpose(
+                0, 2, 1, 3
+            )  # [B, H, T, d]
 
-        query, key, value = split(self.query(x) * scale), split(self.key(x)), split(self.value(x))
+        key, value = split(self.key(x)), split(self.value(x))
+        if at is None:
+            query = split(self.query(x) * scale)
+        else:  # a row of keys for each of the queries
+            query = split(self.query(x[at]) * scale, 1)
+            row = at // length
+            key, value, visible = key[row], value[row], visible[row, :, at % length][:, :, None]
         scores = jnp.einsum("bhqd,bhkd->bhqk", query, key, preferred_element_type=jnp.float32)
         # Every token sees at least itself, so no softmax is empty and hidden tokens weigh exactly 0.
         weights = nn.softmax(jnp.where(visible, scores, jnp.finfo(jnp.float32).min), axis=-1).astype(self.dtype)
         mixed = jnp.einsum("bhqk,bhkd->bhqd", self.dropout(weights, deterministic), value)
-        return self.output(mixed.transpose(0, 2, 1, 3).reshape(x.shape))
+        return self.output(mixed.transpose(0, 2, 1, 3).reshape(-1, x.shape[-1]))
 
 
 class _Layer(nn.Module):
@@ -205,9 +213,10 @@ class _Layer(nn.Module):
         self.output_norm = _norm(c, self.dtype)
         self.dropout = Dropout(c.hidden_dropout)
 
-    def __call__(self, x: Array, visible: Array, deterministic: bool) -> Array:
-        attended = self.dropout(self.attention(x, visible, deterministic), deterministic)
-        x = self.attention_norm(x + attended)
+    def __call__(self, x: Array, visible: Array, deterministic: bool, at: Array | None = None) -> Array:
+        """As of `_Attention`."""
+        attended = self.dropout(self.attention(x, visible, deterministic, at), deterministic)
+        x = self.attention_norm((x if at is None else x[at]) + attended)
         transformed = self.output(_ACTIVATIONS[self.config.hidden_act](self.intermediate(x)))
         return self.output_norm(x + self.dropout(transformed, deterministic))
 
@@ -237,6 +246,7 @@ class Bert(nn.Module):
         positions: Array | None = None,
         token_types: Array | None = None,
         padding_reads: bool = False,
+        at: Array | None = None,
         deterministic: bool,
     ) -> dict[str, Array]:
         """Hidden states of tokens.
@@ -250,18 +260,21 @@ class Bert(nn.Module):
           token_types: [B, T] int32; all 0 by default.
           padding_reads: padding attends to the tokens of segment 1, as a PyTorch BERT's does, and not to padding; only
             the states of padding change.
+          at: [S] int32, places in B * T whose states are wanted by themselves.
           deterministic: no dropout.
 
         Returns:
           `hidden` [B, T, D], finite but meaningless at padding; with `use_pooler`, `pooled` [B, D], from the first
-          token of each row.
+          token of each row; with `at`, `states` [S, D]: those of `hidden` but for their own dropout in the last layer,
+          and where a compiled program reads no other state, the last layer is computed for them alone.
 
         Raises:
           InputError: rows longer than `max_positions` without `positions`.
         """
         embedded = self.embed(ids, positions=positions, token_types=token_types, deterministic=deterministic)
-        hidden = self.encode(embedded, segments, deterministic, padding_reads=padding_reads)
-        return {"hidden": hidden, "pooled": self.pool(hidden[:, 0])} if self.use_pooler else {"hidden": hidden}
+        hidden, states = self._encode(embedded, segments, deterministic, padding_reads, at)
+        found = {"hidden": hidden} if at is None else {"hidden": hidden, "states": states}
+        return {**found, "pooled": self.pool(hidden[:, 0])} if self.use_pooler else found
 
     def embed(
         self,
@@ -278,14 +291,20 @@ class Bert(nn.Module):
 
     def encode(self, embedded: Array, segments: Array, deterministic: bool, *, padding_reads: bool = False) -> Array:
         """embedded [B, T, D], segments [B, T] -> hidden states of the last layer [B, T, D]."""
+        return self._encode(embedded, segments, deterministic, padding_reads, None)[0]
+
+    def _encode(
+        self, embedded: Array, segments: Array, deterministic: bool, padding_reads: bool, at: Array | None
+    ) -> tuple[Array, Array | None]:
         # Padding is a segment like the others: it sees itself, so that its softmax is finite, and nothing sees it.
         reader = jnp.where(segments == 0, 1, segments) if padding_reads else segments
         visible = (reader[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
         # Between attentions rows do not matter, and on CPU layers of [B * T, D] are 3 to 5 % faster than of [B, T, D].
         hidden = embedded.reshape(-1, embedded.shape[-1])
-        for layer in self.layer:
+        for layer in self.layer[:-1]:
             hidden = layer(hidden, visible, deterministic)
-        return hidden.reshape(embedded.shape)
+        states = None if at is None else self.layer[-1](hidden, visible, deterministic, at)
+        return self.layer[-1](hidden, visible, deterministic).reshape(embedded.shape), states
 
     def pool(self, first: Array) -> Array:
         """States of [CLS] tokens [..., D] -> [..., D] in (-1, 1); needs `use_pooler`."""

@@ -35,23 +35,27 @@ class TextEncoder(nn.Module):
         mask = text["mask"].astype(bool)
         if "features" in text:
             hidden = text["features"].astype(self.dtype)
-            pooled = text["pooled"].astype(self.dtype) if "pooled" in text else hidden[:, 0]
+            first = hidden[:, 0]
+            pooled = text["pooled"].astype(self.dtype) if "pooled" in text else first
         else:
             bert = Bert(self.config, use_pooler=self.pooler, dtype=self.dtype, name="bert")
             if "slot" in text:
-                packed = bert(
-                    text["ids"], segments=text["segments"], positions=text["positions"], deterministic=not train
-                )["hidden"]
-                hidden = packed.reshape(-1, packed.shape[-1])[text["slot"]]
+                given = {"segments": text["segments"], "positions": text["positions"], "at": text["slot"][:, 0]}
             else:
-                segments = text["mask"].astype(jnp.int32)
-                hidden = bert(text["ids"], segments=segments, padding_reads=self.keep_padding, deterministic=not train)[
-                    "hidden"
-                ]
-            pooled = bert.pool(hidden[:, 0]) if self.pooler else None
-        # [CLS] is taken on its own: where a method needs no other state, the gather of the others is never computed.
+                rows, steps = mask.shape
+                given = {
+                    "segments": mask.astype(jnp.int32),
+                    "padding_reads": self.keep_padding,
+                    "at": jnp.arange(rows) * steps,
+                }
+            states = bert(text["ids"], **given, deterministic=not train)
+            hidden, first = states["hidden"], states["states"]
+            if "slot" in text:
+                hidden = hidden.reshape(-1, hidden.shape[-1])[text["slot"]]
+            pooled = bert.pool(first) if self.pooler else None
+        # [CLS] is taken on its own: where a method needs no other state, the last layer is computed for it alone.
         kept = hidden if self.keep_padding and "slot" not in text else hidden * mask[..., None]
-        states = {"hidden": kept, "first": hidden[:, 0], "mask": mask}
+        states = {"hidden": kept, "first": first, "mask": mask}
         return {**states, "pooled": pooled} if self.pooler else states
 
 

@@ -65,7 +65,8 @@ class Table:
         rule = "  ".join("-" * width for width in widths)
         body = [line.rstrip() for line in ("  ".join(line) for line in lines)]
         room = max(100, len(rule))
-        notes = [textwrap.fill(note, room, initial_indent="* ", subsequent_indent="  ") for note in self.notes]
+        whole = {"break_on_hyphens": False, "break_long_words": False}  # a path or a command can be copied
+        notes = [textwrap.fill(note, room, initial_indent="* ", subsequent_indent="  ", **whole) for note in self.notes]
         return "\n".join([*_paragraph(self.caption), body[0], rule, *body[1:], *([""] if notes else []), *notes])
 
     def markdown(self) -> str:

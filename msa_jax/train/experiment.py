@@ -197,7 +197,7 @@ def _open(path: Path, content: dict[str, Any], dataset: Dataset) -> None:
     # Resumed on a machine with other devices, the same runs stay side by side.
     content["runs_per_program"] = before.get("runs_per_program", content["runs_per_program"])
     different = [key for key in content if key not in ("options", "data") and before.get(key) != content[key]]
-    known = before.get("options", {})
+    known = {**before.get("options", {}), "data_devices": content["options"]["data_devices"]}  # may be others now
     different += [key for key, value in content["options"].items() if key not in known or known[key] != value]
     if different:
         raise InputError(

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from msa_jax.config import Options
+from msa_jax.train.epoch_report import Report, recorded
 from msa_jax.train.folder import MetricsFile
-from msa_jax.train.program import Report, recorded
 
 
 @dataclass(frozen=True, kw_only=True)

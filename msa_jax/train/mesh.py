@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -96,3 +97,22 @@ class Layout:
 
 
 ONE = Layout()
+
+
+class OverRuns:
+    """A function of R runs, compiled for the devices that R runs are dealt to; the first argument has the axis [R]."""
+
+    def __init__(self, layout: Layout, function: Callable[..., Any], specs: tuple[Any, ...], *, donate: bool = False):
+        self._layout, self._function, self._specs, self._donate = layout, function, specs, donate
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+
+    def __call__(self, *arguments: Any, **static: Any) -> Any:
+        return self.compiled(len(jax.tree.leaves(arguments[0])[0]), **static)(*arguments)
+
+    def compiled(self, runs: int, **static: Any) -> Callable[..., Any]:
+        """For `runs` runs; `static` are keyword arguments of the function that decide what is compiled."""
+        key = self._layout.mesh(runs), tuple(sorted(static.items()))
+        if key not in self._compiled:
+            function = self._layout.over_runs(partial(self._function, **static), self._specs, runs)
+            self._compiled[key] = jax.jit(function, donate_argnums=0 if self._donate else ())
+        return self._compiled[key]

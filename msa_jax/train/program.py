@@ -7,13 +7,12 @@ weighted, masked mean -> gradients -> parameters. Between two steps there is no 
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from msa_jax.config import Options, with_values
@@ -22,47 +21,12 @@ from msa_jax.data.packing import Capacity, pack
 from msa_jax.encoders.text import states_as_features
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
-from msa_jax.train.mesh import ONE, RUNS, SHARED, Layout
+from msa_jax.train.epoch_report import Report, extend
+from msa_jax.train.mesh import ONE, RUNS, SHARED, Layout, OverRuns
 from msa_jax.train.optimiser import assign_groups, build_optimiser
 from msa_jax.train.state import TrainState
 
 Array = jax.Array
-
-
-class Report(NamedTuple):
-    """What the steps of an epoch report, so far.
-
-    sums: {term: sum over the rows}, and "loss". rows: how many there were.
-    bad_batch: number of the first batch in the epoch with a term that is not finite, or -1. bad_terms: [terms] bool, in the
-    order of `sums` without "loss".
-    records: [ceil(batches / options.record_steps), 1 + sums], one row for every so many batches of the epoch: how many rows
-    of the dataset count in them, then the sum over these of each of `sums`, sorted by name. None where nothing is recorded.
-    """
-
-    sums: dict[str, Array]
-    rows: Array
-    bad_batch: Array
-    bad_terms: Array
-    records: Array | None = None
-
-
-class _OverRuns:
-    """A function of R runs, compiled for the devices that R runs are dealt to; the first argument has the axis [R]."""
-
-    def __init__(self, layout: Layout, function: Callable[..., Any], specs: tuple[Any, ...], *, donate: bool = False):
-        self._layout, self._function, self._specs, self._donate = layout, function, specs, donate
-        self._compiled: dict[Any, Callable[..., Any]] = {}
-
-    def __call__(self, *arguments: Any, **static: Any) -> Any:
-        return self.compiled(len(jax.tree.leaves(arguments[0])[0]), **static)(*arguments)
-
-    def compiled(self, runs: int, **static: Any) -> Callable[..., Any]:
-        """For `runs` runs; `static` are keyword arguments of the function that decide what is compiled."""
-        key = self._layout.mesh(runs), tuple(sorted(static.items()))
-        if key not in self._compiled:
-            function = self._layout.over_runs(partial(self._function, **static), self._specs, runs)
-            self._compiled[key] = jax.jit(function, donate_argnums=0 if self._donate else ())
-        return self._compiled[key]
 
 
 class Program:
@@ -88,10 +52,10 @@ class Program:
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
         specs = (RUNS, SHARED, SHARED, RUNS, *[SHARED] * 4, RUNS, RUNS)
-        self.train_runs = _OverRuns(layout, self._train_runs, specs, donate=True)
-        self.end_epoch = _OverRuns(layout, self._end_epoch, (RUNS, RUNS, RUNS))
+        self.train_runs = OverRuns(layout, self._train_runs, specs, donate=True)
+        self.end_epoch = OverRuns(layout, self._end_epoch, (RUNS, RUNS, RUNS))
         self.forward = jax.jit(self._forward, static_argnames=("capacity", "names"))
-        self.forward_runs = _OverRuns(layout, self._forward_runs, (RUNS, *[SHARED] * 4))
+        self.forward_runs = OverRuns(layout, self._forward_runs, (RUNS, *[SHARED] * 4))
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._init = jax.jit(
@@ -202,7 +166,7 @@ class Program:
                 trained, frozen, state.replace(memory=memory), batch, key, options
             )
             gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
-            report = _extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
+            report = extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
             return memory, gradient, report
 
         if options.accumulate == 1:
@@ -414,33 +378,6 @@ def merge(trained: Any, frozen: Any) -> Any:
     """The network's parameters, of the two parts that `Program.split` gives."""
     flat = (flax.traverse_util.flatten_dict(part, sep="/") for part in (trained, frozen))
     return flax.traverse_util.unflatten_dict({path: value for part in flat for path, value in part.items()}, sep="/")
-
-
-def _extend(
-    report: Report, names: tuple[str, ...], means: Mapping[str, Array], rows: Array, number: Array, record_steps: int
-) -> Report:
-    """The report with one more batch: its `number` in the epoch, how many rows count, the mean of each term over them."""
-    bad = jnp.stack([~jnp.isfinite(means[name]) for name in names])
-    first_bad = bad.any() & (report.bad_batch < 0)
-    records = report.records
-    if records is not None:
-        place = number // record_steps
-        added = jnp.stack([rows, *(rows * means[name] for name in sorted(means))])
-        records = jax.lax.dynamic_update_index_in_dim(records, records[place] + added, place, 0)
-    return Report(
-        sums={name: report.sums[name] + rows * value for name, value in means.items()},
-        rows=report.rows + rows,
-        bad_batch=jnp.where(first_bad, number, report.bad_batch),
-        bad_terms=jnp.where(first_bad, bad, report.bad_terms),
-        records=records,
-    )
-
-
-def recorded(report: Report) -> list[dict[str, float]]:
-    """The records of an epoch: the mean of every term, and of "loss", over the rows that count in so many batches."""
-    names = sorted(report.sums)
-    rows = [] if report.records is None else np.asarray(report.records)
-    return [dict(zip(names, (row[1:] / row[0]).tolist(), strict=True)) for row in rows]
 
 
 def _weighted_mean(term: Array, weight: Array) -> Array:

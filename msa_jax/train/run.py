@@ -17,10 +17,11 @@ from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
 from msa_jax.train.beginning import Beginning, other_run, read_beginning, write_beginning
 from msa_jax.train.checkpoint import RunCheckpoints
+from msa_jax.train.epoch_report import Report
 from msa_jax.train.logs import Logs, Run, progress_line
 from msa_jax.train.mesh import Layout
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
-from msa_jax.train.program import Program, Report, merge
+from msa_jax.train.program import Program, merge
 from msa_jax.train.progress import Progress
 from msa_jax.train.resident import SHARE, device_memory, streams
 from msa_jax.train.results import Result, load_result, save_result

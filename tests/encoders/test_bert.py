@@ -406,3 +406,29 @@ def test_a_config_without_a_size_is_refused_and_old_ones_need_no_type():
     del old["hidden_size"]
     with pytest.raises(InputError, match="hidden_size is missing"):
         BertConfig.from_dict(old)
+
+
+# States of some places alone
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+def test_states_of_some_places_are_those_of_all_and_cost_less(packed):
+    config = dataclasses.replace(TINY, num_layers=3)
+    params = _random_params(config)
+    ids, mask, _ = batch(config, [7, 3, 12, 1])
+    segments = np.array([[1] * 5 + [2] * 4 + [0] * 3, [1] * 12, [1] * 2 + [2] * 9 + [3], [0] * 12]) if packed else mask
+    at = np.array([0, 5, 12, 24, 26, 35, 26]) if packed else np.arange(4) * 12  # one of them twice
+    weight = np.random.default_rng(0).standard_normal((len(at), config.hidden_size)).astype(np.float32)
+
+    def loss(params, alone):
+        out = Bert(config).apply({"params": params}, ids, segments=segments, at=at, deterministic=True)
+        states = out["states"] if alone else out["hidden"].reshape(-1, config.hidden_size)[at]
+        return (states * weight).sum(), states
+
+    graded = {alone: jax.jit(jax.grad(functools.partial(loss, alone=alone), has_aux=True)) for alone in (True, False)}
+    (gradient, states), (other_gradient, others) = (graded[alone](params) for alone in (True, False))
+    assert_close(states, others, 1e-5)
+    for name, value in torch_names(config, gradient).items():
+        assert_close(value, torch_names(config, other_gradient)[name], 1e-5)
+    costs = [graded[alone].lower(params).compile().cost_analysis()["flops"] for alone in (True, False)]
+    assert costs[0] < 0.9 * costs[1]  # of three layers, most of one

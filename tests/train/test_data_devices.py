@@ -11,6 +11,7 @@ import pytest
 from msa_jax.errors import InputError
 from tests.paths import REPOSITORY
 from tests.tiny import tiny_dataset, train_quick, train_toy
+from tests.train.test_resume import Interrupting, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -35,6 +36,7 @@ def test_two_devices_share_a_mini_batch(tmp_path, options):
     assert_same(*runs, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
     options = {"batch_size": 7}
     runs = [
@@ -44,6 +46,14 @@ def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
     assert_same(*runs, atol=1e-4)
     labels = [np.load(run.path / "labels" / "1.npz")["label_a"] for run in runs]
     np.testing.assert_allclose(*labels, atol=1e-4)
+
+
+def test_a_checkpoint_of_one_device_goes_on_with_two(tmp_path):
+    straight = train_toy(tmp_path / "straight", AUDIO, seeds=(3,), options={"max_epochs": 5})
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "moved", seeds=(3,))(Interrupting(3))
+    moved = toy_experiment(tmp_path / "moved", seeds=(3,), data_devices=2)(None)
+    assert_same(straight, moved, atol=1e-5)
 
 
 def test_more_devices_than_there_are(tmp_path):

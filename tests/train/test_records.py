@@ -13,7 +13,7 @@ from msa_jax.config import Options, override
 from msa_jax.data import write_native
 from msa_jax.errors import InputError
 from msa_jax.train import resident
-from msa_jax.train.program import recorded
+from msa_jax.train.epoch_report import recorded
 from tests.tiny import TOY, TOY_QUICK, tiny_dataset, train_toy
 from tests.train.test_program import Bench, plain
 from tests.train.test_resume import outcome

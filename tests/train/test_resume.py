@@ -73,7 +73,7 @@ AUDIO = tiny_dataset(modalities=("audio",))
 
 
 def toy_experiment(folder: Path, dataset: Dataset = AUDIO, *, seeds: tuple[int, ...] = (3, 4), **options):
-    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, **options}
+    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, "runs_per_program": 1, **options}
     return lambda log: train("toy", dataset, seeds=seeds, out=folder, log=log, options=options, record_labels=True)
 
 
@@ -174,7 +174,7 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
         "methods.METHODS['toy'] = TOY\n"
         "train('toy', tiny_dataset(modalities=('audio',)), seeds=(3, 4), out=Path(sys.argv[1]), log=None,\n"
         "  record_labels=True,\n"
-        "  options={**TOY_QUICK, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20, 'record_steps': 2})\n"
+        "  options={**TOY_QUICK, 'runs_per_program': 1, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20, 'record_steps': 2})\n"
     )
     killed, log = tmp_path / "killed", tmp_path / "killed" / "metrics.jsonl"
     with subprocess.Popen([sys.executable, "-c", script, str(killed)], cwd=REPOSITORY) as process:
@@ -209,7 +209,7 @@ def test_other_options_are_refused_and_named(unfinished):
 
 
 def test_another_dataset_is_refused(unfinished):
-    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5}
+    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, "runs_per_program": 1}
     dataset = tiny_dataset(5, modalities=("audio",))
     with pytest.raises(InputError, match="the dataset is not the one that this experiment began with"):
         train("toy", dataset, seeds=(3, 4), out=unfinished, log=None, options=options, record_labels=True)

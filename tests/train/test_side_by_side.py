@@ -57,6 +57,7 @@ def test_runs_side_by_side_are_runs_alone(tmp_path, together):
         assert len(epochs) == alone.runs[seeds.index(seed)].epochs
 
 
+@pytest.mark.slow
 def test_self_mm_side_by_side_is_self_mm_alone(tmp_path):
     dataset, options = tiny_dataset(), {"finetune_text": False, "text_encoder": "features"}
     dataset = tiny_dataset(text="text")

@@ -183,8 +183,9 @@ def one(seed, folder=Path("nowhere")):
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
 def test_running_it_once_is_running_it_in_every_step(tmp_path, packed):
     dataset = tiny_dataset()
-    once = finish(still(dataset, pack_text=packed), tmp_path / "once")
-    every = finish(still(dataset, pack_text=packed, encode_once=False), tmp_path / "every")
+    short = {"pack_text": packed, "max_epochs": 2}  # Adam makes rounding larger with every update
+    once = finish(still(dataset, **short), tmp_path / "once")
+    every = finish(still(dataset, **short, encode_once=False), tmp_path / "every")
     assert once.best_epoch == every.best_epoch
     for split in ("valid", "test"):
         for head, scores in every.scores[split].items():
