@@ -174,7 +174,8 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
         "methods.METHODS['toy'] = TOY\n"
         "train('toy', tiny_dataset(modalities=('audio',)), seeds=(3, 4), out=Path(sys.argv[1]), log=None,\n"
         "  record_labels=True,\n"
-        "  options={**TOY_QUICK, 'runs_per_program': 1, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20, 'record_steps': 2})\n"
+        "  options={**TOY_QUICK, 'runs_per_program': 1, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20,\n"
+        "  'record_steps': 2})\n"
     )
     killed, log = tmp_path / "killed", tmp_path / "killed" / "metrics.jsonl"
     with subprocess.Popen([sys.executable, "-c", script, str(killed)], cwd=REPOSITORY) as process:
