@@ -10,6 +10,7 @@ minilm_eager, base_eager: samples a second, ours over theirs; their text is padd
 minilm_dynamic, base_dynamic: the same with their text and sequences cut to the longest of each batch.
 minilm_tuned, base_tuned: the same, and their LSTMs run unpacked, which PyTorch does much faster on a CPU.
 step_cost_1e6_over_1e3: milliseconds of our step with 1,000,000 training rows over those with 1,000 (no text).
+five_seeds_frozen: seconds of an epoch of five seeds one after the other over those side by side, text encoder frozen.
 peak_share_minilm, peak_share_base: operations on real tokens a second in our BERT's forward and backward pass, over
     those of the fastest float32 matrix multiplication here (`benchmark_workload.flops`).
 methods: seconds of a training step and of a prediction of SUGRM and MMCL over Self-MM's, at the same shapes, each method
@@ -51,6 +52,7 @@ SMALL, LARGE = 1_000, 1_000_000
 NAMES = (
     *(f"{name}_{kind}" for name in ENCODERS for kind in KINDS),
     "step_cost_1e6_over_1e3",
+    "five_seeds_frozen",
     *(f"peak_share_{name}" for name in ENCODERS),
     *(f"methods_{name}" for name in ENCODERS),
     "attention",
@@ -209,6 +211,22 @@ def measure_attention(effort: Effort, findings: Findings) -> None:
         findings.ratios[f"windowed_over_dense_{length}"] = spread([sparse / dense for sparse, dense in pairs])
 
 
+def measure_seeds(effort: Effort, findings: Findings) -> None:
+    """Five seeds of heads on a frozen text encoder in a row, over side by side."""
+    workload = Workload(encoder=ENCODERS["minilm"])
+    with ExitStack() as stack:
+        sides = {}
+        for name, together in (("in a row", False), ("side by side", True)):
+            worker = stack.enter_context(Worker("scripts.benchmark_seeds:OurSeeds", workload, together=together))
+            worker.call("epoch")  # compiles
+            sides[name] = lambda worker=worker: worker.call("epoch")
+        seconds = take_turns(sides, effort.step_repetitions)
+    for name, each in seconds.items():
+        findings.seconds[f"epoch of five frozen seeds {name}"] = statistics.median(each)
+    pairs = zip(seconds["in a row"], seconds["side by side"], strict=True)
+    findings.ratios["five_seeds_frozen"] = spread([row / side for row, side in pairs])
+
+
 def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:
     """Seconds of an epoch and peak memory of `msa-jax train` and of the peer on the arrays in `folder`."""
     with (
@@ -258,6 +276,9 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
         if "step_cost_1e6_over_1e3" in names:
             _say("cost of a step")
             measure_step_cost(effort, findings)
+        if "five_seeds_frozen" in names:
+            _say("five seeds")
+            measure_seeds(effort, findings)
         if "attention" in names:
             _say("windowed and dense attention")
             measure_attention(effort, findings)

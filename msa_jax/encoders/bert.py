@@ -298,7 +298,7 @@ class Bert(nn.Module):
     ) -> tuple[Array, Array | None]:
         # Padding is a segment like the others: it sees itself, so that its softmax is finite, and nothing sees it.
         reader = jnp.where(segments == 0, 1, segments) if padding_reads else segments
-        visible = (reader[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
+        visible = jnp.asarray(reader[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
         # Between attentions rows do not matter, and on CPU layers of [B * T, D] are 3 to 5 % faster than of [B, T, D].
         hidden = embedded.reshape(-1, embedded.shape[-1])
         for layer in self.layer[:-1]:

@@ -149,10 +149,8 @@ class Runner:
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
         params = with_pretrained(self._programs[0].init_params(jax.random.fold_in(key, 0), batch), self._prepared.bert)
         labels = {name: jnp.asarray(columns[name]) for name in ("label", *self._prepared.inputs.columns)}
-        return Beginning(params, self._method.init_memory(self._resolved(run), self._prepared.inputs, labels))
-
-    def _resolved(self, run: Run) -> Options:
-        return config.override(self._options, run.values)
+        options = config.override(self._options, run.values)
+        return Beginning(params, self._method.init_memory(options, self._prepared.inputs, labels))
 
     def _beginning(self, run: Run, stage: int, initial: Beginning) -> Beginning:
         """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""
@@ -272,7 +270,7 @@ class Runner:
             ).widened(self._layout.rounded(program.options.batch_size))
             for run in together
         ]
-        weights = [self._weights(run, take(part.memory, place)) for place, run in enumerate(together)]
+        weights = [self._weights(program.options, run, take(part.memory, place)) for place, run in enumerate(together)]
         part, report = self._steps(data, frozen, part, plans, values, together, epoch, tolerant)
         rows = np.maximum(report.rows, 1)
         means = {name: (sums / rows).astype(np.float32) for name, sums in report.sums.items()}
@@ -332,8 +330,9 @@ class Runner:
             best_params=best, best_value=best_value, best_epoch=best_epoch, epochs=epochs, ended=ended, failed=failed
         )
 
-    def _weights(self, run: Run, memory: Any) -> dict[str, float]:
-        return {name: float(value) for name, value in self._method.weights(self._resolved(run), memory).items()}
+    def _weights(self, options: Options, run: Run, memory: Any) -> dict[str, float]:
+        found = self._method.weights(config.override(options, run.values), memory)
+        return {name: float(value) for name, value in found.items()}
 
     def _steps(
         self,

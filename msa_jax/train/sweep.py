@@ -167,6 +167,7 @@ class _Points:
         self._points, self._resolved, self._seeds = points, resolved, seeds
         self._results = MetricsFile(path / "results.jsonl")
         self._logs = Logs(metrics=MetricsFile(path / "metrics.jsonl"))
+        self._last: tuple[Options, Runner] | None = None
 
     def train(self) -> None:
         done = {line["run"] for line in self._results.read()}
@@ -227,11 +228,16 @@ class _Points:
         self._results.append(*lines)
 
     def _runner(self, options: Options) -> Runner:
+        """The last one again where it fits: it may have run a text encoder over the dataset."""
+        if self._last is not None and self._last[0] == options:
+            return self._last[1]
+        self._last = None
         dataset = take_fraction(self._dataset, options.train_fraction, seed=options.train_fraction_seed)
         prepared = prepare(dataset, self._settings.method, options)
         kind = self._dataset.card.metrics
         runner = Runner(self._settings.method, options, prepared, metric_kind=kind, progress=self._progress)
         runner.check()
+        self._last = options, runner
         return runner
 
     def _arguments(self) -> frozenset[str]:
