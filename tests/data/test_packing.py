@@ -233,7 +233,8 @@ def test_states_that_were_kept_are_given_again(params, padded_and_packed):
     again = ENCODER.apply(params, states_as_features(padded), train=True)
     assert again.keys() == padded.keys()
     for name, value in padded.items():
-        np.testing.assert_array_equal(again[name], value)
+        # The state of [CLS] may have been computed for itself, in another order than those that are kept.
+        np.testing.assert_allclose(again[name], value, atol=1e-6 if name in ("first", "pooled") else 0)
 
 
 def test_features_without_a_pooled_state_have_that_of_cls():

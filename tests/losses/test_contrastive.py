@@ -485,7 +485,9 @@ np.savez(sys.argv[1], gradient=found, **values(*arrays))
 
 def test_a_batch_on_eight_devices_meets_the_negatives_of_all_of_them(tmp_path):
     command = [sys.executable, "-c", ON_EIGHT_DEVICES, str(tmp_path / "found.npz")]
-    subprocess.run(command, cwd=REPOSITORY, env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}, check=True)
+    subprocess.run(
+        command, cwd=REPOSITORY, env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}, check=True
+    )
     with np.load(tmp_path / "found.npz") as file:
         found = dict(file)
     assert found.keys() == LOSSES.keys() | {"gradient"}

@@ -315,7 +315,9 @@ np.savez(sys.argv[1], **found)
 
 def test_a_batch_on_eight_devices_gives_the_same_values(tmp_path):
     command = [sys.executable, "-c", ON_EIGHT_DEVICES, str(tmp_path / "found.npz")]
-    subprocess.run(command, cwd=REPOSITORY, env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}, check=True)
+    subprocess.run(
+        command, cwd=REPOSITORY, env=os.environ | {"JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}, check=True
+    )
     with np.load(tmp_path / "found.npz") as found:
         assert set(found) == LOSSES.keys()
         for name in LOSSES:

@@ -188,7 +188,7 @@ def _gradients(model: torch.nn.Module) -> torch.nn.Module:
     return Gradients()
 
 
-@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_twenty_updates_with_label_generation_equal_torch(packed):
     columns = _columns()
     model, hp = _torch_model()

@@ -71,6 +71,7 @@ def test_there_is_nothing_to_export_from_a_method_without_exports(tmp_path):
         Predictor.load(path).predict_runs(dataset.test, exports=True)
 
 
+@pytest.mark.slow
 def test_it_resumes_with_its_labels(trained, tmp_path):
     options = {**QUICK, **FEATURES, "max_epochs": 4, "checkpoint_epochs": 1}
 

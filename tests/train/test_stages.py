@@ -180,7 +180,7 @@ def one(seed, folder=Path("nowhere")):
     return Run(number=0, seed=seed, folder=folder / str(seed))
 
 
-@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
+@pytest.mark.parametrize("packed", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["packed", "padded"])
 def test_running_it_once_is_running_it_in_every_step(tmp_path, packed):
     dataset = tiny_dataset()
     short = {"pack_text": packed, "max_epochs": 2}  # Adam makes rounding larger with every update
