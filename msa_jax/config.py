@@ -247,7 +247,12 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
 
 def to_json(options: Any) -> dict[str, Any]:
     """Options as JSON holds them: dotted names, tuples as lists."""
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in flatten(options).items()}
+    return {name: plain(value) for name, value in flatten(options).items()}
+
+
+def plain(value: Any) -> Any:
+    """The value of an option as JSON holds it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 # -- presets ----------------------------------------------------------------------------------------------------------

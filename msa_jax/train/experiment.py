@@ -80,13 +80,17 @@ def resolve(
     protocol = protocol or (found.protocol if found else "paper")
     if protocol not in ("paper", "reference"):
         raise InputError(f"protocol is {protocol!r}; expected paper or reference")
-    options = chosen.options()
-    if protocol == "reference":
-        options = config.override(options, chosen.reference)
+    options = protocol_options(chosen, protocol)
     if found is not None:
         options = config.override(options, found.options)
     options = config.override(options, changes)
     return Settings(method=chosen, options=options, protocol=protocol, preset=found.name if found else None)
+
+
+def protocol_options(method: Method, protocol: str) -> Options:
+    """The method's options in the "paper" or the "reference" protocol."""
+    options = method.options()
+    return config.override(options, method.reference) if protocol == "reference" else options
 
 
 def train(

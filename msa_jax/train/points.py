@@ -36,7 +36,8 @@ def parse_grid(words: Sequence[str], options: Any) -> dict[str, list[Any]]:
     known, grid = config.flatten(options), {}
     for word in words:
         name, equals, values = word.partition("=")
-        found = {name: values.split("/" if _is_list(known.get(name)) else ",")} if equals else load_grid(word, options)
+        between = "/" if isinstance(known.get(name), tuple) else ","
+        found = {name: values.split(between)} if equals else load_grid(word)
         for option, texts in found.items():
             if option in grid:
                 raise InputError(f"grid: option {option} is given twice")
@@ -72,11 +73,11 @@ def parse_draws(words: Sequence[str], options: Any) -> dict[str, Draw]:
     return draws
 
 
-def load_grid(name: str, options: Any) -> dict[str, list[Any]]:
+def load_grid(name: str) -> dict[str, list[Any]]:
     """A grid of a paper, by the name of its file in configs/grids.
 
     Raises:
-      InputError: there is none of that name, or it is for options of another method.
+      InputError: there is none of that name, or it is no dict of options and lists.
     """
     folder = config.configs_folder() / "grids"
     names = sorted(path.stem for path in folder.glob("*.py"))
@@ -146,7 +147,3 @@ def _values(option: str, texts: Sequence[Any], options: Any) -> list[Any]:
     if not values or any(values.count(value) > 1 for value in values):
         raise InputError(f"grid: option {option} has no values, or one of them twice")
     return values
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, tuple)

@@ -66,7 +66,6 @@ class StageReader:
         self._layout = layout
         self._columns = columns
         self._current: StageData | None = None  # of the last stage, so that its arrays are not put there again
-        self._columns_read: Mapping[str, Columns] = {}  # by it
         self._encoder: Any = None  # the text encoder that the states below are of
         self._states: dict[str, Columns] = {}
 
@@ -74,8 +73,9 @@ class StageReader:
         """What the stage of this program reads when it begins with these parameters."""
         once = self._once(program, params)
         columns = self._encoded(program, params) if once else self._columns
-        if self._current is None or self._current.program is not program or self._columns_read is not columns:
-            self._current = None  # its arrays leave the device before others come
+        current = self._current
+        if current is None or current.program is not program or current.train.columns is not columns["train"]:
+            self._current = current = None  # its arrays leave the device before others come
             self._current = StageData(
                 program=program,
                 frozen=None,
@@ -83,7 +83,6 @@ class StageReader:
                 scorer=Scorer(program, {name: columns[name] for name in HELD_OUT}),
                 lengths=None if once or program.capacity is None else text_lengths(columns["train"]),
             )
-            self._columns_read = columns
         return replace(self._current, frozen=program.split(params)[1])
 
     def _once(self, program: Program, params: Any) -> bool:

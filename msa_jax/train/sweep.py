@@ -19,7 +19,7 @@ from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train import folder as files
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.experiment import Settings, checked_seeds, resolve, runs_per_program
+from msa_jax.train.experiment import Settings, checked_seeds, protocol_options, resolve, runs_per_program
 from msa_jax.train.folder import MetricsFile, read_json, write_json
 from msa_jax.train.logs import Logs, Run
 from msa_jax.train.mesh import use_cores
@@ -114,7 +114,7 @@ def sweep(
         "options": config.to_json(settings.options),
         "seeds": list(seeds),
         "rank_by": rank_by,
-        "points": [{name: _plain(value) for name, value in point.items()} for point in found],
+        "points": [{name: config.plain(value) for name, value in point.items()} for point in found],
     }
     progress = Progress(log)
     keep_compiled_programs()
@@ -271,7 +271,7 @@ def _write(path: Path, content: Mapping[str, Any], settings: Settings, ranking: 
     listed = [
         {
             "point": one.number,
-            "options": {name: _plain(value) for name, value in one.point.items()},
+            "options": {name: config.plain(value) for name, value in one.point.items()},
             "mean": one.mean,
             "std": one.std,
             "runs": list(one.runs),
@@ -282,13 +282,7 @@ def _write(path: Path, content: Mapping[str, Any], settings: Settings, ranking: 
     about = {key: content[key] for key in ("method", "dataset", "seeds", "rank_by")}
     write_json(path / "ranking.json", {**about, "split": "valid", "points": listed})
     if ranking[0].mean:
-        base = settings.method.options()
-        if settings.protocol == "reference":
-            base = config.override(base, settings.method.reference)
+        base = config.to_json(protocol_options(settings.method, settings.protocol))
         best = config.to_json(config.override(settings.options, ranking[0].point))
-        changed = {name: value for name, value in best.items() if value != config.to_json(base)[name]}
+        changed = {name: value for name, value in best.items() if value != base[name]}
         write_json(path / "best.json", {"method": content["method"], "protocol": settings.protocol, "options": changed})
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
