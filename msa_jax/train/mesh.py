@@ -99,6 +99,17 @@ class Layout:
 ONE = Layout()
 
 
+def each_run(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function` of each of R runs, by `jax.vmap`; a run alone is computed without the axis.
+
+    The batching rules of a run alone would cost: both branches of a condition would be computed.
+    """
+    if len(jax.tree.leaves(arguments)[0]) > 1:
+        return jax.vmap(function)(*arguments)
+    alone = function(*jax.tree.map(lambda leaf: leaf[0], arguments))
+    return jax.tree.map(lambda leaf: leaf[None], alone)
+
+
 class OverRuns:
     """A function of R runs, compiled for the devices that R runs are dealt to; the first argument has the axis [R]."""
 

@@ -22,7 +22,7 @@ from msa_jax.encoders.text import states_as_features
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
 from msa_jax.train.epoch_report import Report, extend
-from msa_jax.train.mesh import ONE, RUNS, SHARED, Layout, OverRuns
+from msa_jax.train.mesh import ONE, RUNS, SHARED, Layout, OverRuns, each_run
 from msa_jax.train.optimiser import assign_groups, build_optimiser
 from msa_jax.train.state import TrainState
 
@@ -257,12 +257,12 @@ class Program:
 
         Frozen parameters and data are the same for all. Ends early only where no run has finite losses any more.
         """
-        runs = plans.rows.shape[0]
-        if runs == 1:  # the batching rules of a run alone cost: both branches of a condition would be computed
-            one = jax.tree.map(lambda leaf: leaf[0], (states, plans, reports, dict(values)))
-            state, plan, report, value = one
-            ended = self._train(state, frozen, data, plan, first, start, stop, count, report, value)
-            return jax.tree.map(lambda leaf: leaf[None], ended)
+        if plans.rows.shape[0] == 1:  # outside of the loop, so that nothing in it has the axis
+
+            def alone(state: TrainState, plan: Plan, report: Report, value: Mapping[str, Array]) -> Any:
+                return self._train(state, frozen, data, plan, first, start, stop, count, report, value)
+
+            return each_run(alone, states, plans, reports, dict(values))
 
         def every(number: Array, states: Any, reports: Any, plans: Any, values: Any, **shared: Any) -> Any:
             return jax.vmap(partial(self._window, number, **shared))(states, reports, plans, values)
@@ -298,11 +298,7 @@ class Program:
         def one(means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
             return self.method.end_epoch(memory, means, with_values(self.options, values))
 
-        arguments = dict(means), memories, dict(values)
-        if len(next(iter(means.values()))) > 1:
-            return jax.vmap(one)(*arguments)
-        alone = one(*jax.tree.map(lambda leaf: leaf[0], arguments))
-        return jax.tree.map(lambda leaf: leaf[None], alone)
+        return each_run(one, dict(means), memories, dict(values))
 
     def _term_names(self, state: TrainState, frozen: Any, data: Any, plan: Plan) -> tuple[str, ...]:
         def terms(state: TrainState, frozen: Any, data: Any, plan: Plan) -> dict[str, Array]:
@@ -357,9 +353,7 @@ class Program:
         def one(trained: Any) -> dict[str, Array]:
             return self._forward(merge(trained, frozen), batch, row, offset, capacity, names)
 
-        if len(jax.tree.leaves(trained)[0]) > 1:
-            return jax.vmap(one)(trained)
-        return jax.tree.map(lambda leaf: leaf[None], one(jax.tree.map(lambda leaf: leaf[0], trained)))
+        return each_run(one, trained)
 
     def _text_states(
         self, params: Any, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None

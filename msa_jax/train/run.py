@@ -270,7 +270,7 @@ class Runner:
             ).widened(self._layout.rounded(program.options.batch_size))
             for run in together
         ]
-        weights = [self._weights(program.options, run, take(part.memory, place)) for place, run in enumerate(together)]
+        weights = [self._weights(program.options, run, part.memory, place) for place, run in enumerate(together)]
         part, report = self._steps(data, frozen, part, plans, values, together, epoch, tolerant)
         rows = np.maximum(report.rows, 1)
         means = {name: (sums / rows).astype(np.float32) for name, sums in report.sums.items()}
@@ -330,9 +330,14 @@ class Runner:
             best_params=best, best_value=best_value, best_epoch=best_epoch, epochs=epochs, ended=ended, failed=failed
         )
 
-    def _weights(self, options: Options, run: Run, memory: Any) -> dict[str, float]:
-        found = self._method.weights(config.override(options, run.values), memory)
-        return {name: float(value) for name, value in found.items()}
+    def _weights(self, options: Options, run: Run, memories: Any, place: int) -> dict[str, float]:
+        def weights(memories: Any) -> dict[str, Any]:
+            return self._method.weights(config.override(options, run.values), take(memories, place))
+
+        # Most methods weigh nothing: then no memory, which may be large, is copied out of those of all runs.
+        if not jax.eval_shape(weights, memories):
+            return {}
+        return {name: float(value) for name, value in weights(memories).items()}
 
     def _steps(
         self,
