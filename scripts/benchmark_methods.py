@@ -11,7 +11,7 @@ from msa_jax import methods
 from msa_jax.encoders.windowed import Affine, Layer, Norm, Places, Settings, Window, read_windows
 from msa_jax.methods.protocol import Inputs, Stage
 from msa_jax.train.prepare import compute_dtype, example_batch
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 from scripts.benchmark_ours import bert_config, columns_of, plan_of
 from scripts.benchmark_workload import Workload
 
@@ -53,8 +53,8 @@ class MethodCost:
             self._next, stop = 0, steps
         begun = time.perf_counter()
         self._state, report = self._program.train(
-            self._state, {}, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
-            np.int32(stop), np.int32(len(self._plan)),
+            self._state, {}, self._data, jax.tree.map(jnp.asarray, self._plan),
+            Span.of(self._next, stop, count=len(self._plan)),
         )  # fmt: skip
         jax.block_until_ready(self._state)
         if int(report.bad_batch) >= 0:

@@ -22,7 +22,7 @@ from msa_jax.encoders.text import TextEncoder
 from msa_jax.methods.protocol import Inputs, Stage
 from msa_jax.train.experiment import resolve
 from msa_jax.train.prepare import compute_dtype, example_batch, prepare
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 from scripts.benchmark_workload import (
     EPOCH,
     WINDOW,
@@ -135,8 +135,8 @@ class OurTraining:
         while left:
             stop = min(self._next + left, self._windows)
             self.state, report = self._program.train(
-                self.state, {}, self._data, jax.tree.map(jnp.asarray, self._plan), np.int32(0), np.int32(self._next),
-                np.int32(stop), np.int32(len(self._plan)),
+                self.state, {}, self._data, jax.tree.map(jnp.asarray, self._plan),
+                Span.of(self._next, stop, count=len(self._plan)),
             )  # fmt: skip
             report = jax.device_get(report)
             left -= stop - self._next

@@ -12,7 +12,7 @@ from msa_jax.data.batches import epoch_plan
 from msa_jax.methods.protocol import Inputs, Stage
 from msa_jax.train.mesh import ONE, use_cores
 from msa_jax.train.prepare import compute_dtype, example_batch
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 from msa_jax.train.state import stack
 from scripts.benchmark_ours import columns_of, options
 from scripts.benchmark_workload import EPOCH, Workload
@@ -63,7 +63,7 @@ class OurSeeds:
             states, data, plan = group
             batches = plan.rows.shape[1]
             report = self._program.empty_reports(states, {}, data, plan, batches=batches)
-            numbers = (np.int32(number) for number in (0, 0, self._windows, batches))
-            group[0], report = self._program.train_runs(states, {}, data, plan, *numbers, report, {})
+            span = Span.of(0, self._windows, count=batches)
+            group[0], report = self._program.train_runs(states, {}, data, plan, span, report, {})
             jax.block_until_ready(group[0])
         return time.perf_counter() - begun

@@ -7,12 +7,13 @@ weighted, masked mean -> gradients -> parameters. Between two steps there is no 
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from msa_jax.config import Options, with_values
@@ -27,6 +28,24 @@ from msa_jax.train.optimiser import assign_groups, build_optimiser
 from msa_jax.train.state import TrainState
 
 Array = jax.Array
+
+
+class Span(NamedTuple):
+    """Windows of a plan; a window makes one update.
+
+    start, stop: the first of them, and the one after the last. count: batches of the plan that are real. first: the number
+    in the epoch of the plan's first batch.
+    """
+
+    start: Array
+    stop: Array
+    count: Array
+    first: Array
+
+    @classmethod
+    def of(cls, start: int, stop: int, *, count: int, first: int = 0) -> "Span":
+        """Of numbers, as a compiled program takes them."""
+        return cls(*(np.int32(number) for number in (start, stop, count, first)))
 
 
 class Program:
@@ -51,7 +70,7 @@ class Program:
         self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
         self.train = jax.jit(self._train, donate_argnums=0)
-        specs = (RUNS, SHARED, SHARED, RUNS, *[SHARED] * 4, RUNS, RUNS)
+        specs = (RUNS, SHARED, SHARED, RUNS, SHARED, RUNS, RUNS)
         self.train_runs = OverRuns(layout, self._train_runs, specs, donate=True)
         self.end_epoch = OverRuns(layout, self._end_epoch, (RUNS, RUNS, RUNS))
         self.forward = jax.jit(self._forward, static_argnames=("capacity", "names"))
@@ -147,8 +166,7 @@ class Program:
         *,
         frozen: Mapping[str, Array],
         data: Any,
-        first: Array,
-        count: Array,
+        span: Span,
     ) -> tuple[TrainState, Report]:
         """One window of one run: the gradients of its batches, and an update from them."""
         options = with_values(self.options, values)
@@ -156,17 +174,17 @@ class Program:
         names = tuple(name for name in report.sums if name != "loss")
         trained = flax.traverse_util.flatten_dict(state.params, sep="/")
         begin = number * options.accumulate
-        end = jnp.minimum(begin + options.accumulate, count)
+        end = jnp.minimum(begin + options.accumulate, span.count)
 
         def add_batch(index: Array, carry: tuple[Any, Any, Report]) -> tuple[Any, Any, Report]:
             memory, gradient, report = carry
-            key = jax.random.fold_in(jax.random.fold_in(state.key, state.epoch), first + index)
+            key = jax.random.fold_in(jax.random.fold_in(state.key, state.epoch), span.first + index)
             batch = self._batch(data, plan, index, memory, key)
             (_, (memory, means)), new = jax.value_and_grad(self._loss, has_aux=True)(
                 trained, frozen, state.replace(memory=memory), batch, key, options
             )
             gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
-            report = extend(report, names, means, batch["weight"].sum(), first + index, options.record_steps)
+            report = extend(report, names, means, batch["weight"].sum(), span.first + index, options.record_steps)
             return memory, gradient, report
 
         if options.accumulate == 1:
@@ -224,21 +242,17 @@ class Program:
         frozen: Any,
         data: Any,
         plan: Plan,
-        first: Array,
-        start: Array,
-        stop: Array,
-        count: Array,
+        span: Span,
         report: Report | None = None,
         values: Mapping[str, Array] | None = None,
     ) -> tuple[TrainState, Report]:
-        """The windows `start` to `stop` of a plan of which `count` batches are real; a window makes one update.
+        """The windows of a span.
 
-        `first` is the number in the epoch of the plan's first batch. `report` is that of the epoch's windows before, which
-        goes on: where an epoch is cut changes no bit of its means. `values` are options that differ from the program's, by
-        name. Ends at once where a loss is not finite.
+        `report` is that of the epoch's windows before, which goes on: where an epoch is cut changes no bit of its means.
+        `values` are options that differ from the program's, by name. Ends at once where a loss is not finite.
         """
         report = self.empty_report(state, frozen, data, plan) if report is None else report
-        return self._walk(self._window, state, frozen, data, plan, first, start, stop, count, report, values or {})
+        return _walk(self._windows(frozen, data, span), span, state, report, plan, values or {})
 
     def _train_runs(
         self,
@@ -246,10 +260,7 @@ class Program:
         frozen: Any,
         data: Any,
         plans: Plan,
-        first: Array,
-        start: Array,
-        stop: Array,
-        count: Array,
+        span: Span,
         reports: Report,
         values: Mapping[str, Array],
     ) -> tuple[TrainState, Report]:
@@ -260,37 +271,15 @@ class Program:
         if plans.rows.shape[0] == 1:  # outside of the loop, so that nothing in it has the axis
 
             def alone(state: TrainState, plan: Plan, report: Report, value: Mapping[str, Array]) -> Any:
-                return self._train(state, frozen, data, plan, first, start, stop, count, report, value)
+                return self._train(state, frozen, data, plan, span, report, value)
 
             return each_run(alone, states, plans, reports, dict(values))
+        every = jax.vmap(self._windows(frozen, data, span), in_axes=(None, 0, 0, 0, 0))
+        return _walk(every, span, states, reports, plans, dict(values))
 
-        def every(number: Array, states: Any, reports: Any, plans: Any, values: Any, **shared: Any) -> Any:
-            return jax.vmap(partial(self._window, number, **shared))(states, reports, plans, values)
-
-        return self._walk(every, states, frozen, data, plans, first, start, stop, count, reports, dict(values))
-
-    def _walk(
-        self,
-        window: Callable[..., tuple[TrainState, Report]],
-        state: TrainState,
-        frozen: Any,
-        data: Any,
-        plan: Plan,
-        first: Array,
-        start: Array,
-        stop: Array,
-        count: Array,
-        report: Report,
-        values: Mapping[str, Array],
-    ) -> tuple[TrainState, Report]:
+    def _windows(self, frozen: Any, data: Any, span: Span) -> Callable[..., tuple[TrainState, Report]]:
         still = flax.traverse_util.flatten_dict(frozen, sep="/")
-        step = partial(window, frozen=still, data=data, first=first, count=count)
-        _, state, report = jax.lax.while_loop(
-            lambda carry: (carry[0] < stop) & (carry[2].bad_batch < 0).any(),
-            lambda carry: (carry[0] + 1, *step(*carry, plan, values)),
-            (start, state, report),
-        )
-        return state, report
+        return partial(self._window, frozen=still, data=data, span=span)
 
     def _end_epoch(self, means: Mapping[str, Array], memories: Any, values: Mapping[str, Array]) -> Any:
         """The method's `end_epoch` of R runs, [R, ...] each."""
@@ -312,8 +301,7 @@ class Program:
         """Whether `train` can take the value of this option as an argument, and reads it. The others only give shapes."""
 
         def step(value: Array, state: TrainState, frozen: Any, data: Any, plan: Plan) -> Any:
-            number = jnp.int32(0)
-            return self._train(state, frozen, data, plan, number, number, number, number, None, {name: value})
+            return self._train(state, frozen, data, plan, Span.of(0, 0, count=0), None, {name: value})
 
         try:
             traced = jax.make_jaxpr(step)(jnp.float32(0.5), state, frozen, data, plan)
@@ -366,6 +354,23 @@ class Program:
         batch = _with_packed_text(dict(batch), row, offset, capacity)
         _, seen = self.network.apply({"params": params}, batch, train=False, capture_intermediates=is_text)
         return states_as_features(seen["intermediates"]["text_encoder"]["__call__"][0])
+
+
+def _walk(
+    window: Callable[..., tuple[TrainState, Report]],
+    span: Span,
+    state: TrainState,
+    report: Report,
+    plan: Plan,
+    values: Mapping[str, Array],
+) -> tuple[TrainState, Report]:
+    """The windows of a span one after the other, of one run or of all, as long as one of them has finite losses."""
+    _, state, report = jax.lax.while_loop(
+        lambda carry: (carry[0] < span.stop) & (carry[2].bad_batch < 0).any(),
+        lambda carry: (carry[0] + 1, *window(*carry, plan, values)),
+        (span.start, state, report),
+    )
+    return state, report
 
 
 def merge(trained: Any, frozen: Any) -> Any:

@@ -21,7 +21,7 @@ from msa_jax.train.epoch_report import Report
 from msa_jax.train.logs import Logs, Run, progress_line
 from msa_jax.train.mesh import Layout
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
-from msa_jax.train.program import Program, merge
+from msa_jax.train.program import Program, Span, merge
 from msa_jax.train.progress import Progress
 from msa_jax.train.resident import SHARE, device_memory, streams
 from msa_jax.train.results import Result, load_result, save_result
@@ -361,9 +361,8 @@ class Runner:
                 if report is None:
                     report = program.empty_reports(states, frozen, arrays, parts, batches=batches)
                 states, report = program.train_runs(
-                    states, frozen, arrays, parts, np.int32(first), np.int32(start),
-                    np.int32(stop), np.int32(real), report, values,
-                )  # fmt: skip
+                    states, frozen, arrays, parts, Span.of(start, stop, count=real, first=first), report, values
+                )
                 report = jax.device_get(report)
                 bad = np.flatnonzero(report.bad_batch >= 0)
                 if len(bad) and not tolerant:

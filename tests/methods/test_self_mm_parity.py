@@ -15,7 +15,7 @@ from msa_jax.data.packing import Capacity, Packing, plan_packing
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.methods import self_mm, unimodal_tasks
 from msa_jax.methods.protocol import Clock, Inputs, Stage
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -217,8 +217,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
     for expected, rows in zip(losses, plans, strict=True):
         packing, _ = plan_packing(lengths[rows], 12)
         plan = Plan(rows, rows, np.ones(rows.shape, np.float32), Packing(*packing))
-        zero, windows, count = np.int32(0), np.int32(3), np.int32(10)
-        ours, report = program.train(ours, {}, data, plan, zero, zero, windows, count)
+        ours, report = program.train(ours, {}, data, plan, Span.of(0, 3, count=10))
         ours = ours.replace(memory=unimodal_tasks.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
         np.testing.assert_allclose(report.sums["loss"] / report.rows, expected, rtol=2e-4)
     assert int(ours.updates) == 20

@@ -18,7 +18,7 @@ from msa_jax.data.packing import Packing
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.methods import sugrm
 from msa_jax.methods.protocol import Clock, Inputs, Stage
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -292,8 +292,7 @@ def test_twenty_updates_with_label_generation_equal_torch():
     for expected, rows in zip(losses, plans, strict=True):
         nowhere = Packing(np.zeros(rows.shape, np.int32), np.zeros(rows.shape, np.int32))
         plan = Plan(rows, rows, np.ones(rows.shape, np.float32), nowhere)
-        zero, windows, count = np.int32(0), np.int32(3), np.int32(9)
-        ours, report = program.train(ours, {}, data, plan, zero, zero, windows, count)
+        ours, report = program.train(ours, {}, data, plan, Span.of(0, 3, count=9))
         ours = ours.replace(memory=sugrm.METHOD.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
         np.testing.assert_allclose(report.sums["loss"] / report.rows, expected, rtol=2e-4)
     assert int(ours.updates) == 20

@@ -20,7 +20,7 @@ from msa_jax.methods import METHODS, Method
 from msa_jax.train.checkpoint import load_params
 from msa_jax.train.logs import Run
 from msa_jax.train.prepare import example_batch, prepare
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 from msa_jax.train.run import Runner
 from msa_jax.train.stages import text_capacity
 from tests.tiny import QUICK, TOY, tiny_dataset, train_quick
@@ -68,9 +68,8 @@ class Bench:
         data, device_plan = jax.device_put(self.columns), jax.tree.map(jnp.asarray, plan)
         report = self.program.empty_report(state, {}, data, device_plan)
         return self.program.train(
-            state, {}, data, device_plan, np.int32(0), np.int32(start),
-            np.int32(windows if stop is None else stop), np.int32(len(plan)), report,
-        )  # fmt: skip
+            state, {}, data, device_plan, Span.of(start, windows if stop is None else stop, count=len(plan)), report
+        )
 
 
 def first_gradient(state) -> dict[str, np.ndarray]:
@@ -167,9 +166,7 @@ def test_an_epoch_in_parts_is_the_same_epoch():
     whole, report = bench.walk()
     parts, first = bench.walk(stop=1)
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
-    parts, last = bench.program.train(
-        parts, {}, data, plan, np.int32(0), np.int32(1), np.int32(3), np.int32(len(bench.plan)), first
-    )
+    parts, last = bench.program.train(parts, {}, data, plan, Span.of(1, 3, count=len(bench.plan)), first)
     jax.tree.map(np.testing.assert_array_equal, whole.replace(key=0), parts.replace(key=0))
     jax.tree.map(np.testing.assert_array_equal, report, last)
 
@@ -266,9 +263,7 @@ def test_dropout_differs_between_steps_and_epochs_and_is_the_same_when_repeated(
         data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
         state = bench.state().replace(epoch=jnp.int32(epoch))
         report = bench.program.empty_report(state, {}, data, plan)
-        _, report = bench.program.train(
-            state, {}, data, plan, np.int32(first), np.int32(0), np.int32(1), np.int32(1), report
-        )
+        _, report = bench.program.train(state, {}, data, plan, Span.of(0, 1, count=1, first=first), report)
         return float(report.sums["error"])
 
     values = [error(epoch, first) for epoch in (1, 2, 3) for first in (0, 1, 2)]
@@ -295,5 +290,5 @@ def test_batches_are_counted_over_the_chunks_of_an_epoch():
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
     state = bench.state()
     report = bench.program.empty_report(state, {}, data, plan)
-    _, report = bench.program.train(state, {}, data, plan, np.int32(10), np.int32(0), np.int32(1), np.int32(1), report)
+    _, report = bench.program.train(state, {}, data, plan, Span.of(0, 1, count=1, first=10), report)
     assert int(report.bad_batch) == 10

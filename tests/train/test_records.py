@@ -14,6 +14,7 @@ from msa_jax.data import write_native
 from msa_jax.errors import InputError
 from msa_jax.train import resident
 from msa_jax.train.epoch_report import recorded
+from msa_jax.train.program import Span
 from tests.tiny import TOY, TOY_QUICK, tiny_dataset, train_toy
 from tests.train.test_program import Bench, plain
 from tests.train.test_resume import outcome
@@ -31,8 +32,8 @@ def one_batch_at_a_time(bench: Bench) -> list[tuple[float, dict[str, float]]]:
     data, plan, state, found = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan), bench.state(), []
     for index in range(len(bench.plan)):
         report = bench.program.empty_report(state, {}, data, plan)
-        numbers = np.int32(0), np.int32(index), np.int32(index + 1), np.int32(len(bench.plan))
-        state, report = bench.program.train(state, {}, data, plan, *numbers, report)
+        span = Span.of(index, index + 1, count=len(bench.plan))
+        state, report = bench.program.train(state, {}, data, plan, span, report)
         found.append((float(report.rows), {name: float(value) for name, value in report.sums.items()}))
     return found
 
@@ -80,7 +81,7 @@ def test_where_an_epoch_is_cut_changes_no_bit_of_its_records():
     _, whole = bench.walk()
     state, part = bench.walk(stop=3)  # within the first record
     data, plan = jax.device_put(bench.columns), jax.tree.map(jnp.asarray, bench.plan)
-    _, parts = bench.program.train(state, {}, data, plan, np.int32(0), np.int32(3), np.int32(6), np.int32(6), part)
+    _, parts = bench.program.train(state, {}, data, plan, Span.of(3, 6, count=6), part)
     np.testing.assert_array_equal(whole.records, parts.records)
 
 
