@@ -13,7 +13,7 @@ from msa_jax.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0, or 2 where the input is wrong; 130 after Ctrl-C."""
+    """Runs one command. Returns 0, or 2 where the input is wrong; 130 after Ctrl-C. Ends with 3 where a process was lost."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     warnings.showwarning = _one_line_warning
     try:
@@ -32,10 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder that may not be written
         print(f"msa-jax: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        _end_if_alone(error)
+        raise
     except KeyboardInterrupt:
         print("msa-jax: interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
     return 0
+
+
+def _end_if_alone(error: RuntimeError) -> None:
+    """Ends this process at once where another one that it trained with is gone: nothing waits for that one then."""
+    from msa_jax.train import processes
+
+    message = processes.loss_of(error)
+    if message is not None:
+        print(f"msa-jax: {message}", file=sys.stderr, flush=True)
+        os._exit(3)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -68,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--overwrite", action="store_true", help="replace an experiment that is there")
     train.add_argument("--record-labels", action="store_true", help="keep the unimodal labels of every epoch")
     train.add_argument("--quiet", action="store_true", help="no progress")
+    several = train.add_argument_group("several processes, each started with the same command")
+    several.add_argument(
+        "--distributed", action="store_true", help="join the others, which SLURM, GKE, Open MPI or Cloud TPU tell of"
+    )
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where nothing else tells of it")
+    several.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    several.add_argument("--process", type=int, metavar="I", help="the number of this one, from 0")
     train.set_defaults(options={})
 
     sweep = command(
@@ -197,8 +217,14 @@ def _print(arguments: argparse.Namespace, content: Any, text: str) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     from msa_jax.report.compare import compare
+    from msa_jax.train import processes
     from msa_jax.train.experiment import SEEDS, train
 
+    address = arguments.coordinator, arguments.processes, arguments.process
+    if arguments.distributed:
+        processes.join(*address)
+    elif address != (None, None, None):
+        raise InputError("--coordinator, --processes and --process need --distributed")
     experiment = train(
         arguments.method,
         arguments.data,
@@ -211,6 +237,8 @@ def _train(arguments: argparse.Namespace) -> None:
         log=None if arguments.quiet else sys.stderr,
         options=arguments.options,
     )
+    if not processes.writes():
+        return
     if arguments.json:
         print((experiment.path / "result.json").read_text(encoding="utf-8"), end="")
     else:

@@ -65,6 +65,7 @@ class Options:
     Machine:
       precision: of the computation: "float32", "bfloat16", or "auto": bfloat16 on GPU and TPU. Parameters, losses and
         labels are always float32.
+      remat: compute the layers of BERT again in the backward pass, which takes their time once more and far less memory.
       evaluation_batch_size: rows at a time in evaluation and prediction.
       resident: keep the dataset on the device ("yes"), stream it in chunks ("no"), or decide by its size ("auto").
       checkpoint_epochs: a checkpoint every so many epochs.
@@ -103,6 +104,7 @@ class Options:
     train_fraction_seed: int = 0
     stages_from: str | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    remat: bool = False
     evaluation_batch_size: int = 64
     resident: Literal["auto", "yes", "no"] = "auto"
     checkpoint_epochs: int = 1

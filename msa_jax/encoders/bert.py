@@ -226,15 +226,20 @@ class Bert(nn.Module):
 
     `__call__` is `embed`, `encode` and `pool` in one; call them one by one to put something between. In training
     (`deterministic=False`) dropout draws from the "dropout" random collection.
+
+    remat: in a backward pass compute a layer again from its input instead of keeping what it computed: one more forward
+    pass, for memory that grows with the layers by their inputs alone. Results are the same.
     """
 
     config: BertConfig
     dtype: jnp.dtype = jnp.float32
     use_pooler: bool = False
+    remat: bool = False
 
     def setup(self):
         self.embeddings = _Embeddings(self.config, self.dtype)
-        self.layer = [_Layer(self.config, self.dtype) for _ in range(self.config.num_layers)]
+        layer = nn.remat(_Layer, static_argnums=3) if self.remat else _Layer  # 3: deterministic
+        self.layer = [layer(self.config, self.dtype) for _ in range(self.config.num_layers)]
         if self.use_pooler:
             self.pooler = _dense(self.config.hidden_size, self.dtype)
 

@@ -21,12 +21,14 @@ class TextEncoder(nn.Module):
     keep_padding: hidden states of padding tokens as a PyTorch BERT gives them, for methods whose authors' code reads them;
     there are none where text is packed.
     pooler: also give BERT's pooled [CLS].
+    remat: of BERT.
     """
 
     config: BertConfig | int
     dtype: jnp.dtype = jnp.float32
     keep_padding: bool = False
     pooler: bool = False
+    remat: bool = False
 
     @nn.compact
     def __call__(self, text: Mapping[str, Array], *, train: bool) -> dict[str, Array]:
@@ -38,7 +40,7 @@ class TextEncoder(nn.Module):
             first = hidden[:, 0]
             pooled = text["pooled"].astype(self.dtype) if "pooled" in text else first
         else:
-            bert = Bert(self.config, use_pooler=self.pooler, dtype=self.dtype, name="bert")
+            bert = Bert(self.config, self.dtype, use_pooler=self.pooler, remat=self.remat, name="bert")
             if "slot" in text:
                 given = {"segments": text["segments"], "positions": text["positions"], "at": text["slot"][:, 0]}
             else:

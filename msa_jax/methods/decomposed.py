@@ -232,8 +232,8 @@ class DecomposedNetwork(nn.Module):
         """One vector [B, width] for each modality there is, in the order of the parts."""
         options, found = self.options, {}
         if self.inputs.text is not None:
-            text = TextEncoder(self.inputs.text, self.dtype, pooler=True, name="text_encoder")
-            found["text"] = text(batch["text"], train=train)["pooled"]
+            encoder = TextEncoder(self.inputs.text, self.dtype, remat=options.remat, pooler=True, name="text_encoder")
+            found["text"] = encoder(batch["text"], train=train)["pooled"]
         for name, layers in (("vision", options.vision_layers), ("audio", options.audio_layers)):
             if name in self.inputs.modalities:
                 encoder = TokenTransformer(

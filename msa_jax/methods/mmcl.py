@@ -196,7 +196,8 @@ class MMCLNetwork(nn.Module):
         kept = {MODALITY[letter] for letter in options.modalities}
         fused: list[Array] = []
         if inputs.text is not None:
-            text = TextEncoder(inputs.text, self.dtype, name="text_encoder")(batch["text"], train=train)
+            encoder = TextEncoder(inputs.text, self.dtype, remat=options.remat, name="text_encoder")
+            text = encoder(batch["text"], train=train)
             hidden, length = text["hidden"], text["mask"].sum(1)
             state = text["first"] if options.fused_text == "first" else masked_mean(hidden, length)
             encoded["text"] = (hidden, length) if "text" in kept else (jnp.zeros_like(hidden), length)

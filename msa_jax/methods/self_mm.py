@@ -131,7 +131,8 @@ class SelfMMNetwork(nn.Module):
         length: dict[str, Array] = {}
         representation: dict[str, Array] = {}  # F_s [B, d_s]
         if inputs.text is not None:
-            text = TextEncoder(inputs.text, self.dtype, name="text_encoder")(batch["text"], train=train)
+            encoder = TextEncoder(inputs.text, self.dtype, remat=options.remat, name="text_encoder")
+            text = encoder(batch["text"], train=train)
             # Where nothing but [CLS] is read, the states of the other tokens are never gathered.
             sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
             representation["text"] = text["first"]

@@ -152,7 +152,9 @@ class SUGRMNetwork(nn.Module):
         length: dict[str, Array] = {}
         if self.inputs.text is not None:
             text = _padded_text(batch["text"], options.max_tokens) if included else batch["text"]
-            encoder = TextEncoder(self.inputs.text, self.dtype, keep_padding=included, name="text_encoder")
+            encoder = TextEncoder(
+                self.inputs.text, self.dtype, remat=options.remat, keep_padding=included, name="text_encoder"
+            )
             text = encoder(text, train=train)
             sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
         for name in ("audio", "vision"):

@@ -44,7 +44,8 @@ class TextOnlyNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
-        x = TextEncoder(self.inputs.text, self.dtype, name="text_encoder")(batch["text"], train=train)["first"]
+        encoder = TextEncoder(self.inputs.text, self.dtype, remat=self.options.remat, name="text_encoder")
+        x = encoder(batch["text"], train=train)["first"]
         x = Dropout(self.options.dropout)(x, deterministic=not train)
         return {"prediction": Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)}
 

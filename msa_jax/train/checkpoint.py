@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from msa_jax.errors import InputError
+from msa_jax.train import processes
 from msa_jax.train.folder import read_json, write_json
 from msa_jax.train.state import RunState, on_host
 
@@ -72,6 +73,8 @@ class RunCheckpoints:
     def delete(self) -> None:
         """Closes and removes the state: the runs have ended."""
         self.close()
+        if not processes.writes():
+            return
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # where a single run has left its result there
             self._folder.parent.rmdir()
@@ -80,11 +83,15 @@ class RunCheckpoints:
 def save_params(folder: Path, params: Any) -> None:
     """Writes parameters to `folder/params`, whole or not at all, and the SHA-256 of its files to `folder/params.json`."""
     folder.mkdir(parents=True, exist_ok=True)
+    processes.by_first(lambda: _clean(folder))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((folder / "params").absolute(), jax.device_get(params), force=True)
+    write_json(folder / "params.json", _digests(folder / "params"))
+
+
+def _clean(folder: Path) -> None:
     for unfinished in folder.glob("params.orbax-checkpoint-tmp*"):  # of a process that was killed
         shutil.rmtree(unfinished, ignore_errors=True)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / "params").absolute(), params, force=True)
-    write_json(folder / "params.json", _digests(folder / "params"))
 
 
 def load_params(folder: Path) -> Any:

@@ -19,6 +19,7 @@ from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.train import folder as files
+from msa_jax.train import processes
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.folder import MetricsFile, read_json, write_arrays, write_json
 from msa_jax.train.logs import Logs, Run
@@ -135,12 +136,10 @@ def train(
         keys = ", ".join(("loss", *metrics.METRIC_KEYS[dataset.card.metrics]))
         raise InputError(f"option selection is {settings.options.selection!r}; expected one of {keys}")
     path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
-    progress = Progress(log)
+    progress = Progress(log if processes.writes() else None)
     keep_compiled_programs()
     dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
-    prepared = prepare(dataset, settings.method, settings.options)
-    runner = Runner(settings.method, settings.options, prepared, metric_kind=dataset.card.metrics, progress=progress)
-    runner.check()
+    runner = prepared_runner(settings.method, settings.options, dataset, progress)
     content = {
         "method": method,
         "runs_per_program": runs_per_program(runner, settings.options, len(seeds)),
@@ -152,14 +151,30 @@ def train(
         "seeds": list(seeds),
         "record_labels": record_labels,
         "options": config.to_json(settings.options),
-        "inputs": inputs_to_json(prepared.inputs),
+        "inputs": inputs_to_json(runner.prepared.inputs),
     }
-    with files.locked(path):
+
+    def begin() -> None:
         if overwrite:
             files.clear(path)
-        _open(path, content, dataset)
-        prepared.preprocessor.save(path / "preprocessing")
+        if (path / "result.json").is_file():
+            raise InputError(f"{path}: this experiment is finished; choose another --out, or --overwrite")
+        files.begin(path, content, dataset.fingerprint())
+        runner.prepared.preprocessor.save(path / "preprocessing")
+
+    with files.locked(path):
+        processes.by_first(begin)
+        # Resumed on a machine with other devices, the same runs stay side by side.
+        content["runs_per_program"] = read_json(path / "config.json").get("runs_per_program", 1)
         return _train(path, content, dataset, runner, seeds, record_labels, progress)
+
+
+def prepared_runner(method: Method, options: Options, dataset: Dataset, progress: Progress) -> Runner:
+    """Ready to train on the dataset. Raises InputError where method, options, dataset and devices do not fit together."""
+    prepared = prepare(dataset, method, options)
+    runner = Runner(method, options, prepared, metric_kind=dataset.card.metrics, progress=progress)
+    runner.check()
+    return runner
 
 
 def runs_per_program(runner: Runner, options: Options, runs: int) -> int:
@@ -182,34 +197,6 @@ def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}; expected distinct numbers in [0, 2^32)")
     return seeds
-
-
-def _open(path: Path, content: dict[str, Any], dataset: Dataset) -> None:
-    """Starts the folder, or makes sure that what is there is this very experiment, unfinished."""
-    fingerprint = dataset.fingerprint()
-    if not (path / "config.json").is_file():
-        if files.holds_other_things(path):
-            raise InputError(f"{path}: not empty and not an experiment; choose another --out")
-        write_json(path / "environment.json", files.environment(fingerprint))
-        write_json(path / "config.json", content)
-        return
-    if (path / "result.json").is_file():
-        raise InputError(f"{path}: this experiment is finished; choose another --out, or --overwrite")
-    before = read_json(path / "config.json")
-    if not isinstance(before, dict):
-        raise InputError(f"{path / 'config.json'}: found {type(before).__name__}; expected an object")
-    # Resumed on a machine with other devices, the same runs stay side by side.
-    content["runs_per_program"] = before.get("runs_per_program", content["runs_per_program"])
-    different = [key for key in content if key not in ("options", "data") and before.get(key) != content[key]]
-    known = {**before.get("options", {}), "data_devices": content["options"]["data_devices"]}  # may be others now
-    different += [key for key, value in content["options"].items() if key not in known or known[key] != value]
-    if different:
-        raise InputError(
-            f"{path}: holds an unfinished experiment with another {', '.join(different)}; "
-            "repeat its command to resume it, choose another --out, or --overwrite"
-        )
-    if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
-        raise InputError(f"{path}: the dataset is not the one that this experiment began with; --overwrite starts anew")
 
 
 def _train(
@@ -242,7 +229,8 @@ def _train(
         part = dataset.splits()[split]
         runs = {str(result.seed): result.scores[split] for result in results}
         files.write_text(path / "predictions" / f"{split}.csv", predictions_csv(part.id, part.label, runs))
-    _write_labels(path, dataset, seeds)
+    if processes.writes():
+        _write_labels(path, dataset, seeds)
     mean, std = metrics.summarise([result.test for result in results])
     write_json(
         path / "result.json",

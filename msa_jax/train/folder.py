@@ -1,8 +1,12 @@
-"""The experiment folder: who may write it, and small files that are written whole or not at all."""
+"""The experiment folder: who may write it, and small files that are written whole or not at all.
+
+Of several processes that train as one, the first writes; in the others, nothing here does.
+"""
 
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import platform
@@ -18,9 +22,12 @@ import jax
 import numpy as np
 
 from msa_jax.errors import InputError
+from msa_jax.train import processes
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
 LOCK = ".lock"
+# How an experiment is computed and where its dataset was: may be others when it is resumed.
+FREE, FREE_OPTIONS = ("data", "runs_per_program"), ("data_devices",)
 
 
 @contextlib.contextmanager
@@ -30,6 +37,9 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
       InputError: it cannot be written.
     """
+    if not processes.writes():
+        yield io.BytesIO()
+        return
     temporary = path.parent / f".{path.name}.{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +101,14 @@ def locked(folder: Path, mark: str = "config.json") -> Iterator[None]:
     Raises:
       InputError: another process holds it, or it cannot be made, or checkpoints cannot be written in it.
     """
+    held = contextlib.ExitStack()
+    with held:
+        processes.by_first(lambda: held.enter_context(_locked(folder, mark)))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, mark: str) -> Iterator[None]:
     if set("*?[") & set(str(folder.absolute())):
         # orbax takes these for patterns, finds no files of its own, and writes a checkpoint without contents.
         raise InputError(f"{folder}: its full path holds one of * ? [, under which no checkpoint can be written")
@@ -124,6 +142,50 @@ def holds_other_things(folder: Path, mark: str = "config.json") -> bool:
     return any(path.name != "environment.json" and not path.name.startswith(".") for path in folder.iterdir())
 
 
+def begin(
+    folder: Path,
+    content: Mapping[str, Any],
+    fingerprint: Mapping[str, str],
+    *,
+    kind: str = "experiment",
+    mark: str = "config.json",
+) -> None:
+    """Starts the folder of an experiment or a sweep, or makes sure that what is there is this very one.
+
+    Args:
+      folder: locked.
+      content: of the file `mark`: what makes it this one, all but `FREE` and, of its "options", `FREE_OPTIONS`.
+      fingerprint: of the dataset.
+      kind: as people call it.
+
+    Raises:
+      InputError: there is something else, or it began with another dataset.
+    """
+    if not (folder / mark).is_file():
+        if holds_other_things(folder, mark):
+            raise InputError(f"{folder}: not empty and not {_a(kind)}; choose another --out")
+        write_json(folder / "environment.json", environment(fingerprint))
+        write_json(folder / mark, content)
+        return
+    before = read_json(folder / mark)
+    if not isinstance(before, dict):
+        raise InputError(f"{folder / mark}: found {type(before).__name__}; expected an object")
+    different = [key for key in content if key not in ("options", *FREE) and before.get(key) != content[key]]
+    known, wanted = before.get("options", {}), content["options"]
+    different += [key for key in wanted if key not in FREE_OPTIONS and (key not in known or known[key] != wanted[key])]
+    if different:
+        raise InputError(
+            f"{folder}: holds {_a(kind)} with another {', '.join(different)}; repeat its command to resume it, choose "
+            "another --out, or --overwrite"
+        )
+    if read_json(folder / "environment.json").get("dataset_sha256") != fingerprint:
+        raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
+
+
+def _a(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
 def clear(folder: Path, mark: str = "config.json") -> None:
     """Empties an experiment folder, for `--overwrite`; the lock stays.
 
@@ -149,6 +211,8 @@ class MetricsFile:
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, *lines: Mapping[str, Any]) -> None:
+        if not processes.writes():
+            return
         with open(self._path, "a", encoding="utf-8") as file:
             file.writelines(json.dumps(_no_nan(line)) + "\n" for line in lines)
 
@@ -172,6 +236,7 @@ def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
         "versions": {"python": platform.python_version(), **versions},
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
         "processors": os.cpu_count(),
+        "processes": processes.count(),
         "system": platform.platform(),
         "commit": _commit(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],

@@ -2,8 +2,10 @@
 
 Runs that are trained side by side are dealt to devices; no run waits for another, since they have nothing in common but what
 they read. The rows of a mini-batch can be split over several devices too: XLA divides the computation, and every loss sees
-the whole mini-batch, as on one device. A CPU counts as one device for each core, since two runs on a core each are faster
-than one after the other on both.
+the whole mini-batch, as on one device. The dataset's rows then lie on these devices, a share on each. A CPU counts as one
+device for each core, since two runs on a core each are faster than one after the other on both.
+
+Several processes (see `processes`) have the devices of one mesh between them, as many from each.
 """
 
 import contextlib
@@ -15,12 +17,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from msa_jax.errors import InputError
+from msa_jax.train import processes
 
-RUNS, SHARED = P("run"), P()
+RUNS, ROWS, SHARED = P("run"), P("data"), P()
 MOST_CORES = 8
 
 
@@ -34,26 +38,50 @@ def use_cores() -> None:
 
 @dataclass(frozen=True)
 class Layout:
-    """What lies where. data: devices that share each mini-batch."""
+    """What lies where. data: devices that share each mini-batch. devices: those of all processes, by default all there are."""
 
     data: int = 1
+    devices: tuple[jax.Device, ...] | None = None
+
+    @property
+    def _devices(self) -> tuple[jax.Device, ...]:
+        return tuple(jax.devices()) if self.devices is None else self.devices
+
+    @property
+    def _owned(self) -> dict[int, list[jax.Device]]:
+        """The devices of each process."""
+        owned: dict[int, list[jax.Device]] = {}
+        for device in self._devices:
+            owned.setdefault(device.process_index, []).append(device)
+        return dict(sorted(owned.items()))
 
     def check(self) -> None:
-        """Raises InputError where there are not as many devices."""
-        if self.data > len(jax.local_devices()):
-            raise InputError(f"option data_devices is {self.data}; there are {len(jax.local_devices())} devices")
+        """Raises InputError where there are not as many devices, or the processes cannot have as many each."""
+        if self.data > len(self._devices):
+            raise InputError(f"option data_devices is {self.data}; there are {len(self._devices)} devices")
+        if self.data > 1 and self.data % len(self._owned):
+            raise InputError(
+                f"option data_devices is {self.data}; {len(self._owned)} processes can only have as many of them each"
+            )
 
     @property
     def room(self) -> int:
         """How many runs have devices of their own."""
-        return len(jax.local_devices()) // self.data
+        return len(self._devices) // self.data
 
     def mesh(self, runs: int) -> Mesh | None:
-        """As many devices as can have the same number of runs, times those of each mini-batch; None for one device."""
-        count = max(count for count in range(1, min(runs, self.room) + 1) if runs % count == 0)
-        if count * self.data == 1:
+        """As many devices as can have the same number of runs, times those of each mini-batch; None for one device.
+
+        Where there are several processes, none is without a device: those that would be compute what others do.
+        """
+        owned = self._owned
+        counts = [count for count in range(1, min(runs, self.room) + 1) if runs % count == 0]
+        dealt = [count for count in counts if count * self.data % len(owned) == 0]
+        count, data = (max(dealt), self.data) if dealt else (1, len(owned))
+        if count * data == 1:
             return None
-        devices = np.array(jax.local_devices()[: count * self.data]).reshape(count, self.data)
+        chosen = [device for own in owned.values() for device in own[: count * data // len(owned)]]
+        devices = np.array(chosen).reshape(count, data)
         return Mesh(devices, ("run", "data"), axis_types=(AxisType.Auto, AxisType.Auto))
 
     def deal(self, tree: Any, runs: int) -> Any:
@@ -64,9 +92,42 @@ class Layout:
         """All leaves, whole, on every device of `runs` runs."""
         return self._placed(tree, runs, SHARED)
 
+    def share_rows(self, columns: Any, runs: int, rows: np.ndarray | None = None) -> Any:
+        """Leaves [N, ...], or their `rows` [n], split over the devices of a mini-batch; a process reads those of its own.
+
+        Rows are added, where these devices do not divide them.
+        """
+        mesh = self.mesh(runs)
+        if mesh is None:
+            return self.share(columns if rows is None else jax.tree.map(lambda column: column[rows], columns), runs)
+        rows = np.arange(len(jax.tree.leaves(columns)[0])) if rows is None else rows
+        rows = np.pad(rows, (0, self.rounded(len(rows)) - len(rows)))
+        sharding = NamedSharding(mesh, ROWS if self.data > 1 else SHARED)
+
+        def place(column: np.ndarray) -> jax.Array:
+            shape = len(rows), *column.shape[1:]
+            return jax.make_array_from_callback(shape, sharding, lambda index: column[rows[index[0]]])
+
+        return jax.tree.map(place, columns)
+
+    def whole(self, tree: Any) -> Any:
+        """Leaves of which this process has only a part, as arrays of numpy; the others as they are."""
+
+        def gather(leaf: Any) -> Any:
+            if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable:
+                return leaf
+            if leaf.is_fully_replicated:
+                return np.asarray(leaf.addressable_data(0))
+            return multihost_utils.process_allgather(leaf, tiled=True)
+
+        return tree if processes.count() == 1 else jax.tree.map(gather, tree)
+
     def _placed(self, tree: Any, runs: int, spec: P) -> Any:
         mesh = self.mesh(runs)
-        return jax.device_put(tree, jax.local_devices()[0] if mesh is None else NamedSharding(mesh, spec))
+        if mesh is None:
+            return jax.device_put(tree, self._devices[0])
+        sharding = NamedSharding(mesh, spec)
+        return jax.device_put(tree, sharding) if processes.count() == 1 else jax.tree.map(partial(_put, sharding), tree)
 
     def over_runs(self, function: Callable[..., Any], specs: tuple[P, ...], runs: int) -> Callable[..., Any]:
         """`function` of each device's share of `runs` runs; specs: RUNS or SHARED for each argument. Gives [R, ...]."""
@@ -87,7 +148,7 @@ class Layout:
         def split(leaf: jax.Array) -> jax.Array:
             if leaf.ndim == 0 or leaf.shape[0] % self.data:
                 return leaf
-            return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, P("data")))
+            return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, ROWS))
 
         return jax.tree.map(split, tree)
 
@@ -97,6 +158,34 @@ class Layout:
 
 
 ONE = Layout()
+
+
+def _put(sharding: NamedSharding, leaf: Any) -> jax.Array:
+    """On the devices of several processes, without asking whether all of them have the same."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
+    if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(_put(sharding, jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+    value = np.asarray(leaf)
+    return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
+
+
+class Shared:
+    """A tree that the programs of any number of runs read, put on their devices once.
+
+    place: of a layout, how it is put there.
+    """
+
+    def __init__(self, tree: Any, place: Callable[[Any, int], Any]):
+        self._tree, self._place = tree, place
+        self._placed: dict[int, Any] = {}
+
+    def on(self, runs: int) -> Any:
+        """The tree on the devices of so many runs."""
+        if runs not in self._placed:
+            self._placed.clear()  # it leaves the devices of other numbers of runs
+            self._placed[runs] = self._place(self._tree, runs)
+        return self._placed[runs]
 
 
 def each_run(function: Callable[..., Any], *arguments: Any) -> Any:

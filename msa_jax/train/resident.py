@@ -12,7 +12,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.preprocess import Columns
-from msa_jax.train.mesh import ONE, Layout
+from msa_jax.train.mesh import ONE, Layout, Shared
 
 STREAM_BYTES = 256 * 2**20  # of one chunk
 SHARE = 0.4  # of the device's memory that a dataset may take
@@ -32,7 +32,7 @@ class DeviceData:
         self._layout = layout
         self.columns, self._options = columns, options
         self.streams = streams(columns, options)
-        self._resident: dict[int, Any] = {}  # by the number of runs that it was put there for
+        self._resident = Shared(columns, layout.share_rows)
         row_bytes = max(1, _bytes(columns) // max(1, len(columns["label"])))
         batches = max(1, STREAM_BYTES // (row_bytes * options.batch_size))
         self._chunk = math.ceil(batches / options.accumulate) * options.accumulate  # whole windows
@@ -43,23 +43,19 @@ class DeviceData:
         plans: of R runs, of equal shapes; of one where the arrays stream. Those that come out have a leading axis [R].
         """
         if not self.streams:
-            runs = len(plans)
-            if runs not in self._resident:
-                self._resident = {runs: self._layout.share(self.columns, runs)}  # those of other devices go
-            yield self._resident[runs], jax.tree.map(lambda *parts: np.stack(parts), *plans), len(plans[0]), 0
+            yield self._resident.on(len(plans)), jax.tree.map(lambda *parts: np.stack(parts), *plans), len(plans[0]), 0
             return
         (plan,) = plans
         size = min(self._chunk, len(plan))
         for first in range(0, len(plan), size):
             part = plan.chunk(first, first + size)
             real = len(part)
-            data = jax.tree.map(lambda column, rows=part.rows: column[rows.reshape(-1)], self.columns)
             slots = np.arange(part.rows.size, dtype=np.int32).reshape(part.rows.shape)
             part = Plan(part.rows, slots, part.weight, part.packing)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
                 part = jax.tree.map(partial(_grow, rows=size), part)
-                data = jax.tree.map(partial(_grow, rows=size * part.rows.shape[1]), data)
-            yield self._layout.share(data, 1), jax.tree.map(lambda array: array[None], part), real, first
+            data = self._layout.share_rows(self.columns, 1, part.rows.reshape(-1))
+            yield data, jax.tree.map(lambda array: array[None], part), real, first
 
 
 def _bytes(columns: Columns) -> int:
@@ -72,8 +68,8 @@ def _grow(array: np.ndarray, rows: int) -> np.ndarray:
 
 
 def device_memory() -> int:
-    """Bytes of memory of the first device; of the machine, on a CPU."""
-    statistics = jax.devices()[0].memory_stats()
+    """Bytes of memory of this process's first device; of the machine, on a CPU."""
+    statistics = jax.local_devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
         return statistics["bytes_limit"]
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

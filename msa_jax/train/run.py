@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from msa_jax.config import Options
 from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
+from msa_jax.train import processes
 from msa_jax.train.beginning import Beginning, other_run, read_beginning, write_beginning
 from msa_jax.train.checkpoint import RunCheckpoints
 from msa_jax.train.epoch_report import Report
@@ -62,7 +64,7 @@ class Runner:
         metric_kind: str,
         progress: Progress | None = None,
     ):
-        self._method, self._options, self._prepared = method, options, prepared
+        self._method, self._options, self.prepared = method, options, prepared
         self._metric_kind = metric_kind
         self._progress = progress or Progress(None)
         self._layout = Layout(options.data_devices)
@@ -71,7 +73,7 @@ class Runner:
         self._first = len(self._programs) - 1 if options.stages_from is not None else 0
 
     def _program(self, stage: Stage, options: Options) -> Program:
-        batches = math.ceil(self._prepared.inputs.rows / options.batch_size)
+        batches = math.ceil(self.prepared.inputs.rows / options.batch_size)
         if options.tail == "drop" and batches < options.accumulate:
             raise InputError(
                 f"option accumulate is {options.accumulate}, but an epoch has {batches} mini-batches and option tail "
@@ -82,11 +84,11 @@ class Runner:
         return Program(
             self._method,
             options,
-            self._prepared.inputs,
+            self.prepared.inputs,
             stage=stage,
             updates=options.max_epochs * max(updates, 1),
             # The rows that a stage adds to a mini-batch are not known when it is planned.
-            capacity=None if stage.partners else text_capacity(self._prepared.columns["train"], options),
+            capacity=None if stage.partners else text_capacity(self.prepared.columns["train"], options),
             dtype=compute_dtype(options),
             layout=self._layout,
         )
@@ -94,7 +96,7 @@ class Runner:
     def check(self) -> None:
         """Builds the network in shapes only. Raises InputError where an option does not fit, before anything is written."""
         self._layout.check()
-        columns = self._prepared.columns["train"]
+        columns = self.prepared.columns["train"]
         self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
         for program in self._programs:
             if program.stage.partners and streams(columns, program.options):
@@ -107,9 +109,9 @@ class Runner:
         """Why runs cannot be trained side by side; None where they can."""
         if len(self._programs) > 1:
             return f"method {self._method.name} trains in {len(self._programs)} stages"
-        if streams(self._prepared.columns["train"], self._options):
+        if streams(self.prepared.columns["train"], self._options):
             return "the dataset does not stay on the device (option resident)"
-        if not self._options.finetune_text and self._prepared.bert is None and self._options.text_encoder == "scratch":
+        if not self._options.finetune_text and self.prepared.bert is None and self._options.text_encoder == "scratch":
             return "each seed has a frozen text encoder of its own"
         return None
 
@@ -120,7 +122,7 @@ class Runner:
         program, run = self._programs[0], Run(number=0, seed=0, folder=Path())
         begin = self.initial(run)
         trained, frozen = program.split(begin.params)
-        plan = epoch_plan(self._prepared.inputs.rows, program.options.batch_size, seed=0, epoch=1)
+        plan = epoch_plan(self.prepared.inputs.rows, program.options.batch_size, seed=0, epoch=1)
         state = program.start(trained, begin.memory, jax.random.key(0))
         columns = self._data(0, [begin]).train.columns
         return frozenset(name for name in names if program.takes(name, state, frozen, columns, plan))
@@ -134,7 +136,7 @@ class Runner:
         devices = jax.local_devices()
         if devices[0].platform == "cpu":
             return self._layout.room
-        columns = self._prepared.columns["train"]
+        columns = self.prepared.columns["train"]
         shapes = self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
         size = sum(4 * math.prod(shape) for shape in jax.tree.leaves(shapes, is_leaf=lambda x: isinstance(x, tuple)))
         return self._layout.room * max(1, int(SHARE * device_memory() / (10 * size)))
@@ -144,13 +146,13 @@ class Runner:
     def initial(self, run: Run) -> Beginning:
         """Where a run begins; everything random in it comes from the seed."""
         key = jax.random.key(run.seed)
-        columns = self._prepared.columns["train"]
+        columns = self.prepared.columns["train"]
         batch = example_batch(columns, min(2, len(columns["label"])))
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
-        params = with_pretrained(self._programs[0].init_params(jax.random.fold_in(key, 0), batch), self._prepared.bert)
-        labels = {name: jnp.asarray(columns[name]) for name in ("label", *self._prepared.inputs.columns)}
+        params = with_pretrained(self._programs[0].init_params(jax.random.fold_in(key, 0), batch), self.prepared.bert)
+        labels = {name: jnp.asarray(columns[name]) for name in ("label", *self.prepared.inputs.columns)}
         options = config.override(self._options, run.values)
-        return Beginning(params, self._method.init_memory(options, self._prepared.inputs, labels))
+        return Beginning(params, self._method.init_memory(options, self.prepared.inputs, labels))
 
     def _beginning(self, run: Run, stage: int, initial: Beginning) -> Beginning:
         """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""
@@ -185,8 +187,8 @@ class Runner:
         """Keeps what an ended stage leaves. Returns the state before the next one, and what that reads."""
         begins = []
         for place, run in enumerate(runs):
-            params = merge(take(state.best_params, place), data.frozen)
-            begins.append(Beginning(params, take(state.train.memory, place)))
+            left = self._layout.whole(take((state.best_params, state.train.memory), place))
+            begins.append(Beginning(merge(left[0], data.frozen), left[1]))
             write_beginning(run.folder / "stages" / data.program.stage.name, begins[-1])
         stage = int(state.stage) + 1
         return self._state(runs, stage, begins, epochs=state.epochs), self._data(stage, begins)
@@ -253,14 +255,14 @@ class Runner:
         going, places = np.flatnonzero(~state.ended), _side_by_side(state.ended)
         whole = len(going) == len(runs)
         epoch = int(state.epochs[going[0]]) + 1  # all that have not ended have had as many
-        done = int(np.asarray(state.train.epoch)[going[0]])
+        done = int(np.asarray(self._layout.whole(state.train.epoch))[going[0]])
         together = [runs[place] for place in places]
-        values = {name: jnp.float32([run.values[name] for run in together]) for name in runs[0].values}
+        values = {name: np.float32([run.values[name] for run in together]) for name in runs[0].values}
         part = state.train if whole else self._layout.deal(take(state.train, places), len(places))
-        frozen = self._layout.share(data.frozen, len(places))
+        frozen = data.shared.on(len(places))
         plans = [
             epoch_plan(
-                self._prepared.inputs.rows,
+                self.prepared.inputs.rows,
                 program.options.batch_size,
                 seed=run.seed,
                 # Counted within the stage, so that it is the same whether those before it were trained here or elsewhere.
@@ -287,7 +289,7 @@ class Runner:
     ) -> RunState:
         """Which runs are better than before, and which end; writes what there is to say of the epoch."""
         options, stage = data.program.options, data.program.stage
-        label = self._prepared.columns["valid"][stage.label]
+        label = self.prepared.columns["valid"][stage.label]
         kept = ("best_value", "best_epoch", "epochs", "ended", "failed")
         best_value, best_epoch, epochs, ended, failed = (getattr(state, name).copy() for name in kept)
         improved = np.zeros(len(runs), bool)
@@ -324,7 +326,8 @@ class Runner:
             self._progress.line(progress_line(runs, lines, better, epoch.seconds * len(epoch.going)))
         if logs.record is not None:
             for place in epoch.going[~failed[epoch.going]]:
-                logs.record(runs[place], epoch.number, self._method.records(take(state.train.memory, place)))
+                memory = self._layout.whole(take(state.train.memory, place))
+                logs.record(runs[place], epoch.number, self._method.records(memory))
         best = choose(improved, state.train.params, state.best_params) if improved.any() else state.best_params
         return state.replace(
             best_params=best, best_value=best_value, best_epoch=best_epoch, epochs=epochs, ended=ended, failed=failed
@@ -332,12 +335,12 @@ class Runner:
 
     def _weights(self, options: Options, run: Run, memories: Any, place: int) -> dict[str, float]:
         def weights(memories: Any) -> dict[str, Any]:
-            return self._method.weights(config.override(options, run.values), take(memories, place))
+            return self._method.weights(config.override(options, run.values), memories)
 
         # Most methods weigh nothing: then no memory, which may be large, is copied out of those of all runs.
-        if not jax.eval_shape(weights, memories):
+        if not jax.eval_shape(weights, jax.eval_shape(partial(take, places=place), memories)):
             return {}
-        return {name: float(value) for name, value in weights(memories).items()}
+        return {name: float(value) for name, value in weights(self._layout.whole(take(memories, place))).items()}
 
     def _steps(
         self,
@@ -363,7 +366,7 @@ class Runner:
                 states, report = program.train_runs(
                     states, frozen, arrays, parts, Span.of(start, stop, count=real, first=first), report, values
                 )
-                report = jax.device_get(report)
+                report = jax.device_get(self._layout.whole(report))
                 bad = np.flatnonzero(report.bad_batch >= 0)
                 if len(bad) and not tolerant:
                     names = [name for name in report.sums if name != "loss"]
@@ -378,7 +381,7 @@ class Runner:
 
     def _finish(self, runs: Sequence[Run], state: RunState, data: StageData, keep: bool) -> list[Result | None]:
         splits = HELD_OUT if keep else ("valid",)
-        frozen = self._layout.share(data.frozen, len(runs))
+        frozen = data.shared.on(len(runs))
         scores = {split: data.scorer.runs(state.best_params, frozen, split) for split in splits}
         results: list[Result | None] = []
         for place, run in enumerate(runs):
@@ -388,7 +391,7 @@ class Runner:
             own = {split: {head: array[place] for head, array in heads.items()} for split, heads in scores.items()}
             values = {
                 split: metrics.evaluate(
-                    heads["prediction"], self._prepared.columns[split]["label"], kind=self._metric_kind
+                    heads["prediction"], self.prepared.columns[split]["label"], kind=self._metric_kind
                 )
                 for split, heads in own.items()
             }
@@ -403,18 +406,19 @@ class Runner:
                 )
             )
             if keep:
-                records = self._method.records(take(state.train.memory, place))
-                save_result(run.folder, results[-1], merge(take(state.best_params, place), data.frozen), records)
+                best, memory = self._layout.whole(take((state.best_params, state.train.memory), place))
+                save_result(run.folder, results[-1], merge(best, data.frozen), self._method.records(memory))
         return results
 
 
 def _side_by_side(ended: np.ndarray) -> np.ndarray:
     """The places that an epoch is computed for: those that have not ended, and some others, so that few sizes are compiled.
 
-    All while more than half go on, then half, then a quarter, and so on; those that go on are first.
+    All while more than half go on, then half, then a quarter, and so on; those that go on are first. All to the end where
+    there are several processes, since a state does not move from one to another.
     """
     going, rest = np.flatnonzero(~ended), np.flatnonzero(ended)
     size = len(ended)
-    while len(going) <= size // 2:
+    while processes.count() == 1 and len(going) <= size // 2:
         size //= 2
     return np.concatenate([going, rest])[:size]

@@ -59,7 +59,8 @@ class Scorer:
         for index in range(len(plan)):
             batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
             batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
-            parts.append(forward(batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity))
+            part = forward(batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity)
+            parts.append(self._program.layout.whole(part))
         rows = (slice(None),) * axis + (slice(count),)
         return {name: np.concatenate([np.asarray(part[name]) for part in parts], axis)[rows] for name in parts[0]}
 

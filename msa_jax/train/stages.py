@@ -12,7 +12,7 @@ from msa_jax.config import Options
 from msa_jax.data.packing import Capacity, choose_capacity
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.methods.protocol import Inputs, Method, Stage
-from msa_jax.train.mesh import ONE, Layout
+from msa_jax.train.mesh import ONE, Layout, Shared
 from msa_jax.train.program import Program
 from msa_jax.train.resident import SHARE, DeviceData, device_memory
 from msa_jax.train.score import Scorer
@@ -49,11 +49,13 @@ def text_capacity(columns: Columns, options: Options) -> Capacity | None:
 class StageData:
     """What every epoch of a stage of a run reads, and none changes.
 
-    frozen: the parameters that are not trained. lengths: [N] tokens of each utterance that is packed, or None.
+    frozen: the parameters that are not trained; shared: the same on the devices. lengths: [N] tokens of each utterance that is
+    packed, or None.
     """
 
     program: Program
     frozen: Any
+    shared: Shared
     train: DeviceData
     scorer: Scorer
     lengths: np.ndarray | None
@@ -79,11 +81,13 @@ class StageReader:
             self._current = StageData(
                 program=program,
                 frozen=None,
+                shared=Shared(None, self._layout.share),
                 train=DeviceData(columns["train"], program.options, self._layout),
                 scorer=Scorer(program, {name: columns[name] for name in HELD_OUT}),
                 lengths=None if once or program.capacity is None else text_lengths(columns["train"]),
             )
-        return replace(self._current, frozen=program.split(params)[1])
+        frozen = program.split(params)[1]
+        return replace(self._current, frozen=frozen, shared=Shared(frozen, self._layout.share))
 
     def _once(self, program: Program, params: Any) -> bool:
         text = self._columns["train"].get("text", {})
@@ -101,6 +105,7 @@ class StageReader:
         if self._encoder is None or not same(self._encoder, encoder):
             held_out = Scorer(program, {name: self._columns[name] for name in HELD_OUT})
             scorers = {"train": Scorer(program, {"train": self._columns["train"]}), **dict.fromkeys(HELD_OUT, held_out)}
+            params = self._layout.share(params, 1)
             self._states = {
                 name: {**self._columns[name], "text": scorer.text_states(params, name)}
                 for name, scorer in scorers.items()

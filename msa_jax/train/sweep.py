@@ -19,12 +19,18 @@ from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train import folder as files
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.experiment import Settings, checked_seeds, protocol_options, resolve, runs_per_program
-from msa_jax.train.folder import MetricsFile, read_json, write_json
+from msa_jax.train.experiment import (
+    Settings,
+    checked_seeds,
+    prepared_runner,
+    protocol_options,
+    resolve,
+    runs_per_program,
+)
+from msa_jax.train.folder import MetricsFile, write_json
 from msa_jax.train.logs import Logs, Run
 from msa_jax.train.mesh import use_cores
 from msa_jax.train.points import Draw, Point, make_points
-from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
 from msa_jax.train.run import Runner
 
@@ -121,33 +127,13 @@ def sweep(
     with files.locked(path, MARK):
         if overwrite:
             files.clear(path, MARK)
-        _open(path, content, dataset)
+        files.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
         begun = time.monotonic()
         _Points(path, settings, dataset, found, resolved, seeds, progress).train()
         ranking = _rank(path, found, seeds, rank_by)
         _write(path, content, settings, ranking)
         progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")
     return Sweep(path=path, method=method, dataset=dataset.card.name, rank_by=rank_by, ranking=ranking)
-
-
-def _open(path: Path, content: Mapping[str, Any], dataset: Dataset) -> None:
-    """Starts the folder, or makes sure that what is there is this very sweep."""
-    fingerprint = dataset.fingerprint()
-    if not (path / MARK).is_file():
-        if files.holds_other_things(path, MARK):
-            raise InputError(f"{path}: not empty and not a sweep; choose another --out")
-        write_json(path / "environment.json", files.environment(fingerprint))
-        write_json(path / MARK, content)
-        return
-    before = read_json(path / MARK)
-    different = [key for key in content if key != "data" and before.get(key) != content[key]]
-    if different:
-        raise InputError(
-            f"{path}: holds a sweep with another {', '.join(different)}; repeat its command to resume it, choose another "
-            "--out, or --overwrite"
-        )
-    if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
-        raise InputError(f"{path}: the dataset is not the one that this sweep began with; --overwrite starts anew")
 
 
 class _Points:
@@ -233,12 +219,8 @@ class _Points:
             return self._last[1]
         self._last = None
         dataset = take_fraction(self._dataset, options.train_fraction, seed=options.train_fraction_seed)
-        prepared = prepare(dataset, self._settings.method, options)
-        kind = self._dataset.card.metrics
-        runner = Runner(self._settings.method, options, prepared, metric_kind=kind, progress=self._progress)
-        runner.check()
-        self._last = options, runner
-        return runner
+        self._last = options, prepared_runner(self._settings.method, options, dataset, self._progress)
+        return self._last[1]
 
     def _arguments(self) -> frozenset[str]:
         """The options that programs take as arguments; each other value needs programs of its own."""

@@ -2,6 +2,7 @@ import dataclasses
 import functools
 
 import flax.linen as nn
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -432,3 +433,30 @@ def test_states_of_some_places_are_those_of_all_and_cost_less(packed):
         assert_close(value, torch_names(config, other_gradient)[name], 1e-5)
     costs = [graded[alone].lower(params).compile().cost_analysis()["flops"] for alone in (True, False)]
     assert costs[0] < 0.9 * costs[1]  # of three layers, most of one
+
+
+def test_layers_that_are_computed_again_give_the_same_and_keep_less():
+    config = dataclasses.replace(TINY, num_layers=4)
+    params = _random_params(config)
+    ids, segments = np.random.default_rng(0).integers(1, 50, (3, 16)), np.ones((3, 16), np.int32)
+
+    def objective(params, remat: bool):
+        out = Bert(config, remat=remat).apply(
+            {"params": params}, ids, segments=segments, at=np.arange(3) * 16, deterministic=False,
+            rngs={"dropout": jax.random.key(1)},
+        )  # fmt: skip
+        return (out["hidden"] ** 2).mean() + out["states"].sum()
+
+    def kept(remat: bool) -> int:
+        """Numbers that a backward pass needs."""
+        pull = jax.eval_shape(lambda params: jax.vjp(functools.partial(objective, remat=remat), params)[1], params)
+        return sum(leaf.size for leaf in jax.tree.leaves(pull))
+
+    values = [jax.jit(jax.value_and_grad(functools.partial(objective, remat=remat)))(params) for remat in (False, True)]
+    assert_close(values[1][0], values[0][0], 1e-6)
+    same = flax.traverse_util.flatten_dict(values[1][1], sep="/")
+    for path, entry in flax.traverse_util.flatten_dict(values[0][1], sep="/").items():
+        if not path.endswith("key/bias"):  # 0 but for rounding
+            assert_close(same[path], entry, 1e-5)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(params))
+    assert kept(True) - weights < (kept(False) - weights) / 4

@@ -199,7 +199,7 @@ def test_it_runs_once_for_all_runs_that_share_it_and_again_for_another(tmp_path,
         Scorer, "text_states", lambda self, params, split: calls.append(split) or original(self, params, split)
     )
     runner = still(dataset)
-    columns = runner._prepared.columns
+    columns = runner.prepared.columns
     reader, program = StageReader(columns), runner._programs[0]
     params = runner.initial(one(1)).params
     for _ in range(3):

@@ -1,0 +1,102 @@
+"""Several processes that train as one program, each with devices of its own: how they meet, who writes, what ends them.
+
+All of them run the same code on the same numbers and decide the same; the first alone writes files, in a folder that all
+can read. The rows of a mini-batch, or runs side by side, are dealt to the devices of all (see `mesh`).
+"""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from msa_jax.errors import InputError
+
+MEET_WITHIN = 120  # seconds
+LOST_AFTER = 30  # seconds without a sign of life
+MESSAGE_BYTES = 2048
+# In what JAX says where a collective or the coordination fails: gloo on CPUs, NCCL on GPUs, the service that all talk to.
+SIGNS = ("gloo", "nccl", "coordination", "unavailable", "connection", "heartbeat", "deadline_exceeded")
+
+
+def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None) -> None:
+    """Makes this process one of several; before anything uses a device.
+
+    Args:
+      coordinator: HOST:PORT of the first process; None where JAX finds the others itself: under SLURM, Open MPI and GKE, and on
+        Cloud TPU.
+      processes: how many there are.
+      process: the number of this one, from 0.
+
+    Raises:
+      InputError: some of the three are given and some not, they do not fit, or the others are not there.
+    """
+    given = [value is not None for value in (coordinator, processes, process)]
+    if any(given) and not all(given):
+        raise InputError("coordinator, processes and process belong together: give all of them, or none")
+    if coordinator is not None:
+        host, _, port = coordinator.rpartition(":")
+        if not host or not port.isdigit():
+            raise InputError(f"coordinator is {coordinator!r}; expected HOST:PORT of process 0")
+        if processes < 1 or not 0 <= process < processes:
+            raise InputError(
+                f"process is {process} of {processes}; expected a number from 0 to {max(processes - 1, 0)}"
+            )
+    try:
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process,
+            initialization_timeout=MEET_WITHIN,
+            heartbeat_timeout_seconds=LOST_AFTER,
+            shutdown_timeout_seconds=LOST_AFTER,
+        )
+    except ValueError as error:  # nothing tells of other processes
+        raise InputError(
+            f"no cluster that JAX knows was found ({error}); give --coordinator HOST:PORT, --processes N and --process I"
+        ) from None
+    except RuntimeError as error:
+        raise InputError(f"the processes did not meet: {_first_line(error)}") from None
+
+
+def count() -> int:
+    """How many processes there are."""
+    return jax.process_count() if jax.distributed.is_initialized() else 1
+
+
+def writes() -> bool:
+    """Whether this process is the one that writes files."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def by_first(action: Callable[[], None]) -> None:
+    """What only one process may do: the first does it, and the others wait. An InputError of it ends all."""
+    if count() == 1:
+        action()
+        return
+    message = b""
+    if writes():
+        try:
+            action()
+        except InputError as error:
+            message = str(error).encode()[:MESSAGE_BYTES]
+    padded = np.frombuffer(message.ljust(MESSAGE_BYTES, b"\0"), np.uint8)
+    told = bytes(np.asarray(multihost_utils.broadcast_one_to_all(padded)).astype(np.uint8)).rstrip(b"\0")
+    if told:
+        raise InputError(told.decode(errors="replace"))
+
+
+def loss_of(error: Exception) -> str | None:
+    """What to say where `error` tells that another process is gone; None where it tells something else."""
+    if count() == 1 or not isinstance(error, jax.errors.JaxRuntimeError):
+        return None
+    if not any(sign in str(error).lower() for sign in SIGNS):
+        return None
+    return (
+        f"process {jax.process_index()} of {count()}: another process was lost ({_first_line(error)}); "
+        "the same command in all processes resumes from the last checkpoint"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
