@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import jax
@@ -32,72 +33,72 @@ def test_every_stage_exports_for_gpu_and_tpu(name):
     for _, function, shapes in found[-1:]:
         exported = jax.export.export(function, platforms=("cuda", "tpu"))(*shapes)
         assert exported.platforms == ("cuda", "tpu")
-        again = jax.export.deserialize(exported.serialize(vjp_order=0))
-        assert again.in_avals == exported.in_avals
+        assert len(exported.in_avals) == len(jax.tree.leaves(shapes))
         # An epoch gives the state that it takes, so that epochs can follow each other.
         states = jax.tree.leaves(shapes[0])
         assert [leaf.shape for leaf in exported.out_avals[: len(states)]] == [leaf.shape for leaf in states]
 
 
 # Describing a TPU starts its library, which then is there for the whole process: so in another one.
-@pytest.mark.tpu_aot
-@pytest.mark.parametrize("name", METHODS)
-def test_every_stage_compiles_for_a_tpu_that_is_not_there(name, capsys):
+def compiled_elsewhere(name: str, **options) -> list[dict]:
     pytest.importorskip("libtpu")
     found = subprocess.run(
-        [sys.executable, "-m", "tests.train.test_elsewhere", name],
+        [sys.executable, "-m", "tests.train.test_elsewhere", name, json.dumps(options)],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.returncode == 0, found.stderr[-3000:]
-    with capsys.disabled():
-        for line in found.stdout.splitlines():
-            stage = json.loads(line)
+    return [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
+
+
+@pytest.mark.tpu_aot
+@pytest.mark.parametrize("name", METHODS)
+def test_every_stage_compiles_for_a_tpu_that_is_not_there(name, capsys):
+    for stage in compiled_elsewhere(name):
+        figures = (stage[key] for key in ("gflop", "arguments", "temporary", "seconds"))
+        with capsys.disabled():
             print(
-                f"\n{name:10s} {stage['stage']:8s} {stage['gflop']:8.1f} GFLOP a step and device, {stage['memory']:6.0f} MiB: "
-                f"arguments {stage['arguments']:.0f}, temporary {stage['temporary']:.0f}; with remat "
-                f"{stage['temporary_remat']:.0f}",
-                end="",
+                "\n{:10s} {:8s} {:7.1f} GFLOP, {:5.0f} + {:5.0f} MiB, {:4.0f} s".format(name, stage["stage"], *figures)
             )
-            assert stage["gflop"] > 1
-            assert stage["memory"] < 16 * 1024  # of a v5e
-            assert stage["temporary_remat"] <= stage["temporary"]
+        assert stage["gflop"] > 0.1
+        assert stage["arguments"] + stage["temporary"] < 16 * 1024  # of a v5e
 
 
-def compile_for_tpu(name: str) -> None:
-    """Prints a JSON line for each stage: MOSI's unaligned shapes, BERT-base, 4 chips that share mini-batches of 32."""
+@pytest.mark.tpu_aot
+def test_layers_that_are_computed_again_save_memory_on_a_tpu(capsys):
+    kept, again = (compiled_elsewhere("text_only", batch_size=1024, remat=remat)[0] for remat in (False, True))
+    with capsys.disabled():
+        print("\ntemporary {:.0f} MiB, with remat {:.0f}".format(kept["temporary"], again["temporary"]))
+    assert again["temporary"] < 0.7 * kept["temporary"]
+
+
+def compile_for_tpu(name: str, changes: dict) -> None:
+    """Prints a line for each stage: MOSI's unaligned shapes, a BERT of MiniLM's sizes, 4 chips that share mini-batches.
+
+    GFLOP of a step, MiB of arguments (state, dataset) and of temporary arrays, of each chip; seconds of the compiler.
+    """
     from jax.experimental import topologies
 
     devices = tuple(topologies.get_topology_desc(platform="tpu", topology_name=SLICE).devices)
     layout = Layout(len(devices), devices)
     jax.default_backend = lambda: "tpu"  # what code asks that has another way on a CPU
-    dataset = make_synthetic(train=256, valid=8, test=8, audio_steps=375, vision_steps=500)
+    dataset = make_synthetic(train=1284, valid=8, test=8, audio_steps=375, vision_steps=500)
     method = methods.get(name)
-    options = config.override(method.options(), {"data_devices": len(devices), "batch_size": 32})
+    options = config.override(method.options(), {"data_devices": len(devices), "batch_size": 32, **changes})
     prepared = prepare(dataset, method, options)
-    inputs = replace(prepared.inputs, text=BertConfig())
-    columns = prepared.columns["train"]
-    compiled = [
-        [
-            (stage, function.lower(*shapes).compile())
-            for stage, function, shapes in programs(name, replace(options, remat=remat), inputs, columns, layout=layout)
-        ]
-        for remat in (False, True)
-    ]
-    for (stage, kept), (_, again) in zip(*compiled, strict=True):
-        memory = kept.memory_analysis()
-        print(
-            json.dumps(
-                {
-                    "stage": stage,
-                    "gflop": kept.cost_analysis()["flops"] / 1e9,
-                    "arguments": memory.argument_size_in_bytes / 2**20,
-                    "temporary": memory.temp_size_in_bytes / 2**20,
-                    "temporary_remat": again.memory_analysis().temp_size_in_bytes / 2**20,
-                    "memory": (memory.argument_size_in_bytes + memory.temp_size_in_bytes) / 2**20,
-                }
-            )
-        )
+    inputs = replace(prepared.inputs, text=BertConfig(hidden_size=384, num_layers=6, intermediate_size=1536))
+    for stage, function, shapes in programs(name, options, inputs, prepared.columns["train"], layout=layout):
+        begun = time.monotonic()
+        compiled = function.lower(*shapes).compile()
+        memory = compiled.memory_analysis()
+        line = {
+            "stage": stage,
+            "gflop": compiled.cost_analysis()["flops"] / 1e9,
+            "arguments": memory.argument_size_in_bytes / 2**20,
+            "temporary": memory.temp_size_in_bytes / 2**20,
+            "seconds": time.monotonic() - begun,
+        }
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":
-    compile_for_tpu(sys.argv[1])
+    compile_for_tpu(sys.argv[1], json.loads(sys.argv[2]))

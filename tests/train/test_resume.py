@@ -192,6 +192,39 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
     assert not [path for path in killed.rglob("*") if "tmp" in path.name]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["dmmsa", "confede"])
+def test_stages_that_are_killed_again_and_again_end_as_if_they_were_not(tmp_path, method):
+    script = (
+        "import sys; from pathlib import Path; from tests.tiny import tiny_dataset, train_quick\n"
+        "train_quick(sys.argv[1], tiny_dataset(), Path(sys.argv[2]), seeds=(1, 2),\n"
+        "  options={'checkpoint_epochs': 1, 'max_epochs': 4, 'patience': 4})\n"
+    )
+    killed = tmp_path / "killed"
+    command = [sys.executable, "-c", script, method]
+    log, seen, moments = killed / "metrics.jsonl", 0, []
+    for _ in range(8):
+        with subprocess.Popen([*command, str(killed)], cwd=REPOSITORY) as process:
+            deadline = time.monotonic() + 200
+            while time.monotonic() < deadline and process.poll() is None:
+                if log.exists() and len(log.read_text().splitlines()) > seen:
+                    break
+                time.sleep(0.01)
+            time.sleep(2 * random.random())  # anywhere in an epoch, a save, the end of a stage or of a run
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+        seen = len(log.read_text().splitlines())
+        moments.append(seen)
+    assert len(moments) > 2, "it was hardly killed"
+    for folder in (killed, tmp_path / "straight"):
+        if not (folder / "result.json").is_file():
+            subprocess.run([*command, str(folder)], cwd=REPOSITORY, check=True)
+    assert outcome(killed) == outcome(tmp_path / "straight")
+
+
 # -- what cannot be resumed -------------------------------------------------------------------------------------------
 
 
