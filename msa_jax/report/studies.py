@@ -31,6 +31,7 @@ from msa_jax.report import (
 from msa_jax.report.comparability import Comparability, comparability
 from msa_jax.report.experiment import read_result
 from msa_jax.report.study import Outcome, Rendering, Study, Variant, list_studies, load_study
+from msa_jax.train import processes
 from msa_jax.train.experiment import SEEDS, resolve, train
 from msa_jax.train.folder import read_json, write_json, write_text
 from msa_jax.train.progress import Progress
@@ -93,6 +94,7 @@ def reproduce(
       InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset
         on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite.
     """
+    processes.check_alone("a study")
     found = load_study(study)
     kind = KINDS[found.kind]
     if kind.draws:

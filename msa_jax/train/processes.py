@@ -69,6 +69,12 @@ def writes() -> bool:
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
+def check_alone(what: str) -> None:
+    """Raises InputError where there are several processes: `what` runs in one."""
+    if count() > 1:
+        raise InputError(f"{what} runs in one process, and there are {count()}")
+
+
 def by_first(action: Callable[[], None]) -> None:
     """What only one process may do: the first does it, and the others wait. An InputError of it ends all."""
     if count() == 1:

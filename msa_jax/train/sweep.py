@@ -18,6 +18,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train import folder as files
+from msa_jax.train import processes
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import (
     Settings,
@@ -100,6 +101,7 @@ def sweep(
       InputError: anything asked for that cannot be done, before anything is written; a folder of another sweep.
     """
     use_cores()
+    processes.check_alone("a sweep")
     dataset = load_dataset(dataset)
     changes = {**(options or {}), **named}
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **changes)

@@ -14,7 +14,9 @@ import pytest
 
 from msa_jax.data import write_native
 from msa_jax.errors import InputError
+from msa_jax.report.studies import reproduce
 from msa_jax.train import processes
+from msa_jax.train.sweep import sweep
 from tests.paths import REPOSITORY
 from tests.tiny import TOY_QUICK, tiny_dataset, train_quick, train_toy
 
@@ -128,6 +130,14 @@ print([shard.data[:, 0].tolist() for shard in placed.addressable_shards], sorted
         "[[0.0, 2.0, 4.0, 6.0]] [0, 1, 2, 3]",
         "[[8.0, 10.0, 12.0, 0.0]] [0, 4, 5, 6]",  # a row is added, so that both have as many
     ]
+
+
+def test_what_runs_in_one_process_says_so(monkeypatch):
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    with pytest.raises(InputError, match="a sweep runs in one process, and there are 2"):
+        sweep("toy", AUDIO, grid={"dropout": [0.1, 0.2]})
+    with pytest.raises(InputError, match="a study runs in one process"):
+        reproduce("self_mm.table4", AUDIO)
 
 
 @pytest.mark.slow
