@@ -145,7 +145,7 @@ def test_forward_loss_and_gradients_equal_torch():
     model, hp = _torch_model()
     options = _options(hp)
     params, network = _flax_params(model), self_mm.SelfMMNetwork(options, INPUTS)
-    fresh = network.init(jax.random.key(0), _data(columns), train=False)["params"]
+    fresh = jax.eval_shape(lambda: network.init(jax.random.key(0), _data(columns), train=False))["params"]
     assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
 
     unimodal = {task: columns["label"] + np.float32(0.4 * shift) for task, shift in zip("tav", (1, -1, 2), strict=True)}
@@ -167,7 +167,7 @@ def test_forward_loss_and_gradients_equal_torch():
         terms, _ = unimodal_tasks.objective(outputs, batch, memory, clock, options, INPUTS)
         return sum(term.mean() for term in terms.values()), outputs
 
-    (value, ours), gradient = jax.value_and_grad(total, has_aux=True)(params)
+    (value, ours), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(params)
     for task, name in {"m": "prediction", "t": "text", "a": "audio", "v": "vision"}.items():
         np.testing.assert_allclose(ours[name], outputs["predictions"][task].detach(), atol=2e-5)
         np.testing.assert_allclose(ours["features"][task], outputs["features"][task].detach(), atol=2e-5)

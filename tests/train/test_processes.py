@@ -89,7 +89,10 @@ def audio(tmp_path_factory) -> Path:
 
 
 # 24 rows in batches of 7: neither a batch nor the last one can be halved.
-@pytest.mark.parametrize("options", [{"data_devices": 2}, {"data_devices": 2, "resident": "no"}, {}], ids=str)
+STREAMED = pytest.param({"data_devices": 2, "resident": "no"}, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("options", [{"data_devices": 2}, {}, STREAMED], ids=str)
 def test_two_processes_are_one(tmp_path, audio, options):
     found = Together(*words(tmp_path / "two", audio, **options)).end()
     ended_well(found)
