@@ -44,7 +44,13 @@ from tests.paths import minilm
 
 OURS, PEER = "scripts.benchmark_ours:", "scripts.benchmark_peer:"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
-OTHERS = ("sugrm", "mmcl")  # methods that are compared with Self-MM
+# What is compared with Self-MM, and the options in which it differs from its defaults.
+OTHERS = {
+    "sugrm": ("sugrm", {}),
+    "mmcl": ("mmcl", {}),
+    "mmcl_no_contrast": ("mmcl", {"contrast": ""}),
+    "mmcl_linear": ("mmcl", {"unimodal": "linear"}),
+}
 LENGTHS = (500, 1000, 2000, 4000)
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers")
 MATMULS = (1024, 2048)
@@ -176,7 +182,10 @@ def measure_methods(name: str, workload: Workload, effort: Effort, findings: Fin
     """A training step and a prediction of each method, and their ratios to Self-MM's."""
     steps = effort.method_steps[name]
     with ExitStack() as stack:
-        workers = {method: stack.enter_context(Worker(METHOD, method, workload)) for method in ("self_mm", *OTHERS)}
+        workers = {
+            label: stack.enter_context(Worker(METHOD, method, workload, **changes))
+            for label, (method, changes) in {"self_mm": ("self_mm", {}), **OTHERS}.items()
+        }
         for method, worker in workers.items():
             worker.call("train", 1)
             worker.call("predict", 1)

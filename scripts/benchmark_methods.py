@@ -1,13 +1,14 @@
 """What one method costs beside another, and a windowed attention layer beside a dense one."""
 
 import time
+from typing import Any
 
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax import methods
+from msa_jax import config, methods
 from msa_jax.encoders.windowed import Affine, Layer, Norm, Places, Settings, Window, read_windows
 from msa_jax.methods.protocol import Inputs, Stage
 from msa_jax.train.prepare import compute_dtype, example_batch
@@ -20,11 +21,12 @@ ROWS = 4  # sequences in a batch of the attention layers
 
 
 class MethodCost:
-    """Training steps and predictions of a method at its defaults, from the second epoch on."""
+    """Training steps and predictions of a method from the second epoch on, at its defaults but for `changes`."""
 
-    def __init__(self, name: str, workload: Workload):
+    def __init__(self, name: str, workload: Workload, **changes: Any):
         method = methods.get(name)
-        options, columns = method.options(batch_size=workload.batch_size), columns_of(workload)
+        options = config.override(method.options(), {"batch_size": workload.batch_size, **changes})
+        columns = columns_of(workload)
         self._plan, capacity = plan_of(columns, workload)
         inputs = Inputs(
             text=bert_config(workload),
