@@ -12,7 +12,7 @@ from msa_jax.data.batches import epoch_plan
 from msa_jax.errors import InputError
 from msa_jax.methods import self_mm, unimodal_tasks
 from msa_jax.methods.protocol import Clock, Inputs, Stage
-from msa_jax.train.program import Program
+from msa_jax.train.program import Program, Span
 
 INPUTS = Inputs(audio=(6, 5), vision=(7, 4), rows=64, columns=("label_a", "label_v"))
 
@@ -43,8 +43,7 @@ def test_a_step_copies_no_memory():
     rows = 54321  # a size that nothing else in the program has
     program, state, data = _program(rows)
     plan = epoch_plan(rows, 32, seed=0, epoch=1).chunk(0, 4)
-    number = np.int32(4)
-    text = program.train.lower(state, {}, data, plan, np.int32(0), np.int32(0), number, number).compile().as_text()
+    text = program.train.lower(state, {}, data, plan, Span.of(0, 4, count=4)).compile().as_text()
     features = [line for line in text.splitlines() if re.search(rf"f32\[{rows},(128|16|32)\]", line)]
     assert any(" scatter(" in line for line in features)  # the memories are there, and written to
     assert not [line for line in features if re.search(r" (copy|select|add)\(", line)]
