@@ -136,7 +136,7 @@ def train(
         keys = ", ".join(("loss", *metrics.METRIC_KEYS[dataset.card.metrics]))
         raise InputError(f"option selection is {settings.options.selection!r}; expected one of {keys}")
     path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
-    progress = Progress(log if processes.writes() else None)
+    progress = Progress(log if processes.writes() else None, bar=processes.count() == 1)
     keep_compiled_programs()
     dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)

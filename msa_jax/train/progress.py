@@ -5,11 +5,14 @@ from typing import TextIO
 
 
 class Progress:
-    """Writes to a stream; silent where it is None. The bar is drawn only where the stream is a terminal."""
+    """Writes to a stream; silent where it is None. The bar is drawn only where the stream is a terminal.
 
-    def __init__(self, stream: TextIO | None):
+    bar: whether it may be. An epoch is walked in parts for it, which several processes could not do each in its own way.
+    """
+
+    def __init__(self, stream: TextIO | None, *, bar: bool = True):
         self._stream = stream
-        self._bar = stream is not None and stream.isatty()
+        self._bar = bar and stream is not None and stream.isatty()
         self._drawn = 0
 
     @classmethod

@@ -23,11 +23,13 @@ from tests.tiny import TOY_QUICK, tiny_dataset, train_quick, train_toy
 pytestmark = pytest.mark.usefixtures("toy")
 
 AUDIO = tiny_dataset(modalities=("audio",))
+# On a terminal, where a process alone would walk an epoch in parts to draw how far it is.
 COMMAND = """
 import sys
 from msa_jax import cli, methods
 from tests.tiny import TOY
 methods.METHODS["toy"] = TOY
+sys.stderr.isatty = lambda: True
 sys.exit(cli.main(sys.argv[1:]))
 """
 
