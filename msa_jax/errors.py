@@ -1,4 +1,4 @@
-"""The two kinds of message a user gets."""
+"""The two kinds of message a user gets, and what is quoted in them."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,8 @@ class DataWarning(UserWarning):
 
 class TrainingStopped(InputError):
     """Training cannot go on: a loss is not finite. The message names run, epoch, step and loss term."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line: its first, or its kind where it says nothing."""
+    return (str(error) or type(error).__name__).splitlines()[0]

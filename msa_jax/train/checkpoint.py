@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, first_line
 from msa_jax.train import processes
 from msa_jax.train.folder import read_json, write_json
 from msa_jax.train.state import RunState, on_host
@@ -62,8 +62,9 @@ class RunCheckpoints:
             ]
             return on_host(state)
         except (ValueError, KeyError, OSError, TypeError, IndexError, AttributeError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise InputError(f"{self._folder}: the checkpoint does not fit this experiment ({reason})") from None
+            raise InputError(
+                f"{self._folder}: the checkpoint does not fit this experiment ({first_line(error)})"
+            ) from None
 
     def close(self) -> None:
         """Waits for what is being written."""
@@ -107,7 +108,7 @@ def load_params(folder: Path) -> Any:
             arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
             return checkpointer.restore(path, restore_args=arguments)
     except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: the checkpoint cannot be read ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{path}: the checkpoint cannot be read ({first_line(error)})") from None
 
 
 def _checked(folder: Path) -> Path:

@@ -97,12 +97,11 @@ class Layout:
 
         Rows are added, where these devices do not divide them.
         """
-        mesh = self.mesh(runs)
-        if mesh is None:
+        if self.data == 1:
             return self.share(columns if rows is None else jax.tree.map(lambda column: column[rows], columns), runs)
         rows = np.arange(len(jax.tree.leaves(columns)[0])) if rows is None else rows
         rows = np.pad(rows, (0, self.rounded(len(rows)) - len(rows)))
-        sharding = NamedSharding(mesh, ROWS if self.data > 1 else SHARED)
+        sharding = NamedSharding(self.mesh(runs), ROWS)
 
         def place(column: np.ndarray) -> jax.Array:
             shape = len(rows), *column.shape[1:]
@@ -120,7 +119,7 @@ class Layout:
                 return np.asarray(leaf.addressable_data(0))
             return multihost_utils.process_allgather(leaf, tiled=True)
 
-        return tree if processes.count() == 1 else jax.tree.map(gather, tree)
+        return jax.tree.map(gather, tree)
 
     def _placed(self, tree: Any, runs: int, spec: P) -> Any:
         mesh = self.mesh(runs)
@@ -173,18 +172,18 @@ def _put(sharding: NamedSharding, leaf: Any) -> jax.Array:
 class Shared:
     """A tree that the programs of any number of runs read, put on their devices once.
 
-    place: of a layout, how it is put there.
+    tree: as it was given. place: of a layout, how it is put there.
     """
 
     def __init__(self, tree: Any, place: Callable[[Any, int], Any]):
-        self._tree, self._place = tree, place
+        self.tree, self._place = tree, place
         self._placed: dict[int, Any] = {}
 
     def on(self, runs: int) -> Any:
         """The tree on the devices of so many runs."""
         if runs not in self._placed:
             self._placed.clear()  # it leaves the devices of other numbers of runs
-            self._placed[runs] = self._place(self._tree, runs)
+            self._placed[runs] = self._place(self.tree, runs)
         return self._placed[runs]
 
 

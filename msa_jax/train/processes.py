@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, first_line
 
 MEET_WITHIN = 120  # seconds
 LOST_AFTER = 30  # seconds without a sign of life
@@ -56,7 +56,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
             f"no cluster that JAX knows was found ({error}); give --coordinator HOST:PORT, --processes N and --process I"
         ) from None
     except RuntimeError as error:
-        raise InputError(f"the processes did not meet: {_first_line(error)}") from None
+        raise InputError(f"the processes did not meet: {first_line(error)}") from None
 
 
 def count() -> int:
@@ -99,10 +99,6 @@ def loss_of(error: Exception) -> str | None:
     if not any(sign in str(error).lower() for sign in SIGNS):
         return None
     return (
-        f"process {jax.process_index()} of {count()}: another process was lost ({_first_line(error)}); "
+        f"process {jax.process_index()} of {count()}: another process was lost ({first_line(error)}); "
         "the same command in all processes resumes from the last checkpoint"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

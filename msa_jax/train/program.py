@@ -252,7 +252,8 @@ class Program:
         `values` are options that differ from the program's, by name. Ends at once where a loss is not finite.
         """
         report = self.empty_report(state, frozen, data, plan) if report is None else report
-        return _walk(self._windows(frozen, data, span), span, state, report, plan, values or {})
+        window = self._windows(frozen, data, span)
+        return _walk(partial(window, plan=plan, values=values or {}), span, state, report)
 
     def _train_runs(
         self,
@@ -275,7 +276,7 @@ class Program:
 
             return each_run(alone, states, plans, reports, dict(values))
         every = jax.vmap(self._windows(frozen, data, span), in_axes=(None, 0, 0, 0, 0))
-        return _walk(every, span, states, reports, plans, dict(values))
+        return _walk(lambda *carry: every(*carry, plans, dict(values)), span, states, reports)
 
     def _windows(self, frozen: Any, data: Any, span: Span) -> Callable[..., tuple[TrainState, Report]]:
         still = flax.traverse_util.flatten_dict(frozen, sep="/")
@@ -357,17 +358,15 @@ class Program:
 
 
 def _walk(
-    window: Callable[..., tuple[TrainState, Report]],
-    span: Span,
-    state: TrainState,
-    report: Report,
-    plan: Plan,
-    values: Mapping[str, Array],
+    window: Callable[..., tuple[TrainState, Report]], span: Span, state: TrainState, report: Report
 ) -> tuple[TrainState, Report]:
-    """The windows of a span one after the other, of one run or of all, as long as one of them has finite losses."""
+    """The windows of a span one after the other, of one run or of all, as long as one of them has finite losses.
+
+    window: takes its number, the state and the report.
+    """
     _, state, report = jax.lax.while_loop(
         lambda carry: (carry[0] < span.stop) & (carry[2].bad_batch < 0).any(),
-        lambda carry: (carry[0] + 1, *window(*carry, plan, values)),
+        lambda carry: (carry[0] + 1, *window(*carry)),
         (span.start, state, report),
     )
     return state, report

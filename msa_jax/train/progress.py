@@ -1,6 +1,5 @@
 """What a person sees while training: one line an epoch, and a bar that is there only on a terminal."""
 
-import sys
 from typing import TextIO
 
 
@@ -14,10 +13,6 @@ class Progress:
         self._stream = stream
         self._bar = bar and stream is not None and stream.isatty()
         self._drawn = 0
-
-    @classmethod
-    def to_stderr(cls) -> "Progress":
-        return cls(sys.stderr)
 
     def bar(self, label: str, done: int, total: int) -> None:
         """Draws `label` and how much of `total` is done, over the bar before."""

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -188,7 +187,7 @@ class Runner:
         begins = []
         for place, run in enumerate(runs):
             left = self._layout.whole(take((state.best_params, state.train.memory), place))
-            begins.append(Beginning(merge(left[0], data.frozen), left[1]))
+            begins.append(Beginning(merge(left[0], data.frozen.tree), left[1]))
             write_beginning(run.folder / "stages" / data.program.stage.name, begins[-1])
         stage = int(state.stage) + 1
         return self._state(runs, stage, begins, epochs=state.epochs), self._data(stage, begins)
@@ -259,7 +258,7 @@ class Runner:
         together = [runs[place] for place in places]
         values = {name: np.float32([run.values[name] for run in together]) for name in runs[0].values}
         part = state.train if whole else self._layout.deal(take(state.train, places), len(places))
-        frozen = data.shared.on(len(places))
+        frozen = data.frozen.on(len(places))
         plans = [
             epoch_plan(
                 self.prepared.inputs.rows,
@@ -272,7 +271,7 @@ class Runner:
             ).widened(self._layout.rounded(program.options.batch_size))
             for run in together
         ]
-        weights = [self._weights(program.options, run, part.memory, place) for place, run in enumerate(together)]
+        weights = self._weights(program.options, together, part.memory)
         part, report = self._steps(data, frozen, part, plans, values, together, epoch, tolerant)
         rows = np.maximum(report.rows, 1)
         means = {name: (sums / rows).astype(np.float32) for name, sums in report.sums.items()}
@@ -333,14 +332,17 @@ class Runner:
             best_params=best, best_value=best_value, best_epoch=best_epoch, epochs=epochs, ended=ended, failed=failed
         )
 
-    def _weights(self, options: Options, run: Run, memories: Any, place: int) -> dict[str, float]:
-        def weights(memories: Any) -> dict[str, Any]:
-            return self._method.weights(config.override(options, run.values), memories)
+    def _weights(self, options: Options, runs: Sequence[Run], memories: Any) -> list[dict[str, float]]:
+        """Of the terms of each of R runs; memories: [R, ...]."""
+
+        def weights(memory: Any, run: Run) -> Mapping[str, Any]:
+            return self._method.weights(config.override(options, run.values), memory)
 
         # Most methods weigh nothing: then no memory, which may be large, is copied out of those of all runs.
-        if not jax.eval_shape(weights, jax.eval_shape(partial(take, places=place), memories)):
-            return {}
-        return {name: float(value) for name, value in weights(self._layout.whole(take(memories, place))).items()}
+        if not jax.eval_shape(lambda memories: weights(take(memories, 0), runs[0]), memories):
+            return [{} for _ in runs]
+        each = (weights(self._layout.whole(take(memories, place)), run) for place, run in enumerate(runs))
+        return [{name: float(value) for name, value in found.items()} for found in each]
 
     def _steps(
         self,
@@ -381,7 +383,7 @@ class Runner:
 
     def _finish(self, runs: Sequence[Run], state: RunState, data: StageData, keep: bool) -> list[Result | None]:
         splits = HELD_OUT if keep else ("valid",)
-        frozen = data.shared.on(len(runs))
+        frozen = data.frozen.on(len(runs))
         scores = {split: data.scorer.runs(state.best_params, frozen, split) for split in splits}
         results: list[Result | None] = []
         for place, run in enumerate(runs):
@@ -407,7 +409,7 @@ class Runner:
             )
             if keep:
                 best, memory = self._layout.whole(take((state.best_params, state.train.memory), place))
-                save_result(run.folder, results[-1], merge(best, data.frozen), self._method.records(memory))
+                save_result(run.folder, results[-1], merge(best, data.frozen.tree), self._method.records(memory))
         return results
 
 

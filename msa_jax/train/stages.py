@@ -49,13 +49,11 @@ def text_capacity(columns: Columns, options: Options) -> Capacity | None:
 class StageData:
     """What every epoch of a stage of a run reads, and none changes.
 
-    frozen: the parameters that are not trained; shared: the same on the devices. lengths: [N] tokens of each utterance that is
-    packed, or None.
+    frozen: the parameters that are not trained. lengths: [N] tokens of each utterance that is packed, or None.
     """
 
     program: Program
-    frozen: Any
-    shared: Shared
+    frozen: Shared
     train: DeviceData
     scorer: Scorer
     lengths: np.ndarray | None
@@ -75,19 +73,19 @@ class StageReader:
         """What the stage of this program reads when it begins with these parameters."""
         once = self._once(program, params)
         columns = self._encoded(program, params) if once else self._columns
+        frozen = Shared(program.split(params)[1], self._layout.share)
         current = self._current
         if current is None or current.program is not program or current.train.columns is not columns["train"]:
             self._current = current = None  # its arrays leave the device before others come
             self._current = StageData(
                 program=program,
-                frozen=None,
-                shared=Shared(None, self._layout.share),
+                frozen=frozen,
                 train=DeviceData(columns["train"], program.options, self._layout),
                 scorer=Scorer(program, {name: columns[name] for name in HELD_OUT}),
                 lengths=None if once or program.capacity is None else text_lengths(columns["train"]),
             )
-        frozen = program.split(params)[1]
-        return replace(self._current, frozen=frozen, shared=Shared(frozen, self._layout.share))
+        self._current = replace(self._current, frozen=frozen)
+        return self._current
 
     def _once(self, program: Program, params: Any) -> bool:
         text = self._columns["train"].get("text", {})
