@@ -128,22 +128,21 @@ def compute_dtype(options: Options) -> jnp.dtype:
     return jnp.dtype(options.precision)
 
 
-def with_pretrained(params: Any, bert: Any) -> Any:
-    """Fresh parameters with the pretrained ones of the text encoder in their places.
+def pretrained(bert: Any, shapes: Any) -> Any:
+    """The part of a network's parameters that is pretrained; shapes: those of the network.
 
     Raises:
       InputError: the network's encoder has a parameter that the pretrained one lacks, or of another shape.
     """
     if bert is None:
-        return params
-    own = params["text_encoder"]["bert"]
-    pretrained = {name: value for name, value in bert.items() if name in own}  # a pooler is left out where unused,
-    if "pooler" in own:
-        pretrained.setdefault("pooler", own["pooler"])  # and starts from nothing where the weights have none
-    if jax.tree.map(jnp.shape, own) != jax.tree.map(jnp.shape, pretrained):
+        return {}
+    own = shapes["text_encoder"]["bert"]
+    # A pooler is left out where it is unused, and starts from nothing where the weights have none.
+    found = {name: value for name, value in bert.items() if name in own}
+    if jax.tree.map(np.shape, found) != {name: own[name] for name in own if name in bert or name != "pooler"}:
         raise InputError("the pretrained text encoder's parameters do not fit the network")
-    placed = jax.tree.map(lambda value: jnp.asarray(np.asarray(value), jnp.float32), pretrained)
-    return {**params, "text_encoder": {**params["text_encoder"], "bert": placed}}
+    placed = jax.tree.map(lambda value: jnp.asarray(np.asarray(value), jnp.float32), found)
+    return {"text_encoder": {"bert": placed}}
 
 
 def example_batch(columns: Columns, size: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ weighted, masked mean -> gradients -> parameters. Between two steps there is no 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -76,21 +76,31 @@ class Program:
         self.forward = jax.jit(self._forward, static_argnames=("capacity", "names"))
         self.forward_runs = OverRuns(layout, self._forward_runs, (RUNS, *[SHARED] * 4))
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
+        self._init = jax.jit(partial(self.network.init, train=False))  # traced once, for shapes and for values
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
-        self._init = jax.jit(
-            partial(self.network.init, train=False), compiler_options={"xla_backend_optimization_level": 0}
+        self._draw = jax.jit(
+            self._draw_params, static_argnames="paths", compiler_options={"xla_backend_optimization_level": 0}
         )
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
-    def init_params(self, key: Array, batch: Mapping[str, Any]) -> Any:
-        """Fresh parameters; `batch` only gives shapes."""
-        return self._init({"params": key}, batch)["params"]
+    def init_params(self, key: Array, batch: Mapping[str, Any], given: Any = None) -> Any:
+        """The parameters to begin with; `batch` only gives shapes.
+
+        given: a part of their tree, such as a pretrained encoder. The others are drawn, each from the key and its place.
+        """
+        given = flax.traverse_util.flatten_dict(given or {}, sep="/")
+        paths = tuple(flax.traverse_util.flatten_dict(self.param_shapes(batch), sep="/"))
+        drawn = self._draw(key, batch, paths=tuple(path for path in paths if path not in given))
+        return flax.traverse_util.unflatten_dict({path: {**drawn, **given}[path] for path in paths}, sep="/")
 
     def param_shapes(self, batch: Mapping[str, Any]) -> Any:
         """The shapes of the parameters, in a tree of the same structure."""
-        params = jax.eval_shape(partial(self.network.init, train=False), {"params": jax.random.key(0)}, batch)["params"]
-        return jax.tree.map(jnp.shape, params)
+        return jax.tree.map(jnp.shape, jax.eval_shape(self._init, {"params": jax.random.key(0)}, batch)["params"])
+
+    def _draw_params(self, key: Array, batch: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Array]:
+        drawn = flax.traverse_util.flatten_dict(self._init({"params": key}, batch)["params"], sep="/")
+        return {path: drawn[path] for path in paths}
 
     def split(self, params: Any) -> tuple[Any, Any]:
         """The parameters that the stage trains, and those that it freezes: two trees that have no leaf in common."""
@@ -106,9 +116,10 @@ class Program:
 
     def start(self, trained: Any, memory: Any, key: Array) -> TrainState:
         """The state before the first epoch of the stage; `trained` is of `split`."""
+        begin = jax.jit(self._optimiser(trained, self.options).init)
         return TrainState(
             params=trained,
-            optimiser=self._optimiser(trained, self.options).init(flax.traverse_util.flatten_dict(trained, sep="/")),
+            optimiser=begin(flax.traverse_util.flatten_dict(trained, sep="/")),
             memory=memory,
             key=key,
             epoch=jnp.int32(1),

@@ -21,7 +21,7 @@ from msa_jax.train.checkpoint import RunCheckpoints
 from msa_jax.train.epoch_report import Report
 from msa_jax.train.logs import Logs, Run, progress_line
 from msa_jax.train.mesh import Layout
-from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, with_pretrained
+from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, pretrained
 from msa_jax.train.program import Program, Span, merge
 from msa_jax.train.progress import Progress
 from msa_jax.train.resident import SHARE, device_memory, streams
@@ -148,7 +148,8 @@ class Runner:
         columns = self.prepared.columns["train"]
         batch = example_batch(columns, min(2, len(columns["label"])))
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
-        params = with_pretrained(self._programs[0].init_params(jax.random.fold_in(key, 0), batch), self.prepared.bert)
+        given = pretrained(self.prepared.bert, self._programs[0].param_shapes(batch))
+        params = self._programs[0].init_params(jax.random.fold_in(key, 0), batch, given)
         labels = {name: jnp.asarray(columns[name]) for name in ("label", *self.prepared.inputs.columns)}
         options = config.override(self._options, run.values)
         return Beginning(params, self._method.init_memory(options, self.prepared.inputs, labels))

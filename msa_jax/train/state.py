@@ -70,11 +70,13 @@ def on_host(state: RunState) -> RunState:
     return state.replace(**{name: np.array(value) for name, value in vars(state).items() if name not in kept})
 
 
+@jax.jit
 def copy(tree: Any) -> Any:
     """New buffers: a step donates the ones it is given, so what outlives it needs its own."""
     return jax.tree.map(jnp.copy, tree)
 
 
+@jax.jit
 def stack(trees: Sequence[Any]) -> Any:
     """R trees as one whose leaves have a leading axis [R], in buffers of its own."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)

@@ -16,10 +16,11 @@ from msa_jax.config import override
 from msa_jax.data.batches import Plan, epoch_plan, ordered_plan
 from msa_jax.data.preprocess import text_lengths
 from msa_jax.data.schema import Dataset
+from msa_jax.errors import InputError
 from msa_jax.methods import METHODS, Method
 from msa_jax.train.checkpoint import load_params
 from msa_jax.train.logs import Run
-from msa_jax.train.prepare import example_batch, prepare
+from msa_jax.train.prepare import example_batch, prepare, pretrained
 from msa_jax.train.program import Program, Span
 from msa_jax.train.run import Runner
 from msa_jax.train.stages import text_capacity
@@ -208,6 +209,39 @@ def test_what_padding_points_at_changes_nothing_in_self_mm():
     features = np.asarray(ends[0][0].memory.features["m"])
     assert (features[:4] == 0).all()
     assert (features[4:] != 0).any()
+
+
+# -- where it begins --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_given_is_taken_and_the_rest_is_drawn_as_without_it():
+    bench = Bench(METHODS["text_only"], tiny_dataset(), QUICK)
+    given = {"text_encoder": jax.tree.map(jnp.ones_like, bench.params["text_encoder"])}
+    params = bench.program.init_params(jax.random.key(0), example_batch(bench.columns, 2), given)
+    jax.tree.map(np.testing.assert_array_equal, params, {**bench.params, **given})
+
+
+def test_a_pretrained_encoder_must_have_the_parameters_of_the_network():
+    own = {"word": {"kernel": (5, 2)}, "pooler": {"bias": (2,)}}
+    shapes = {"text_encoder": {"bert": own}, "score": {"bias": (1,)}}
+    word, pooler, layer = {"kernel": np.ones((5, 2), np.float16)}, {"bias": np.zeros(2)}, {"bias": np.zeros(3)}
+    assert pretrained(None, shapes) == {}
+    for bert, names in (
+        ({"word": word, "pooler": pooler}, {"word", "pooler"}),
+        ({"word": word}, {"word"}),  # the pooler is drawn
+        ({"word": word, "unused": layer}, {"word"}),
+    ):
+        found = pretrained(bert, shapes)["text_encoder"]["bert"]
+        assert found.keys() == names
+        assert found["word"]["kernel"].dtype == jnp.float32
+    for bert in (
+        {"pooler": pooler},
+        {"word": layer},
+        {"word": {"kernel": np.ones((5, 3))}},
+        {"word": {**word, **layer}},
+    ):
+        with pytest.raises(InputError, match="do not fit the network"):
+            pretrained(bert, shapes)
 
 
 # -- what moves -------------------------------------------------------------------------------------------------------
