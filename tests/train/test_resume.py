@@ -198,7 +198,8 @@ def test_stages_that_are_killed_again_and_again_end_as_if_they_were_not(tmp_path
     script = (
         "import sys; from pathlib import Path; from tests.tiny import tiny_dataset, train_quick\n"
         "train_quick(sys.argv[1], tiny_dataset(), Path(sys.argv[2]), seeds=(1, 2),\n"
-        "  options={'checkpoint_epochs': 1, 'max_epochs': 4, 'patience': 4})\n"
+        "  options={'checkpoint_epochs': 1, 'max_epochs': 4, 'patience': 4, 'stage_text.max_epochs': 4,\n"
+        "  'stage_audio.max_epochs': 2, 'stage_vision.max_epochs': 2})\n"
     )
     killed = tmp_path / "killed"
     command = [sys.executable, "-c", script, method]
