@@ -77,6 +77,7 @@ class Program:
         self.forward_runs = OverRuns(layout, self._forward_runs, (RUNS, *[SHARED] * 4))
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
         self._init = jax.jit(partial(self.network.init, train=False))  # traced once, for shapes and for values
+        self._begin = jax.jit(self._begin_optimiser)
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._draw = jax.jit(
             self._draw_params, static_argnames="paths", compiler_options={"xla_backend_optimization_level": 0}
@@ -89,18 +90,18 @@ class Program:
 
         given: a part of their tree, such as a pretrained encoder. The others are drawn, each from the key and its place.
         """
-        given = flax.traverse_util.flatten_dict(given or {}, sep="/")
-        paths = tuple(flax.traverse_util.flatten_dict(self.param_shapes(batch), sep="/"))
-        drawn = self._draw(key, batch, paths=tuple(path for path in paths if path not in given))
-        return flax.traverse_util.unflatten_dict({path: {**drawn, **given}[path] for path in paths}, sep="/")
+        known = flax.traverse_util.flatten_dict(given or {}, sep="/")
+        paths = flax.traverse_util.flatten_dict(self.param_shapes(batch), sep="/")
+        drawn = self._draw(key, batch, paths=tuple(path for path in paths if path not in known))
+        return merge(drawn, given or {})
 
     def param_shapes(self, batch: Mapping[str, Any]) -> Any:
         """The shapes of the parameters, in a tree of the same structure."""
         return jax.tree.map(jnp.shape, jax.eval_shape(self._init, {"params": jax.random.key(0)}, batch)["params"])
 
-    def _draw_params(self, key: Array, batch: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Array]:
+    def _draw_params(self, key: Array, batch: Mapping[str, Any], paths: Sequence[str]) -> Any:
         drawn = flax.traverse_util.flatten_dict(self._init({"params": key}, batch)["params"], sep="/")
-        return {path: drawn[path] for path in paths}
+        return flax.traverse_util.unflatten_dict({path: drawn[path] for path in paths}, sep="/")
 
     def split(self, params: Any) -> tuple[Any, Any]:
         """The parameters that the stage trains, and those that it freezes: two trees that have no leaf in common."""
@@ -116,15 +117,17 @@ class Program:
 
     def start(self, trained: Any, memory: Any, key: Array) -> TrainState:
         """The state before the first epoch of the stage; `trained` is of `split`."""
-        begin = jax.jit(self._optimiser(trained, self.options).init)
         return TrainState(
             params=trained,
-            optimiser=begin(flax.traverse_util.flatten_dict(trained, sep="/")),
+            optimiser=self._begin(trained),
             memory=memory,
             key=key,
             epoch=jnp.int32(1),
             updates=jnp.int32(0),
         )
+
+    def _begin_optimiser(self, trained: Any) -> Any:
+        return self._optimiser(trained, self.options).init(flax.traverse_util.flatten_dict(trained, sep="/"))
 
     def _groups(self, params: Any) -> dict[str, str | None]:
         paths = list(flax.traverse_util.flatten_dict(params, sep="/"))
@@ -384,7 +387,7 @@ def _walk(
 
 
 def merge(trained: Any, frozen: Any) -> Any:
-    """The network's parameters, of the two parts that `Program.split` gives."""
+    """The network's parameters, of two parts such as `Program.split` gives."""
     flat = (flax.traverse_util.flatten_dict(part, sep="/") for part in (trained, frozen))
     return flax.traverse_util.unflatten_dict({path: value for part in flat for path, value in part.items()}, sep="/")
 
