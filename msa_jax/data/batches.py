@@ -7,6 +7,8 @@ import numpy as np
 
 from msa_jax.data.packing import Capacity, Packing, deal, plan_packing
 
+ROUNDS = 16  # of exchanges; two or three are usual
+
 
 class Plan(NamedTuple):
     """M batches of B rows.
@@ -39,10 +41,24 @@ class Plan(NamedTuple):
 
 
 def ordered_plan(
-    rows: int, batch_size: int, lengths: np.ndarray | None = None, capacity: Capacity | None = None
+    order: np.ndarray, batch_size: int, lengths: np.ndarray | None = None, capacity: Capacity | None = None
 ) -> Plan:
-    """All rows in their order; the last batch is padded."""
-    return _batched(np.arange(rows), batch_size, lengths, capacity)
+    """The rows `order` [M], in that order; the last batch is padded.
+
+    lengths: [N] tokens of each utterance of the dataset; with `capacity`, the plan of their packing.
+
+    Raises:
+      ValueError: a batch does not fit.
+    """
+    padding = -len(order) % batch_size
+    rows = np.concatenate([order, np.zeros(padding, order.dtype)]).reshape(-1, batch_size).astype(np.int32)
+    weight = np.concatenate([np.ones(len(order)), np.zeros(padding)]).reshape(-1, batch_size).astype(np.float32)
+    packing = Packing(np.zeros_like(rows), np.zeros_like(rows))
+    if lengths is not None and capacity is not None:
+        packing, need = plan_packing(np.where(weight > 0, lengths[rows], 0), capacity.width)
+        if need.max() > capacity.rows:
+            raise ValueError(f"a batch needs {need.max()} rows of packed text, there are {capacity.rows}")
+    return Plan(rows, rows, weight, packing)
 
 
 def epoch_plan(
@@ -61,55 +77,42 @@ def epoch_plan(
       batch_size: B.
       seed: of the run.
       epoch: 1-based.
-      lengths: [N] tokens of each utterance; with `capacity`, batches whose text would not fit exchange their longest
-        utterance for the shortest of the emptiest batch until they do.
+      lengths: [N] tokens of each utterance; with `capacity`, batches whose text would not fit exchange utterances with
+        the emptiest ones until they do.
       capacity: of packed text.
     """
     order = np.random.default_rng([seed, epoch]).permutation(rows)
     if lengths is not None and capacity is not None:
         order = _even_out(order, batch_size, lengths, capacity)
-    return _batched(order, batch_size, lengths, capacity)
-
-
-def _batched(order: np.ndarray, batch_size: int, lengths: np.ndarray | None, capacity: Capacity | None) -> Plan:
-    padding = -len(order) % batch_size
-    rows = np.concatenate([order, np.zeros(padding, order.dtype)]).reshape(-1, batch_size).astype(np.int32)
-    weight = np.concatenate([np.ones(len(order)), np.zeros(padding)]).reshape(-1, batch_size).astype(np.float32)
-    packing = Packing(np.zeros_like(rows), np.zeros_like(rows))
-    if lengths is not None and capacity is not None:
-        packing, need = plan_packing(np.where(weight > 0, lengths[rows], 0), capacity.width)
-        if need.max() > capacity.rows:
-            raise ValueError(f"a batch needs {need.max()} rows of packed text, there are {capacity.rows}")
-    return Plan(rows, rows, weight, packing)
+    return ordered_plan(order, batch_size, lengths, capacity)
 
 
 def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity: Capacity) -> np.ndarray:
-    """`order` with a few exchanges between batches, so that all of them fit the capacity; dealt anew where those do not do."""
-    batches = -(-len(order) // batch_size)
-    padded = np.full(batches * batch_size, -1)
-    padded[: len(order)] = order
-    batch = padded.reshape(batches, batch_size)
-    size = np.where(batch >= 0, lengths[batch], 0)
+    """`order` with a few exchanges between batches, so that all of them fit the capacity; dealt anew where those do not do.
+
+    In a round each batch that does not fit meets one of the emptiest, and they exchange the two rows that bring both nearest
+    to their mean.
+    """
+    batches, full = -(-len(order) // batch_size), len(order) // batch_size
+    batch = np.resize(order, (batches, batch_size))  # what repeats in the last one has no tokens
+    size = lengths[batch]
+    size.reshape(-1)[len(order) :] = 0
     _, need = plan_packing(size, capacity.width)
-    never = np.iinfo(np.int64).max
-    for _ in range(4 * batches):
+    for _ in range(ROUNDS):
         if need.max() <= capacity.rows:
+            return batch.reshape(-1)[: len(order)]
+        tokens = size.sum(1)
+        # A shorter last batch takes no part: it would end with long utterances alone.
+        by_tokens = np.argsort(tokens[:full], kind="stable")
+        fits = need[by_tokens] <= capacity.rows
+        pairs = np.array(list(zip(by_tokens[~fits][::-1], by_tokens[fits], strict=False)), int).reshape(-1, 2)
+        for crowded, spacious in pairs:
+            wanted = (tokens[crowded] - tokens[spacious]) / 2
+            moved = size[crowded][:, None] - size[spacious][None, :]  # tokens, where rows [i, j] are exchanged
+            one, other = np.unravel_index(np.argmin(np.abs(moved - wanted)), moved.shape)
+            for array in (batch, size):
+                array[crowded, one], array[spacious, other] = array[spacious, other], array[crowded, one]
+        if not len(pairs):
             break
-        crowded = int(np.argmax(need))
-        longest = int(np.argmax(size[crowded]))
-        # Padding stays where it is: only real rows are exchanged, and only for shorter ones.
-        shorter = np.where((batch >= 0) & (size < size[crowded, longest]), size, never)
-        total = np.where(shorter.min(1) < never, size.sum(1) - shorter.min(1), never)
-        total[crowded] = never
-        spacious = int(np.argmin(total))
-        if total[spacious] == never:
-            break
-        shortest = int(np.argmin(shorter[spacious]))
-        for array in (batch, size):
-            array[crowded, longest], array[spacious, shortest] = array[spacious, shortest], array[crowded, longest]
-        _, changed = plan_packing(size[[crowded, spacious]], capacity.width)
-        need[crowded], need[spacious] = changed
-    if need.max() > capacity.rows:  # exchanges can go round in circles; the capacity always holds what `deal` makes
-        return deal(order, lengths, batch_size)
-    flat = batch.reshape(-1)
-    return flat[flat >= 0]
+        _, need[pairs.reshape(-1)] = plan_packing(size[pairs.reshape(-1)], capacity.width)
+    return deal(order, lengths, batch_size)  # which the capacity always holds

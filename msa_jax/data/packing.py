@@ -13,8 +13,11 @@ import numpy as np
 
 Array = jax.Array
 
-WIDTHS = (64, 96, 128)  # candidate row widths; attention within a row costs width², slack at its end costs slots
-QUANTILE = 0.95  # of random batches fit as they come; `data.batches` evens out the others
+WIDEST = 128  # row, where no utterance is longer; attention within a row costs width², slack at its end costs slots
+# The share of random batches that fit as they come; `data.batches` evens out the others. At 0.7, with MOSI's and MOSEI's
+# lengths in batches of 32, 92 to 95 % of the slots hold a token and 3 % of the rows change their batch; at 0.95, 83 to 85 %
+# and 0.3 %.
+QUANTILE = 0.7
 
 
 class Packing(NamedTuple):
@@ -65,16 +68,16 @@ def choose_capacity(
     Args:
       lengths: [N] int.
       batch_size: B.
-      ordered: True for batches of neighbouring rows, all of which must fit; False for random ones, of which QUANTILE must,
-        and all of those that `deal` makes.
-      widths: the row widths to choose from; by default the longest utterance's and those of WIDTHS.
+      ordered: True for batches of neighbours, as `lengths` has them, all of which must fit; False for random ones, of
+        which QUANTILE must, and all of those that `deal` makes.
+      widths: the row widths to choose from; by default the multiples of 8 from the longest utterance up to WIDEST.
     """
-    longest = max(int(lengths.max()), 1)
+    least = -(-max(int(lengths.max()), 1) // 8) * 8
     size = min(batch_size, len(lengths))
     draws = _batches(lengths, size) if ordered else _random_batches(lengths, size)
     dealt = _batches(lengths[deal(np.arange(len(lengths)), lengths, size)], size)
     best = None
-    for width in widths or sorted({-(-longest // 8) * 8, *(width for width in WIDTHS if width >= longest)}):
+    for width in widths or range(least, max(least, WIDEST) + 1, 8):
         _, need = plan_packing(draws, width)
         if ordered:
             rows = max(1, int(need.max()))

@@ -1,4 +1,4 @@
-"""Scoring whole splits: in order, every row once, the last batch padded and its padding thrown away."""
+"""Scoring whole splits: every row once, the last batch padded and its padding thrown away."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from msa_jax.data.batches import ordered_plan
-from msa_jax.data.packing import Capacity, choose_capacity
+from msa_jax.data.packing import Capacity, choose_capacity, deal
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.train.program import Program
 
@@ -24,12 +24,17 @@ class Scorer:
         self._program = program
         self._size = min(options.evaluation_batch_size, max(len(columns["label"]) for columns in splits.values()))
         self._splits = dict(zip(splits, _common_shapes(list(splits.values())), strict=True))
+        self._order = {name: np.arange(len(columns["label"])) for name, columns in self._splits.items()}
         self._capacity: Capacity | None = None
-        lengths = [text_lengths(columns) for columns in self._splits.values()]
-        if options.pack_text and lengths[0] is not None:
-            each = [choose_capacity(length, self._size, ordered=True) for length in lengths]
+        lengths = {name: text_lengths(columns) for name, columns in self._splits.items()}
+        lengths = {name: length for name, length in lengths.items() if length is not None}
+        if options.pack_text and lengths:
+            # Batches of about the same tokens need the fewest rows that hold them all.
+            self._order = {name: deal(self._order[name], length, self._size) for name, length in lengths.items()}
+            dealt = [length[self._order[name]] for name, length in lengths.items()]
+            each = [choose_capacity(length, self._size, ordered=True) for length in dealt]
             width = max(capacity.width for capacity in each)
-            plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in lengths]
+            plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in dealt]
             self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
 
     def __call__(self, params: Any, split: str, *, exports: bool = False) -> dict[str, np.ndarray]:
@@ -52,17 +57,19 @@ class Scorer:
 
     def _over(self, split: str, forward: Callable[..., dict[str, Any]], *, axis: int = 0) -> dict[str, np.ndarray]:
         """What `forward` gives for all rows of a split, which lie along `axis`."""
-        columns = self._splits[split]
-        count = len(columns["label"])
-        plan = ordered_plan(count, self._size, text_lengths(columns), self._capacity)
+        columns, order = self._splits[split], self._order[split]
+        plan = ordered_plan(order, self._size, text_lengths(columns), self._capacity)
         parts = []
         for index in range(len(plan)):
             batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
             batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
             part = forward(batch, plan.packing.row[index], plan.packing.offset[index], capacity=self._capacity)
             parts.append(self._program.layout.whole(part))
-        rows = (slice(None),) * axis + (slice(count),)
-        return {name: np.concatenate([np.asarray(part[name]) for part in parts], axis)[rows] for name in parts[0]}
+        place = np.argsort(order)  # of each row among what was computed
+        return {
+            name: np.concatenate([np.asarray(part[name]) for part in parts], axis).take(place, axis)
+            for name in parts[0]
+        }
 
 
 def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:

@@ -105,9 +105,29 @@ def test_only_batches_that_do_not_fit_are_changed():
     assert 0 < (fitted.rows != plain.rows).sum() < 0.2 * 400
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_nine_slots_of_ten_hold_a_token_and_few_rows_change_their_batch(seed):
+    rows = 1284
+    lengths = lengths_of("speech", rows)  # like MOSI's
+    capacity = choose_capacity(lengths, 32)
+    plain, fitted = (
+        epoch_plan(rows, 32, seed=seed, epoch=1, **text) for text in ({}, {"lengths": lengths, "capacity": capacity})
+    )
+    assert lengths.sum() / (len(fitted) * capacity.rows * capacity.width) > 0.9
+    assert 0 < (fitted.rows != plain.rows).mean() < 0.05
+
+
+def test_a_shorter_last_batch_takes_no_part_in_exchanges():
+    lengths = lengths_of("speech", 1284)
+    text = {"lengths": lengths, "capacity": choose_capacity(lengths, 32)}
+    for seed in range(5):
+        plain = epoch_plan(1284, 32, seed=seed, epoch=1)
+        np.testing.assert_array_equal(epoch_plan(1284, 32, seed=seed, epoch=1, **text).rows[-1], plain.rows[-1])
+
+
 @pytest.mark.parametrize(("rows", "batch_size"), SIZES)
 def test_an_ordered_plan_keeps_the_order_and_pads_the_end(rows, batch_size):
-    plan = ordered_plan(rows, batch_size)
+    plan = ordered_plan(np.arange(rows), batch_size)
     flat, weight = plan.rows.reshape(-1), plan.weight.reshape(-1)
     assert flat[:rows].tolist() == list(range(rows))
     assert weight.tolist() == [1.0] * rows + [0.0] * (len(flat) - rows)
@@ -118,19 +138,19 @@ def test_an_ordered_plan_keeps_the_order_and_pads_the_end(rows, batch_size):
 def test_an_ordered_plan_fits_the_capacity_for_ordered_rows(kind):
     lengths = lengths_of(kind, 61)
     capacity = choose_capacity(lengths, 16, ordered=True)
-    plan = ordered_plan(61, 16, lengths, capacity)
+    plan = ordered_plan(np.arange(61), 16, lengths, capacity)
     assert all(occupied(lengths, plan, batch, capacity).max(initial=0) <= 1 for batch in range(len(plan)))
 
 
 def test_padding_takes_no_room_in_packed_text():
     lengths = np.array([60, 2])  # padding points at row 0, the long one
-    plan = ordered_plan(2, 8, lengths, Capacity(1, 64))
+    plan = ordered_plan(np.arange(2), 8, lengths, Capacity(1, 64))
     assert len(plan) == 1
 
 
 def test_text_that_does_not_fit_is_an_error():
     with pytest.raises(ValueError, match="a batch needs 2 rows of packed text, there are 1"):
-        ordered_plan(2, 2, np.array([60, 60]), Capacity(1, 64))
+        ordered_plan(np.arange(2), 2, np.array([60, 60]), Capacity(1, 64))
 
 
 def test_a_chunk_is_the_same_batches():

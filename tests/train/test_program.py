@@ -53,7 +53,7 @@ class Bench:
         self.memory = method.init_memory(self.options, prepared.inputs, labels)
         rows, size, capacity = len(self.columns["label"]), self.options.batch_size, self.program.capacity
         if capacity is None:
-            self.plan = ordered_plan(rows, size)
+            self.plan = ordered_plan(np.arange(rows), size)
         else:  # packed text does not fit in every order
             lengths = text_lengths(self.columns)
             self.plan = epoch_plan(rows, size, seed=0, epoch=1, lengths=lengths, capacity=capacity)
@@ -143,7 +143,7 @@ def test_summed_gradients_are_four_times_as_large():
 
 def test_an_incomplete_last_window_is_kept_with_the_mean_of_the_batches_it_has():
     bench = plain(batch_size=8, accumulate=2)
-    only_last = ordered_plan(24, 8).chunk(2, 3)
+    only_last = ordered_plan(np.arange(24), 8).chunk(2, 3)
     state, _ = bench.walk(plan=only_last)
     assert int(state.updates) == 1
     assert_gradient(first_gradient(state), gradient_by_hand(bench.params, bench.columns, np.arange(16, 24)))
