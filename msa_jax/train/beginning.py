@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.errors import InputError
-from msa_jax.train.checkpoint import load_params, save_params
+from msa_jax.train.checkpoint import load_params, save_params, saved_shapes
 
 
 class Beginning(NamedTuple):
@@ -30,11 +30,22 @@ def read_beginning(folder: Path, like: Beginning) -> Beginning:
       InputError: there is nothing, it is damaged, or of other shapes.
     """
     kept = load_params(folder)
-    if jax.tree.map(np.shape, kept) != jax.tree.map(np.shape, _as_dict(like)):
-        raise InputError(f"{folder}: what this stage left does not fit this experiment: other parameters or other rows")
+    _check_shapes(folder, jax.tree.map(np.shape, kept), like)
     leaves = [kept[f"memory_{number}"] for number in range(len(kept) - 1)]
     memory = jax.tree.unflatten(jax.tree.structure(like.memory), leaves)
     return jax.tree.map(jnp.asarray, Beginning(kept["params"], memory))
+
+
+def check_beginning(folder: Path, like: Beginning) -> None:
+    """Raises InputError where `read_beginning` would; no array is read, and those of `like` may be shapes alone."""
+    _check_shapes(folder, saved_shapes(folder), like)
+
+
+def _check_shapes(folder: Path, found: Any, like: Beginning) -> None:
+    if found != jax.tree.map(np.shape, _as_dict(like)):
+        raise InputError(
+            f"{folder}: what this stage left does not fit this experiment: another method, other parameters or other rows"
+        )
 
 
 def other_run(experiment: Path, seed: int) -> Path:

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +101,29 @@ def load_params(folder: Path) -> Any:
     Raises:
       InputError: there are none, a file of theirs is not the one that was written, or they cannot be read.
     """
+    with _reading(folder) as (checkpointer, path):
+        arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), _metadata(checkpointer, path))
+        return checkpointer.restore(path, restore_args=arguments)
+
+
+def saved_shapes(folder: Path) -> Any:
+    """The shapes of the parameters that `load_params` would read; it raises the same."""
+    with _reading(folder) as (checkpointer, path):
+        return jax.tree.map(np.shape, _metadata(checkpointer, path))
+
+
+@contextlib.contextmanager
+def _reading(folder: Path) -> Iterator[tuple[ocp.PyTreeCheckpointer, Path]]:
     path = _checked(folder)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
-            metadata = checkpointer.metadata(path).item_metadata.tree
-            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
-            return checkpointer.restore(path, restore_args=arguments)
+            yield checkpointer, path
     except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: the checkpoint cannot be read ({first_line(error)})") from None
+
+
+def _metadata(checkpointer: ocp.PyTreeCheckpointer, path: Path) -> Any:
+    return checkpointer.metadata(path).item_metadata.tree
 
 
 def _checked(folder: Path) -> Path:

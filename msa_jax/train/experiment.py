@@ -155,6 +155,8 @@ def train(
     }
 
     def begin() -> None:
+        if overwrite or not (path / "config.json").is_file():
+            runner.check_stages_from(seeds)
         if overwrite:
             files.clear(path)
         if (path / "result.json").is_file():

@@ -98,7 +98,7 @@ class Predictor:
             capacity=None,
             dtype=compute_dtype(self.options),
         )
-        shapes = program.param_shapes(example_batch(columns, 2))
+        shapes = jax.tree.map(np.shape, program.param_shapes(example_batch(columns, 2)))
         for seed, params in self.params.items():
             if jax.tree.map(np.shape, params) != shapes:
                 raise InputError(

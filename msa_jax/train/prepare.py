@@ -129,7 +129,7 @@ def compute_dtype(options: Options) -> jnp.dtype:
 
 
 def pretrained(bert: Any, shapes: Any) -> Any:
-    """The part of a network's parameters that is pretrained; shapes: those of the network.
+    """The part of a network's parameters that is pretrained; shapes: all of them, as `Program.param_shapes` has them.
 
     Raises:
       InputError: the network's encoder has a parameter that the pretrained one lacks, or of another shape.
@@ -139,7 +139,8 @@ def pretrained(bert: Any, shapes: Any) -> Any:
     own = shapes["text_encoder"]["bert"]
     # A pooler is left out where it is unused, and starts from nothing where the weights have none.
     found = {name: value for name, value in bert.items() if name in own}
-    if jax.tree.map(np.shape, found) != {name: own[name] for name in own if name in bert or name != "pooler"}:
+    expected = {name: own[name] for name in own if name in bert or name != "pooler"}
+    if jax.tree.map(np.shape, found) != jax.tree.map(np.shape, expected):
         raise InputError("the pretrained text encoder's parameters do not fit the network")
     placed = jax.tree.map(lambda value: jnp.asarray(np.asarray(value), jnp.float32), found)
     return {"text_encoder": {"bert": placed}}

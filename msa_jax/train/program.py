@@ -96,8 +96,8 @@ class Program:
         return merge(drawn, given or {})
 
     def param_shapes(self, batch: Mapping[str, Any]) -> Any:
-        """The shapes of the parameters, in a tree of the same structure."""
-        return jax.tree.map(jnp.shape, jax.eval_shape(self._init, {"params": jax.random.key(0)}, batch)["params"])
+        """The parameters as shapes and dtypes alone."""
+        return jax.eval_shape(self._init, {"params": jax.random.key(0)}, batch)["params"]
 
     def _draw_params(self, key: Array, batch: Mapping[str, Any], paths: Sequence[str]) -> Any:
         drawn = flax.traverse_util.flatten_dict(self._init({"params": key}, batch)["params"], sep="/")

@@ -16,7 +16,7 @@ from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Stage
 from msa_jax.train import processes
-from msa_jax.train.beginning import Beginning, other_run, read_beginning, write_beginning
+from msa_jax.train.beginning import Beginning, check_beginning, other_run, read_beginning, write_beginning
 from msa_jax.train.checkpoint import RunCheckpoints
 from msa_jax.train.epoch_report import Report
 from msa_jax.train.logs import Logs, Run, progress_line
@@ -96,13 +96,22 @@ class Runner:
         """Builds the network in shapes only. Raises InputError where an option does not fit, before anything is written."""
         self._layout.check()
         columns = self.prepared.columns["train"]
-        self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
+        self._programs[0].param_shapes(self._example())
         for program in self._programs:
             if program.stage.partners and streams(columns, program.options):
                 raise InputError(
                     f"option resident: stage {program.stage.name} draws partners of each row from the whole training "
                     "split, which must lie on the device"
                 )
+
+    def check_stages_from(self, seeds: Sequence[int]) -> None:
+        """Raises InputError where `stages_from` has nothing that fits, before anything is written."""
+        if self._options.stages_from is None or self._first == 0:
+            return
+        shapes = self._programs[0].param_shapes(self._example())
+        memory = jax.eval_shape(lambda: self._memory(self._options))
+        for seed in seeds:
+            check_beginning(self._taken(seed), Beginning(shapes, memory))
 
     def reason_alone(self) -> str | None:
         """Why runs cannot be trained side by side; None where they can."""
@@ -135,9 +144,8 @@ class Runner:
         devices = jax.local_devices()
         if devices[0].platform == "cpu":
             return self._layout.room
-        columns = self.prepared.columns["train"]
-        shapes = self._programs[0].param_shapes(example_batch(columns, min(2, len(columns["label"]))))
-        size = sum(4 * math.prod(shape) for shape in jax.tree.leaves(shapes, is_leaf=lambda x: isinstance(x, tuple)))
+        shapes = self._programs[0].param_shapes(self._example())
+        size = sum(4 * leaf.size for leaf in jax.tree.leaves(shapes))
         return self._layout.room * max(1, int(SHARE * device_memory() / (10 * size)))
 
     # -- where runs and their stages begin ----------------------------------------------------------------------------
@@ -145,21 +153,32 @@ class Runner:
     def initial(self, run: Run) -> Beginning:
         """Where a run begins; everything random in it comes from the seed."""
         key = jax.random.key(run.seed)
-        columns = self.prepared.columns["train"]
-        batch = example_batch(columns, min(2, len(columns["label"])))
+        batch = self._example()
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
         given = pretrained(self.prepared.bert, self._programs[0].param_shapes(batch))
         params = self._programs[0].init_params(jax.random.fold_in(key, 0), batch, given)
+        return Beginning(params, self._memory(config.override(self._options, run.values)))
+
+    def _memory(self, options: Options) -> Any:
+        columns = self.prepared.columns["train"]
         labels = {name: jnp.asarray(columns[name]) for name in ("label", *self.prepared.inputs.columns)}
-        options = config.override(self._options, run.values)
-        return Beginning(params, self._method.init_memory(options, self.prepared.inputs, labels))
+        return self._method.init_memory(options, self.prepared.inputs, labels)
+
+    def _example(self) -> dict[str, Any]:
+        """A batch to take shapes from."""
+        columns = self.prepared.columns["train"]
+        return example_batch(columns, min(2, len(columns["label"])))
+
+    def _taken(self, seed: int) -> Path:
+        """The folder of what the stage before the first one left in the experiment `stages_from`."""
+        return _left(other_run(Path(self._options.stages_from), seed), self._programs[self._first - 1])
 
     def _beginning(self, run: Run, stage: int, initial: Beginning) -> Beginning:
         """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""
         if stage == 0:
             return initial
-        folder = other_run(Path(self._options.stages_from), run.seed) if stage == self._first else run.folder
-        return read_beginning(folder / "stages" / self._programs[stage - 1].stage.name, initial)
+        own = stage > self._first
+        return read_beginning(_left(run.folder, self._programs[stage - 1]) if own else self._taken(run.seed), initial)
 
     def _state(self, runs: Sequence[Run], stage: int, begins: Sequence[Beginning], *, epochs: np.ndarray) -> RunState:
         """The state of runs before the first epoch of a stage; `epochs` [R] are those of the stages before."""
@@ -189,7 +208,7 @@ class Runner:
         for place, run in enumerate(runs):
             left = self._layout.whole(take((state.best_params, state.train.memory), place))
             begins.append(Beginning(merge(left[0], data.frozen.tree), left[1]))
-            write_beginning(run.folder / "stages" / data.program.stage.name, begins[-1])
+            write_beginning(_left(run.folder, data.program), begins[-1])
         stage = int(state.stage) + 1
         return self._state(runs, stage, begins, epochs=state.epochs), self._data(stage, begins)
 
@@ -412,6 +431,11 @@ class Runner:
                 best, memory = self._layout.whole(take((state.best_params, state.train.memory), place))
                 save_result(run.folder, results[-1], merge(best, data.frozen.tree), self._method.records(memory))
         return results
+
+
+def _left(run: Path, program: Program) -> Path:
+    """Where a run keeps what the stage of a program leaves."""
+    return run / "stages" / program.stage.name
 
 
 def _side_by_side(ended: np.ndarray) -> np.ndarray:

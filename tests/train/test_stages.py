@@ -269,9 +269,19 @@ def test_the_only_run_of_another_experiment_serves_every_seed(toy, tmp_path):
 def test_a_seed_that_another_experiment_lacks_is_an_error(source, tmp_path):
     with pytest.raises(InputError, match=r"no stages of seed 3; it has those of seeds 1, 2"):
         train_toy(tmp_path / "taken", AUDIO, seeds=(3,), options={**TWO, "stages_from": str(source.path)})
+    assert not (tmp_path / "taken").exists()
 
 
 def test_stages_of_another_network_are_refused(source, tmp_path):
     wide = tiny_dataset(modalities=("audio",), rows=(13, 6, 6))
     with pytest.raises(InputError, match="does not fit this experiment"):
         train_toy(tmp_path / "taken", wide, options={**TWO, "stages_from": str(source.path)})
+    assert not (tmp_path / "taken").exists()
+
+
+def test_stages_that_do_not_fit_overwrite_nothing(source, tmp_path):
+    wide = tiny_dataset(modalities=("audio",), rows=(13, 6, 6))
+    kept = train_toy(tmp_path / "kept", AUDIO, options=TWO)
+    with pytest.raises(InputError, match="does not fit this experiment"):
+        train_toy(kept.path, wide, options={**TWO, "stages_from": str(source.path)}, overwrite=True)
+    assert (kept.path / "result.json").is_file()
