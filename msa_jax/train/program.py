@@ -6,6 +6,7 @@ weighted, masked mean -> gradients -> parameters. Between two steps there is no 
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import optax
 from msa_jax.config import Options, with_values
 from msa_jax.data.batches import Plan
 from msa_jax.data.packing import Capacity, pack
+from msa_jax.encoders.bert import BertConfig
 from msa_jax.encoders.text import states_as_features
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Clock, Inputs, Method, Stage
@@ -78,6 +80,7 @@ class Program:
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
         self._init = jax.jit(partial(self.network.init, train=False))  # traced once, for shapes and for values
         self._begin = jax.jit(self._begin_optimiser)
+        self._memory = jax.jit(self._init_memory)
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         self._draw = jax.jit(
             self._draw_params, static_argnames="paths", compiler_options={"xla_backend_optimization_level": 0}
@@ -136,6 +139,16 @@ class Program:
     def _optimiser(self, params: Any, options: Options) -> optax.GradientTransformation:
         return build_optimiser(options, self.method.groups(options), self._groups(params), self.updates)
 
+    def init_memory(self, columns: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """The method's memory before the first epoch, from the labels of all rows; `values` as those of `train`."""
+        return self._memory(self._labels(columns), values)
+
+    def _init_memory(self, labels: Mapping[str, Array], values: Mapping[str, Array]) -> Any:
+        return self.method.init_memory(with_values(self.options, values), self.inputs, labels)
+
+    def _labels(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: columns[name] for name in ("label", *self.inputs.columns)}
+
     # -- one batch ----------------------------------------------------------------------------------------------------
 
     def _batch(self, data: Mapping[str, Any], plan: Plan, index: Array, memory: Any, key: Array) -> dict[str, Any]:
@@ -158,9 +171,9 @@ class Program:
         batch: Any,
         key: Array,
         options: Options,
+        network: nn.Module,
     ) -> tuple[Array, tuple[Any, dict[str, Array]]]:
         params = flax.traverse_util.unflatten_dict({**trained, **frozen}, sep="/")
-        network = self.network if options is self.options else self.method.network(options, self.inputs, self.dtype)
         outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": key})
         clock = Clock(epoch=state.epoch, step=state.updates)
         objective = self.stage.objective or self.method.objective
@@ -184,6 +197,7 @@ class Program:
     ) -> tuple[TrainState, Report]:
         """One window of one run: the gradients of its batches, and an update from them."""
         options = with_values(self.options, values)
+        network = self.method.network(options, self.inputs, self.dtype) if values else self.network
         optimiser = self._optimiser(state.params, options)
         names = tuple(name for name in report.sums if name != "loss")
         trained = flax.traverse_util.flatten_dict(state.params, sep="/")
@@ -195,7 +209,7 @@ class Program:
             key = jax.random.fold_in(jax.random.fold_in(state.key, state.epoch), span.first + index)
             batch = self._batch(data, plan, index, memory, key)
             (_, (memory, means)), new = jax.value_and_grad(self._loss, has_aux=True)(
-                trained, frozen, state.replace(memory=memory), batch, key, options
+                trained, frozen, state.replace(memory=memory), batch, key, options, network
             )
             gradient = new if gradient is None else jax.tree.map(jnp.add, gradient, new)
             report = extend(report, names, means, batch["weight"].sum(), span.first + index, options.record_steps)
@@ -305,18 +319,26 @@ class Program:
         return each_run(one, dict(means), memories, dict(values))
 
     def _term_names(self, state: TrainState, frozen: Any, data: Any, plan: Plan) -> tuple[str, ...]:
+        # They do not depend on how deep BERT is, and a shallow one is traced in a third of the time.
+        network = self.method.network(self.options, _shallow(self.inputs), self.dtype)
+
         def terms(state: TrainState, frozen: Any, data: Any, plan: Plan) -> dict[str, Array]:
             trained, still = (flax.traverse_util.flatten_dict(part, sep="/") for part in (state.params, frozen))
             batch = self._batch(data, plan, jnp.int32(0), state.memory, state.key)
-            return self._loss(trained, still, state, batch, state.key, self.options)[1][1]
+            return self._loss(trained, still, state, batch, state.key, self.options, network)[1][1]
 
         return tuple(name for name in jax.eval_shape(terms, state, frozen, data, plan) if name != "loss")
 
     def takes(self, name: str, state: TrainState, frozen: Any, data: Any, plan: Plan) -> bool:
-        """Whether `train` can take the value of this option as an argument, and reads it. The others only give shapes."""
+        """Whether `init_memory` and `train` can take the value of this option as an argument, and one of them reads it.
+
+        The others only give shapes.
+        """
 
         def step(value: Array, state: TrainState, frozen: Any, data: Any, plan: Plan) -> Any:
-            return self._train(state, frozen, data, plan, Span.of(0, 0, count=0), None, {name: value})
+            values = {name: value}
+            state = state.replace(memory=self._init_memory(self._labels(data), values))
+            return self._train(state, frozen, data, plan, Span.of(0, 0, count=0), None, values)
 
         try:
             traced = jax.make_jaxpr(step)(jnp.float32(0.5), state, frozen, data, plan)
@@ -384,6 +406,12 @@ def _walk(
         (span.start, state, report),
     )
     return state, report
+
+
+def _shallow(inputs: Inputs) -> Inputs:
+    """With a single layer of BERT, where there is one."""
+    text = inputs.text
+    return replace(inputs, text=replace(text, num_layers=1)) if isinstance(text, BertConfig) else inputs
 
 
 def merge(trained: Any, frozen: Any) -> Any:

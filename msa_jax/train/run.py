@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from msa_jax import config, metrics
@@ -95,10 +94,9 @@ class Runner:
     def check(self) -> None:
         """Builds the network in shapes only. Raises InputError where an option does not fit, before anything is written."""
         self._layout.check()
-        columns = self.prepared.columns["train"]
         self._programs[0].param_shapes(self._example())
         for program in self._programs:
-            if program.stage.partners and streams(columns, program.options):
+            if program.stage.partners and streams(self.prepared.columns["train"], program.options):
                 raise InputError(
                     f"option resident: stage {program.stage.name} draws partners of each row from the whole training "
                     "split, which must lie on the device"
@@ -109,7 +107,7 @@ class Runner:
         if self._options.stages_from is None or self._first == 0:
             return
         shapes = self._programs[0].param_shapes(self._example())
-        memory = jax.eval_shape(lambda: self._memory(self._options))
+        memory = jax.eval_shape(self._memory, {})
         for seed in seeds:
             check_beginning(self._taken(seed), Beginning(shapes, memory))
 
@@ -157,12 +155,12 @@ class Runner:
         # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
         given = pretrained(self.prepared.bert, self._programs[0].param_shapes(batch))
         params = self._programs[0].init_params(jax.random.fold_in(key, 0), batch, given)
-        return Beginning(params, self._memory(config.override(self._options, run.values)))
+        return Beginning(params, self._memory({name: np.float32(value) for name, value in run.values.items()}))
 
-    def _memory(self, options: Options) -> Any:
-        columns = self.prepared.columns["train"]
-        labels = {name: jnp.asarray(columns[name]) for name in ("label", *self.prepared.inputs.columns)}
-        return self._method.init_memory(options, self.prepared.inputs, labels)
+    def _memory(self, values: Mapping[str, Any]) -> Any:
+        """The memory of a run with these values of options."""
+        # The last stage's options are those of the run.
+        return self._programs[-1].init_memory(self.prepared.columns["train"], values)
 
     def _example(self) -> dict[str, Any]:
         """A batch to take shapes from."""

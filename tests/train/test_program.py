@@ -222,8 +222,8 @@ def test_what_is_given_is_taken_and_the_rest_is_drawn_as_without_it():
 
 
 def test_a_pretrained_encoder_must_have_the_parameters_of_the_network():
-    own = {"word": {"kernel": (5, 2)}, "pooler": {"bias": (2,)}}
-    shapes = {"text_encoder": {"bert": own}, "score": {"bias": (1,)}}
+    own = {"word": {"kernel": np.empty((5, 2))}, "pooler": {"bias": np.empty(2)}}
+    shapes = {"text_encoder": {"bert": own}, "score": {"bias": np.empty(1)}}
     word, pooler, layer = {"kernel": np.ones((5, 2), np.float16)}, {"bias": np.zeros(2)}, {"bias": np.zeros(3)}
     assert pretrained(None, shapes) == {}
     for bert, names in (
