@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -32,14 +31,10 @@ def programs(
         )  # fmt: skip
         batch = example_batch(columns, 2)
 
-        def start(
-            key: jax.Array, program: Program = program, own: Options = own, batch: Any = batch
-        ) -> tuple[Any, Any]:
+        def start(key: jax.Array, program: Program = program, batch: Any = batch) -> tuple[Any, Any]:
             params = program.network.init({"params": key}, batch, train=False)["params"]
             trained, frozen = program.split(params)
-            labels = {column: jnp.asarray(columns[column]) for column in ("label", *inputs.columns)}
-            memory = program.method.init_memory(own, inputs, labels)
-            return program.start(trained, memory, key), frozen
+            return program.start(trained, program.init_memory(columns, {}), key), frozen
 
         state, frozen = jax.eval_shape(start, jax.random.key(0))
         capacity = program.capacity

@@ -49,8 +49,7 @@ class Bench:
             capacity=text_capacity(self.columns, self.options), dtype=jnp.float32,
         )  # fmt: skip
         self.params = self.program.init_params(jax.random.key(0), example_batch(self.columns, 2))
-        labels = {name: jnp.asarray(self.columns[name]) for name in ("label", *prepared.inputs.columns)}
-        self.memory = method.init_memory(self.options, prepared.inputs, labels)
+        self.memory = self.program.init_memory(self.columns, {})
         rows, size, capacity = len(self.columns["label"]), self.options.batch_size, self.program.capacity
         if capacity is None:
             self.plan = ordered_plan(np.arange(rows), size)
