@@ -1,0 +1,164 @@
+"""A small MMCL on a small batch, compiled quickly, and what it gives."""
+
+import functools
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from msa_jax import config
+from msa_jax.methods import mmcl
+from msa_jax.methods.protocol import Clock, Inputs
+
+TEXT, AUDIO, VISION = (6, 8), (9, 3), (7, 4)  # steps and width
+SHAPES = {"text": TEXT, "audio": AUDIO, "vision": VISION}
+LENGTHS = {
+    "text": [6, 2, 4, 1, 5, 3, 6, 2],
+    "audio": [9, 1, 4, 7, 3, 9, 2, 5],
+    "vision": [2, 7, 7, 1, 5, 4, 3, 6],
+}
+LABELS = [-2.0, 0.0, 1.4, -0.2, 3.0, 0.0, -3.0, 0.6]
+ROWS = len(LABELS)
+SMALL = {
+    "lstm_hidden": 4, "layers": 1, "heads": 2, "feedforward": 6, "width": 16, "cnn_channels": 12, "cnn_kernels": "3,2",
+    "cnn_strides": "2,1", "context": 8, "dropout": 0.0,
+}  # fmt: skip
+LINEAR = {"unimodal": "linear"}  # where the Transformer does not matter: it takes long to compile
+ALL_TERMS = {"multimodal", "contrast_audio", "contrast_vision", "cross", "alignment", "uniformity", "sentiment"}
+FIRST = Clock(jnp.int32(1), jnp.int32(0))
+LATENTS = {"predicted_audio", "predicted_vision", "latent_audio", "latent_vision"}
+TWINS = {"coded_audio", "cutoff_audio", "coded_vision", "cutoff_vision"}
+
+
+def make_batch(modalities=tuple(SHAPES), rows: int = ROWS, extra: int = 0, fill: float = 0.0, seed: int = 0) -> dict:
+    """`extra` more steps of padding in every sequence, `fill` at padding."""
+    rng = np.random.default_rng(seed)
+    batch: dict[str, Any] = {"label": np.array(LABELS, np.float32)[:rows], "weight": np.ones(rows, np.float32)}
+    for name, (steps, width) in SHAPES.items():
+        frames = rng.normal(size=(ROWS, steps, width)).astype(np.float32)[:rows]
+        length = np.array(LENGTHS[name], np.int32)[:rows]
+        frames = np.pad(frames, [(0, 0), (0, extra), (0, 0)])
+        inside = np.arange(steps + extra) < length[:, None]
+        frames[~inside] = fill
+        if name in modalities:
+            given = {"mask": inside.astype(np.int32)} if name == "text" else {"length": length}
+            batch[name] = {"features": frames, **given}
+    return batch
+
+
+def inputs_of(batch: dict) -> Inputs:
+    shapes = {name: batch[name]["features"].shape[1:] for name in ("audio", "vision") if name in batch}
+    text = batch["text"]["features"].shape[1:] if "text" in batch else (0, None)
+    return Inputs(text=text[1], text_steps=text[0], **shapes)
+
+
+def quick_jit(function):
+    """Jit that compiles quickly instead of well."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def make_options(**changes) -> mmcl.MMCLOptions:
+    return config.override(mmcl.MMCLOptions(), {**SMALL, **changes})
+
+
+@functools.cache
+def _network(changes: tuple, inputs: Inputs, dtype: str) -> mmcl.MMCLNetwork:
+    return mmcl.MMCLNetwork(make_options(**dict(changes)), inputs, jnp.dtype(dtype))
+
+
+@functools.cache
+def params_of(network: mmcl.MMCLNetwork) -> dict:
+    """Parameters far from where they start, each a function of its path and shape."""
+    batch = make_batch(network.inputs.modalities, rows=1)
+    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
+    values = {}
+    for path, leaf in flatten_dict(made, sep="/").items():
+        rng = np.random.default_rng(zlib.crc32(path.encode()))
+        values[path] = (0.5 * rng.normal(size=leaf.shape)).astype(np.float32)
+    return unflatten_dict(values, sep="/")
+
+
+@functools.cache
+def forward_of(network: mmcl.MMCLNetwork):
+    def forward(params, batch):
+        return network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(7)})
+
+    return quick_jit(forward)
+
+
+@functools.cache
+def gradients_of(network: mmcl.MMCLNetwork):
+    def total(params, batch):
+        outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(7)})
+        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, network.options, network.inputs)
+        count = jnp.maximum(batch["weight"].sum(), 1)
+        means = {
+            name: term if term.ndim == 0 else (term * batch["weight"]).sum() / count for name, term in terms.items()
+        }
+        weights = mmcl.weights(network.options, {})
+        return sum(weights.get(name, 1.0) * mean for name, mean in means.items()), terms
+
+    return quick_jit(jax.value_and_grad(total, has_aux=True))
+
+
+def network_of(batch: dict, dtype: str = "float32", **changes) -> mmcl.MMCLNetwork:
+    return _network(tuple(sorted(changes.items())), inputs_of(batch), dtype)
+
+
+def outputs_of(batch: dict, **named) -> dict[str, np.ndarray]:
+    """What the network gives in training."""
+    network = network_of(batch, **named)
+    return jax.tree.map(np.asarray, forward_of(network)(params_of(network), batch))
+
+
+def terms_of(outputs: dict, batch: dict, *, epoch: int = 1, step: int = 0, **changes) -> dict[str, np.ndarray]:
+    """The objective's terms of these outputs."""
+    clock = Clock(jnp.int32(epoch), jnp.int32(step))
+    options, inputs = make_options(**changes), inputs_of(batch)
+
+    def objective(outputs, batch):
+        return mmcl.objective(outputs, batch, {}, clock, options, inputs)
+
+    # Without jit what is compiled for one test serves the next, but not for sizes that no other has.
+    run = objective if len(batch["label"]) == ROWS else quick_jit(objective)
+    terms, memory = run(outputs, {"label": batch["label"], "weight": batch["weight"]})
+    assert memory == {}
+    return jax.tree.map(np.asarray, terms)
+
+
+def gradient_of(batch: dict, **named) -> tuple[dict, dict]:
+    """The terms, and the gradient of their weighted sum by path."""
+    network = network_of(batch, **named)
+    (_, terms), gradient = jax.tree.map(np.asarray, gradients_of(network)(params_of(network), batch))
+    return terms, flatten_dict(gradient, sep="/")
+
+
+@functools.cache
+def shapes(there: tuple = tuple(SHAPES), **changes) -> tuple[dict, dict, dict]:
+    """Parameters by path, outputs in evaluation and terms, in shapes only."""
+    batch = make_batch(there)
+    network = network_of(batch, **changes)
+
+    def both(key):
+        evaluated, params = network.init_with_output(key, batch, train=False)
+        outputs = network.apply(params, batch, train=True, rngs={"dropout": key})
+        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, network.options, network.inputs)
+        return params["params"], evaluated, terms
+
+    params, evaluated, terms = jax.eval_shape(both, jax.random.key(0))
+    return flatten_dict(params, sep="/"), evaluated, terms
+
+
+def louder(batch: dict, name: str) -> dict:
+    """The batch with other features in one modality."""
+    return {**batch, name: {**batch[name], "features": batch[name]["features"] * 1.5}}
+
+
+def some_outputs(seed: int = 0) -> dict[str, np.ndarray]:
+    """Outputs as a network could give them."""
+    rng = np.random.default_rng(seed)
+    sizes = {**dict.fromkeys(TWINS, (ROWS, 8)), **dict.fromkeys(LATENTS, (ROWS, 12)), "prediction": (ROWS,)}
+    return {name: rng.normal(size=size).astype(np.float32) for name, size in sorted(sizes.items())}
