@@ -20,7 +20,10 @@ def test_notebook_runs(path):
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert code
     for cell in code:
-        exec(compile(cell, str(path), "exec"), names)
+        # The same lines, on fewer rows and epochs.
+        cell = cell.replace("train=256, valid=64, test=128", "train=64, valid=32, test=32")
+        exec(compile(cell.replace("max_epochs=12", "max_epochs=3"), str(path), "exec"), names)
+    assert names["agreement"].keys() == {"t", "a", "v"}
 
 
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):

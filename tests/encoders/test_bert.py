@@ -436,7 +436,7 @@ def test_states_of_some_places_are_those_of_all_and_cost_less(packed):
 
 
 def test_layers_that_are_computed_again_give_the_same_and_keep_less():
-    config = dataclasses.replace(TINY, num_layers=4)
+    config = dataclasses.replace(TINY, num_layers=2)
     params = _random_params(config)
     ids, segments = np.random.default_rng(0).integers(1, 50, (3, 16)), np.ones((3, 16), np.int32)
 
@@ -452,7 +452,11 @@ def test_layers_that_are_computed_again_give_the_same_and_keep_less():
         pull = jax.eval_shape(lambda params: jax.vjp(functools.partial(objective, remat=remat), params)[1], params)
         return sum(leaf.size for leaf in jax.tree.leaves(pull))
 
-    values = [jax.jit(jax.value_and_grad(functools.partial(objective, remat=remat)))(params) for remat in (False, True)]
+    quick = {"xla_backend_optimization_level": 0}  # compiled in half the time
+    values = [
+        jax.jit(jax.value_and_grad(functools.partial(objective, remat=remat)), compiler_options=quick)(params)
+        for remat in (False, True)
+    ]
     assert_close(values[1][0], values[0][0], 1e-6)
     same = flax.traverse_util.flatten_dict(values[1][1], sep="/")
     for path, entry in flax.traverse_util.flatten_dict(values[0][1], sep="/").items():
