@@ -68,6 +68,8 @@ class Program:
         self.layout = layout
         self.method, self.options, self.inputs, self.stage = method, options, inputs, stage
         self.capacity, self.updates, self.dtype = capacity, updates, dtype
+        # Mini-batches are planned for `capacity`, the same on any devices; those that share one divide its rows.
+        self._packed = None if capacity is None else capacity._replace(rows=layout.rounded(capacity.rows))
         self.network = method.network(options, inputs, dtype)
         self._names: tuple[str, ...] | None = None
         # The state is donated: its buffers become the new state's.
@@ -160,7 +162,7 @@ class Program:
             weight = jnp.repeat(weight, 1 + partners.shape[1])
         batch = jax.tree.map(lambda column: column[slots], dict(data))
         batch["row"], batch["weight"] = rows, weight
-        batch = _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
+        batch = _with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self._packed)
         return self.layout.split_rows(batch)
 
     def _loss(

@@ -39,10 +39,7 @@ def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tup
 def text_capacity(columns: Columns, options: Options) -> Capacity | None:
     """The rows that a mini-batch's utterances are packed into; None where they are not packed."""
     lengths = text_lengths(columns)
-    if lengths is None or not options.pack_text:
-        return None
-    capacity = choose_capacity(lengths, options.batch_size)
-    return capacity._replace(rows=Layout(options.data_devices).rounded(capacity.rows))
+    return None if lengths is None or not options.pack_text else choose_capacity(lengths, options.batch_size)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

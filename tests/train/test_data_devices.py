@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
+from msa_jax.methods.self_mm import SelfMMOptions
+from msa_jax.train.stages import text_capacity
 from tests.paths import REPOSITORY
 from tests.tiny import tiny_dataset, train_quick, train_toy
 from tests.train.test_resume import Interrupting, toy_experiment
@@ -46,6 +48,13 @@ def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
     assert_same(*runs, atol=1e-4)
     labels = [np.load(run.path / "labels" / "1.npz")["label_a"] for run in runs]
     np.testing.assert_allclose(*labels, atol=1e-4)
+
+
+def test_mini_batches_of_text_are_planned_alike_for_any_number_of_devices():
+    columns = {"text": {"ids": np.zeros((64, 50)), "mask": np.arange(50) < np.arange(64)[:, None] % 30}}
+    one, other = (text_capacity(columns, SelfMMOptions(batch_size=8, data_devices=count)) for count in (1, 4))
+    assert one == other
+    assert one.rows % 4  # so that the four would need another number of rows
 
 
 def test_a_checkpoint_of_one_device_goes_on_with_two(tmp_path):
