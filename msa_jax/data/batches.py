@@ -105,14 +105,16 @@ def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity:
         # A shorter last batch takes no part: it would end with long utterances alone.
         by_tokens = np.argsort(tokens[:full], kind="stable")
         fits = need[by_tokens] <= capacity.rows
-        pairs = np.array(list(zip(by_tokens[~fits][::-1], by_tokens[fits], strict=False)), int).reshape(-1, 2)
-        for crowded, spacious in pairs:
-            wanted = (tokens[crowded] - tokens[spacious]) / 2
-            moved = size[crowded][:, None] - size[spacious][None, :]  # tokens, where rows [i, j] are exchanged
+        crowded, spacious = by_tokens[~fits][::-1], by_tokens[fits]
+        count = min(len(crowded), len(spacious))
+        if not count:
+            break
+        pairs = np.stack([crowded[:count], spacious[:count]], axis=1)
+        for full_one, empty_one in pairs:
+            wanted = (tokens[full_one] - tokens[empty_one]) / 2
+            moved = size[full_one][:, None] - size[empty_one][None, :]  # tokens, where rows [i, j] are exchanged
             one, other = np.unravel_index(np.argmin(np.abs(moved - wanted)), moved.shape)
             for array in (batch, size):
-                array[crowded, one], array[spacious, other] = array[spacious, other], array[crowded, one]
-        if not len(pairs):
-            break
+                array[full_one, one], array[empty_one, other] = array[empty_one, other], array[full_one, one]
         _, need[pairs.reshape(-1)] = plan_packing(size[pairs.reshape(-1)], capacity.width)
     return deal(order, lengths, batch_size)  # which the capacity always holds

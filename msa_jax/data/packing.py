@@ -13,7 +13,7 @@ import numpy as np
 
 Array = jax.Array
 
-WIDEST = 128  # row, where no utterance is longer; attention within a row costs width², slack at its end costs slots
+WIDEST = 128  # tokens of a row, unless an utterance has more; attention within a row costs width², slack at its end costs slots
 # The share of random batches that fit as they come; `data.batches` evens out the others. At 0.7, with MOSI's and MOSEI's
 # lengths in batches of 32, 92 to 95 % of the slots hold a token and 3 % of the rows change their batch; at 0.95, 83 to 85 %
 # and 0.3 %.
@@ -74,8 +74,11 @@ def choose_capacity(
     """
     least = -(-max(int(lengths.max()), 1) // 8) * 8
     size = min(batch_size, len(lengths))
-    draws = _batches(lengths, size) if ordered else _random_batches(lengths, size)
-    dealt = _batches(lengths[deal(np.arange(len(lengths)), lengths, size)], size)
+    if ordered:
+        draws = _batches(lengths, size)
+    else:
+        draws = _random_batches(lengths, size)
+        dealt = _batches(lengths[deal(np.arange(len(lengths)), lengths, size)], size)
     best = None
     for width in widths or range(least, max(least, WIDEST) + 1, 8):
         _, need = plan_packing(draws, width)

@@ -321,7 +321,7 @@ class Program:
         return each_run(one, dict(means), memories, dict(values))
 
     def _term_names(self, state: TrainState, frozen: Any, data: Any, plan: Plan) -> tuple[str, ...]:
-        # They do not depend on how deep BERT is, and a shallow one is traced in a third of the time.
+        # They do not depend on how deep BERT is, and a shallow one is traced in about half the time.
         network = self.method.network(self.options, _shallow(self.inputs), self.dtype)
 
         def terms(state: TrainState, frozen: Any, data: Any, plan: Plan) -> dict[str, Array]:

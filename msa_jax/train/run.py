@@ -104,7 +104,7 @@ class Runner:
 
     def check_stages_from(self, seeds: Sequence[int]) -> None:
         """Raises InputError where `stages_from` has nothing that fits, before anything is written."""
-        if self._options.stages_from is None or self._first == 0:
+        if self._first == 0:
             return
         shapes = self._programs[0].param_shapes(self._example())
         memory = jax.eval_shape(self._memory, {})

@@ -13,6 +13,7 @@ from msa_jax.encoders.bert_weights import load_bert, save_bert
 from msa_jax.errors import InputError
 from tests.encoders.bert_cases import GOLDEN, assert_close, batch, torch_bert, torch_names
 from tests.paths import minilm
+from tests.quick import quick_jit
 
 TINY = BertConfig(vocab_size=50, hidden_size=32, num_layers=2, num_heads=4, intermediate_size=48, max_positions=16)
 
@@ -452,10 +453,8 @@ def test_layers_that_are_computed_again_give_the_same_and_keep_less():
         pull = jax.eval_shape(lambda params: jax.vjp(functools.partial(objective, remat=remat), params)[1], params)
         return sum(leaf.size for leaf in jax.tree.leaves(pull))
 
-    quick = {"xla_backend_optimization_level": 0}  # compiled in half the time
     values = [
-        jax.jit(jax.value_and_grad(functools.partial(objective, remat=remat)), compiler_options=quick)(params)
-        for remat in (False, True)
+        quick_jit(jax.value_and_grad(functools.partial(objective, remat=remat)))(params) for remat in (False, True)
     ]
     assert_close(values[1][0], values[0][0], 1e-6)
     same = flax.traverse_util.flatten_dict(values[1][1], sep="/")

@@ -10,15 +10,11 @@ import pytest
 
 from msa_jax.encoders.token_transformer import TokenTransformer
 from msa_jax.errors import InputError
+from tests.quick import quick_jit
 
 SIZE, WIDTH, HEADS, WIDE, STEPS = 3, 8, 2, 12, 9
 ONE, SMALL = (100, 100), (2, 4)  # everything in one tile; few rows and steps in each
 LENGTHS = [4, 0, 9, 1, 6]
-
-
-def fast_jit(function):
-    """Jit that compiles quickly instead of well."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def encoder(**changes) -> TokenTransformer:
@@ -47,7 +43,7 @@ def _compiled(module: TokenTransformer, train: bool):
     def run(params, x, length, key):
         return module.apply({"params": params}, x, length, train=train, rngs={"dropout": key})
 
-    return fast_jit(run)
+    return quick_jit(run)
 
 
 def forward(params, x, lengths=LENGTHS, *, train=False, key=0, **changes) -> np.ndarray:
@@ -83,7 +79,7 @@ def test_outputs_and_gradients_equal_those_of_torch(protocol, tile, layers):
         out = module.apply({"params": params}, x, np.array(LENGTHS, np.int32), train=False)
         return (out * pull).sum(), out
 
-    (_, out), gradient = fast_jit(jax.value_and_grad(pulled, has_aux=True))(params, x)
+    (_, out), gradient = quick_jit(jax.value_and_grad(pulled, has_aux=True))(params, x)
     theirs = torch_encoder(torch, params, layers)
     result = theirs(torch.tensor(x), LENGTHS, protocol)
     (result * torch.tensor(pull)).sum().backward()
@@ -153,7 +149,7 @@ def test_the_token_starts_as_ones_the_positions_as_zeros_and_the_feedforward_as_
     )["params"]
     assert shapes["transformer"]["layer_0"]["expand"]["kernel"].shape == (WIDTH, WIDTH)
     given = jnp.zeros((1, 2, SIZE)), jnp.array([2])
-    params = fast_jit(lambda key: encoder().init(key, *given, train=False))(jax.random.key(0))["params"]
+    params = quick_jit(lambda key: encoder().init(key, *given, train=False))(jax.random.key(0))["params"]
     assert np.array_equal(params["token"], np.ones(WIDTH))
     assert np.array_equal(params["positions"], np.zeros((STEPS + 1, WIDTH)))
 

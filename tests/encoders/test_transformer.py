@@ -10,15 +10,11 @@ import pytest
 
 from msa_jax.encoders.transformer import CPU_TILE, Transformer, sinusoidal_positions
 from msa_jax.errors import InputError
+from tests.quick import quick_jit
 
 HEADS, WIDTH, WIDE = 4, 8, 12
 ONE = (100, 100)  # everything in one tile
 LENGTHS = [7, 1, 4, 9, 2]
-
-
-def fast_jit(function, **named):
-    """Jit that compiles quickly instead of well."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **named)
 
 
 def encoder(tile=ONE, **changes) -> Transformer:
@@ -49,7 +45,7 @@ def run(params, x, lengths, tile=ONE, layers=1):
         rng.normal(size=(len(lengths), max(lengths), WIDTH)), [(0, 0), (0, x.shape[1] - max(lengths)), (0, 0)]
     )
 
-    @fast_jit
+    @quick_jit
     def both(params, x):
         def pulled(params, x):
             out = encoder(tile, layers=layers).apply({"params": params}, x, length, train=False)
@@ -63,7 +59,7 @@ def run(params, x, lengths, tile=ONE, layers=1):
 
 def forward(params, x, lengths, tile=ONE, **changes):
     module = encoder(tile, **changes)
-    return fast_jit(lambda *given: module.apply({"params": given[0]}, *given[1:], train=False))(
+    return quick_jit(lambda *given: module.apply({"params": given[0]}, *given[1:], train=False))(
         params, x, np.array(lengths, np.int32)
     )
 
@@ -165,7 +161,7 @@ def test_dropout_differs_between_rows_and_keys_and_is_off_in_evaluation(tile, ra
     x = np.tile(sequences([9]), (3, 1, 1))
     module = encoder(tile, dropout=rates[0], attention_dropout=rates[1])
 
-    @fast_jit
+    @quick_jit
     def apply(key):
         return module.apply({"params": params}, x, length, train=True, rngs={"dropout": key})
 
@@ -182,7 +178,7 @@ def test_dropout_differs_between_rows_and_keys_and_is_off_in_evaluation(tile, ra
 def test_without_rates_training_asks_for_no_key():
     params, x, length = init_params(), sequences([9]), np.array([9], np.int32)
     module = encoder(dropout=0.0, attention_dropout=0.0)
-    apply = fast_jit(lambda x: module.apply({"params": params}, x, length, train=True))
+    apply = quick_jit(lambda x: module.apply({"params": params}, x, length, train=True))
     np.testing.assert_allclose(apply(x), forward(params, x, length), atol=1e-6)
 
 
@@ -198,7 +194,7 @@ def test_attention_dropout_keeps_the_expectation_of_what_is_read():
     def apply(key):
         return module.apply({"params": params}, x, length, train=True, rngs={"dropout": key})
 
-    noisy = np.asarray(fast_jit(jax.vmap(apply))(jax.random.split(jax.random.key(0), 2000)), np.float64)
+    noisy = np.asarray(quick_jit(jax.vmap(apply))(jax.random.split(jax.random.key(0), 2000)), np.float64)
     want = np.asarray(forward(params, x, length))
     error = np.std(noisy, axis=0) / len(noisy) ** 0.5
     assert (np.abs(noisy.mean(0) - want) < 5 * error + 2e-6).all()
@@ -222,8 +218,8 @@ def test_many_runs_at_once_give_what_each_gives_alone():
     def apply(params, length):
         return encoder((2, 4)).apply({"params": params}, x, length, train=False)
 
-    together = fast_jit(jax.vmap(apply))(params, lengths)
-    alone_of = fast_jit(apply)
+    together = quick_jit(jax.vmap(apply))(params, lengths)
+    alone_of = quick_jit(apply)
     for number in range(2):
         alone = alone_of(jax.tree.map(lambda leaf, number=number: leaf[number], params), lengths[number])
         np.testing.assert_allclose(together[number], alone, atol=2e-5)
@@ -234,7 +230,7 @@ def test_parameters_start_as_those_of_torch():
     torch.manual_seed(0)
     theirs = torch.nn.TransformerEncoderLayer(64, 4, 256)
     x = jnp.zeros((1, 2, 64))
-    init = fast_jit(lambda key: Transformer(1, 4, 256).init(key, x, jnp.array([2]), train=False))
+    init = quick_jit(lambda key: Transformer(1, 4, 256).init(key, x, jnp.array([2]), train=False))
     made = init(jax.random.key(0))["params"]["layer_0"]
     in_weight = theirs.self_attn.in_proj_weight.detach().numpy()
     pairs = {

@@ -1,17 +1,18 @@
 """What the tests of ConFEDE and DMMSA share: a tiny batch, tiny networks, and losses in numpy."""
 
 import functools
-import zlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 from msa_jax import config
 from msa_jax.methods import confede, dmmsa
 from msa_jax.methods.protocol import Clock, Inputs, Method
+from tests.methods.cases import add_frames, params_far_from_start
+from tests.quick import quick_jit
 
 TEXT, AUDIO, VISION = (4, 12), (6, 3), (5, 4)  # steps and width
 SHAPES = {"text": TEXT, "audio": AUDIO, "vision": VISION}
@@ -37,22 +38,12 @@ LETTER = {"text": "t", "audio": "a", "vision": "v"}
 
 def make_batch(there=ALL, rows: int = ROWS, *, extra: int = 0, fill: float = 0.0, own_labels: bool = False) -> dict:
     """`extra` more steps of padding in every sequence, `fill` at padding."""
-    rng = np.random.default_rng(0)
     label = np.array(LABELS, np.float32)[:rows]
     batch: dict[str, Any] = {"label": label, "weight": np.ones(rows, np.float32)}
     batch["row"] = np.arange(rows, dtype=np.int32)
     if own_labels:
         batch |= {name: np.clip(label + shift, -3, 3).astype(np.float32) for name, shift in OWN_LABELS.items()}
-    for name, (steps, width) in SHAPES.items():
-        frames = rng.normal(size=(ROWS, steps, width)).astype(np.float32)[:rows]
-        length = np.array(LENGTHS[name], np.int32)[:rows]
-        frames = np.pad(frames, [(0, 0), (0, extra), (0, 0)])
-        inside = np.arange(steps + extra) < length[:, None]
-        frames[~inside] = fill
-        if name in there:
-            given = {"mask": inside.astype(np.int32)} if name == "text" else {"length": length}
-            batch[name] = {"features": frames, **given}
-    return batch
+    return add_frames(batch, there, SHAPES, LENGTHS, rows=rows, extra=extra, fill=fill)
 
 
 def inputs_of(batch: dict, **named) -> Inputs:
@@ -60,11 +51,6 @@ def inputs_of(batch: dict, **named) -> Inputs:
     text = TEXT if "text" in batch else (0, None)
     columns = tuple(name for name in ("label_t", "label_a", "label_v") if name in batch)
     return Inputs(text=text[1], text_steps=text[0], rows=TRAIN_ROWS, columns=columns, **shapes, **named)
-
-
-def quick_jit(function):
-    """Jit that compiles quickly instead of well."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def make_options(method: Method, **changes):
@@ -83,14 +69,7 @@ def network_of(method: Method, batch: dict, **changes):
 
 @functools.cache
 def params_of(module) -> dict:
-    """Parameters far from where they start, each a function of its path and shape, so that networks share them."""
-    batch = make_batch(module.inputs.modalities, rows=1)
-    made = jax.eval_shape(lambda: module.init(jax.random.key(0), batch, train=False))["params"]
-    values = {}
-    for path, leaf in flatten_dict(made, sep="/").items():
-        rng = np.random.default_rng(zlib.crc32(path.encode()))
-        values[path] = (0.5 * rng.normal(size=leaf.shape)).astype(np.float32)
-    return unflatten_dict(values, sep="/")
+    return params_far_from_start(module, make_batch(module.inputs.modalities, rows=1))
 
 
 @functools.cache

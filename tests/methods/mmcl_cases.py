@@ -1,17 +1,18 @@
 """A small MMCL on a small batch, compiled quickly, and what it gives."""
 
 import functools
-import zlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 from msa_jax import config
 from msa_jax.methods import mmcl
 from msa_jax.methods.protocol import Clock, Inputs
+from tests.methods.cases import add_frames, params_far_from_start
+from tests.quick import quick_jit
 
 TEXT, AUDIO, VISION = (6, 8), (9, 3), (7, 4)  # steps and width
 SHAPES = {"text": TEXT, "audio": AUDIO, "vision": VISION}
@@ -35,29 +36,14 @@ TWINS = {"coded_audio", "cutoff_audio", "coded_vision", "cutoff_vision"}
 
 def make_batch(modalities=tuple(SHAPES), rows: int = ROWS, extra: int = 0, fill: float = 0.0, seed: int = 0) -> dict:
     """`extra` more steps of padding in every sequence, `fill` at padding."""
-    rng = np.random.default_rng(seed)
     batch: dict[str, Any] = {"label": np.array(LABELS, np.float32)[:rows], "weight": np.ones(rows, np.float32)}
-    for name, (steps, width) in SHAPES.items():
-        frames = rng.normal(size=(ROWS, steps, width)).astype(np.float32)[:rows]
-        length = np.array(LENGTHS[name], np.int32)[:rows]
-        frames = np.pad(frames, [(0, 0), (0, extra), (0, 0)])
-        inside = np.arange(steps + extra) < length[:, None]
-        frames[~inside] = fill
-        if name in modalities:
-            given = {"mask": inside.astype(np.int32)} if name == "text" else {"length": length}
-            batch[name] = {"features": frames, **given}
-    return batch
+    return add_frames(batch, modalities, SHAPES, LENGTHS, rows=rows, extra=extra, fill=fill, seed=seed)
 
 
 def inputs_of(batch: dict) -> Inputs:
     shapes = {name: batch[name]["features"].shape[1:] for name in ("audio", "vision") if name in batch}
     text = batch["text"]["features"].shape[1:] if "text" in batch else (0, None)
     return Inputs(text=text[1], text_steps=text[0], **shapes)
-
-
-def quick_jit(function):
-    """Jit that compiles quickly instead of well."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def make_options(**changes) -> mmcl.MMCLOptions:
@@ -71,14 +57,7 @@ def _network(changes: tuple, inputs: Inputs, dtype: str) -> mmcl.MMCLNetwork:
 
 @functools.cache
 def params_of(network: mmcl.MMCLNetwork) -> dict:
-    """Parameters far from where they start, each a function of its path and shape."""
-    batch = make_batch(network.inputs.modalities, rows=1)
-    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    values = {}
-    for path, leaf in flatten_dict(made, sep="/").items():
-        rng = np.random.default_rng(zlib.crc32(path.encode()))
-        values[path] = (0.5 * rng.normal(size=leaf.shape)).astype(np.float32)
-    return unflatten_dict(values, sep="/")
+    return params_far_from_start(network, make_batch(network.inputs.modalities, rows=1))
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from msa_jax.methods.protocol import Inputs
 from msa_jax.train.optimiser import assign_groups
 from tests.methods import decomposed_cases as cases
 from tests.methods.decomposed_cases import ALL, FIRST, LETTER, PARTS, ROWS, make_batch, make_options
+from tests.quick import quick_jit
 
 BERT = BertConfig(vocab_size=20, hidden_size=32, num_layers=3, num_heads=1, intermediate_size=16, max_positions=16)
 HEADS = {
@@ -158,9 +159,9 @@ def test_text_is_the_pooled_state_of_cls():
     network = METHOD.network(options, inputs, jnp.float32)
     ids = jnp.array([[5, 6, 7, 0], [5, 8, 0, 0]])
     text = {"ids": ids, "mask": (ids > 0).astype(jnp.int32)}
-    params = cases.quick_jit(lambda key: network.init(key, {"text": text}, train=False))(jax.random.key(0))["params"]
+    params = quick_jit(lambda key: network.init(key, {"text": text}, train=False))(jax.random.key(0))["params"]
 
-    @cases.quick_jit
+    @quick_jit
     def both(params):
         outputs = network.apply({"params": params}, {"text": text}, train=False)
         bert = params["text_encoder"]["bert"]
@@ -207,7 +208,7 @@ def _stage_gradients(there, rows, only=(), **changes):
     found = {}
     for stage in METHOD.stages(options, inputs):
         if not only or stage.name in only:
-            gradient = cases.quick_jit(lambda params, stage=stage: jax.grad(total)(params, stage))(params)
+            gradient = quick_jit(lambda params, stage=stage: jax.grad(total)(params, stage))(params)
             flat = flatten_dict(jax.tree.map(np.asarray, gradient), sep="/")
             assert all(np.isfinite(value).all() for value in flat.values())
             # The bias of the keys shifts all scores of a query alike: softmax takes no notice.

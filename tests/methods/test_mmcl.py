@@ -33,11 +33,11 @@ from tests.methods.mmcl_cases import (
     network_of,
     outputs_of,
     params_of,
-    quick_jit,
     shapes,
     some_outputs,
     terms_of,
 )
+from tests.quick import quick_jit
 
 # -- what goes where --------------------------------------------------------------------------------------------------
 

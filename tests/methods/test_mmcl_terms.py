@@ -17,10 +17,10 @@ from tests.methods.mmcl_cases import (
     inputs_of,
     make_batch,
     make_options,
-    quick_jit,
     some_outputs,
     terms_of,
 )
+from tests.quick import quick_jit
 
 # -- the terms, derived a second time ---------------------------------------------------------------------------------
 
