@@ -1,14 +1,23 @@
 """LSTMs over sequences of different lengths: the last state of one direction, or every state of both."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax.layers.dense import uniform
+from msa_jax.layers.dense import Affine, uniform
+from msa_jax.layers.pooling import largest
 
 Array = jax.Array
 
 CHUNK = 32  # steps; a chunk that lies beyond the longest sequence of the batch is not computed
+CPU_SHARES = (
+    1,
+    8,
+)  # there a chunk is computed for all rows or, where it is enough, an eighth; more ways compile longer
 
 
 class LSTM(nn.Module):
@@ -18,8 +27,10 @@ class LSTM(nn.Module):
     parameters start uniform in ±1/sqrt(hidden), gates are in the order input, forget, cell, output, and there are two
     bias vectors: they add up in the forward pass, but under Adam two equal biases move twice as far as one.
 
-    Sequences are walked in chunks. Those beyond the batch's longest sequence are skipped, and the backward pass computes
-    the states within a chunk again instead of keeping them: on a CPU that is several times faster than one long scan.
+    Sequences are walked in chunks. Those beyond the batch's longest sequence are skipped; on a CPU others are computed for
+    the sequences alone that reach them, about. The gradient is written by hand, in reverse mode and once: from step to step
+    goes that of the state alone, while the gates are computed again, and the gradient of the weights summed, in one product
+    for all steps of a chunk.
 
     Parameters: `input` [d, 4h], `recurrent` [h, 4h], `input_bias` [4h], `recurrent_bias` [4h].
     """
@@ -31,20 +42,23 @@ class LSTM(nn.Module):
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 in [0, L] -> [B, hidden]; zeros where the length is 0."""
         weight, bias = _weights(self, sequence.shape[-1])
-        return _walk(sequence.astype(self.dtype), length, weight, bias, every=False)
+        way = _Way.of(*sequence.shape[:2], every=False)
+        return _recurrence(way, sequence.astype(self.dtype), jnp.asarray(length), weight, bias)
 
 
 class _Direction(nn.Module):
     """The LSTM of one direction, its parameters as in `LSTM`."""
 
     hidden: int
+    backward: bool
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 -> the state of every step [B, L, hidden]; zeros behind each length."""
         weight, bias = _weights(self, sequence.shape[-1])
-        return _walk(sequence.astype(self.dtype), length, weight, bias, every=True)
+        way = _Way.of(*sequence.shape[:2], every=True, backward=self.backward)
+        return _recurrence(way, sequence.astype(self.dtype), jnp.asarray(length), weight, bias)
 
 
 class BidirectionalLSTM(nn.Module):
@@ -62,62 +76,208 @@ class BidirectionalLSTM(nn.Module):
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 in [0, L] -> [B, L, 2 hidden]: forward and backward state; zeros at padding."""
-        sequence = sequence.astype(self.dtype)
-        forward = _Direction(self.hidden, self.dtype, name="forward")(sequence, length)
-        turned = _Direction(self.hidden, self.dtype, name="backward")(_reverse(sequence, length), length)
-        return jnp.concatenate([forward, _reverse(turned, length)], axis=-1)
-
-
-def _reverse(sequence: Array, length: Array) -> Array:
-    """The valid steps of each sequence [B, L, d] in reverse order; padding stays where it is."""
-    step = jnp.arange(sequence.shape[1])[None, :]
-    source = jnp.where(step < length[:, None], length[:, None] - 1 - step, step)
-    return jnp.take_along_axis(sequence, source[..., None], axis=1)
+        directions = (("forward", False), ("backward", True))
+        states = [_Direction(self.hidden, way, self.dtype, name=name)(sequence, length) for name, way in directions]
+        return jnp.concatenate(states, axis=-1)
 
 
 def _weights(module: nn.Module, width: int) -> tuple[Array, Array]:
-    """Makes a direction's parameters in `module`: one matrix [width + h, 4h] and one bias [1, 4h] in its dtype."""
+    """Makes a direction's parameters in `module`: one matrix [width + h, 4h] and one bias [4h] in its dtype."""
     init, hidden = uniform(module.hidden**-0.5), module.hidden
     kernel = module.param("input", init, (width, 4 * hidden))
     recurrent = module.param("recurrent", init, (hidden, 4 * hidden))
     bias = module.param("input_bias", init, (4 * hidden,))
     bias = bias + module.param("recurrent_bias", init, (4 * hidden,))
     weight = jnp.concatenate([kernel, recurrent]).astype(module.dtype)  # one product a step for both
-    return weight, bias.astype(module.dtype)[None, :]
+    return weight, bias.astype(module.dtype)
 
 
-def _walk(sequence: Array, length: Array, weight: Array, bias: Array, *, every: bool) -> Array:
-    """[B, L, d] -> the last state [B, h], or `every` state [B, L, h] with zeros behind each length."""
-    batch, steps, width = sequence.shape
-    hidden = bias.shape[-1] // 4
+class _Way(NamedTuple):
+    """How sequences are read. every: give every state, not the last alone. backward: from the last valid step to the first.
+    counts: of how many rows a chunk can be computed, descending; where there are several, rows are walked longest first."""
 
-    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array | None]:
-        state, cell = carry
-        frame, position = inputs
-        i, f, g, o = jnp.split(jnp.concatenate([frame, state], -1) @ weight + bias, 4, axis=-1)
-        new_cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * jnp.tanh(g)
-        new_state = jax.nn.sigmoid(o) * jnp.tanh(new_cell)
-        valid = (position < length)[:, None]
-        carry = (jnp.where(valid, new_state, state), jnp.where(valid, new_cell, cell))
-        return carry, jnp.where(valid, new_state, 0) if every else None
+    every: bool
+    backward: bool
+    counts: tuple[int, ...]
 
+    @classmethod
+    def of(cls, rows: int, steps: int, *, every: bool, backward: bool = False) -> "_Way":
+        """For that many sequences, of so many steps with their padding, on this device."""
+        # All rows have a first chunk. Elsewhere than on a CPU a step of few rows costs what one of many does.
+        shares = CPU_SHARES if steps > CHUNK and jax.default_backend() == "cpu" else (1,)
+        return cls(every, backward, tuple(sorted({-(-rows // share) for share in shares}, reverse=True)))
+
+    def order(self, length: Array) -> Array | None:
+        """The rows as they are walked."""
+        return jnp.argsort(-length) if len(self.counts) > 1 else None
+
+    def chunks(
+        self,
+        walk: Callable[..., tuple[Any, Any]],
+        nothing: Any,
+        length: Array,
+        carry: Any,
+        parts: Any,
+        *,
+        backward: bool,
+    ) -> tuple[Any, Any]:
+        """A scan over chunks of steps.
+
+        Args:
+          walk: (rows, carry, first step, part) -> (carry, out) of a chunk, for so many of the first rows.
+          nothing: what comes out of a chunk in which no row has a step; the carry stays.
+          length: [B], of the rows as they are walked.
+          parts: [C, S, ...], C chunks of S steps.
+          backward: from the last chunk to the first.
+        """
+
+        def chunk(carry: Any, inputs: tuple[Array, Any]) -> tuple[Any, Any]:
+            rows = largest((length > inputs[0]).sum())
+            branches = [*(partial(walk, count) for count in self.counts), lambda carry, *_: (carry, nothing)]
+            which = (rows <= jnp.array((*self.counts, 0))).sum() - 1
+            return jax.lax.switch(which, branches, carry, *inputs)
+
+        count, size = jax.tree.leaves(parts)[0].shape[:2]
+        return jax.lax.scan(chunk, carry, (jnp.arange(count) * size, parts), reverse=backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _recurrence(way: _Way, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:
+    """[B, L, d] -> the last state [B, h], or every state [B, L, h] with zeros behind each length."""
+    order = way.order(length)
+    last, kept = _forward(way, _in_chunks(sequence, order), _rows(length, order), weight, bias, keep=way.every)
+    return _in_rows(kept[0], order, sequence.shape[1]) if way.every else _rows(last, _inverse(order))
+
+
+def _rows(x: Array, order: Array | None) -> Array:
+    return x if order is None else x[order]
+
+
+def _inverse(order: Array | None) -> Array | None:
+    return None if order is None else jnp.argsort(order)
+
+
+def _in_chunks(x: Array, order: Array | None) -> Array:
+    """[B, L, d] -> [C, S, B, d], the rows in that order, zeros behind the last step."""
+    batch, steps, width = x.shape
     size = min(CHUNK, steps)
     chunks = -(-steps // size)
-    padded = jnp.pad(sequence, ((0, 0), (0, chunks * size - steps), (0, 0)))
-    frames = padded.reshape(batch, chunks, size, width).transpose(1, 2, 0, 3)  # [chunks, size, B, d]
-    longest = length.max()
-    nothing = jnp.zeros((size, batch, hidden), sequence.dtype) if every else None
+    padded = jnp.pad(_rows(x, order), ((0, 0), (0, chunks * size - steps), (0, 0)))
+    return padded.reshape(batch, chunks, size, width).transpose(1, 2, 0, 3)
 
-    @jax.checkpoint
-    def walk(carry: tuple[Array, Array], first: Array, part: Array) -> tuple[tuple[Array, Array], Array | None]:
-        return jax.lax.scan(step, carry, (part, first + jnp.arange(size)))
 
-    def chunk(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array | None]:
-        first, part = inputs
-        return jax.lax.cond(first < longest, walk, lambda carry, *_: (carry, nothing), carry, first, part)
+def _in_rows(x: Array, order: Array | None, steps: int) -> Array:
+    """[C, S, B, d], the rows in that order -> [B, L, d], L = `steps`."""
+    chunks, size, batch, width = x.shape
+    x = x.transpose(2, 0, 1, 3).reshape(batch, chunks * size, width)[:, :steps]
+    return _rows(x, _inverse(order))
 
-    zeros = jnp.zeros((batch, hidden), sequence.dtype)
-    (state, _), states = jax.lax.scan(chunk, (zeros, zeros), (jnp.arange(chunks) * size, frames))
-    if not every:
-        return state
-    return states.transpose(2, 0, 1, 3).reshape(batch, chunks * size, hidden)[:, :steps]
+
+def _put(part: Array, whole: Array, axis: int = 0) -> Array:
+    """The whole with a part in the place of its first rows."""
+    rest = jax.lax.slice_in_dim(whole, part.shape[axis], None, axis=axis)
+    return jnp.concatenate([part, rest], axis)
+
+
+def _forward(
+    way: _Way, frames: Array, length: Array, weight: Array, bias: Array, *, keep: bool
+) -> tuple[Array, tuple[Array, Array] | None]:
+    """[C, S, B, d] -> the last state [B, h] and, to keep, states and cells of all steps [C, S, B, h], zeros at padding."""
+    _, size, batch, _ = frames.shape
+    zeros = jnp.zeros((batch, len(bias) // 4), frames.dtype)
+    nothing = (jnp.zeros((size, *zeros.shape), zeros.dtype),) * 2 if keep else None
+
+    def step(carry: tuple[Array, Array], inputs: tuple[Array, Array]) -> tuple[tuple[Array, Array], Any]:
+        state, cell = carry
+        frame, position = inputs
+        i, f, g, o = _gates(frame, state, weight, bias)
+        new_cell = f * cell + i * g
+        new_state = o * jnp.tanh(new_cell)
+        valid = (position < length[: len(state)])[:, None]
+        carry = jnp.where(valid, new_state, state), jnp.where(valid, new_cell, cell)
+        return carry, (jnp.where(valid, new_state, 0), jnp.where(valid, new_cell, 0)) if keep else None
+
+    def walk(rows: int, carry: tuple[Array, Array], first: Array, part: Array) -> tuple[tuple[Array, Array], Any]:
+        some = jax.tree.map(lambda whole: whole[:rows], carry)
+        each = part[:, :rows], first + jnp.arange(size)
+        some, kept = jax.lax.scan(step, some, each, reverse=way.backward)
+        return jax.tree.map(_put, some, carry), jax.tree.map(partial(_put, axis=1), kept, nothing)
+
+    (last, _), kept = way.chunks(walk, nothing, length, (zeros, zeros), frames, backward=way.backward)
+    return last, kept
+
+
+def _gates(frame: Array, state: Array, weight: Array, bias: Array) -> tuple[Array, Array, Array, Array]:
+    """A step [..., d] and the state it begins with [..., h] -> input, forget, new and output gate [..., h]."""
+    i, f, g, o = jnp.split(Affine(weight, bias)(jnp.concatenate([frame, state], -1)), 4, axis=-1)
+    return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)
+
+
+def _remember(way: _Way, *primals: Any) -> tuple[Array, Any]:
+    """`_recurrence`, and what its backward pass needs."""
+    sequence, length, weight, bias = (primal.value for primal in primals)
+    order = way.order(length)
+    frames, length = _in_chunks(sequence, order), _rows(length, order)
+    last, kept = _forward(way, frames, length, weight, bias, keep=True)
+    # A sequence that is data needs no gradient.
+    steps = jnp.zeros((sequence.shape[1], 0)) if primals[0].perturbed else None
+    found = _in_rows(kept[0], order, sequence.shape[1]) if way.every else _rows(last, _inverse(order))
+    return found, (order, frames, length, weight, bias, *kept, steps)
+
+
+def _pull_back(way: _Way, kept: Any, pull: Array) -> tuple[Array | None, None, Array, Array]:
+    """The gradients of sequence, weight and bias; pull: that of the last state [B, h] or of all states [B, L, h]."""
+    order, frames, length, weight, bias, states, cells, steps = kept
+    _, size, batch, width = frames.shape
+    recurrent = weight[width:].T
+    nothing = None if steps is None else jnp.zeros_like(frames[0])
+
+    def boundary(values: Array) -> Array:
+        """Of every chunk [C, S, B, h], the value that it begins with [C, 1, B, h]."""
+        zeros = jnp.zeros_like(values[:1, :1])
+        return jnp.concatenate([values[1:, :1], zeros] if way.backward else [zeros, values[:-1, -1:]])
+
+    def old(boundary: Array, values: Array) -> Array:
+        """Of every step of a chunk [S, B, h], the value that it begins with."""
+        return jnp.concatenate([values[1:], boundary] if way.backward else [boundary, values[:-1]])
+
+    def step(carry: tuple[Array, Array], inputs: Any) -> tuple[tuple[Array, Array], Array]:
+        d_state, d_cell = carry
+        (i, f, g, o), cell, old_cell, own, position = inputs
+        valid = (position < length[: len(d_state)])[:, None]
+        bent = jnp.tanh(cell)
+        to_state = d_state if own is None else d_state + own
+        to_cell = d_cell + to_state * o * (1 - bent**2)
+        of_gates = (
+            to_cell * g * i * (1 - i),
+            to_cell * old_cell * f * (1 - f),
+            to_cell * i * (1 - g**2),
+            to_state * bent * o * (1 - o),
+        )
+        d_gates = jnp.where(valid, jnp.concatenate(of_gates, -1), 0)
+        carry = jnp.where(valid, d_gates @ recurrent, d_state), jnp.where(valid, to_cell * f, d_cell)
+        return carry, d_gates
+
+    def walk(rows: int, carry: Any, first: Array, part: Any) -> Any:
+        whole, d_weight, d_bias = carry
+        part, of_states, of_cells, own = jax.tree.map(lambda whole: whole[:, :rows], part)
+        old_states = old(*of_states)
+        each = _gates(part, old_states, weight, bias), of_cells[1], old(*of_cells), own, first + jnp.arange(size)
+        some = jax.tree.map(lambda whole: whole[:rows], whole)
+        some, d_gates = jax.lax.scan(step, some, each, reverse=not way.backward)
+        read = jnp.concatenate([part, old_states], -1)
+        d_weight += jnp.einsum("sbd,sbe->de", read, d_gates, preferred_element_type=jnp.float32)
+        d_bias += d_gates.sum((0, 1), dtype=jnp.float32)
+        d_frames = None if steps is None else _put(d_gates @ weight[:width].T, nothing, axis=1)
+        return (jax.tree.map(_put, some, whole), d_weight, d_bias), d_frames
+
+    zeros = jnp.zeros((batch, len(bias) // 4), frames.dtype)
+    own, last = (_in_chunks(pull, order), zeros) if way.every else (None, _rows(pull, order))
+    carry = (last, zeros), jnp.zeros(weight.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32)
+    parts = frames, (boundary(states), states), (boundary(cells), cells), own
+    (_, d_weight, d_bias), d_frames = way.chunks(walk, nothing, length, carry, parts, backward=not way.backward)
+    d_sequence = None if steps is None else _in_rows(d_frames, order, len(steps))
+    return d_sequence, None, d_weight.astype(weight.dtype), d_bias.astype(bias.dtype)
+
+
+_recurrence.defvjp(_remember, _pull_back, symbolic_zeros=True)

@@ -12,6 +12,21 @@ def valid_steps(length: Array, steps: int) -> Array:
     return (jnp.arange(steps)[None, :] < length[:, None])[..., None]
 
 
+@jax.custom_batching.custom_vmap
+def largest(count: Array) -> Array:
+    """The scalar itself; under `jax.vmap`, the largest of all.
+
+    For conditions that only spare work: the steps to compute, not those to count. Were they to differ from run to run,
+    both branches would be computed for each.
+    """
+    return count
+
+
+@largest.def_vmap
+def _largest(size: int, batched: list[bool], counts: Array) -> tuple[Array, bool]:
+    return largest(counts.max(0)), False
+
+
 def without_padding(x: Array, length: Array) -> Array:
     """x [B, L, d] with zeros from each length [B] on, whatever stood there."""
     return jnp.where(valid_steps(length, x.shape[1]), x, 0)

@@ -74,6 +74,57 @@ def test_states_and_gradients_equal_those_of_torch(kind):
         assert np.abs(want).max() > 0.01 or (kind == "one step" and name == "recurrent")
 
 
+@pytest.mark.parametrize("kind", ["short", "chunks"])
+def test_frames_that_are_data_leave_the_gradient_of_the_parameters(kind):
+    frames, length = sequences(LENGTHS[kind]), np.array(LENGTHS[kind], np.int32)
+    pull = np.random.default_rng(2).normal(size=(len(length), HIDDEN)).astype(np.float32)
+    of_params = jax.jit(jax.grad(lambda params: (run(params, frames, length) * pull).sum()))(init_params())
+    want, _ = gradients(init_params(), frames, length, pull)
+    for name, value in want.items():
+        np.testing.assert_allclose(of_params[name], value, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["last", "every"])
+def test_another_device_computes_the_same(every, monkeypatch):
+    lengths = [3 * CHUNK, *[CHUNK + 2] * 3, *[9] * 12]
+    frames, length = sequences(lengths), np.array(lengths, np.int32)
+    order = np.random.default_rng(3).permutation(len(lengths))
+    frames, length = frames[order], length[order]
+    module = BidirectionalLSTM(HIDDEN) if every else LSTM(HIDDEN)
+    params = both_params() if every else init_params()
+
+    def value(params, frames):
+        states = module.apply({"params": params}, frames, length)
+        return (states * jnp.sin(jnp.arange(states.size, dtype=jnp.float32)).reshape(states.shape)).sum()
+
+    def program():
+        lowered = jax.jit(jax.value_and_grad(value, (0, 1))).lower(params, frames)
+        return lowered.as_text(), lowered.compile()(params, frames)
+
+    text, found = program()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    other_text, want = program()
+    assert "sort" in text  # rows by length, so that few are computed where few have steps
+    assert "sort" not in other_text
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, want)
+
+
+def test_runs_side_by_side_skip_the_steps_that_none_of_them_has():
+    lengths = np.array([[2 * CHUNK + 6, 5], [CHUNK, 1], [3, 0]], np.int32)
+    frames = np.stack([sequences(each.tolist(), 4 * CHUNK) for each in lengths])
+    params = [init_params(seed) for seed in range(3)]
+    pull = np.ones((2, HIDDEN), np.float32)
+    pair = jax.value_and_grad(lambda params, frames, length: (run(params, frames, length) * pull).sum())
+    lowered = jax.jit(jax.vmap(pair)).lower(jax.tree.map(lambda *leaves: np.stack(leaves), *params), frames, lengths)
+    assert "stablehlo.case" in lowered.as_text()  # not both ways and a choice between the results
+    values, of_params = lowered.compile()(jax.tree.map(lambda *leaves: np.stack(leaves), *params), frames, lengths)
+    for number, own in enumerate(params):
+        value, of_own = pair(own, frames[number], lengths[number])
+        np.testing.assert_allclose(values[number], value, atol=1e-6)
+        for name, gradient in of_own.items():
+            np.testing.assert_allclose(of_params[name][number], gradient, atol=1e-5, err_msg=name)
+
+
 def by_hand(params: dict[str, np.ndarray], frames: np.ndarray) -> np.ndarray:
     """The last state of one sequence [L, WIDTH], gate by gate in float64."""
     w, u = params["input"].astype(np.float64), params["recurrent"].astype(np.float64)
