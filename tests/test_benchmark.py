@@ -134,6 +134,15 @@ def test_a_worker_answers_and_reports_what_failed_in_it():
             worker.call("no_such_method")
 
 
+def test_a_quick_run_measures_the_ratios_that_are_quoted_and_a_full_one_all():
+    assert set(benchmark.parse(["--quick"]).only) == {
+        "minilm_eager", "base_eager", "minilm_dynamic", "base_dynamic",
+        "five_seeds_frozen", "step_cost_1e6_over_1e3", "peak_share_base", "dataset",
+    }  # fmt: skip
+    assert benchmark.parse([]).only == benchmark.NAMES
+    assert benchmark.parse(["--quick", "--only", "attention"]).only == ["attention"]
+
+
 def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     def measure(names, effort, *, data, text_encoder):
         assert (names, effort, data) == (["minilm_eager"], benchmark.QUICK, None)
