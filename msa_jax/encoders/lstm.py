@@ -93,19 +93,23 @@ def _weights(module: nn.Module, width: int) -> tuple[Array, Array]:
 
 
 class _Way(NamedTuple):
-    """How sequences are read. every: give every state, not the last alone. backward: from the last valid step to the first.
-    counts: of how many rows a chunk can be computed, descending; where there are several, rows are walked longest first."""
+    """How sequences are read, all of it known when a program is compiled.
 
+    steps: L. every: give every state, not the last alone. backward: from the last valid step to the first. counts: of how
+    many rows a chunk can be computed, descending; where there are several, rows are walked longest first.
+    """
+
+    steps: int
     every: bool
     backward: bool
     counts: tuple[int, ...]
 
     @classmethod
     def of(cls, rows: int, steps: int, *, every: bool, backward: bool = False) -> "_Way":
-        """For that many sequences, of so many steps with their padding, on this device."""
+        """For that many sequences of so many steps, padding included, on this device."""
         # All rows have a first chunk. Elsewhere than on a CPU a step of few rows costs what one of many does.
         shares = CPU_SHARES if steps > CHUNK and jax.default_backend() == "cpu" else (1,)
-        return cls(every, backward, tuple(sorted({-(-rows // share) for share in shares}, reverse=True)))
+        return cls(steps, every, backward, tuple(sorted({-(-rows // share) for share in shares}, reverse=True)))
 
     def order(self, length: Array) -> Array | None:
         """The rows as they are walked."""
@@ -146,14 +150,16 @@ def _recurrence(way: _Way, sequence: Array, length: Array, weight: Array, bias: 
     """[B, L, d] -> the last state [B, h], or every state [B, L, h] with zeros behind each length."""
     order = way.order(length)
     last, kept = _forward(way, _in_chunks(sequence, order), _rows(length, order), weight, bias, keep=way.every)
-    return _in_rows(kept[0], order, sequence.shape[1]) if way.every else _rows(last, _inverse(order))
+    return _in_rows(kept[0], order, way.steps) if way.every else _rows(last, _inverse(order))
 
 
 def _rows(x: Array, order: Array | None) -> Array:
+    """The rows in that order."""
     return x if order is None else x[order]
 
 
 def _inverse(order: Array | None) -> Array | None:
+    """The order that undoes it."""
     return None if order is None else jnp.argsort(order)
 
 
@@ -219,18 +225,17 @@ def _remember(way: _Way, *primals: Any) -> tuple[Array, Any]:
     order = way.order(length)
     frames, length = _in_chunks(sequence, order), _rows(length, order)
     last, kept = _forward(way, frames, length, weight, bias, keep=True)
-    # A sequence that is data needs no gradient.
-    steps = jnp.zeros((sequence.shape[1], 0)) if primals[0].perturbed else None
-    found = _in_rows(kept[0], order, sequence.shape[1]) if way.every else _rows(last, _inverse(order))
-    return found, (order, frames, length, weight, bias, *kept, steps)
+    found = _in_rows(kept[0], order, way.steps) if way.every else _rows(last, _inverse(order))
+    wanted = () if primals[0].perturbed else None  # a sequence that is data needs no gradient
+    return found, (order, frames, length, weight, bias, *kept, wanted)
 
 
 def _pull_back(way: _Way, kept: Any, pull: Array) -> tuple[Array | None, None, Array, Array]:
     """The gradients of sequence, weight and bias; pull: that of the last state [B, h] or of all states [B, L, h]."""
-    order, frames, length, weight, bias, states, cells, steps = kept
+    order, frames, length, weight, bias, states, cells, wanted = kept
     _, size, batch, width = frames.shape
     recurrent = weight[width:].T
-    nothing = None if steps is None else jnp.zeros_like(frames[0])
+    nothing = None if wanted is None else jnp.zeros_like(frames[0])
 
     def boundary(values: Array) -> Array:
         """Of every chunk [C, S, B, h], the value that it begins with [C, 1, B, h]."""
@@ -243,10 +248,10 @@ def _pull_back(way: _Way, kept: Any, pull: Array) -> tuple[Array | None, None, A
 
     def step(carry: tuple[Array, Array], inputs: Any) -> tuple[tuple[Array, Array], Array]:
         d_state, d_cell = carry
-        (i, f, g, o), cell, old_cell, own, position = inputs
+        (i, f, g, o), cell, old_cell, pulled, position = inputs
         valid = (position < length[: len(d_state)])[:, None]
         bent = jnp.tanh(cell)
-        to_state = d_state if own is None else d_state + own
+        to_state = d_state if pulled is None else d_state + pulled
         to_cell = d_cell + to_state * o * (1 - bent**2)
         of_gates = (
             to_cell * g * i * (1 - i),
@@ -260,23 +265,23 @@ def _pull_back(way: _Way, kept: Any, pull: Array) -> tuple[Array | None, None, A
 
     def walk(rows: int, carry: Any, first: Array, part: Any) -> Any:
         whole, d_weight, d_bias = carry
-        part, of_states, of_cells, own = jax.tree.map(lambda whole: whole[:, :rows], part)
+        part, of_states, of_cells, pulled = jax.tree.map(lambda whole: whole[:, :rows], part)
         old_states = old(*of_states)
-        each = _gates(part, old_states, weight, bias), of_cells[1], old(*of_cells), own, first + jnp.arange(size)
+        each = _gates(part, old_states, weight, bias), of_cells[1], old(*of_cells), pulled, first + jnp.arange(size)
         some = jax.tree.map(lambda whole: whole[:rows], whole)
         some, d_gates = jax.lax.scan(step, some, each, reverse=not way.backward)
         read = jnp.concatenate([part, old_states], -1)
         d_weight += jnp.einsum("sbd,sbe->de", read, d_gates, preferred_element_type=jnp.float32)
         d_bias += d_gates.sum((0, 1), dtype=jnp.float32)
-        d_frames = None if steps is None else _put(d_gates @ weight[:width].T, nothing, axis=1)
+        d_frames = None if wanted is None else _put(d_gates @ weight[:width].T, nothing, axis=1)
         return (jax.tree.map(_put, some, whole), d_weight, d_bias), d_frames
 
     zeros = jnp.zeros((batch, len(bias) // 4), frames.dtype)
-    own, last = (_in_chunks(pull, order), zeros) if way.every else (None, _rows(pull, order))
+    pulled, last = (_in_chunks(pull, order), zeros) if way.every else (None, _rows(pull, order))
     carry = (last, zeros), jnp.zeros(weight.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32)
-    parts = frames, (boundary(states), states), (boundary(cells), cells), own
+    parts = frames, (boundary(states), states), (boundary(cells), cells), pulled
     (_, d_weight, d_bias), d_frames = way.chunks(walk, nothing, length, carry, parts, backward=not way.backward)
-    d_sequence = None if steps is None else _in_rows(d_frames, order, len(steps))
+    d_sequence = None if wanted is None else _in_rows(d_frames, order, way.steps)
     return d_sequence, None, d_weight.astype(weight.dtype), d_bias.astype(bias.dtype)
 
 
