@@ -93,7 +93,7 @@ class Effort:
 
 
 FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})
-QUICK = replace(FULL, repetitions={"minilm": 4, "base": 3}, step_repetitions=3, epochs=1)
+QUICK = replace(FULL, repetitions={"minilm": 4, "base": 2}, step_repetitions=3, epochs=1)
 
 
 @dataclass(kw_only=True)

@@ -18,7 +18,7 @@ make_venv() {
   stamp="$(cat pyproject.toml) $extras"
   if [ "$(cat "$folder/installed$extras" 2>/dev/null)" != "$stamp" ]; then
     [ -x "$folder/bin/python" ] || "$python" -m venv "$folder"
-    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -e ".$extras"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile -e ".$extras"
     printf '%s\n' "$stamp" > "$folder/installed$extras"
   fi
 }
