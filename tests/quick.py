@@ -3,6 +3,6 @@
 import jax
 
 
-def quick_jit(function, **named):
+def quick_jit(function):
     """Jit that compiles quickly instead of well."""
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0}, **named)
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})

@@ -14,10 +14,8 @@ from msa_jax.layers.pooling import largest
 Array = jax.Array
 
 CHUNK = 32  # steps; a chunk that lies beyond the longest sequence of the batch is not computed
-CPU_SHARES = (
-    1,
-    8,
-)  # there a chunk is computed for all rows or, where it is enough, an eighth; more ways compile longer
+# On a CPU a chunk is computed for all rows or, where these suffice, for an eighth; more ways take longer to compile.
+CPU_SHARES = (1, 8)
 
 
 class LSTM(nn.Module):
@@ -76,9 +74,9 @@ class BidirectionalLSTM(nn.Module):
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 in [0, L] -> [B, L, 2 hidden]: forward and backward state; zeros at padding."""
-        directions = (("forward", False), ("backward", True))
-        states = [_Direction(self.hidden, way, self.dtype, name=name)(sequence, length) for name, way in directions]
-        return jnp.concatenate(states, axis=-1)
+        forward = _Direction(self.hidden, False, self.dtype, name="forward")(sequence, length)
+        backward = _Direction(self.hidden, True, self.dtype, name="backward")(sequence, length)
+        return jnp.concatenate([forward, backward], axis=-1)
 
 
 def _weights(module: nn.Module, width: int) -> tuple[Array, Array]:
@@ -148,9 +146,18 @@ class _Way(NamedTuple):
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _recurrence(way: _Way, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:
     """[B, L, d] -> the last state [B, h], or every state [B, L, h] with zeros behind each length."""
+    return _read(way, sequence, length, weight, bias, keep=way.every)[0]
+
+
+def _read(
+    way: _Way, sequence: Array, length: Array, weight: Array, bias: Array, *, keep: bool
+) -> tuple[Array, tuple[Any, ...]]:
+    """What `_recurrence` gives; and the order of the rows, frames and lengths in it, and what `_forward` keeps."""
     order = way.order(length)
-    last, kept = _forward(way, _in_chunks(sequence, order), _rows(length, order), weight, bias, keep=way.every)
-    return _in_rows(kept[0], order, way.steps) if way.every else _rows(last, _inverse(order))
+    frames, length = _in_chunks(sequence, order), _rows(length, order)
+    last, kept = _forward(way, frames, length, weight, bias, keep=keep)
+    found = _in_rows(kept[0], order, way.steps) if way.every else _rows(last, _inverse(order))
+    return found, (order, frames, length, kept)
 
 
 def _rows(x: Array, order: Array | None) -> Array:
@@ -222,17 +229,14 @@ def _gates(frame: Array, state: Array, weight: Array, bias: Array) -> tuple[Arra
 def _remember(way: _Way, *primals: Any) -> tuple[Array, Any]:
     """`_recurrence`, and what its backward pass needs."""
     sequence, length, weight, bias = (primal.value for primal in primals)
-    order = way.order(length)
-    frames, length = _in_chunks(sequence, order), _rows(length, order)
-    last, kept = _forward(way, frames, length, weight, bias, keep=True)
-    found = _in_rows(kept[0], order, way.steps) if way.every else _rows(last, _inverse(order))
+    found, read = _read(way, sequence, length, weight, bias, keep=True)
     wanted = () if primals[0].perturbed else None  # a sequence that is data needs no gradient
-    return found, (order, frames, length, weight, bias, *kept, wanted)
+    return found, (*read, weight, bias, wanted)
 
 
 def _pull_back(way: _Way, kept: Any, pull: Array) -> tuple[Array | None, None, Array, Array]:
     """The gradients of sequence, weight and bias; pull: that of the last state [B, h] or of all states [B, L, h]."""
-    order, frames, length, weight, bias, states, cells, wanted = kept
+    order, frames, length, (states, cells), weight, bias, wanted = kept
     _, size, batch, width = frames.shape
     recurrent = weight[width:].T
     nothing = None if wanted is None else jnp.zeros_like(frames[0])

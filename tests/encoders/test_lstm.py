@@ -113,11 +113,12 @@ def test_runs_side_by_side_skip_the_steps_that_none_of_them_has():
     lengths = np.array([[2 * CHUNK + 6, 5], [CHUNK, 1], [3, 0]], np.int32)
     frames = np.stack([sequences(each.tolist(), 4 * CHUNK) for each in lengths])
     params = [init_params(seed) for seed in range(3)]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
     pull = np.ones((2, HIDDEN), np.float32)
     pair = jax.value_and_grad(lambda params, frames, length: (run(params, frames, length) * pull).sum())
-    lowered = jax.jit(jax.vmap(pair)).lower(jax.tree.map(lambda *leaves: np.stack(leaves), *params), frames, lengths)
+    lowered = jax.jit(jax.vmap(pair)).lower(stacked, frames, lengths)
     assert "stablehlo.case" in lowered.as_text()  # not both ways and a choice between the results
-    values, of_params = lowered.compile()(jax.tree.map(lambda *leaves: np.stack(leaves), *params), frames, lengths)
+    values, of_params = lowered.compile()(stacked, frames, lengths)
     for number, own in enumerate(params):
         value, of_own = pair(own, frames[number], lengths[number])
         np.testing.assert_allclose(values[number], value, atol=1e-6)
