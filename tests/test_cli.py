@@ -68,6 +68,7 @@ def place(tmp_path_factory) -> Path:
     write_native(tiny_dataset(), place / "data")
     write_native(tiny_dataset(modalities=("audio",)), place / "audio")
     line = f"train self_mm --data {place / 'data'} --seeds 1 2 --out {place / 'run'} --preset none --quiet --json {QUICKLY}"
+    line += " --runs-per-program 1"  # compiled by other tests too
     out = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", out)

@@ -24,6 +24,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tests.methods import test_self_mm_parity  # noqa: E402
+from tests.quick import quick_jit  # noqa: E402
 from tests.reference import sugrm_numpy, sugrm_torch, sugrm_weights  # noqa: E402
 
 torch.set_num_threads(1)  # its threads and those of XLA would wait for each other
@@ -125,7 +126,13 @@ def _first_rows(data: dict, count: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "names"), [("reference", ("text", "audio", "vision")), ("paper", ("text", "vision"))]
+    ("protocol", "names"),
+    [
+        pytest.param(
+            "reference", ("text", "audio", "vision"), marks=pytest.mark.slow
+        ),  # the twenty updates have it too
+        ("paper", ("text", "vision")),
+    ],
 )
 def test_forward_loss_and_gradients_equal_torch(protocol, names):
     data = _first_rows(_columns(names), 6)
@@ -149,7 +156,7 @@ def test_forward_loss_and_gradients_equal_torch(protocol, names):
     memory = sugrm.METHOD.init_memory(options, inputs, {"label": jnp.asarray(data["label"])})
     memory = memory._replace(labels={task: jnp.asarray(value) for task, value in unimodal.items()})
 
-    @jax.jit
+    @quick_jit
     def evaluate(params, data):
         def total(params):
             batch = {**data, "row": jnp.arange(6), "weight": jnp.ones(6)}

@@ -22,11 +22,11 @@ METHODS = tuple(methods.METHODS)
 SLICE = "v5e:2x2"
 
 
-STAGED = {"confede", "dmmsa"}  # long to trace
+LONG = {"confede", "dmmsa", "mmcl"}  # to trace
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in STAGED else ()) for name in METHODS]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in METHODS]
 )
 def test_training_exports_for_gpu_and_tpu(name, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # what code asks that has another way on a CPU

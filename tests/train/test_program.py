@@ -257,7 +257,12 @@ def moved(bench: Bench) -> dict[str, bool]:
     ("name", "text", "options"),
     [
         ("self_mm", "raw_text", {}),
-        ("self_mm", "text", {**METHODS["self_mm"].reference, "text_encoder": "features", "batch_size": 6}),
+        pytest.param(
+            "self_mm",
+            "text",
+            {**METHODS["self_mm"].reference, "text_encoder": "features", "batch_size": 6},
+            marks=pytest.mark.slow,
+        ),
         ("text_only", "raw_text", {}),
     ],
     ids=["self_mm", "self_mm, reference", "text_only"],

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 
 from msa_jax import config
 from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.train.experiment import Experiment
 from msa_jax.train.mesh import ONE
 from msa_jax.train.run import _side_by_side
 from tests.tiny import contrary, tiny_dataset, train_quick, train_toy
-from tests.train.test_resume import Interrupting, outcome, toy_experiment
+from tests.train.test_resume import interrupt_and_resume, outcome, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -25,13 +27,17 @@ def lines_of(folder) -> dict[tuple[int, int], dict]:
     return {(line["seed"], line["epoch"]): line for line in lines}
 
 
-@pytest.mark.parametrize("together", [2, 3, 4, 5])
-def test_runs_side_by_side_are_runs_alone(tmp_path, together):
-    seeds, options = (1, 2, 3, 4, 5), {**LONG, "record_steps": 2}
-    alone = train_toy(tmp_path / "alone", AUDIO, seeds=seeds, options={**options, "runs_per_program": 1})
-    joined = train_toy(
-        tmp_path / "joined", AUDIO, seeds=seeds, options={**options, "runs_per_program": together}, record_labels=True
-    )
+@pytest.fixture(scope="module")
+def alone(toy, tmp_path_factory) -> Experiment:
+    """Five runs, one after the other."""
+    options = {**LONG, "record_steps": 2, "runs_per_program": 1}
+    return train_toy(tmp_path_factory.mktemp("alone") / "run", AUDIO, seeds=(1, 2, 3, 4, 5), options=options)
+
+
+@pytest.mark.parametrize("together", [2, *(pytest.param(count, marks=pytest.mark.slow) for count in (3, 4)), 5])
+def test_runs_side_by_side_are_runs_alone(tmp_path, alone, together):
+    seeds, options = (1, 2, 3, 4, 5), {**LONG, "record_steps": 2, "runs_per_program": together}
+    joined = train_toy(tmp_path / "joined", AUDIO, seeds=seeds, options=options, record_labels=True)
     assert len({run.epochs for run in alone.runs}) > 1, "they should stop at different epochs"
     for one, other in zip(alone.runs, joined.runs, strict=True):
         assert (one.seed, one.epochs, one.best_epoch) == (other.seed, other.epochs, other.best_epoch)
@@ -72,17 +78,22 @@ def test_self_mm_side_by_side_is_self_mm_alone(tmp_path):
             np.testing.assert_allclose(scores, other.scores["test"][head], atol=2e-5)
 
 
+def three_of_four(folder: Path):
+    return toy_experiment(folder, seeds=(1, 2, 3, 4), **LONG, runs_per_program=3, record_steps=2)
+
+
+@pytest.fixture(scope="module")
+def straight(toy, tmp_path_factory) -> dict:
+    """The outcome of four runs, three of them side by side, that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("straight") / "run"
+    three_of_four(folder)(None)
+    return outcome(folder)
+
+
 @pytest.mark.parametrize("at", [[1], [3], [2, 4], [12]], ids=str)
-def test_runs_side_by_side_that_are_interrupted_end_as_if_they_were_not(tmp_path, at):
-    options = {**LONG, "runs_per_program": 3, "record_steps": 2}
-    begin = {name: toy_experiment(tmp_path / name, seeds=(1, 2, 3, 4), **options) for name in ("straight", "broken")}
-    begin["straight"](None)
-    for epochs in at:
-        with pytest.raises(KeyboardInterrupt):
-            begin["broken"](Interrupting(epochs))
-    begin["broken"](None)
-    assert outcome(tmp_path / "broken") == outcome(tmp_path / "straight")
-    left = {path.name for path in (tmp_path / "broken" / "checkpoints").iterdir()}
+def test_runs_side_by_side_that_are_interrupted_end_as_if_they_were_not(tmp_path, straight, at):
+    assert interrupt_and_resume(tmp_path / "run", at, three_of_four(tmp_path / "run")) == straight
+    left = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
     assert left == {"1", "2", "3", "4"}  # nothing of runs side by side stays
 
 
