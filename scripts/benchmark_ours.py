@@ -146,6 +146,11 @@ class OurTraining:
             raise RuntimeError("a loss is not finite")
         return time.perf_counter() - begun + windows * self._share
 
+    def trace(self, folder: str) -> None:
+        """Writes JAX's profile of the next window, for TensorBoard or Perfetto."""
+        with jax.profiler.trace(folder):
+            self.block(1)
+
 
 class OurBert:
     """BERT's forward and backward pass alone, on packed batches of MOSI-like text, dropout on."""
@@ -153,7 +158,7 @@ class OurBert:
     def __init__(self, workload: Workload):
         columns = columns_of(workload)
         plan, capacity = plan_of(columns, workload)
-        text, encoder = columns["text"], TextEncoder(bert_config(workload))
+        text, encoder = columns["text"], TextEncoder(bert_config(workload), compute_dtype(options()))
         self._lengths = text["mask"].sum(1)[plan.rows]
         packed = jax.jit(partial(pack, capacity=capacity))
         self._batches = [
@@ -189,12 +194,16 @@ class OurBert:
 
 
 class OurMatmul:
-    """Square float32 matrix multiplications."""
+    """Square matrix multiplications, in what the network computes in on this device."""
 
     def __init__(self, size: int):
-        self._a = jax.random.uniform(jax.random.key(0), (size, size))
+        self._a = jax.random.uniform(jax.random.key(0), (size, size)).astype(compute_dtype(options()))
         self._multiply = jax.jit(jnp.matmul)
         self._flops = 2.0 * size**3
+
+    def device(self) -> str:
+        """The kind of the device."""
+        return jax.devices()[0].device_kind
 
     def cold(self) -> float:
         return self.block(1)

@@ -121,26 +121,37 @@ def torch_columns(columns: dict[str, np.ndarray]) -> Tensors:
     return tensors
 
 
+def onto(columns: Tensors, device: str) -> Tensors:
+    """The columns on the device, but for the lengths, which PyTorch's packed sequences want on the host."""
+    return {name: column if name.endswith("_length") else column.to(device) for name, column in columns.items()}
+
+
+def wait(device: str) -> None:
+    """Until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 class PeerTraining:
     """Self-MM training, window by window, from the second epoch on."""
 
-    def __init__(self, workload: Workload, *, threads: int):
+    def __init__(self, workload: Workload, *, threads: int, device: str = "cpu"):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        self._hp, self._workload = hyperparameters(), workload
-        self._columns = torch_columns(make_columns(workload))
+        self._hp, self._device = hyperparameters(), device
+        self._columns = onto(torch_columns(make_columns(workload)), device)
         self.model = PeerSelfMM(
             self._hp,
             text_encoder=None if workload.encoder is None else bert(workload.encoder),
             text_width=0 if workload.encoder is None else workload.encoder.hidden_size,
             audio_size=None if workload.audio is None else workload.audio[1],
             vision_size=None if workload.vision is None else workload.vision[1],
-        )
+        ).to(device)
         self._optimizer = self_mm_torch.make_optimizer(self.model, self._hp)
         dims, exclude_zero = self.model.dims, self._hp.exclude_zero
         self._state = self_mm_torch.init_labels(self._columns["label"], dims, exclude_zero=exclude_zero)
         memory = random_memory(dims, workload.rows)
-        self._state.memories = {name: torch.from_numpy(array) for name, array in memory.items()}
+        self._state.memories = {name: torch.from_numpy(array).to(device) for name, array in memory.items()}
         self_mm_torch._recompute_centres(self._state, exclude_zero)
         self._batches = permutation(workload.rows, workload.batch_size)
         self._next = 0
@@ -163,16 +174,18 @@ class PeerTraining:
             self.model, self._optimizer, batches, self._state, EPOCH, columns=self._columns, limit=self._hp.limit,
             exclude_zero=self._hp.exclude_zero, window=WINDOW,
         )  # fmt: skip
+        wait(self._device)
         return time.perf_counter() - begun
 
 
 class PeerMatmul:
-    """Square float32 matrix multiplications."""
+    """Square matrix multiplications, in float32 on a CPU and in bfloat16 on a GPU, as our side computes there."""
 
-    def __init__(self, size: int, *, threads: int):
+    def __init__(self, size: int, *, threads: int, device: str = "cpu"):
         torch.set_num_threads(threads)
-        self._a, self._b = torch.rand(size, size), torch.rand(size, size)
-        self._flops = 2.0 * size**3
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        self._a, self._b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
+        self._flops, self._device = 2.0 * size**3, device
 
     def cold(self) -> float:
         return self.block(1)
@@ -183,6 +196,7 @@ class PeerMatmul:
         for _ in range(times):
             begun = time.perf_counter()
             self._a @ self._b
+            wait(self._device)
             best = min(best, time.perf_counter() - begun)
         return self._flops / best
 
@@ -193,15 +207,16 @@ class PeerDataset:
     An epoch trains on every batch and scores the validation split. The weights are random: they cost the same.
     """
 
-    def __init__(self, folder: str, *, threads: int):
+    def __init__(self, folder: str, *, threads: int, device: str = "cpu"):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
+        self._device = device
         with open(Path(folder) / "encoder.json", encoding="utf-8") as file:
             encoder = Encoder(**json.load(file))
         self._columns = {}
         for split in ("train", "valid"):
             with np.load(Path(folder) / f"{split}.npz", allow_pickle=False) as file:
-                self._columns[split] = torch_columns({name: file[name] for name in file.files})
+                self._columns[split] = onto(torch_columns({name: file[name] for name in file.files}), device)
         train = self._columns["train"]
         for columns in self._columns.values():  # PyTorch packs no sequence of length 0
             for name in ("audio", "vision"):
@@ -214,7 +229,7 @@ class PeerDataset:
             text_width=encoder.hidden_size,
             audio_size=train["audio"].shape[-1] if "audio" in train else None,
             vision_size=train["vision"].shape[-1] if "vision" in train else None,
-        )
+        ).to(device)
         self._optimizer = self_mm_torch.make_optimizer(self._model, self._hp)
         self._state = self_mm_torch.init_labels(train["label"], self._model.dims, exclude_zero=self._hp.exclude_zero)
 
@@ -223,6 +238,7 @@ class PeerDataset:
         begun = time.perf_counter()
         size = self._hp.batch_size
         self._train(list(torch.arange(WINDOW * size).split(size)), epoch=1)
+        wait(self._device)
         return time.perf_counter() - begun
 
     def _train(self, batches: list[torch.Tensor], epoch: int) -> None:
@@ -247,4 +263,5 @@ class PeerDataset:
         with torch.no_grad():
             for rows in torch.arange(len(valid["label"])).split(64):
                 self._model({name: column[rows] for name, column in valid.items() if name != "label"})
+        wait(self._device)
         return time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""Five seeds of Self-MM whose text encoder is frozen and ran once: side by side as the engine deals them, or in a row."""
+"""Five seeds of Self-MM: side by side as the engine deals them, or in a row."""
 
 import time
 from typing import Any
@@ -9,44 +9,58 @@ import numpy as np
 
 from msa_jax import methods
 from msa_jax.data.batches import epoch_plan
+from msa_jax.data.packing import choose_capacity
 from msa_jax.methods.protocol import Inputs, Stage
 from msa_jax.train.mesh import ONE, use_cores
 from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.program import Program, Span
 from msa_jax.train.state import stack
-from scripts.benchmark_ours import columns_of, options
+from scripts.benchmark_ours import bert_config, columns_of, options
 from scripts.benchmark_workload import EPOCH, Workload
 
 SEEDS = (1, 2, 3, 4, 5)
 
 
 class OurSeeds:
-    """Self-MM's heads on states of text, and the sequences of the workload.
+    """Self-MM on the text and the sequences of the workload.
 
-    together: whether as many seeds as there are devices go side by side.
+    together: whether as many seeds as there are devices go side by side; on an accelerator all of them, which share it.
+    frozen: the text encoder ran once, and its states are trained on; otherwise it is fine-tuned, on packed text.
     """
 
-    def __init__(self, workload: Workload, *, together: bool):
+    def __init__(self, workload: Workload, *, together: bool, frozen: bool):
         use_cores()
-        columns = columns_of(workload)
-        mask, width = columns["text"]["mask"], workload.encoder.hidden_size
-        states = np.random.default_rng(0).standard_normal((*mask.shape, width)).astype(np.float32)
-        columns["text"] = {"features": states * mask[..., None], "mask": mask}
+        columns, capacity, lengths = columns_of(workload), None, None
+        mask, text = columns["text"]["mask"], bert_config(workload)
+        if frozen:
+            text = workload.encoder.hidden_size
+            states = np.random.default_rng(0).standard_normal((*mask.shape, text)).astype(np.float32)
+            columns["text"] = {"features": states * mask[..., None], "mask": mask}
+        else:
+            lengths = mask.sum(1)
+            capacity = choose_capacity(lengths, workload.batch_size)
         method, chosen = methods.get("self_mm"), options(batch_size=workload.batch_size)
         inputs = Inputs(
-            text=width, text_steps=mask.shape[1], audio=workload.audio, vision=workload.vision, rows=workload.rows
+            text=text, text_steps=mask.shape[1], audio=workload.audio, vision=workload.vision, rows=workload.rows
         )
         dtype = compute_dtype(chosen)
         self._program = Program(
-            method, chosen, inputs, stage=Stage(name="train"), updates=100, capacity=None, dtype=dtype
+            method, chosen, inputs, stage=Stage(name="train"), updates=100, capacity=capacity, dtype=dtype
         )
-        size = ONE.room if together else 1
+        size = 1
+        if together:
+            size = ONE.room if jax.default_backend() == "cpu" else len(SEEDS)
         self._windows = workload.rows // workload.batch_size // chosen.accumulate
         self._groups: list[list[Any]] = []
         for first in range(0, len(SEEDS), size):
             seeds = SEEDS[first : first + size]
             states = [self._start(method, chosen, inputs, columns, seed) for seed in seeds]
-            plans = [epoch_plan(workload.rows, workload.batch_size, seed=seed, epoch=EPOCH) for seed in seeds]
+            plans = [
+                epoch_plan(
+                    workload.rows, workload.batch_size, seed=seed, epoch=EPOCH, lengths=lengths, capacity=capacity
+                )
+                for seed in seeds
+            ]
             plan = jax.tree.map(lambda *parts: np.stack(parts), *plans)
             data = ONE.share(columns, len(seeds))
             self._groups.append([ONE.deal(stack(states), len(seeds)), data, plan])
@@ -56,14 +70,14 @@ class OurSeeds:
         memory = method.init_memory(chosen, inputs, {"label": jnp.asarray(columns["label"])})
         return self._program.start(params, memory, jax.random.key(seed)).replace(epoch=jnp.int32(EPOCH))
 
-    def epoch(self) -> float:
-        """Seconds of an epoch of all seeds."""
-        begun = time.perf_counter()
+    def block(self, windows: int | None = None) -> float:
+        """Seconds of the first windows of an epoch, by default of all, of all seeds."""
+        begun, windows = time.perf_counter(), min(windows or self._windows, self._windows)
         for group in self._groups:
             states, data, plan = group
             batches = plan.rows.shape[1]
             report = self._program.empty_reports(states, {}, data, plan, batches=batches)
-            span = Span.of(0, self._windows, count=batches)
+            span = Span.of(0, windows, count=batches)
             group[0], report = self._program.train_runs(states, {}, data, plan, span, report, {})
             jax.block_until_ready(group[0])
         return time.perf_counter() - begun

@@ -1,6 +1,8 @@
 """The benchmark's pieces on one-layer models: both sides train the same network, and operations are counted right."""
 
 import json
+import os
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -9,7 +11,14 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from scripts import benchmark, benchmark_methods, benchmark_ours, benchmark_peer, benchmark_workload  # noqa: E402
+from scripts import (  # noqa: E402
+    benchmark,
+    benchmark_methods,
+    benchmark_ours,
+    benchmark_peer,
+    benchmark_seeds,
+    benchmark_workload,
+)
 from scripts.benchmark_worker import Worker  # noqa: E402
 from scripts.benchmark_workload import Encoder, Workload  # noqa: E402
 
@@ -145,13 +154,40 @@ def test_a_quick_run_measures_the_ratios_that_are_quoted_and_a_full_one_all():
         "minilm_eager", "base_eager", "minilm_dynamic", "base_dynamic",
         "five_seeds_frozen", "step_cost_1e6_over_1e3", "peak_share_base", "dataset",
     }  # fmt: skip
+    assert set(benchmark.parse(["--quick", "--device", "cuda"]).only) == {*benchmark.ESSENTIAL, "five_seeds_base"}
     assert benchmark.parse([]).only == benchmark.NAMES
     assert benchmark.parse(["--quick", "--only", "attention"]).only == ["attention"]
+
+
+def test_a_side_without_a_gpu_is_named_in_one_line():
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(SystemExit, match=r"^--device cuda: [^\n]+$"):
+        benchmark.gpu("cuda")
+
+
+@pytest.mark.slow
+def test_five_fine_tuned_seeds_side_by_side_are_timed():
+    seeds = benchmark_seeds.OurSeeds(replace(TINY, rows=20), together=True, frozen=False)
+    before = [np.array(state.params["text_head"]["score"]["kernel"]) for state, _, _ in seeds._groups]
+    assert seeds.block(1) > 0
+    after = [np.array(state.params["text_head"]["score"]["kernel"]) for state, _, _ in seeds._groups]
+    assert sum(len(runs) for runs in after) == 5
+    for one, other in zip(before, after, strict=True):
+        assert (np.abs(one - other).max((1, 2)) > 1e-4).all()
+
+
+def test_a_step_can_be_profiled(tmp_path):
+    ours = benchmark_ours.OurTraining(replace(TINY, encoder=None, rows=20))
+    ours.block(1)
+    ours.trace(str(tmp_path))
+    assert [path for path in tmp_path.rglob("*.xplane.pb") if path.stat().st_size]
 
 
 def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     def measure(names, effort, *, data, text_encoder):
         assert (names, effort, data) == (["minilm_eager"], benchmark.QUICK, None)
+        assert os.environ["JAX_PLATFORMS"] == "cpu"
         return benchmark.Findings(
             ratios={"minilm_eager": benchmark.spread([2.0, 3.0, 4.0])}, seconds={"minilm ours cold": 1.5}
         )

@@ -14,6 +14,7 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 FEW = "train=48, valid=16, test=16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebook_runs(path):
     names: dict = {}

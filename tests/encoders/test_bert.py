@@ -413,7 +413,7 @@ def test_a_config_without_a_size_is_refused_and_old_ones_need_no_type():
 # States of some places alone
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True], ids=["padded", "packed"])
 def test_states_of_some_places_are_those_of_all_and_cost_less(packed):
     config = dataclasses.replace(TINY, num_layers=3)
     params = _random_params(config)

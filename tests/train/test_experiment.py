@@ -265,7 +265,9 @@ def test_a_preset_of_another_method_and_an_unknown_protocol_are_refused():
 # -- modalities and label ranges --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("modalities", [("text",), ("audio",), ("audio", "vision")])
+@pytest.mark.parametrize(
+    "modalities", [("text",), ("audio",), pytest.param(("audio", "vision"), marks=pytest.mark.slow)]
+)
 def test_self_mm_trains_on_the_modalities_there_are(tmp_path, modalities):
     dataset = tiny_dataset(modalities=modalities, text="text", label_range=(-1.0, 1.0), metrics="sims")
     experiment = train_quick(
@@ -282,6 +284,7 @@ def test_self_mm_trains_on_the_modalities_there_are(tmp_path, modalities):
         assert not np.array_equal(values, dataset.train.label)  # from epoch 2 they move
 
 
+@pytest.mark.slow
 def test_self_mm_trains_on_one_row_in_batches_of_one(tmp_path):
     dataset = tiny_dataset(rows=(1, 1, 1), modalities=("text", "audio"), text="text")
     options = {"text_encoder": "features", "batch_size": 1}

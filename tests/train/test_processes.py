@@ -94,7 +94,7 @@ def audio(tmp_path_factory) -> Path:
 STREAMED = pytest.param({"data_devices": 2, "resident": "no"}, marks=pytest.mark.slow)
 
 
-@pytest.mark.parametrize("options", [{"data_devices": 2}, {}, STREAMED], ids=str)
+@pytest.mark.parametrize("options", [{"data_devices": 2}, pytest.param({}, marks=pytest.mark.slow), STREAMED], ids=str)
 def test_two_processes_are_one(tmp_path, audio, options):
     found = Together(*words(tmp_path / "two", audio, **options)).end()
     ended_well(found)

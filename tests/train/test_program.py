@@ -263,7 +263,7 @@ def moved(bench: Bench) -> dict[str, bool]:
             {**METHODS["self_mm"].reference, "text_encoder": "features", "batch_size": 6},
             marks=pytest.mark.slow,
         ),
-        ("text_only", "raw_text", {}),
+        pytest.param("text_only", "raw_text", {}, marks=pytest.mark.slow),
     ],
     ids=["self_mm", "self_mm, reference", "text_only"],
 )

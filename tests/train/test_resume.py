@@ -102,10 +102,9 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
 @pytest.mark.parametrize(
     ("at", "options"),
     [
-        (4, {"checkpoint_epochs": 2}),
         (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
         (3, {"stages": 2, "patience": 2}),  # at the end of the first stage
-        (5, {"stages": 2, "patience": 2}),  # in the second
+        pytest.param(5, {"stages": 2, "patience": 2}, marks=pytest.mark.slow),  # in the second
         (4, {"checkpoint_epochs": 2, "record_steps": 3}),  # records of an epoch beyond the checkpoint
         (3, {"record_steps": 1, "stages": 2, "accumulate": 2}),
     ],
