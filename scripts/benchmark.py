@@ -43,10 +43,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ENCODERS, KINDS, WINDOW, Workload
+from scripts.benchmark_workload import ENCODERS, KINDS, SEEDS, WINDOW, Workload
 from tests.paths import minilm
 
-OURS, PEER, SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
+OURS, PEER, OUR_SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
 # What is compared with Self-MM, and the options in which it differs from its defaults.
 OTHERS = {
@@ -77,7 +77,7 @@ ESSENTIAL = (
     "peak_share_base",
     "dataset",
 )
-ON_GPU = "five_seeds_base"  # so does a quick run on a GPU; on two cores it takes as long as all the others
+ON_GPU = "five_seeds_base"  # measured by a quick run on a GPU; on two cores it takes as long as all the others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +120,11 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
+def ratio(over: Sequence[float], under: Sequence[float]) -> dict[str, float]:
+    """Of one side to another, turn by turn."""
+    return spread([one / other for one, other in zip(over, under, strict=True)])
+
+
 def take_turns(sides: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
     """Calls every side once, then again, ...: what each returned, in order."""
     results: dict[str, list[float]] = {name: [] for name in sides}
@@ -154,8 +159,7 @@ def measure_training(name: str, peers: Sequence[str], workload: Workload, effort
     for kind, each in seconds.items():
         findings.seconds[f"{name} {kind} sample"] = statistics.median(each) / samples
     for kind in peers:
-        pairs = zip(seconds[kind], seconds["ours"], strict=True)
-        findings.ratios[f"{name}_{kind}"] = spread([theirs / mine for theirs, mine in pairs])
+        findings.ratios[f"{name}_{kind}"] = ratio(seconds[kind], seconds["ours"])
 
 
 def measure_step_cost(effort: Effort, findings: Findings, rows: tuple[int, int] = (SMALL, LARGE)) -> None:
@@ -172,8 +176,7 @@ def measure_step_cost(effort: Effort, findings: Findings, rows: tuple[int, int] 
         seconds = take_turns(sides, effort.step_repetitions)
     for count in rows:
         findings.seconds[f"step at {count} rows"] = statistics.median(seconds[count]) / (effort.step_windows * WINDOW)
-    pairs = zip(seconds[rows[1]], seconds[rows[0]], strict=True)
-    findings.ratios["step_cost_1e6_over_1e3"] = spread([many / few for many, few in pairs])
+    findings.ratios["step_cost_1e6_over_1e3"] = ratio(seconds[rows[1]], seconds[rows[0]])
 
 
 def measure_peak_share(name: str, workload: Workload, effort: Effort, findings: Findings) -> None:
@@ -189,8 +192,7 @@ def measure_peak_share(name: str, workload: Workload, effort: Effort, findings: 
         bert.call("cold")
         rates = take_turns(sides, effort.repetitions[name])
     peaks = [max(turn) for turn in zip(*(rates[label] for label in rates if label != "bert"), strict=True)]
-    shares = [real / peak for real, peak in zip(rates["bert"], peaks, strict=True)]
-    findings.ratios[f"peak_share_{name}"] = spread(shares)
+    findings.ratios[f"peak_share_{name}"] = ratio(rates["bert"], peaks)
 
 
 def _multiplier(stack: ExitStack, *side: Any, **named: Any) -> Callable[[], float]:
@@ -219,9 +221,7 @@ def measure_methods(name: str, workload: Workload, effort: Effort, findings: Fin
             for method, each in seconds.items():
                 findings.seconds[f"{name} {method} {what} batch"] = statistics.median(each)
             for method in OTHERS:
-                pairs = zip(seconds[method], seconds["self_mm"], strict=True)
-                ratios = spread([other / self_mm for other, self_mm in pairs])
-                findings.ratios[f"{method}_over_self_mm_{what}_{name}"] = ratios
+                findings.ratios[f"{method}_over_self_mm_{what}_{name}"] = ratio(seconds[method], seconds["self_mm"])
 
 
 def measure_attention(effort: Effort, findings: Findings) -> None:
@@ -237,15 +237,14 @@ def measure_attention(effort: Effort, findings: Findings) -> None:
             seconds = take_turns(sides, effort.step_repetitions)
         for kind, each in seconds.items():
             findings.seconds[f"{kind} attention, {length} steps"] = statistics.median(each)
-        pairs = zip(seconds["windowed"], seconds["dense"], strict=True)
-        findings.ratios[f"windowed_over_dense_{length}"] = spread([sparse / dense for sparse, dense in pairs])
+        findings.ratios[f"windowed_over_dense_{length}"] = ratio(seconds["windowed"], seconds["dense"])
 
 
 def measure_seeds(name: str, workload: Workload, effort: Effort, findings: Findings) -> None:
     """Five seeds of the peer in a row, over ours side by side."""
     windows = effort.windows[name]
     with (
-        Worker(SEEDS, workload, together=True, frozen=False) as ours,
+        Worker(OUR_SEEDS, workload, together=True, frozen=False) as ours,
         Worker(PEER + "PeerTraining", workload, threads=cores(), device=effort.device) as peer,
     ):
         ours.call("block", 1)  # compiles
@@ -253,13 +252,12 @@ def measure_seeds(name: str, workload: Workload, effort: Effort, findings: Findi
         sides = {
             "ours": lambda: ours.call("block", windows),
             # Seeds in a row cost the same each, so one stands for them.
-            "eager": lambda: 5 * peer.call("block", windows),
+            "eager": lambda: len(SEEDS) * peer.call("block", windows),
         }
         seconds = take_turns(sides, effort.repetitions[name])
     for kind, each in seconds.items():
         findings.seconds[f"window of five seeds, {name} {kind}"] = statistics.median(each) / windows
-    pairs = zip(seconds["eager"], seconds["ours"], strict=True)
-    findings.ratios[f"five_seeds_{name}"] = spread([theirs / mine for theirs, mine in pairs])
+    findings.ratios[f"five_seeds_{name}"] = ratio(seconds["eager"], seconds["ours"])
 
 
 def measure_frozen_seeds(effort: Effort, findings: Findings) -> None:
@@ -268,14 +266,13 @@ def measure_frozen_seeds(effort: Effort, findings: Findings) -> None:
     with ExitStack() as stack:
         sides = {}
         for name, together in (("in a row", False), ("side by side", True)):
-            worker = stack.enter_context(Worker(SEEDS, workload, together=together, frozen=True))
+            worker = stack.enter_context(Worker(OUR_SEEDS, workload, together=together, frozen=True))
             worker.call("block")  # compiles
             sides[name] = lambda worker=worker: worker.call("block")
         seconds = take_turns(sides, effort.step_repetitions)
     for name, each in seconds.items():
         findings.seconds[f"epoch of five frozen seeds {name}"] = statistics.median(each)
-    pairs = zip(seconds["in a row"], seconds["side by side"], strict=True)
-    findings.ratios["five_seeds_frozen"] = spread([row / side for row, side in pairs])
+    findings.ratios["five_seeds_frozen"] = ratio(seconds["in a row"], seconds["side by side"])
 
 
 def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:
@@ -294,8 +291,7 @@ def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, f
         findings.memory_mb = {"dataset ours": ours.peak_mb(), "dataset eager": peer.peak_mb()}
     findings.seconds["dataset ours epoch"] = statistics.median(mine)
     findings.seconds["dataset eager epoch"] = statistics.median(theirs)
-    pairs = zip(theirs, mine, strict=True)
-    findings.ratios["dataset_eager"] = spread([their / my for their, my in pairs])
+    findings.ratios["dataset_eager"] = ratio(theirs, mine)
 
 
 # -- the command ------------------------------------------------------------------------------------------------------

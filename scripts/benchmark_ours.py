@@ -65,14 +65,14 @@ def bert_config(workload: Workload) -> BertConfig:
     )
 
 
-def plan_of(columns: dict[str, Any], workload: Workload) -> tuple[Plan, Capacity | None]:
-    """The engine's plan of one epoch, and the shape of its packed text."""
+def plan_of(columns: dict[str, Any], workload: Workload, seed: int = 1) -> tuple[Plan, Capacity | None]:
+    """The engine's plan of one epoch, and the shape of its packed text, if there are tokens."""
     lengths = capacity = None
-    if "text" in columns:
+    if "ids" in columns.get("text", {}):
         lengths = columns["text"]["mask"].sum(1)
         capacity = choose_capacity(lengths, workload.batch_size)
     return epoch_plan(
-        workload.rows, workload.batch_size, seed=1, epoch=EPOCH, lengths=lengths, capacity=capacity
+        workload.rows, workload.batch_size, seed=seed, epoch=EPOCH, lengths=lengths, capacity=capacity
     ), capacity
 
 

@@ -8,17 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax import methods
-from msa_jax.data.batches import epoch_plan
-from msa_jax.data.packing import choose_capacity
 from msa_jax.methods.protocol import Inputs, Stage
 from msa_jax.train.mesh import ONE, use_cores
 from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.program import Program, Span
 from msa_jax.train.state import stack
-from scripts.benchmark_ours import bert_config, columns_of, options
-from scripts.benchmark_workload import EPOCH, Workload
-
-SEEDS = (1, 2, 3, 4, 5)
+from scripts.benchmark_ours import bert_config, columns_of, options, plan_of
+from scripts.benchmark_workload import EPOCH, SEEDS, Workload
 
 
 class OurSeeds:
@@ -30,20 +26,18 @@ class OurSeeds:
 
     def __init__(self, workload: Workload, *, together: bool, frozen: bool):
         use_cores()
-        columns, capacity, lengths = columns_of(workload), None, None
+        columns = columns_of(workload)
         mask, text = columns["text"]["mask"], bert_config(workload)
         if frozen:
             text = workload.encoder.hidden_size
             states = np.random.default_rng(0).standard_normal((*mask.shape, text)).astype(np.float32)
             columns["text"] = {"features": states * mask[..., None], "mask": mask}
-        else:
-            lengths = mask.sum(1)
-            capacity = choose_capacity(lengths, workload.batch_size)
         method, chosen = methods.get("self_mm"), options(batch_size=workload.batch_size)
         inputs = Inputs(
             text=text, text_steps=mask.shape[1], audio=workload.audio, vision=workload.vision, rows=workload.rows
         )
-        dtype = compute_dtype(chosen)
+        plans = [plan_of(columns, workload, seed) for seed in SEEDS]
+        capacity, dtype = plans[0][1], compute_dtype(chosen)
         self._program = Program(
             method, chosen, inputs, stage=Stage(name="train"), updates=100, capacity=capacity, dtype=dtype
         )
@@ -55,13 +49,8 @@ class OurSeeds:
         for first in range(0, len(SEEDS), size):
             seeds = SEEDS[first : first + size]
             states = [self._start(method, chosen, inputs, columns, seed) for seed in seeds]
-            plans = [
-                epoch_plan(
-                    workload.rows, workload.batch_size, seed=seed, epoch=EPOCH, lengths=lengths, capacity=capacity
-                )
-                for seed in seeds
-            ]
-            plan = jax.tree.map(lambda *parts: np.stack(parts), *plans)
+            chosen_plans = [plan for plan, _ in plans[first : first + size]]
+            plan = jax.tree.map(lambda *parts: np.stack(parts), *chosen_plans)
             data = ONE.share(columns, len(seeds))
             self._groups.append([ONE.deal(stack(states), len(seeds)), data, plan])
 

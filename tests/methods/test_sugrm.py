@@ -21,8 +21,7 @@ from msa_jax.train.prepare import example_batch, prepare
 from tests.tiny import QUICK, tiny_dataset, train_quick
 
 FEATURES = {"text_encoder": "features", "spt.iterations": 1}
-# Two modalities are quicker to compile than three.
-DATASET = tiny_dataset(modalities=("text", "audio"), text="text", label_range=(-1.0, 1.0), metrics="sims")
+DATASET = tiny_dataset(text="text", label_range=(-1.0, 1.0), metrics="sims")
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +33,14 @@ def trained(tmp_path_factory):
 def test_it_scores_every_task_with_the_metrics_of_the_dataset(trained):
     with open(trained.path / "predictions" / "test.csv", newline="", encoding="utf-8") as file:
         header = next(csv.reader(file))
-    assert header == ["id", "label", "1/prediction", "1/text", "1/audio"]
+    assert header == ["id", "label", "1/prediction", "1/text", "1/audio", "1/vision"]
     assert set(trained.mean) == set(metrics.METRIC_KEYS["sims"])
 
 
 def test_unimodal_labels_move_within_the_label_range_of_the_dataset(trained):
     with np.load(trained.path / "labels" / "1.npz") as file:
         labels = {name: file[name] for name in file.files if name.startswith("label_")}
-    assert set(labels) == {"label_t", "label_a"}
+    assert set(labels) == {"label_t", "label_a", "label_v"}
     for values in labels.values():
         assert np.abs(values).max() <= 1.0
         assert not np.array_equal(values, DATASET.train.label)
@@ -54,9 +53,9 @@ def test_predict_exports_the_mean_gate_of_each_modality_and_the_representation(t
     assert json.loads(capsys.readouterr().out)["arrays"] == str(tmp_path / "more.npz")
     with np.load(tmp_path / "more.npz", allow_pickle=False) as file:
         arrays = dict(file)
-    assert set(arrays) == {"id", "label", "1/gate_text", "1/gate_audio", "1/representation"}
+    assert set(arrays) == {"id", "label", "1/gate_text", "1/gate_audio", "1/gate_vision", "1/representation"}
     assert arrays["id"].tolist() == DATASET.test.id.tolist()
-    for name in ("gate_text", "gate_audio"):
+    for name in ("gate_text", "gate_audio", "gate_vision"):
         gate = arrays[f"1/{name}"]
         assert gate.shape == (len(DATASET.test),)
         assert (gate > 0).all()

@@ -102,6 +102,7 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
 @pytest.mark.parametrize(
     ("at", "options"),
     [
+        pytest.param(4, {"checkpoint_epochs": 2}, marks=pytest.mark.slow),
         (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
         (3, {"stages": 2, "patience": 2}),  # at the end of the first stage
         pytest.param(5, {"stages": 2, "patience": 2}, marks=pytest.mark.slow),  # in the second

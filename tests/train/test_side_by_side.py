@@ -90,7 +90,7 @@ def straight(toy, tmp_path_factory) -> dict:
     return outcome(folder)
 
 
-@pytest.mark.parametrize("at", [[1], [2, 4], [12]], ids=str)
+@pytest.mark.parametrize("at", [[1], pytest.param([3], marks=pytest.mark.slow), [2, 4], [12]], ids=str)
 def test_runs_side_by_side_that_are_interrupted_end_as_if_they_were_not(tmp_path, straight, at):
     assert interrupt_and_resume(tmp_path / "run", at, three_of_four(tmp_path / "run")) == straight
     left = {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()}
