@@ -1,8 +1,12 @@
-"""The two kinds of message a user gets, and what is quoted in them."""
+"""The kinds of message that a user gets, and what is quoted in them."""
 
 
 class InputError(ValueError):
     """The input, an option or a file is wrong. The command prints the message as one line and exits with status 2."""
+
+
+class MethodError(InputError):
+    """A method does not keep to `msa_jax.methods.protocol`: an unknown name, or an output or term of another shape."""
 
 
 class DataWarning(UserWarning):
