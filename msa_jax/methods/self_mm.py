@@ -35,10 +35,11 @@ from msa_jax.encoders.text import TextEncoder
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.recalibration import Recalibration
-from msa_jax.methods import unimodal_tasks
-from msa_jax.methods.groups import encoder_groups
-from msa_jax.methods.protocol import Batch, Group, Inputs, Method
-from msa_jax.methods.unimodal_tasks import MODALITY, PerTask, UnimodalTaskOptions
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method, frames, one_stage
+from msa_jax.methods.shared import unimodal_tasks
+from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.unimodal_tasks import PerTask, UnimodalTaskOptions
+from msa_jax.modalities import MODALITY, SEQUENCES
 
 Array = jax.Array
 
@@ -131,14 +132,15 @@ class SelfMMNetwork(nn.Module):
         length: dict[str, Array] = {}
         representation: dict[str, Array] = {}  # F_s [B, d_s]
         if inputs.text is not None:
-            encoder = TextEncoder(inputs.text, self.dtype, remat=options.remat, name="text_encoder")
+            tokens = options.recalibration or options.encoder == "spt"  # otherwise only [CLS] is read
+            encoder = TextEncoder(inputs.text.bert, self.dtype, tokens=tokens, remat=options.remat, name="text_encoder")
             text = encoder(batch["text"], train=train)
-            # Where nothing but [CLS] is read, the states of the other tokens are never gathered.
-            sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
             representation["text"] = text["first"]
-        for name in ("audio", "vision"):
+            if tokens:
+                sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
+        for name in SEQUENCES:
             if name in inputs.modalities:
-                sequences[name], length[name] = batch[name]["features"], batch[name]["length"]
+                sequences[name], length[name] = frames(batch, name)["features"], frames(batch, name)["length"]
         if options.recalibration:
             sequences, gates = Recalibration(dtype=self.dtype, name="recalibration")(sequences, length)
             if "text" in representation:
@@ -164,7 +166,7 @@ class SelfMMNetwork(nn.Module):
         if options.encoder == "spt":
             encoder = SequenceEncoder("spt", options.spt, dtype=self.dtype, name="sequence_encoder")
             states = encoder(sequences, length, train=train)
-            return {name: states[name] for name in ("audio", "vision") if name in states}
+            return {name: states[name] for name in SEQUENCES if name in states}
         states = {}
         for name, hidden, size in (
             ("audio", options.audio_hidden, options.audio_size),
@@ -189,12 +191,11 @@ METHOD = Method(
     options=SelfMMOptions,
     reference=REFERENCE,
     network=SelfMMNetwork,
-    objective=unimodal_tasks.objective,
+    stages=one_stage(unimodal_tasks.objective, end_epoch=unimodal_tasks.end_epoch),
     groups=groups,
-    heads=("prediction", "text", "audio", "vision"),
+    heads=unimodal_tasks.heads,
     exports=("representation",),
     init_memory=unimodal_tasks.init_memory,
-    end_epoch=unimodal_tasks.end_epoch,
     records=unimodal_tasks.records,
     check=unimodal_tasks.check,
 )

@@ -4,7 +4,6 @@ BERT, the hidden state of [CLS], dropout, a linear layer, L1. What is left of an
 taken away; the gap between it and a multimodal method is what the other modalities bring.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +17,8 @@ from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.groups import encoder_groups
-from msa_jax.methods.protocol import Batch, Clock, Inputs, Method
+from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
+from msa_jax.methods.shared.groups import encoder_groups
 
 Array = jax.Array
 
@@ -44,17 +43,18 @@ class TextOnlyNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
-        encoder = TextEncoder(self.inputs.text, self.dtype, remat=self.options.remat, name="text_encoder")
+        assert self.inputs.text is not None  # `check` has said so
+        encoder = TextEncoder(
+            self.inputs.text.bert, self.dtype, tokens=False, remat=self.options.remat, name="text_encoder"
+        )
         x = encoder(batch["text"], train=train)["first"]
         x = Dropout(self.options.dropout)(x, deterministic=not train)
         return {"prediction": Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)}
 
 
-def objective(
-    outputs: Mapping[str, Array], batch: Batch, memory: Any, clock: Clock, options: TextOnlyOptions, inputs: Inputs
-) -> tuple[dict[str, Array], Any]:
+def objective(step: Step, options: TextOnlyOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """L1 on the human label."""
-    return {"multimodal": losses.l1(outputs["prediction"], batch["label"])}, memory
+    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
 
 
 def check(options: TextOnlyOptions, inputs: Inputs) -> None:
@@ -68,7 +68,7 @@ METHOD = Method(
     paper="the floor: a BERT regressor on the text alone",
     options=TextOnlyOptions,
     network=TextOnlyNetwork,
-    objective=objective,
+    stages=one_stage(objective),
     groups=encoder_groups,
     check=check,
 )

@@ -17,11 +17,11 @@ from msa_jax import labels as label_generation
 from msa_jax import losses
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Batch, Clock, Inputs
+from msa_jax.methods.protocol import Inputs, Step, Terms, labels
+from msa_jax.modalities import MODALITY
 
 Array = jax.Array
 
-MODALITY = {"t": "text", "a": "audio", "v": "vision"}  # task letter -> modality and head
 LOSSES: dict[str, Callable[[Array, Array], Array]] = {
     "l1": losses.l1,
     "l2": losses.l2,
@@ -47,6 +47,7 @@ class UnimodalTaskOptions(Options):
     unimodal_labels: "generated", or "human" (Human-MM; Self-MM, Table 3: the dataset's label_t, label_a, label_v).
     label_generation: the rule of "self_mm" or of "sugrm" (SUGRM, Table 4).
     loss: of every task: "l1", "l2" or "huber" (SUGRM, Table 8).
+    feature_size: width of the feature F* of each task, one for all or one for each.
     label_limit: largest absolute u-label; None takes it from the dataset's label range.
     zero_is_positive: label 0 belongs to the positive class centre (Self-MM's and SUGRM's repositories; MMSA's
       `excludeZero` turns it off). The papers say positive.
@@ -64,6 +65,7 @@ class UnimodalTaskOptions(Options):
     unimodal_labels: Literal["generated", "human"] = "generated"
     label_generation: Literal["self_mm", "sugrm"] = "self_mm"
     loss: Literal["l1", "l2", "huber"] = "l1"
+    feature_size: int | PerTask
     label_limit: float | None = None
     zero_is_positive: bool = False
     scale_distances: bool = True
@@ -84,11 +86,16 @@ class UnimodalTaskOptions(Options):
 
 def unimodal_tasks(options: UnimodalTaskOptions, inputs: Inputs) -> tuple[str, ...]:
     """The unimodal tasks that are asked for and whose modality is there."""
-    return tuple(task for task in ("t", "a", "v") if task in options.tasks and MODALITY[task] in inputs.modalities)
+    return tuple(task for task in MODALITY if task in options.tasks and MODALITY[task] in inputs.modalities)
+
+
+def heads(options: UnimodalTaskOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The score of the multimodal task, and that of each unimodal one, which has the name of its modality."""
+    return ("prediction", *(MODALITY[task] for task in unimodal_tasks(options, inputs)))
 
 
 def feature_sizes(options: UnimodalTaskOptions, tasks: tuple[str, ...]) -> dict[str, int]:
-    """Width of the feature F* of each task: the method's option feature_size, one for all or one for each."""
+    """The width of the feature F* of each task, {task: width}."""
     size = options.feature_size
     return {task: int(getattr(size, task)) if isinstance(size, PerTask) else int(size) for task in tasks}
 
@@ -110,38 +117,37 @@ def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[s
     return label_generation.self_mm.init(columns["label"], dims, zero_is_positive=options.zero_is_positive)
 
 
-def objective(
-    outputs: Mapping[str, Any], batch: Batch, memory: Any, clock: Clock, options: UnimodalTaskOptions, inputs: Inputs
-) -> tuple[dict[str, Array], Any]:
+def objective(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """All tasks, with the u-labels as they are before this batch moves them.
 
-    outputs: `prediction` and each unimodal task's modality [B]; `features` {task: F* [B, d]}.
+    The outputs of the network: `prediction` and each unimodal task's modality [B]; `features` {task: F* [B, d]}.
     """
+    outputs, batch, memory = step.outputs, step.batch, step.memory
     distance, label = LOSSES[options.loss], batch["label"]
     terms = {"multimodal": distance(outputs["prediction"], label)}
     for task in unimodal_tasks(options, inputs):
-        target = memory.labels[task][batch["row"]] if memory else batch[f"label_{task}"]
+        target = memory.labels[task][batch["row"]] if memory else labels(batch, f"label_{task}")
         weight = jnp.tanh(jnp.abs(target - label))
         terms[MODALITY[task]] = weight * distance(outputs[MODALITY[task]], target)
-    return terms, _move_labels(outputs["features"], batch, memory, clock, options, inputs) if memory else memory
+    return terms, _move_labels(step, options, inputs) if memory else memory
 
 
-def _move_labels(
-    features: Mapping[str, Array], batch: Batch, memory: Any, clock: Clock, options: UnimodalTaskOptions, inputs: Inputs
-) -> Any:
+def _move_labels(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> Any:
+    """The memory after the u-labels, features and class centres of the batch have moved."""
     rule: dict[str, Any] = {
-        "epoch": clock.epoch,
+        "epoch": step.clock.epoch,
         "limit": inputs.limit if options.label_limit is None else options.label_limit,
-        "where": batch["weight"] > 0,
+        "where": step.batch["weight"] > 0,
         "zero_is_positive": options.zero_is_positive,
     }
+    seen = step.memory, step.batch["row"], step.outputs["features"]
     if options.label_generation == "sugrm":
-        return label_generation.sugrm.update(memory, batch["row"], features, **rule)
+        return label_generation.sugrm.update(*seen, **rule)
     rule |= {"scale_distances": options.scale_distances, "floor": options.floor_alpha}
-    return label_generation.self_mm.update(memory, batch["row"], features, **rule)
+    return label_generation.self_mm.update(*seen, **rule)
 
 
-def end_epoch(memory: Any, means: Mapping[str, Array], options: UnimodalTaskOptions) -> Any:
+def end_epoch(memory: Any, means: Mapping[str, Array], options: UnimodalTaskOptions, inputs: Inputs) -> Any:
     """Class centres summed anew over all rows."""
     if not memory:
         return memory

@@ -30,8 +30,8 @@ from msa_jax.encoders.token_transformer import TokenTransformer
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.groups import text_groups
 from msa_jax.methods.protocol import Batch, Clock, Group, Inputs, Stage
+from msa_jax.methods.shared.groups import text_groups
 
 Array = jax.Array
 
