@@ -35,7 +35,7 @@ Readings and why.
     "pairwise", "literal", "within"). kappa is 2, as in Wang and Isola.
 19. The pool of eq. 8 is {G_u, P_u} of one modality (`sentiment_pool`: "modality", or "joint" for all four), without the
     anchor itself. 20. Classes are the sign of the label.
-21. F_t of the fusion is the state of [CLS] (`fused_text`; "mean" over the tokens). P_u enters as predicted, not at unit
+21. F_t of the fusion is the state of [CLS] (`text_pooling`; "mean" over the tokens). P_u enters as predicted, not at unit
     length: beside F_t it would hardly count.
 22. Warm-up over 10 % of the steps, then linear decay to 0 at max_epochs. 23. No weight decay, for none is stated; gradients
     are clipped at norm 1, since 5e-3 is much for a Transformer.
@@ -50,7 +50,6 @@ predicted and has no contrast. But with one of audio and vision, that one would 
 network over it and the text stays, as context without a target.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -68,12 +67,12 @@ from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.pooling import masked_mean
-from msa_jax.methods.groups import encoder_groups
-from msa_jax.methods.protocol import Batch, Clock, Inputs, Method
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, frames, one_stage
+from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.modalities import MODALITY
 
 Array = jax.Array
 
-MODALITY = {"t": "text", "a": "audio", "v": "vision"}
 CONTRASTS = ("uni", "cross", "alignment", "uniformity", "sentiment")
 PAIRS = ("origin_origin", "predict_predict", "origin_predict")
 TARGETS = {"audio": "vision", "vision": "audio"}  # what is predicted, and what predicts it beside text
@@ -107,8 +106,8 @@ class MMCLOptions(Options):
       lstm_hidden: of each direction (1). layers, heads, feedforward: of the Transformers (2). unimodal: "transformer", or
         "linear" in their place (Table 2). cutoff: share of features (3). max_steps: audio and vision sequences longer than
         this are averaged to it before the Transformer; None, as in the paper, leaves them.
-      width: of the projections and MLPs. cnn_channels, cnn_kernels, cnn_strides: of the four CNNs (10). context: size of
-        the LSTM behind them. fused_text: (21). dropout: in Transformers and MLPs.
+      width: of the projections and MLPs. cnn_channels, cnn_kernels, cnn_strides: of the four CNNs (10).
+      predictor_hidden: size of the LSTM behind them. text_pooling: (21). dropout: in Transformers and MLPs.
       modalities: the others' representations are zeros (Table 4, 25).
     Losses:
       contrast: those that are trained, of uni, cross, alignment, uniformity, sentiment (Table 2: ICL is the middle
@@ -131,8 +130,8 @@ class MMCLOptions(Options):
     cnn_channels: int = 256
     cnn_kernels: tuple[int, ...] = (10, 8, 4, 4, 4)
     cnn_strides: tuple[int, ...] = (5, 4, 2, 2, 2)
-    context: int = 128
-    fused_text: Literal["first", "mean"] = "first"
+    predictor_hidden: int = 128
+    text_pooling: Literal["first", "mean"] = "first"
     dropout: float = 0.1
     modalities: tuple[str, ...] = ("t", "a", "v")
     contrast: tuple[str, ...] = CONTRASTS
@@ -158,7 +157,7 @@ class MMCLOptions(Options):
                 shown = ",".join(chosen) or "empty"
                 raise InputError(f"option {name} is {shown}; expected any of {', '.join(known)}, separated by commas")
         check_rates(self, "dropout", "cutoff")
-        check_sizes(self, "lstm_hidden", "layers", "heads", "feedforward", "width", "cnn_channels", "context")
+        check_sizes(self, "lstm_hidden", "layers", "heads", "feedforward", "width", "cnn_channels", "predictor_hidden")
         check_sizes(self, "pair_epochs", *(("max_steps",) if self.max_steps is not None else ()))
         check_convolutions(self.cnn_kernels, self.cnn_strides, "cnn_")
         if 2 * self.lstm_hidden % self.heads:
@@ -169,10 +168,10 @@ class MMCLOptions(Options):
             raise InputError(f"option alignment_power is {self.alignment_power}; expected 1 or 2")
         for name, value in flatten(self).items():
             group = name.split(".")[0]
-            if group in ("temperature", "own_temperature", "kappa") and value is not None and not value > 0:
-                raise InputError(f"option {name} is {value}; expected a positive number")
             if group == "weights" and value < 0:
                 raise InputError(f"option {name} is {value}; expected a number that is not negative")
+            if group in ("temperature", "own_temperature", "kappa") and value is not None and not value > 0:
+                raise InputError(f"option {name} is {value}; expected a positive number")
 
     @property
     def wants_targets(self) -> bool:
@@ -181,9 +180,9 @@ class MMCLOptions(Options):
 
 
 class MMCLNetwork(nn.Module):
-    """Outputs: `prediction` [B]; `representation` F_M [B, width]; for u of audio and vision `predicted_u` P_u and, where a
-    contrast looks at it, `latent_u` G_u [B, cnn_channels]; in training, for L_uni, `coded_u` F_u and `cutoff_u` F_u† [B, d_u],
-    means over steps. All float32, none at unit length."""
+    """Outputs: `prediction` [B]; `representation` F_M [B, width]; for u of audio and vision `predicted_u` P_u and, if a
+    contrast looks at it, `latent_u` G_u [B, cnn_channels]; in training, for L_uni, `encoded_u` F_u and `cutoff_u` F_u†
+    [B, d_u], means over steps. All float32, none at unit length."""
 
     options: MMCLOptions
     inputs: Inputs
@@ -197,26 +196,22 @@ class MMCLNetwork(nn.Module):
         kept = {MODALITY[letter] for letter in options.modalities}
         fused: list[Array] = []
         if inputs.text is not None:
-            encoder = TextEncoder(inputs.text, self.dtype, remat=options.remat, name="text_encoder")
+            encoder = TextEncoder(inputs.text.bert, self.dtype, remat=options.remat, name="text_encoder")
             text = encoder(batch["text"], train=train)
             hidden, length = text["hidden"], text["mask"].sum(1)
-            state = text["first"] if options.fused_text == "first" else masked_mean(hidden, length)
+            state = text["first"] if options.text_pooling == "first" else masked_mean(hidden, length)
             encoded["text"] = (hidden, length) if "text" in kept else (jnp.zeros_like(hidden), length)
             fused.append(state if "text" in kept else jnp.zeros_like(state))
         for name in TARGETS:
             if name in inputs.modalities:
-                coded = self._coder(name)(
-                    batch[name]["features"],
-                    batch[name]["length"],
-                    train=train,
-                    twin=train and "uni" in options.contrast,
-                )
+                given, twin = frames(batch, name), train and "uni" in options.contrast
+                states = self._encoder(name)(given["features"], given["length"], train=train, twin=twin)
                 if name not in kept:
-                    coded = jax.tree.map(jnp.zeros_like, coded)._replace(length=coded.length)
-                encoded[name] = coded.original, coded.length
-                if coded.cutoff is not None:
-                    outputs[f"coded_{name}"] = masked_mean(coded.original, coded.length)
-                    outputs[f"cutoff_{name}"] = masked_mean(coded.cutoff, coded.length)
+                    states = jax.tree.map(jnp.zeros_like, states)._replace(length=states.length)
+                encoded[name] = states.original, states.length
+                if states.cutoff is not None:
+                    outputs[f"encoded_{name}"] = masked_mean(states.original, states.length)
+                    outputs[f"cutoff_{name}"] = masked_mean(states.cutoff, states.length)
         projected = {
             name: (Linear(options.width, self.dtype, name=f"{name}_projection")(x), length)
             for name, (x, length) in encoded.items()
@@ -241,7 +236,7 @@ class MMCLNetwork(nn.Module):
         outputs["prediction"] = Linear(1, self.dtype, name="score")(outputs["representation"])[:, 0]
         return {name: value.astype(jnp.float32) for name, value in outputs.items()}
 
-    def _coder(self, name: str) -> UniModalCoder:
+    def _encoder(self, name: str) -> UniModalCoder:
         options = self.options
         return UniModalCoder(
             hidden=options.lstm_hidden,
@@ -263,7 +258,7 @@ class MMCLNetwork(nn.Module):
             channels=options.cnn_channels,
             kernels=options.cnn_kernels,
             strides=options.cnn_strides,
-            context=options.context,
+            context=options.predictor_hidden,
             dropout=options.dropout,
             dtype=self.dtype,
             name=name,
@@ -291,7 +286,7 @@ def _instance_contrast(
         pairs = losses.instance_pairings(target, prediction, temperature=temperature, where=where)
         pairs["origin_predict"] = losses.symmetric_info_nce(fixed, prediction, temperature=temperature, where=where)
         shares = _pair_shares(options, clock)
-        terms["cross"] = sum(shares[place] * pairs[name] for place, name in enumerate(options.pairs))
+        terms["cross"] = jnp.stack([shares[place] * pairs[name] for place, name in enumerate(options.pairs)]).sum(0)
     if "alignment" in options.contrast:
         terms["alignment"] = losses.alignment(prediction, fixed, power=options.alignment_power, where=where)
     if "uniformity" in options.contrast:
@@ -318,38 +313,55 @@ def _temperature(options: MMCLOptions, contrast: str) -> float:
     return options.temperature if own is None else own
 
 
-def objective(
-    outputs: Mapping[str, Array], batch: Batch, memory: Any, clock: Clock, options: MMCLOptions, inputs: Inputs
-) -> tuple[dict[str, Array], Any]:
+def predicted(inputs: Inputs) -> tuple[str, ...]:
+    """The modalities that are predicted: of audio and vision those that are there, with another to predict them from."""
+    there = set(inputs.modalities)
+    return tuple(target for target, other in TARGETS.items() if target in there and {"text", other} & there)
+
+
+def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """The parts of eq. 10, of a network in training."""
-    label, where = batch["label"], batch["weight"] > 0
+    outputs, label, where = step.outputs, step.batch["label"], step.batch["weight"] > 0
     terms = {"multimodal": losses.l1(outputs["prediction"], label)}  # eq. 9
-    pools: list[list[Array]] = []
     for name in TARGETS:
         if "uni" in options.contrast and name in inputs.modalities:
             terms[f"contrast_{name}"] = losses.info_nce(  # eq. 4
-                outputs[f"coded_{name}"],
+                outputs[f"encoded_{name}"],
                 outputs[f"cutoff_{name}"],
                 temperature=_temperature(options, "uni"),
                 denominator=options.uni_denominator,
                 where=where,
             )
-        if f"latent_{name}" in outputs:
-            pair = outputs[f"predicted_{name}"], outputs[f"latent_{name}"]
-            for term, value in _instance_contrast(*pair, options, clock, where).items():
-                terms[term] = terms[term] + value if term in terms else value
-            pools.append(list(pair))
+    if not options.wants_targets:
+        return terms, step.memory
+    pools: list[list[Array]] = []
+    for name in predicted(inputs):
+        pair = outputs[f"predicted_{name}"], outputs[f"latent_{name}"]
+        for term, value in _instance_contrast(*pair, options, step.clock, where).items():
+            terms[term] = terms[term] + value if term in terms else value
+        pools.append(list(pair))
     if "sentiment" in options.contrast and pools:
         if options.sentiment_pool == "joint":
             pools = [[vectors for pool in pools for vectors in pool]]
-        terms["sentiment"] = sum(_sentiment_contrast(pool, label, options, where) for pool in pools)
-    return terms, memory
+        terms["sentiment"] = jnp.stack([_sentiment_contrast(pool, label, options, where) for pool in pools]).sum(0)
+    return terms, step.memory
 
 
-def weights(options: MMCLOptions, memory: Any) -> dict[str, float]:
-    """mu, eta, alpha, beta and gamma of eq. 10, by the names of the terms."""
-    found = {f"contrast_{name}": options.weights.uni for name in TARGETS if "uni" in options.contrast}
-    return {**found, **{name: getattr(options.weights, name) for name in options.contrast if name != "uni"}}
+def weights(options: MMCLOptions, inputs: Inputs, memory: Any, clock: Clock) -> dict[str, float]:
+    """mu, eta, alpha, beta and gamma of eq. 10, by the names of the terms that there are."""
+    by_term: dict[str, float] = {}
+    for contrast in options.contrast:
+        if contrast == "uni":
+            by_term |= {f"contrast_{name}": options.weights.uni for name in TARGETS if name in inputs.modalities}
+        elif predicted(inputs):
+            by_term[contrast] = getattr(options.weights, contrast)
+    return by_term
+
+
+def exports(options: MMCLOptions, inputs: Inputs) -> tuple[str, ...]:
+    """F_M, and P_u and G_u of what is predicted; G_u if a contrast looks at it."""
+    kinds = ("predicted", "latent") if options.wants_targets else ("predicted",)
+    return ("representation", *(f"{kind}_{name}" for name in predicted(inputs) for kind in kinds))
 
 
 def check(options: MMCLOptions, inputs: Inputs) -> None:
@@ -364,9 +376,8 @@ METHOD = Method(
     paper="Lin and Hu, Findings of EMNLP 2022: Multimodal Contrastive Learning via Uni-Modal Coding and Cross-Modal Prediction",
     options=MMCLOptions,
     network=MMCLNetwork,
-    objective=objective,
+    stages=one_stage(objective, weights=weights, batch_terms=("uniformity",)),
     groups=encoder_groups,
-    exports=("representation", "predicted_audio", "latent_audio", "predicted_vision", "latent_vision"),
-    weights=weights,
+    exports=exports,
     check=check,
 )

@@ -26,9 +26,8 @@ Deviations and why.
 - Absent modalities: their gate, their sequence and their task are left out; with one modality there is no cross attention.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import flax.linen as nn
 import jax
@@ -42,10 +41,11 @@ from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.recalibration import Recalibration
-from msa_jax.methods import unimodal_tasks
-from msa_jax.methods.groups import text_groups
-from msa_jax.methods.protocol import Batch, Group, Inputs, Method
-from msa_jax.methods.unimodal_tasks import MODALITY, UnimodalTaskOptions
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Text, frames, one_stage
+from msa_jax.methods.shared import unimodal_tasks
+from msa_jax.methods.shared.groups import text_groups
+from msa_jax.methods.shared.unimodal_tasks import UnimodalTaskOptions
+from msa_jax.modalities import MODALITY, SEQUENCES
 
 Array = jax.Array
 
@@ -83,8 +83,8 @@ class SUGRMOptions(UnimodalTaskOptions):
     dropout: float = 0.3
     padding: Literal["masked", "included"] = "masked"
     linear_features: bool = False
-    learning_rate: PerPart = PerPart(text=5e-5, encoder=5e-4, other=1e-2)
-    weight_decay: PerPart = PerPart(text=0.0, encoder=0.0, other=0.0)
+    learning_rate: PerPart = PerPart(text=5e-5, encoder=5e-4, other=1e-2)  # pyright: ignore[reportIncompatibleVariableOverride]
+    weight_decay: PerPart = PerPart(text=0.0, encoder=0.0, other=0.0)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,15 +153,15 @@ class SUGRMNetwork(nn.Module):
         if self.inputs.text is not None:
             text = _padded_text(batch["text"], options.max_tokens) if included else batch["text"]
             encoder = TextEncoder(
-                self.inputs.text, self.dtype, remat=options.remat, keep_padding=included, name="text_encoder"
+                self.inputs.text.bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder"
             )
-            text = encoder(text, train=train)
-            sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
-        for name in ("audio", "vision"):
+            states = encoder(text, train=train)
+            sequences["text"], length["text"] = states["hidden"], states["mask"].sum(-1)
+        for name in SEQUENCES:
             if name in self.inputs.modalities:
-                sequences[name], length[name] = batch[name]["features"], batch[name]["length"]
+                sequences[name], length[name] = frames(batch, name)["features"], frames(batch, name)["length"]
                 if included:
-                    sequences[name] = _padded(sequences[name], getattr(self.inputs, name)[0])
+                    sequences[name] = _padded(sequences[name], getattr(self.inputs, name).steps)
 
         outputs: dict[str, Any] = {}
         if options.recalibration:
@@ -190,8 +190,9 @@ def _padded(array: Array, steps: int) -> Array:
     return jnp.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))
 
 
-def _padded_text(text: Mapping[str, Array], steps: int) -> dict[str, Array]:
-    return {name: _padded(value, steps) for name, value in text.items()}
+def _padded_text(text: Text, steps: int) -> Text:
+    """The same of every array of the text. It is not packed: `SUGRMOptions` has seen to that."""
+    return cast(Text, {name: _padded(cast(Array, value), steps) for name, value in text.items()})
 
 
 def groups(options: SUGRMOptions) -> tuple[Group, ...]:
@@ -204,18 +205,23 @@ def groups(options: SUGRMOptions) -> tuple[Group, ...]:
     )
 
 
+def exports(options: SUGRMOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The mean gate of each modality, if there is recalibration, and F*_m."""
+    gates = tuple(f"gate_{name}" for name in inputs.modalities)
+    return (*(gates if options.recalibration else ()), "representation")
+
+
 METHOD = Method(
     name="sugrm",
     paper="Hwang and Kim, Findings of EACL 2023: Unimodal Label Generation Using Recalibrated Modality Representations",
     options=SUGRMOptions,
     reference=REFERENCE,
     network=SUGRMNetwork,
-    objective=unimodal_tasks.objective,
+    stages=one_stage(unimodal_tasks.objective, end_epoch=unimodal_tasks.end_epoch),
     groups=groups,
-    heads=("prediction", "text", "audio", "vision"),
-    exports=("gate_text", "gate_audio", "gate_vision", "representation"),
+    heads=unimodal_tasks.heads,
+    exports=exports,
     init_memory=unimodal_tasks.init_memory,
-    end_epoch=unimodal_tasks.end_epoch,
     records=unimodal_tasks.records,
     check=unimodal_tasks.check,
 )
