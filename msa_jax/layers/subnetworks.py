@@ -1,0 +1,54 @@
+"""Small networks that the fusion methods of MMSA share: one embeds a vector of features, one gives the score."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import Dropout
+from msa_jax.layers.normalisation import BatchNorm
+
+Array = jax.Array
+
+
+class FeatureSubnetwork(nn.Module):
+    """The embedding of one feature vector: BatchNorm, dropout, three linear layers with ReLU (TFN, section 4.1).
+
+    hidden: of every layer. dropout: in front of the first.
+
+    Parameters: `norm`, `linear_1`, `linear_2`, `linear_3`.
+    """
+
+    hidden: int
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, where: Array | None = None, *, train: bool) -> Array:
+        """[B, d] -> [B, hidden], not negative. where: [B] bool, the samples that count; see `BatchNorm`."""
+        x = BatchNorm(dtype=self.dtype, name="norm")(x, where, train=train)
+        x = Dropout(self.dropout)(x, deterministic=not train)
+        for layer in ("linear_1", "linear_2", "linear_3"):
+            x = nn.relu(Linear(self.hidden, self.dtype, name=layer)(x))
+        return x
+
+
+class ScoreHead(nn.Module):
+    """Dropout, two linear layers with ReLU, and a linear layer to one score (TFN, section 4.3).
+
+    hidden: of both layers. dropout: in front of the first.
+
+    Parameters: `linear_1`, `linear_2`, `score`.
+    """
+
+    hidden: int
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, d] -> the last hidden layer [B, hidden], and the score [B] float32, unbounded."""
+        x = Dropout(self.dropout)(x, deterministic=not train)
+        for layer in ("linear_1", "linear_2"):
+            x = nn.relu(Linear(self.hidden, self.dtype, name=layer)(x))
+        return x, Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
