@@ -10,6 +10,7 @@ from msa_jax.losses.contrastive import (
     symmetric_info_nce,
     uniformity,
 )
+from msa_jax.losses.distribution import cmd, orthogonality
 from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
 from msa_jax.losses.ordinal import Bins, class_range, clip_to_class, coarse_bounds, coarse_class, cross_entropy
 from msa_jax.losses.regression import l1, l2, smooth_l1, weighted_l1
@@ -20,6 +21,7 @@ __all__ = [
     "alignment",
     "class_range",
     "clip_to_class",
+    "cmd",
     "coarse_bounds",
     "coarse_class",
     "confede_contrast",
@@ -32,6 +34,7 @@ __all__ = [
     "l2_normalise",
     "multi_nt_xent",
     "nt_xent",
+    "orthogonality",
     "smooth_l1",
     "supervised_contrastive",
     "symmetric_info_nce",
