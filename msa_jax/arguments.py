@@ -1,0 +1,183 @@
+"""The words of a `msa-jax` line: which there are, what they mean, and what is wrong with them.
+
+This module imports nothing but the standard library, so that help and error messages come at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from msa_jax.errors import InputError
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of a line, by default those of the process; `command` is the command's name, e.g. "data check".
+
+    A command that trains also has `options`: names and values of the method's options, which are strings and not checked.
+
+    Raises:
+      InputError: the line is wrong. SystemExit: help or the version was asked for, and has been printed.
+    """
+    known, rest = _parser().parse_known_args(words)
+    trains = hasattr(known, "options")
+    if rest and not trains:
+        raise InputError(f"unknown argument {rest[0]}")
+    if trains:
+        known.options = _options(rest)
+    return known
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+class _Version(argparse.Action):
+    """Unlike the action "version" of argparse it looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: Any, **named: Any) -> NoReturn:
+        from msa_jax import __version__
+
+        sys.stdout.write(f"msa-jax {__version__}\n")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="msa-jax", description="Multimodal sentiment analysis in JAX.", allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, about: str, group: Any = commands, **extra: Any) -> argparse.ArgumentParser:
+        made = group.add_parser(name.split()[-1], help=about, description=about, allow_abbrev=False, **extra)
+        made.set_defaults(command=name)
+        made.add_argument("--json", action="store_true", help="machine-readable output")
+        return made
+
+    train = command(
+        "train", "train a method, or resume an unfinished experiment",
+        epilog="Any option of the method may follow as --name value, e.g. --batch-size 16 --learning-rate.text 2e-5; "
+        "`msa-jax methods METHOD` lists them.",
+    )  # fmt: skip
+    train.add_argument("method", metavar="METHOD")
+    train.add_argument("--data", required=True, metavar="D", help="native folder, MMSA .pkl, TFDS name, or synthetic")
+    _add_training(
+        train,
+        preset="options by name (see `msa-jax methods`) or file; none for no preset",
+        seeds="one run each; default 1111 to 1115",
+        out="default runs/METHOD-DATASET",
+    )
+    train.add_argument("--overwrite", action="store_true", help="replace an experiment that is there")
+    train.add_argument("--record-labels", action="store_true", help="keep the unimodal labels of every epoch")
+    several = train.add_argument_group("several processes, each started with the same command")
+    several.add_argument(
+        "--distributed", action="store_true", help="join the others, which SLURM, GKE, Open MPI or Cloud TPU tell of"
+    )
+    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where nothing else tells of it")
+    several.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    several.add_argument("--process", type=int, metavar="I", help="the number of this one, from 0")
+
+    sweep = command(
+        "sweep", "train many points of options and rank them on valid, or resume an unfinished sweep",
+        epilog="Options that are the same in all points may follow as --name value.",
+    )  # fmt: skip
+    sweep.add_argument("method", metavar="METHOD")
+    sweep.add_argument("--data", required=True, metavar="D")
+    values, ranges = "values (of a list: A/B), or a grid of a paper by name", "ranges to draw values from"
+    sweep.add_argument("--grid", nargs="+", default=[], metavar="OPTION=A,B,...", help=values)
+    sweep.add_argument("--draw", nargs="+", default=[], metavar="OPTION=LOW:HIGH[:log]", help=ranges)
+    points = "draw N points from grid and ranges; default the whole grid"
+    sweep.add_argument("--points", type=int, metavar="N", help=points)
+    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of the draws; default 0")
+    sweep.add_argument("--rank-by", default="MAE", metavar="METRIC", help="on valid; default MAE")
+    _add_training(
+        sweep,
+        preset="options by name or file, which the points change; none for no preset",
+        seeds="runs of each point; default 1111",
+        out="default runs/sweep-METHOD-DATASET",
+    )
+    sweep.add_argument("--overwrite", action="store_true", help="replace a sweep that is there")
+
+    evaluate = command("evaluate", "score a finished experiment again")
+    evaluate.add_argument("folder", type=Path, metavar="DIR")
+    evaluate.add_argument("--data", metavar="D", help="default: the dataset it was trained on")
+    evaluate.add_argument("--split", choices=("train", "valid", "test"), default="test")
+
+    predict = command("predict", "per-sample scores with ids, all heads, as CSV")
+    predict.add_argument("folder", type=Path, metavar="DIR")
+    predict.add_argument("--data", required=True, metavar="D")
+    predict.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    predict.add_argument("--out", required=True, type=Path, metavar="FILE.csv")
+    predict.add_argument(
+        "--arrays", type=Path, metavar="FILE.npz", help="also write what else the method shows: gates, representations"
+    )
+
+    compare = command("compare", "a table of experiments: mean ± sd, paired differences")
+    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    compare.add_argument("--split", choices=("valid", "test"), default="test")
+    compare.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
+
+    reproduce = command(
+        "reproduce", "a table or figure of a paper: run what is missing, render",
+        epilog="Options of the method may follow as --name value; they hold for every variant.",
+    )  # fmt: skip
+    reproduce.add_argument("study", nargs="?", metavar="STUDY", help="e.g. self_mm.table4")
+    reproduce.add_argument("--list", action="store_true", help="list all studies")
+    reproduce.add_argument("--data", metavar="D")
+    _add_training(
+        reproduce,
+        preset="for the variants of its method, by name or file; several, of different methods, with commas; none for none",
+        seeds="runs of each variant; default 1111 to 1115",
+        out="default runs/STUDY-DATASET",
+    )
+
+    data = commands.add_parser("data", help="check, convert, make or describe a dataset", allow_abbrev=False)
+    kinds = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    check = command("data check", "validate a dataset", group=kinds)
+    check.add_argument("path", metavar="PATH")
+    bring = command("data import", "convert a dataset into a native folder", group=kinds)
+    bring.add_argument("path", metavar="PATH")
+    bring.add_argument("--out", required=True, type=Path, metavar="DIR")
+    bring.add_argument("--name", help="dataset kind where the file does not tell: mosi, mosei, sims")
+    make = command("data synthetic", "make the synthetic dataset", group=kinds)
+    make.add_argument("--out", required=True, type=Path, metavar="DIR")
+    for name, number in (("seed", 0), ("train", 512), ("valid", 128), ("test", 256)):
+        make.add_argument(f"--{name}", type=int, default=number, metavar="N")
+    make.add_argument("--mosi-shapes", action="store_true", help="audio up to 375 steps, vision up to 500")
+    describe = command("data describe", "show a dataset's card", group=kinds)
+    describe.add_argument("path", metavar="D")
+
+    listing = command("methods", "what there is: methods, or the options of one")
+    listing.add_argument("method", nargs="?", metavar="METHOD")
+    return parser
+
+
+def _add_training(parser: argparse.ArgumentParser, *, preset: str, seeds: str, out: str) -> None:
+    """What every command that trains understands, with the help of the arguments that mean something else in each."""
+    parser.add_argument("--preset", help=preset)
+    parser.add_argument("--protocol", choices=("paper", "reference"), help="published equations, or the authors' code")
+    parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help=seeds)
+    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(options={})  # the other words of the line
+
+
+def _options(words: Sequence[str]) -> dict[str, str]:
+    """`--batch-size 16 --learning-rate.text=2e-5` as names and values."""
+    options: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise InputError(f"unexpected argument {word!r}")
+        name, equals, value = word[2:].partition("=")
+        if not equals:
+            if not rest or (rest[0].startswith("--") and len(rest[0]) > 2):
+                raise InputError(f"option --{name} needs a value")
+            value = rest.pop(0)
+        name = name.replace("-", "_")
+        if name in options:
+            raise InputError(f"option --{name.replace('_', '-')} is given twice")
+        options[name] = value
+    return options

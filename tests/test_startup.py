@@ -1,0 +1,136 @@
+"""What is imported, and when: a command that only has to answer a word does not wait for JAX."""
+
+import inspect
+import json
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+import msa_jax
+from tests.paths import REPOSITORY
+
+# Each takes a tenth of a second or more, and most of them bring others.
+SLOW = {"chex", "flax", "huggingface_hub", "jax", "jaxlib", "numpy", "optax", "orbax", "tokenizers", "transformers"}
+
+# Runs a line of the command, then says on the last line of standard output what was imported and the exit status.
+LINE = """
+import json, sys
+from msa_jax.cli import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as stopped:
+    status = stopped.code
+print()
+print(json.dumps([status, sorted({name.split(".")[0] for name in sys.modules})]))
+"""
+
+
+def python(code: str, *words: str) -> list[str]:
+    """The lines that a new interpreter prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def run(line: str) -> tuple[int, set[str]]:
+    """The exit status of a line of the command, and the packages that were imported for it."""
+    status, packages = json.loads(python(LINE, *shlex.split(line))[-1])
+    return status, set(packages)
+
+
+def test_importing_msa_jax_imports_none_of_its_parts():
+    (modules,) = python("import sys, msa_jax; print(*(name for name in sys.modules if name.startswith('msa_jax.')))")
+    assert modules == ""
+
+
+def test_importing_msa_jax_imports_nothing_slow():
+    (packages,) = python("import sys, msa_jax; print(*{name.split('.')[0] for name in sys.modules})")
+    assert set(packages.split()) & SLOW == set()
+
+
+@pytest.mark.parametrize("module", ["cli", "train", "methods", "config", "errors", "modalities"])
+def test_these_modules_import_nothing_slow(module):
+    (packages,) = python(f"import sys, msa_jax.{module}; print(*{{name.split('.')[0] for name in sys.modules}})")
+    assert set(packages.split()) & SLOW == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("--help", 0),
+        ("--version", 0),
+        ("train --help", 0),
+        ("sweep --help", 0),
+        ("data import --help", 0),
+        ("", 2),
+        ("frobnicate", 2),
+        ("train self_mm", 2),
+        ("train self_mm --data synthetic --seeds x", 2),
+        ("train self_mm --data synthetic --batch-size", 2),
+        ("train nonsense --data x", 2),
+        ("sweep nonsense --data x", 2),
+        ("methods nonsense", 2),
+        ("reproduce", 2),
+        ("train self_mm --data synthetic --process 1", 2),
+    ],
+)
+def test_what_needs_no_data_is_answered_before_anything_slow_is_imported(line, status):
+    found, packages = run(line)
+    assert found == status
+    assert packages & SLOW == set()
+
+
+@pytest.mark.parametrize("line", ["train self_mm --data nowhere", "sweep self_mm --data nowhere", "data check nowhere"])
+def test_data_that_are_not_there_are_missed_before_jax_is_imported(line):
+    found, packages = run(line)
+    assert found == 2
+    assert packages & {"jax", "flax", "orbax"} == set()
+
+
+def test_every_public_name_is_listed_and_found():
+    assert set(msa_jax.__all__) <= set(dir(msa_jax))
+    for name in msa_jax.__all__:
+        assert getattr(msa_jax, name) is getattr(msa_jax, name)
+    assert msa_jax.Card is msa_jax.data.Card
+    assert msa_jax.register is msa_jax.methods.register
+    assert issubclass(msa_jax.TrainingStopped, msa_jax.errors.InputError)
+
+
+@pytest.mark.parametrize("package", [msa_jax, msa_jax.train])
+def test_an_unknown_name_is_an_attribute_error(package):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "import msa_jax; train = msa_jax.train",
+        "import msa_jax.train; train = msa_jax.train",
+        "import msa_jax.train as train",
+        "from msa_jax import train",
+        "import msa_jax.train.gdwg; train = msa_jax.train",
+    ],
+)
+def test_train_is_a_function_and_a_package_whichever_way_it_is_imported(how):
+    code = "import inspect; print(callable(train), inspect.ismodule(train), train.__name__)"
+    assert python(f"{how}\n{code}") == ["True True msa_jax.train"]
+
+
+def test_modules_of_the_engine_are_found_in_its_package():
+    assert msa_jax.train.gdwg.weights is msa_jax.losses.dynamic_weights.weights
+    assert msa_jax.train.processes.count() == 1
+
+
+def test_calling_the_package_trains(monkeypatch):
+    called = []
+    monkeypatch.setattr("msa_jax.train.experiment.train", lambda *words, **named: called.append((words, named)))
+    msa_jax.train("self_mm", "synthetic", seeds=(1,))
+    assert called == [(("self_mm", "synthetic"), {"seeds": (1,)})]
+
+
+def test_the_package_that_trains_has_a_docstring():
+    assert "msa_jax.train.experiment.train" in (inspect.getdoc(msa_jax.train) or "")
