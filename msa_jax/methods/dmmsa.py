@@ -5,7 +5,7 @@ Paper: Dynamic Tuning and Multi-Task Learning Based Model for Multimodal Sentime
 Reference code: none was published. The network and all settings that the paper leaves open are those of ConFEDE ("our
 remaining experimental settings were consistent with"); each reading is written down here.
 
-The way of a batch (msa_jax.methods.decomposed has network and stages). All parts of all modalities give the score, which
+The way of a batch (msa_jax.methods.shared.decomposed has the network). All parts of all modalities give the score, which
 regresses by smooth L1 (L_MSR, eq. 6-7), and classify the sentiment coarsely (L_MSC, eq. 8-9). Each part by itself gives a
 score too (L_Uni, eq. 10), and the parts of a sample are contrasted by Multi NT-Xent, with T_s as the anchor (L_CL, eq. 3,
 11-12). Eq. 5 adds up; the weights of L_Uni and L_CL follow from how fast both have fallen (GDWG, eq. 13-14).
@@ -44,8 +44,7 @@ Absent modalities: their parts are left out; a single one has no positive, so no
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -56,10 +55,10 @@ from msa_jax import losses
 from msa_jax.errors import InputError
 from msa_jax.losses import dynamic_weights
 from msa_jax.losses.dynamic_weights import History
-from msa_jax.methods import confede, decomposed
-from msa_jax.methods.confede import ContrastOptions
-from msa_jax.methods.decomposed import DecomposedNetwork
-from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Stage
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
+from msa_jax.methods.shared import decomposed, encoder_stages, partners
+from msa_jax.methods.shared.decomposed import DecomposedNetwork
+from msa_jax.methods.shared.partners import ContrastOptions
 
 Array = jax.Array
 
@@ -157,37 +156,30 @@ def classification_loss(
     logits: Mapping[int, Array], label: Array, label_range: tuple[float, float], *, where: Array | None = None
 ) -> Array:
     """{C: [B, C]}, labels [B] -> [B]: the mean of the classifiers' cross-entropies (eq. 9)."""
-    found = []
+    terms = []
     for count, scores in logits.items():
         classes = losses.coarse_class(label, losses.coarse_bounds(count, label_range))
-        found.append(losses.cross_entropy(scores, classes, where=where))
-    return sum(found) / len(found)
+        terms.append(losses.softmax_cross_entropy(scores, classes, where=where))
+    return jnp.stack(terms).mean(0)
 
 
 # -- objective --------------------------------------------------------------------------------------------------------
 
 
-def objective(
-    outputs: Mapping[str, Any],
-    batch: Batch,
-    memory: Any,
-    clock: Clock,
-    options: DMMSAOptions,
-    inputs: Inputs,
-    *,
-    grouped: bool = False,
-) -> tuple[dict[str, Array], Any]:
-    """The terms of eq. 5. grouped: every sample of the batch is followed by its six partners (`contrast` "confede")."""
+def objective(step: Step, options: DMMSAOptions, inputs: Inputs) -> tuple[Terms, Any]:
+    """The terms of eq. 5. With `contrast` "confede" every sample of the batch is followed by its six partners."""
+    outputs, batch, memory = step.outputs, step.batch, step.memory
     label, where = batch["label"], batch["weight"] > 0
     terms = {"multimodal": decomposed.distance(outputs["prediction"], label, options)}  # eq. 7
     if options.classification:
         terms["classification"] = classification_loss(outputs["logits"], label, inputs.label_range, where=where)
     terms["unimodal"] = decomposed.unimodal_loss(outputs, batch, options, inputs)  # eq. 10
-    if grouped:
-        terms["contrast"] = confede.group_contrast(outputs["parts"], where, options)
-    elif options.contrast != "none" and (pairs := confede.within_sample(outputs["parts"])) is not None:
+    if options.contrast == "confede":
+        terms["contrast"] = partners.group_contrast(outputs["parts"], where, options)
+        memory = partners.remember(memory, outputs["features"], batch)
+    elif options.contrast != "none" and (pairs := partners.within_sample(outputs["parts"])) is not None:
         terms["contrast"] = _contrast(pairs, where, options)
-    return terms, confede.remember(memory, outputs["features"], batch)
+    return terms, memory
 
 
 def _contrast(pairs: tuple[Array, Array, Array], where: Array, options: DMMSAOptions) -> Array:
@@ -206,25 +198,23 @@ def init_memory(options: DMMSAOptions, inputs: Inputs, columns: Mapping[str, Arr
     """The history of GDWG; with `contrast` "confede", what the ranking needs besides."""
     memory: dict[str, Any] = {"history": dynamic_weights.init(_adjusted(options, inputs))}
     if options.contrast == "confede":
-        memory |= confede.partners_memory(options, inputs, columns)
+        memory |= partners.init_memory(options, inputs, columns)
     return memory
 
 
-def end_epoch(memory: Any, means: Mapping[str, Array], options: DMMSAOptions) -> Any:
-    """One more epoch of the fusion in the history."""
+def end_fusion_epoch(memory: Any, means: Mapping[str, Array], options: DMMSAOptions, inputs: Inputs) -> Any:
+    """One more epoch of the fusion in the history, and with `contrast` "confede" perhaps new candidates."""
     if options.contrast == "confede":
-        memory = confede.rank_again(memory, means, options)
-    if "multimodal" not in means:
-        return memory
+        memory = partners.rank_in_fusion(memory, means, options, inputs)
     history = memory["history"]
     known = {term: means.get(term, jnp.float32(0)) for term in history.first}
     return {**memory, "history": dynamic_weights.update(history, known)}
 
 
-def weights(options: DMMSAOptions, memory: Any) -> dict[str, Array | float]:
-    """lambda_Uni and lambda_CL of eq. 5."""
+def weights(options: DMMSAOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:
+    """lambda_Uni and lambda_CL of eq. 5, of the terms that there are."""
     history: History = memory["history"]
-    terms = [term for term in history.first if term == "unimodal" or options.contrast != "none"]
+    terms = [term for term in _adjusted(options, inputs) if term == "unimodal" or options.contrast != "none"]
     if not options.gdwg:
         return dict.fromkeys(terms, options.gdwg_scale / len(terms))
     first, last = ({term: values[term] for term in terms} for values in (history.first, history.last))
@@ -234,12 +224,34 @@ def weights(options: DMMSAOptions, memory: Any) -> dict[str, Array | float]:
 
 
 def stages(options: DMMSAOptions, inputs: Inputs) -> tuple[Stage, ...]:
-    """The encoders, then the fusion."""
-    fusion: dict[str, Any] = {}
-    if options.contrast == "confede":
-        fusion = {"objective": partial(objective, grouped=True), "partners": confede.partners}
-    untrained = "" if options.classification else "^classifier_"
-    return decomposed.stages(options, inputs, remember=confede.remember, untrained=untrained, **fusion)
+    """The encoders, then the fusion, which leaves the classifiers alone if there is no classification."""
+    fusion = Phase(
+        objective=objective,
+        frozen=None if options.classification else "^classifier_",
+        weights=weights,
+        end_epoch=end_fusion_epoch,
+    )
+    if options.contrast != "confede":
+        return encoder_stages.stages(options, inputs, fusion)
+    return encoder_stages.stages(
+        options,
+        inputs,
+        replace(fusion, partners=partners.draw),
+        remember=partners.remember,
+        end_last=partners.rank_after_encoder,
+    )
+
+
+def heads(options: DMMSAOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The scores of the fusion and of the regressors, and the fused one within the predicted class."""
+    scores = decomposed.heads(options, inputs)
+    return (*scores, "restricted") if options.classification else scores
+
+
+def exports(options: DMMSAOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The parts and their scores, and the probabilities of the coarse classes."""
+    classes = class_counts(options, inputs) if options.classification else ()
+    return (*decomposed.exports(options, inputs), *(f"class_{count}" for count in classes))
 
 
 def check(options: DMMSAOptions, inputs: Inputs) -> None:
@@ -262,13 +274,10 @@ METHOD = Method(
     paper="DMMSA, Applied Sciences 2025: Dynamic Tuning and Multi-Task Learning for Multimodal Sentiment Analysis",
     options=DMMSAOptions,
     network=DMMSANetwork,
-    objective=objective,
-    groups=decomposed.groups,
-    heads=("prediction", "text", "audio", "vision", "restricted"),
-    exports=(*decomposed.EXPORTS, *(f"class_{count}" for count in ALL_CLASSES)),
-    init_memory=init_memory,
-    end_epoch=end_epoch,
-    weights=weights,
     stages=stages,
+    groups=decomposed.groups,
+    heads=heads,
+    exports=exports,
+    init_memory=init_memory,
     check=check,
 )

@@ -1,4 +1,4 @@
-"""Decomposed modalities: the network, the options and the stages that ConFEDE and DMMSA share.
+"""Decomposed modalities: the options, the network and the losses that ConFEDE and DMMSA share.
 
 Papers: Yang et al. ConFEDE: Contrastive Feature Decomposition for Multimodal Sentiment Analysis. ACL 2023. The paper of
 DMMSA, which keeps ConFEDE's network and replaces its objective.
@@ -9,13 +9,12 @@ step), audio and vision by a Transformer with a token of its own. Two projectors
 A_s), which should hold what the modalities share, and a dissimilar part (T_d, V_d, A_d), which should hold what is its own.
 All parts together give the score; one decoder, the same for every part, gives a score from each by itself.
 
-Stages. First the encoders, one after the other, each with a regressor of its own; then the fusion, in which BERT keeps what
-it has learned and the regressors are not needed. Absent modalities: their encoder, parts, regressor and stage are left out.
+Absent modalities: their encoder, parts and regressor are left out. The stages of training are those of
+msa_jax.methods.shared.encoder_stages.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -24,25 +23,21 @@ import jax.numpy as jnp
 
 from msa_jax import losses
 from msa_jax.config import Options, PerGroup, check_rates, check_sizes, flatten
-from msa_jax.encoders.bert import BertConfig
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.encoders.token_transformer import TokenTransformer
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.protocol import Batch, Clock, Group, Inputs, Stage
+from msa_jax.methods.protocol import Batch, Group, Inputs, frames, labels
 from msa_jax.methods.shared.groups import text_groups
+from msa_jax.modalities import LETTER, SEQUENCES, label_column
 
 Array = jax.Array
 
-STAGES = ("text", "audio", "vision")  # of the encoders, in this order
-LETTER = {"text": "t", "vision": "v", "audio": "a"}  # in the order of the parts
-PARTS = ("ts", "vs", "as", "td", "vd", "ad")
-EXPORTS = ("representation", *(f"part_{part}" for part in PARTS), *(f"score_{part}" for part in PARTS))
+PARTS = ("ts", "vs", "as", "td", "vd", "ad")  # similar and dissimilar; the first letter is that of the modality
 LEARNING_RATE = PerGroup(text=1e-4, audio=1e-4, vision=1e-4, other=1e-4)
 WEIGHT_DECAY = PerGroup(text=1e-3, audio=1e-3, vision=1e-3, other=1e-3)
 BERT_WIDTH = 768  # of audio and vision where there is no text
-Remember = Callable[[Any, Mapping[str, Array], Batch], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,22 +131,40 @@ def _check_stage(name: str, value: Any) -> None:
     field = name.split(".")[1]
     if field in ("max_epochs", "learning_rate", "weight_decay") and value < 0:
         raise InputError(f"option {name} is {value}; expected a number that is not negative")
-    if field in ("batch_size", "patience") and value is not None and value < 1:
-        raise InputError(f"option {name} is {value}; expected a positive whole number")
     if field == "warmup" and not 0 <= value < 1:
         raise InputError(f"option {name} is {value}; expected a fraction in [0, 1)")
-
-
-def text_width(inputs: Inputs) -> int:
-    """Of the vector of an utterance."""
-    return inputs.text.hidden_size if isinstance(inputs.text, BertConfig) else inputs.text
+    if field in ("batch_size", "patience") and value is not None and value < 1:
+        raise InputError(f"option {name} is {value}; expected a positive whole number")
 
 
 def encoder_width(options: DecomposedOptions, inputs: Inputs) -> int:
-    """Of encoded audio and vision."""
+    """The width of encoded audio and vision."""
     if options.width is not None:
         return options.width
-    return BERT_WIDTH if inputs.text is None else text_width(inputs)
+    return BERT_WIDTH if inputs.text is None else inputs.text.width
+
+
+def feature_widths(options: DecomposedOptions, inputs: Inputs) -> dict[str, int]:
+    """The width of the vector of each modality there is, {modality: width}."""
+    widths = {name: encoder_width(options, inputs) for name in SEQUENCES if name in inputs.modalities}
+    return widths if inputs.text is None else {"text": inputs.text.width, **widths}
+
+
+def parts_of(inputs: Inputs) -> tuple[str, ...]:
+    """The parts of the modalities there are."""
+    letters = {LETTER[name] for name in inputs.modalities}
+    return tuple(part for part in PARTS if part[0] in letters)
+
+
+def heads(options: DecomposedOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The fused score, and the regressor's of each modality there is."""
+    return ("prediction", *inputs.modalities)
+
+
+def exports(options: DecomposedOptions, inputs: Inputs) -> tuple[str, ...]:
+    """All parts side by side, each by itself, and the score of each."""
+    parts = parts_of(inputs)
+    return ("representation", *(f"part_{part}" for part in parts), *(f"score_{part}" for part in parts))
 
 
 class Decoder(nn.Module):
@@ -230,15 +243,17 @@ class DecomposedNetwork(nn.Module):
 
     def _encode(self, batch: Batch, train: bool) -> dict[str, Array]:
         """One vector [B, width] for each modality there is, in the order of the parts."""
-        options, found = self.options, {}
+        options, vectors = self.options, {}
         if self.inputs.text is not None:
-            encoder = TextEncoder(self.inputs.text, self.dtype, remat=options.remat, pooler=True, name="text_encoder")
-            found["text"] = encoder(batch["text"], train=train)["pooled"]
+            encoder = TextEncoder(
+                self.inputs.text.bert, self.dtype, tokens=False, pooler=True, remat=options.remat, name="text_encoder"
+            )
+            vectors["text"] = encoder(batch["text"], train=train)["pooled"]
         for name, layers in (("vision", options.vision_layers), ("audio", options.audio_layers)):
             if name in self.inputs.modalities:
                 encoder = TokenTransformer(
                     width=encoder_width(options, self.inputs),
-                    steps=getattr(self.inputs, name)[0],
+                    steps=getattr(self.inputs, name).steps,
                     layers=layers,
                     heads=options.heads,
                     feedforward=options.feedforward,
@@ -247,20 +262,21 @@ class DecomposedNetwork(nn.Module):
                     dtype=self.dtype,
                     name=f"{name}_encoder",
                 )
-                found[name] = encoder(batch[name]["features"], batch[name]["length"], train=train)
-        return found
+                given = frames(batch, name)
+                vectors[name] = encoder(given["features"], given["length"], train=train)
+        return vectors
 
 
 def groups(options: DecomposedOptions) -> tuple[Group, ...]:
     """Text encoder, audio encoder, vision encoder and everything else, each without decay of biases and LayerNorms."""
     rate, decay = options.learning_rate, options.weight_decay
-    found = list(text_groups(rate.text, decay.text))
+    groups: list[Group] = list(text_groups(rate.text, decay.text))
     for name, pattern in (("audio", "^audio_encoder/"), ("vision", "^vision_encoder/"), ("other", "")):
         exempt = rf"{pattern}(.*/)?(bias|[^/]*norm[^/]*/scale)$" if pattern else r"(bias|norm[^/]*/scale)$"
         common = {"learning_rate": getattr(rate, name)}
-        found.append(Group(name=f"{name}_no_decay", pattern=exempt, weight_decay=0.0, **common))
-        found.append(Group(name=name, pattern=pattern, weight_decay=getattr(decay, name), **common))
-    return tuple(found)
+        groups.append(Group(name=f"{name}_no_decay", pattern=exempt, weight_decay=0.0, **common))
+        groups.append(Group(name=name, pattern=pattern, weight_decay=getattr(decay, name), **common))
+    return tuple(groups)
 
 
 # -- losses -----------------------------------------------------------------------------------------------------------
@@ -274,8 +290,8 @@ def distance(prediction: Array, target: Array, options: DecomposedOptions, *, ki
 
 
 def own_label(name: str, inputs: Inputs) -> str:
-    """The label column of a modality by itself, or the m-label's where the dataset has none."""
-    column = f"label_{LETTER[name]}"
+    """The label column of a modality by itself, or the m-label's if the dataset has none."""
+    column = label_column(name)
     return column if column in inputs.columns else "label"
 
 
@@ -284,101 +300,8 @@ def unimodal_loss(outputs: Mapping[str, Any], batch: Batch, options: DecomposedO
     modality (DMMSA, eq. 10, with u = [y, y, y, y^t, y^v, y^a])."""
     columns = {f"{letter}s": "label" for letter in LETTER.values()}
     columns |= {f"{letter}d": own_label(name, inputs) for name, letter in LETTER.items()}
-    found = [distance(score, batch[columns[part]], options) for part, score in outputs["part_scores"].items()]
-    return sum(found) / len(found)
-
-
-# -- stages -----------------------------------------------------------------------------------------------------------
-
-
-def forget(memory: Any, features: Mapping[str, Array], batch: Batch) -> Any:
-    """The memory as it is."""
-    return memory
-
-
-def stages(
-    options: DecomposedOptions,
-    inputs: Inputs,
-    *,
-    remember: Remember = forget,
-    untrained: str = "",
-    **fusion: Any,
-) -> tuple[Stage, ...]:
-    """One stage for each encoder, that of text with BERT frozen at first, then the fusion.
-
-    Args:
-      remember: (memory, {modality: features [B, d]}, batch) -> memory, after each batch of the first stages.
-      untrained: a regular expression of parameters that the fusion stage freezes besides BERT and the regressors.
-      fusion: fields of the fusion stage: objective, partners.
-    """
-    found = [
-        stage
-        for name in STAGES
-        if name in inputs.modalities
-        for stage in _encoder_stages(name, options, inputs, remember)
-    ]
-    frozen = [r"^(text|audio|vision)_regressor/"]
-    frozen += [] if options.finetune_text_in_fusion else ["^text_encoder/"]
-    frozen += [untrained] if untrained else []
-    return (*found, Stage(name="fusion", frozen="|".join(frozen), **fusion))
-
-
-def _encoder_stages(name: str, options: DecomposedOptions, inputs: Inputs, remember: Remember) -> list[Stage]:
-    own: StageOptions = getattr(options, f"stage_{name}")
-    head = 0
-    if name == "text" and isinstance(inputs.text, BertConfig) and options.finetune_text:
-        head = int(own.max_epochs * options.text_head_share + 1e-6)
-    found = []
-    for stage, epochs, frozen in (
-        (f"{name}_head", head, f"^(?!{name}_regressor/)"),
-        (name, own.max_epochs - head, f"^(?!{name}_(encoder|regressor)/)" + _untrained_text(name, options, inputs)),
-    ):
-        if epochs:
-            found.append(
-                Stage(
-                    name=stage,
-                    frozen=frozen,
-                    options=_stage_options(own, epochs),
-                    head=name,
-                    label=own_label(name, inputs),
-                    objective=partial(encoder_objective, name, remember),
-                )
-            )
-    return found
-
-
-def _untrained_text(name: str, options: DecomposedOptions, inputs: Inputs) -> str:
-    """What of BERT is frozen in its own stage, as one more alternative of a regular expression."""
-    if name != "text" or options.text_layers is None or not isinstance(inputs.text, BertConfig):
-        return ""
-    last = range(max(inputs.text.num_layers - options.text_layers, 0), inputs.text.num_layers)
-    return f"|^text_encoder/(?!bert/layer_({'|'.join(map(str, last))})/)"
-
-
-def _stage_options(own: StageOptions, epochs: int) -> dict[str, Any]:
-    per_group = {
-        f"{field}.{group}": getattr(own, field)
-        for field in ("learning_rate", "weight_decay")
-        for group in ("text", "audio", "vision", "other")
-    }
-    names = ("batch_size", "warmup", "weight_decay_mode")
-    patience = epochs if own.patience is None else own.patience
-    return {"max_epochs": epochs, "patience": patience, **{name: getattr(own, name) for name in names}, **per_group}
-
-
-def encoder_objective(
-    name: str,
-    remember: Remember,
-    outputs: Mapping[str, Any],
-    batch: Batch,
-    memory: Any,
-    clock: Clock,
-    options: DecomposedOptions,
-    inputs: Inputs,
-) -> tuple[dict[str, Array], Any]:
-    """The score of one modality against its label."""
-    loss = distance(outputs[name], batch[own_label(name, inputs)], options, kind=options.encoder_loss)
-    return {name: loss}, remember(memory, {name: outputs["features"][name]}, batch)
+    scores = outputs["part_scores"]
+    return jnp.stack([distance(score, labels(batch, columns[part]), options) for part, score in scores.items()]).mean(0)
 
 
 def check(options: DecomposedOptions, inputs: Inputs) -> None:

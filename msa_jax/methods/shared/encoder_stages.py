@@ -1,0 +1,112 @@
+"""The stages of ConFEDE and DMMSA: first the encoders, one after the other, each with a regressor of its own; then the fusion.
+
+In the fusion BERT keeps what it has learned, and the regressors are not needed. An absent modality has no stage.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+
+from msa_jax.methods.protocol import Batch, Inputs, Phase, Score, Stage, Step, Terms, keep_memory, labels
+from msa_jax.methods.shared.decomposed import DecomposedOptions, StageOptions, distance, own_label
+from msa_jax.modalities import MODALITIES
+
+Array = jax.Array
+
+REGRESSORS = r"^(text|audio|vision)_regressor/"  # of the encoders' stages
+Remember = Callable[[Any, Mapping[str, Array], Batch], Any]
+EndEpoch = Callable[[Any, Mapping[str, Array], Any, Inputs], Any]
+
+
+def stages(
+    options: DecomposedOptions,
+    inputs: Inputs,
+    fusion: Phase,
+    *,
+    remember: Remember | None = None,
+    end_last: EndEpoch = keep_memory,
+) -> tuple[Stage, ...]:
+    """A stage for each encoder, two for the text's if BERT is frozen at first, and one for the fusion.
+
+    Args:
+      options, inputs: of the method.
+      fusion: the phase of the fusion. BERT and the regressors are frozen in it besides what it says itself.
+      remember: (memory, {modality: features [B, d]}, batch) -> memory, after each batch of an encoder.
+      end_last: `end_epoch` of the encoder that is the last to be trained.
+
+    Returns:
+      The stages; those of encoders are named after the modality, and `text_head` is the text's with BERT frozen.
+    """
+    last = last_encoder(options, inputs)
+    before = [
+        stage
+        for name in MODALITIES
+        if name in inputs.modalities
+        for stage in _encoder_stages(name, options, inputs, remember, end_last if name == last else keep_memory)
+    ]
+    frozen = [REGRESSORS]
+    frozen += [] if options.finetune_text_in_fusion else ["^text_encoder/"]
+    frozen += [] if fusion.frozen is None else [fusion.frozen]
+    return (*before, Stage(name="fusion", phases=(replace(fusion, frozen="|".join(frozen)),)))
+
+
+def last_encoder(options: DecomposedOptions, inputs: Inputs) -> str | None:
+    """The modality whose encoder is the last to be trained before the fusion; None if none is."""
+    trained = [name for name in inputs.modalities if _stage_options(name, options).max_epochs]
+    return trained[-1] if trained else None
+
+
+def _stage_options(name: str, options: DecomposedOptions) -> StageOptions:
+    return getattr(options, f"stage_{name}")
+
+
+def _encoder_stages(
+    name: str, options: DecomposedOptions, inputs: Inputs, remember: Remember | None, end_epoch: EndEpoch
+) -> list[Stage]:
+    """The stages of one encoder, those of at least one epoch."""
+    chosen, bert = _stage_options(name, options), inputs.text.bert if name == "text" and inputs.text else None
+    head_epochs = 0  # in which BERT is frozen
+    if bert is not None and options.finetune_text:
+        head_epochs = int(chosen.max_epochs * options.text_head_share + 1e-6)
+    untrained = None
+    if bert is not None and options.text_layers is not None:
+        last = range(max(bert.num_layers - options.text_layers, 0), bert.num_layers)
+        untrained = f"^text_encoder/(?!bert/layer_({'|'.join(map(str, last))})/)"
+    phase = Phase(objective=partial(encoder_objective, name, remember), end_epoch=end_epoch)
+    regressor = replace(phase, trains=f"^{name}_regressor/")
+    both = replace(phase, trains=f"^{name}_(encoder|regressor)/", frozen=untrained)
+    select = Score(head=name, label=own_label(name, inputs))
+    return [
+        Stage(name=stage, phases=(trained,), options=_replaced_options(chosen, epochs), select=select)
+        for stage, epochs, trained in (
+            (f"{name}_head", head_epochs, regressor),
+            (name, chosen.max_epochs - head_epochs, both),
+        )
+        if epochs
+    ]
+
+
+def _replaced_options(chosen: StageOptions, epochs: int) -> dict[str, Any]:
+    """The options of the run that a stage replaces, by their dotted names."""
+    per_group = {
+        f"{field}.{group}": getattr(chosen, field)
+        for field in ("learning_rate", "weight_decay")
+        for group in ("text", "audio", "vision", "other")
+    }
+    names = ("batch_size", "warmup", "weight_decay_mode")
+    patience = epochs if chosen.patience is None else chosen.patience
+    return {"max_epochs": epochs, "patience": patience, **{name: getattr(chosen, name) for name in names}, **per_group}
+
+
+def encoder_objective(
+    name: str, remember: Remember | None, step: Step, options: DecomposedOptions, inputs: Inputs
+) -> tuple[Terms, Any]:
+    """The score of one modality against its label."""
+    target = labels(step.batch, own_label(name, inputs))
+    loss = distance(step.outputs[name], target, options, kind=options.encoder_loss)
+    if remember is None:
+        return {name: loss}, step.memory
+    return {name: loss}, remember(step.memory, {name: step.outputs["features"][name]}, step.batch)

@@ -1,0 +1,164 @@
+"""The contrast of ConFEDE within samples and between a sample and its partners, and the memory that partners come from.
+
+Paper: Yang, Yu, Niu, Guo, Xu. ConFEDE: Contrastive Feature Decomposition for Multimodal Sentiment Analysis. ACL 2023.
+The loss is msa_jax.losses.confede, the ranking msa_jax.labels.retrieval. DMMSA takes pairs within samples, or all of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from msa_jax import losses
+from msa_jax.errors import InputError
+from msa_jax.labels import retrieval
+from msa_jax.labels.retrieval import Partners
+from msa_jax.losses.confede import GROUP
+from msa_jax.methods.protocol import Batch, Inputs
+from msa_jax.methods.shared.decomposed import PARTS, DecomposedOptions, feature_widths
+from msa_jax.methods.shared.encoder_stages import last_encoder
+
+Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalOptions:
+    """How partners are found (msa_jax.labels.retrieval).
+
+    candidates: kept of each kind; the authors' code has 50 for MOSEI.
+    refresh_epochs: of the fusion, from one ranking to the next; 10 for SIMS in the code.
+    classes: labels are of one class where they are equal, "rounded" to integers or "exact"; "auto" is exact where the label
+      range is no wider than 2.
+    by_rank_position: places in the ranking are taken for rows, as in the authors' code.
+    """
+
+    candidates: int = 10
+    refresh_epochs: int = 2
+    classes: Literal["auto", "rounded", "exact"] = "auto"
+    by_rank_position: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastOptions(DecomposedOptions):
+    """temperature: of the contrast. retrieval: of partners, where it is between samples."""
+
+    temperature: float = 0.5
+    retrieval: RetrievalOptions = RetrievalOptions()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.temperature > 0:
+            raise InputError(f"option temperature is {self.temperature}; expected a positive number")
+        for name, least in (("candidates", 2), ("refresh_epochs", 1)):
+            if (value := getattr(self.retrieval, name)) < least:
+                raise InputError(f"option retrieval.{name} is {value}; expected a whole number of at least {least}")
+
+
+# -- the contrast -----------------------------------------------------------------------------------------------------
+
+
+def within_sample(parts: Mapping[str, Array]) -> tuple[Array, Array, Array] | None:
+    """The pairs of parts of one sample that are contrasted (DMMSA, eq. 11-12).
+
+    Args:
+      parts: [B, d] each.
+
+    Returns:
+      T_s [B, d], its positives V_s and A_s [B, P, d], its negatives T_d, V_d and A_d [B, N, d]. Without text V_s is the anchor.
+      None with a single modality, which has no positive.
+    """
+    similar = [parts[name] for name in PARTS if name in parts and name[1] == "s"]
+    dissimilar = [parts[name] for name in PARTS if name in parts and name[1] == "d"]
+    if len(similar) < 2:
+        return None
+    return similar[0], jnp.stack(similar[1:], axis=1), jnp.stack(dissimilar, axis=1)
+
+
+def group_contrast(parts: Mapping[str, Array], where: Array, options: ContrastOptions) -> Array:
+    """Parts [7 B, d] each, every sample followed by its six partners, where [7 B] -> [7 B], the same for all of a group."""
+    groups = {name: part.reshape(-1, GROUP, part.shape[-1]) for name, part in parts.items()}
+    loss = losses.confede_contrast(groups, temperature=options.temperature, where=where.reshape(-1, GROUP)[:, 0])
+    return jnp.repeat(loss, GROUP, total_repeat_length=len(where))
+
+
+# -- partners ---------------------------------------------------------------------------------------------------------
+
+
+def init_memory(options: ContrastOptions, inputs: Inputs, columns: Mapping[str, Array]) -> dict[str, Any]:
+    """What the ranking needs.
+
+    Returns:
+      features {modality: [N, d]}, those that training has seen last; classes [N]; candidates; epochs, of the fusion so far.
+    """
+    label = jnp.asarray(columns["label"], jnp.float32)
+    low, high = inputs.label_range
+    exact = options.retrieval.classes == "exact" or (options.retrieval.classes == "auto" and high - low <= 2)
+    classes = label if exact else jnp.round(label)
+    rows, kept = len(label), options.retrieval.candidates
+    itself = jnp.broadcast_to(jnp.arange(rows, dtype=jnp.int32)[:, None, None], (rows, retrieval.KINDS, kept))
+    memory = {
+        "features": {
+            name: jnp.zeros((rows, width), jnp.float32) for name, width in feature_widths(options, inputs).items()
+        },
+        "classes": classes,
+        "candidates": Partners(rows=itself, counts=jnp.zeros((rows, retrieval.KINDS), jnp.int32)),
+        "epochs": jnp.int32(0),
+    }
+    if last_encoder(options, inputs) is None:  # otherwise they are ranked before they are read
+        memory["candidates"] = _rank(jnp.bool_(True), {**memory, "features": {"none": jnp.zeros((rows, 1))}}, options)
+    return memory
+
+
+def remember(memory: Any, features: Mapping[str, Array], batch: Batch) -> Any:
+    """The memory with the features {modality: [B, d]} of these rows in the place of their older ones."""
+    row, rows = batch["row"], len(memory["classes"])
+    number = jnp.arange(len(row), dtype=row.dtype)
+    # A row that is drawn twice has two features. One of them, always the first: a scatter would choose at random on a GPU.
+    name = jnp.where(batch["weight"] > 0, row, rows + number)
+    first = jnp.argmax(name[:, None] == name[None, :], axis=1) == number
+    place = jnp.where(first, name, rows)
+    seen = {
+        modality: memory["features"][modality].at[place].set(jax.lax.stop_gradient(value), mode="drop")
+        for modality, value in features.items()
+    }
+    return {**memory, "features": {**memory["features"], **seen}}
+
+
+def draw(memory: Any, rows: Array, key: Array, options: ContrastOptions) -> Array:
+    """[B] rows -> [B, 6], two partners of each kind."""
+    return retrieval.sample(memory["candidates"], rows, key)
+
+
+def rank_after_encoder(memory: Any, means: Mapping[str, Array], options: ContrastOptions, inputs: Inputs) -> Any:
+    """New candidates, at the end of an epoch of the last encoder's stages."""
+    return {**memory, "candidates": _rank(jnp.bool_(True), memory, options)}
+
+
+def rank_in_fusion(memory: Any, means: Mapping[str, Array], options: ContrastOptions, inputs: Inputs) -> Any:
+    """New candidates at the end of every `refresh_epochs`-th epoch of the fusion."""
+    epochs = memory["epochs"] + 1
+    now = epochs % options.retrieval.refresh_epochs == 0
+    return {**memory, "candidates": _rank(now, memory, options), "epochs": epochs}
+
+
+def _rank(now: Array, memory: Mapping[str, Any], options: ContrastOptions) -> Partners:
+    """The candidates by the features as they are, if it is time for them; else those there are."""
+    given = memory["candidates"], memory["features"], memory["classes"]
+    chosen = options.retrieval
+    return _rank_if(now, *given, candidates=chosen.candidates, by_rank_position=chosen.by_rank_position)
+
+
+@partial(jax.jit, static_argnames=("candidates", "by_rank_position"))
+def _rank_if(
+    now: Array, old: Partners, features: Mapping[str, Array], classes: Array, *, candidates: int, by_rank_position: bool
+) -> Partners:
+    """Compiled as a whole: it is called between epochs, outside of any compiled program."""
+
+    def new() -> Partners:
+        together = jnp.concatenate([features[name] for name in sorted(features)], axis=-1)
+        return retrieval.rank(together, classes, candidates=candidates, exact=True, by_rank_position=by_rank_position)
+
+    return jax.lax.cond(now, new, lambda: old)
