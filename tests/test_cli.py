@@ -271,7 +271,7 @@ def test_it_runs_as_a_module_and_ends_with_the_status():
         ("train toy", "arguments are required: --data"),
         ("train toi --data ../place/audio", "unknown method 'toi'; did you mean toy"),
         ("train toy --data nowhere", "nowhere: no such file or folder, and no TFDS name"),
-        ("train toi --data nowhere", "nowhere"),  # two errors: one of them, on one line
+        ("train toi --data nowhere", "unknown method 'toi'"),  # two errors: the first of them, on one line
         ("train toy --data ../place/audio --batch-size", "option --batch-size needs a value"),
         ("train toy --data ../place/audio --batch-size 0", "option batch_size is 0; expected a positive number"),
         ("train toy --data ../place/audio --batch-size x", "option batch_size is 'x'; expected int"),
