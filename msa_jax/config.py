@@ -20,6 +20,9 @@ from typing import Any, Literal
 from msa_jax.errors import InputError
 
 
+Schedule = Literal["constant", "linear", "cosine", "plateau"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PerGroup:
     """One value for each parameter group: the text encoder, the audio and vision encoders, and everything else."""
@@ -51,9 +54,12 @@ class Options:
         updates from an incomplete last window of an epoch, "drop" throws its gradients away.
       weight_decay_mode: "decoupled" (AdamW) or "coupled" (L2 added to the gradient, torch.optim.Adam).
       schedule, warmup: shape of the learning rate over max_epochs, after a linear rise over that fraction of the steps.
-      clip_norm: largest global gradient norm; None does not clip.
+      plateau_factor, plateau_patience: schedule "plateau" multiplies the learning rates by the factor if more epochs than
+        the patience do not improve what is selected by, as torch's ReduceLROnPlateau does.
+      clip_norm: largest global gradient norm; None does not clip. clip_value: largest absolute value of a gradient.
     Stopping and selection, on the valid split only:
-      patience: epochs without improvement of `selection` (a metric's key, or "loss": mean absolute error).
+      patience: epochs without improvement of `selection` (a metric's key, "loss": mean absolute error, "mse": mean squared
+        error, or "term.NAME", a loss term of the method that can be evaluated on valid).
       min_delta: by how much better an improvement must at least be.
       validation_mean: "samples", or "batches" for the mean of batch means that MMSA selects on.
       validation_decimals: round the selection value so before comparing; None does not round.
@@ -97,9 +103,12 @@ class Options:
     accumulate_reduce: Literal["mean", "sum"] = "mean"
     tail: Literal["keep", "drop"] = "keep"
     weight_decay_mode: Literal["decoupled", "coupled"] = "decoupled"
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    schedule: Schedule = "constant"
+    plateau_factor: float = 0.5
+    plateau_patience: int = 10
     warmup: float = 0.0
     clip_norm: float | None = None
+    clip_value: float | None = None
     train_fraction: float = 1.0
     train_fraction_seed: int = 0
     stages_from: str | None = None
@@ -129,11 +138,14 @@ class Options:
             raise InputError(f"option train_fraction is {self.train_fraction}; expected a fraction in (0, 1]")
         if not 0 <= self.warmup < 1:
             raise InputError(f"option warmup is {self.warmup}; expected a fraction in [0, 1)")
-        for name in ("min_delta", "validation_decimals", "record_steps", "train_fraction_seed"):
+        for name in ("min_delta", "validation_decimals", "record_steps", "train_fraction_seed", "plateau_patience"):
             if (getattr(self, name) or 0) < 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a number that is not negative")
-        if self.clip_norm is not None and self.clip_norm <= 0:
-            raise InputError(f"option clip_norm is {self.clip_norm}; expected a positive number or none")
+        for name in ("clip_norm", "clip_value"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise InputError(f"option {name} is {value}; expected a positive number or none")
+        if not 0 < self.plateau_factor < 1:
+            raise InputError(f"option plateau_factor is {self.plateau_factor}; expected a fraction in (0, 1)")
         for field in ("learning_rate", "weight_decay"):
             for group, value in dataclasses.asdict(getattr(self, field)).items():
                 if value < 0:
@@ -284,9 +296,14 @@ def configs_folder() -> Path:
     return package / "configs" if (package / "configs").is_dir() else package.parent / "configs"
 
 
-def preset_names() -> list[str]:
-    """All presets that come with msa_jax, sorted."""
-    return sorted(path.stem for path in configs_folder().glob("*.py"))
+def preset_names(folder: Path | None = None) -> list[str]:
+    """All presets that come with msa_jax, and those of a folder of a method from outside, sorted."""
+    return sorted(_presets(folder))
+
+
+def _presets(folder: Path | None) -> dict[str, Path]:
+    folders = [configs_folder()] if folder is None else [configs_folder(), folder]
+    return {path.stem: path for place in folders for path in place.glob("*.py")}
 
 
 def read_literal(path: Path, variable: str) -> tuple[str, Any]:
@@ -310,8 +327,10 @@ def read_literal(path: Path, variable: str) -> tuple[str, Any]:
     raise InputError(f"{path}: no assignment to {variable}")
 
 
-def load_preset(name: str) -> Preset:
+def load_preset(name: str, folder: Path | None = None) -> Preset:
     """A preset by its name, or by the path of a `.py` or `.json` file of the same form.
+
+    folder: of presets besides those of msa_jax.
 
     Raises:
       InputError: there is none of that name, or the file is not of that form.
@@ -324,10 +343,10 @@ def load_preset(name: str) -> Preset:
             raise InputError(f"preset {name}: cannot be read ({error})") from None
     elif path.suffix == ".py":
         description, content = read_literal(path, "PRESET")
-    elif name in preset_names():
-        description, content = read_literal(configs_folder() / f"{name}.py", "PRESET")
+    elif name in (known := _presets(folder)):
+        description, content = read_literal(known[name], "PRESET")
     else:
-        near = difflib.get_close_matches(name, preset_names(), n=3, cutoff=0.3)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
         raise InputError(f"no preset {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
     if not isinstance(content, dict) or not {"method"} <= set(content) <= {"method", "protocol", "options"}:
         raise InputError(f"preset {name}: expected a dict of method, protocol and options")

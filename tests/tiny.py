@@ -16,7 +16,7 @@ from msa_jax.config import Options
 from msa_jax.data.schema import Card, Dataset, validate
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.protocol import Clock, Group, Inputs, Method, Stage
+from msa_jax.methods.protocol import Clock, Group, Inputs, Method, Phase, Stage, Step
 from msa_jax.train.experiment import Experiment, train
 
 WORDS = ("bad", "dull", "fine", "good", "great", "film", "plot", "actor", "really", "not")
@@ -128,29 +128,42 @@ def _toy_memory(options: ToyOptions, inputs: Inputs, columns: Mapping[str, jax.A
     return {"last": jnp.array(columns["label"]), "error": jnp.float32(0)}
 
 
-def _toy_objective(
-    outputs: Mapping[str, jax.Array], batch: Any, memory: Any, clock: Clock, options: ToyOptions, inputs: Inputs
-) -> tuple[dict[str, jax.Array], Any]:
+def _toy_objective(step: Step, options: ToyOptions, inputs: Inputs) -> tuple[dict[str, jax.Array], Any]:
     # Everything a step may depend on takes part: labels, memory of rows, memory of epochs, the clock, batch statistics.
-    score, row = outputs["prediction"], batch["row"]
-    poisoned = (clock.epoch == options.poison_epoch) & (clock.step == options.poison_step)
+    score, row, weight = step.outputs["prediction"], step.batch["row"], step.batch["weight"]
+    poisoned = (step.clock.epoch == options.poison_epoch) & (step.clock.step == options.poison_step)
     terms = {
-        "multimodal": jnp.abs(score - batch["label"]),
-        "inertia": (score - memory["last"][row]) ** 2 / clock.epoch,
+        "multimodal": jnp.abs(score - step.batch["label"]),
+        "inertia": (score - step.memory["last"][row]) ** 2 / step.clock.epoch,
         "noise": jnp.where(poisoned, jnp.nan, 0.0) * score,
-        "spread": (score * batch["weight"]).sum() ** 2 / 1000,
+        "spread": (score * weight).sum() ** 2 / 1000,
     }
-    seen = jnp.where(batch["weight"] > 0, row, len(memory["last"]))
-    last = memory["last"].at[seen].set(jax.lax.stop_gradient(score), mode="drop")
-    return terms, {**memory, "last": last}
+    seen = jnp.where(weight > 0, row, len(step.memory["last"]))
+    last = step.memory["last"].at[seen].set(jax.lax.stop_gradient(score), mode="drop")
+    return terms, {**step.memory, "last": last}
+
+
+def _toy_weights(options: ToyOptions, inputs: Inputs, memory: Any, clock: Clock) -> dict[str, jax.Array]:
+    return {"inertia": 0.1 / (1 + memory["error"])}
+
+
+def _toy_end_epoch(memory: Any, means: Mapping[str, jax.Array], options: ToyOptions, inputs: Inputs) -> Any:
+    return {**memory, "error": means["multimodal"] + 0.5 * memory["error"]}
 
 
 def _toy_stages(options: ToyOptions, inputs: Inputs) -> tuple[Stage, ...]:
+    phase = Phase(
+        objective=_toy_objective, batch_terms=("spread",), weights=_toy_weights, end_epoch=_toy_end_epoch
+    )
     if options.stages == 1:
-        return (Stage(name="train"),)
+        return (Stage(phases=(phase,)),)
     return (
-        Stage(name="encoder", frozen="^score/", options={"max_epochs": options.encoder_epochs}),
-        Stage(name="score", frozen="^audio_encoder/"),
+        Stage(
+            name="encoder",
+            phases=(replace(phase, frozen="^score/"),),
+            options={"max_epochs": options.encoder_epochs},
+        ),
+        Stage(name="score", phases=(replace(phase, frozen="^audio_encoder/"),)),
     )
 
 
@@ -159,16 +172,14 @@ TOY = Method(
     paper="none",
     options=ToyOptions,
     network=ToyNetwork,
-    objective=_toy_objective,
+    stages=_toy_stages,
     groups=lambda options: (
         Group(name="audio", pattern="^audio_encoder/", learning_rate=options.learning_rate.audio),
         Group(name="other", pattern="", learning_rate=options.learning_rate.other),
     ),
     init_memory=_toy_memory,
-    end_epoch=lambda memory, means, options: {**memory, "error": means["multimodal"] + 0.5 * memory["error"]},
-    weights=lambda options, memory: {"inertia": 0.1 / (1 + memory["error"])},
-    stages=_toy_stages,
     records=lambda memory: {"last": memory["last"]},
+    text_encoder=None,
 )
 
 TOY_QUICK: Mapping[str, Any] = {
@@ -184,9 +195,9 @@ TOY_QUICK: Mapping[str, Any] = {
 @pytest.fixture(scope="module")
 def toy() -> Iterator[Method]:
     """The toy method, known to msa_jax by the name "toy" while the tests of a module run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(methods.METHODS, "toy", TOY)
-        yield TOY
+    methods.register(TOY)
+    yield TOY
+    methods.METHODS.remove("toy")
 
 
 def train_toy(

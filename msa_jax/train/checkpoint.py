@@ -1,20 +1,28 @@
-"""Checkpoints of runs: the newest whole state, and at the end the parameters that were best. orbax writes them."""
+"""Checkpoints: the newest whole state of runs, what a stage leaves for the next one, and at the end what was best.
+
+orbax writes them. Parameters lie in files by the names that people use, every layer by itself (`layers.stack`).
+"""
 
 import contextlib
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from msa_jax.errors import InputError, first_line
+from msa_jax.layers.stack import is_stacked, layer_path, stack, unstack
+from msa_jax.methods.protocol import STATISTICS
 from msa_jax.train import processes
-from msa_jax.train.folder import read_json, write_json
-from msa_jax.train.state import RunState, on_host
+from msa_jax.train.atomic import read_json, write_json
+from msa_jax.train.model import Variables, flat, nested
+from msa_jax.train.state import Flat, RunState
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp  # a second to import, so only when something is written or read
 
 
 class RunCheckpoints:
@@ -24,7 +32,9 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder: Path):
-        self._folder = folder / "state"
+        import orbax.checkpoint as ocp
+
+        self._ocp, self._folder = ocp, folder / "state"
         self._manager = ocp.CheckpointManager(
             self._folder.absolute(),
             options=ocp.CheckpointManagerOptions(
@@ -39,10 +49,10 @@ class RunCheckpoints:
 
     def save(self, state: RunState) -> None:
         """Writes the state in the background; the one before it stays until this one is whole."""
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), stage=ocp.args.JsonSave({"stage": int(state.stage)})
+        items = self._ocp.args.Composite(
+            state=self._ocp.args.StandardSave(state), stage=self._ocp.args.JsonSave({"stage": int(state.stage)})
         )
-        self._manager.save(int(state.epochs.max()), args=items)
+        self._manager.save(int(state.standing.epochs.max()), args=items)
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
         """The newest state that is whole; there must be one.
@@ -55,12 +65,14 @@ class RunCheckpoints:
         """
         step = self._manager.latest_step()
         try:
-            stage = self._manager.restore(step, args=ocp.args.Composite(stage=ocp.args.JsonRestore()))["stage"]["stage"]
-            target = jax.tree.map(ocp.utils.to_shape_dtype_struct, like(stage))
-            state = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target)))[
-                "state"
-            ]
-            return on_host(state)
+            stage = self._manager.restore(step, args=self._ocp.args.Composite(stage=self._ocp.args.JsonRestore()))[
+                "stage"
+            ]["stage"]
+            target = jax.tree.map(self._ocp.utils.to_shape_dtype_struct, like(stage))
+            state = self._manager.restore(
+                step, args=self._ocp.args.Composite(state=self._ocp.args.StandardRestore(target))
+            )["state"]
+            return state.on_host()
         except (ValueError, KeyError, OSError, TypeError, IndexError, AttributeError) as error:
             raise InputError(
                 f"{self._folder}: the checkpoint does not fit this experiment ({first_line(error)})"
@@ -74,19 +86,127 @@ class RunCheckpoints:
     def delete(self) -> None:
         """Closes and removes the state: the runs have ended."""
         self.close()
-        if not processes.writes():
+        if not processes.is_primary():
             return
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # where a single run has left its result there
             self._folder.parent.rmdir()
 
 
-def save_params(folder: Path, params: Any) -> None:
-    """Writes parameters to `folder/params`, whole or not at all, and the SHA-256 of its files to `folder/params.json`."""
+class StageInit(NamedTuple):
+    """What a stage of a run starts from: everything the network holds, and the method's memory."""
+
+    variables: Variables
+    memory: Any
+
+
+def save_variables(folder: Path, variables: Variables) -> None:
+    """Writes what a network holds to `folder/params`, whole or not at all, and SHA-256 sums to `folder/params.json`."""
+    _save(folder, _named(variables))
+
+
+def load_variables(folder: Path, shapes: Variables) -> Variables:
+    """What `save_variables` wrote, as numpy arrays.
+
+    Args:
+      folder: of a run.
+      shapes: of what the network holds.
+
+    Raises:
+      InputError: there is nothing, a file is not the one that was written, or it is of another network.
+    """
+    return _stacked(folder, _load(folder), shapes)
+
+
+def save_stage(folder: Path, init: StageInit) -> None:
+    """Keeps what a stage leaves."""
+    _save(folder, {**_named(init.variables), **_memory(init.memory)})
+
+
+def load_stage(folder: Path, like: StageInit) -> StageInit:
+    """What a stage left in its folder, in the structure of `like`, as numpy arrays.
+
+    Raises:
+      InputError: there is nothing, it is damaged, or of other shapes.
+    """
+    kept = _load(folder)
+    _check_stage(folder, jax.tree.map(np.shape, kept), like)
+    leaves = [kept["memory"][str(number)] for number in range(len(kept.get("memory", {})))]
+    memory = jax.tree.unflatten(jax.tree.structure(like.memory), leaves)
+    return StageInit(_stacked(folder, kept, like.variables), memory)
+
+
+def check_stage(folder: Path, like: StageInit) -> None:
+    """Raises InputError if `load_stage` would; no array is read, and those of `like` may be shapes alone."""
+    with _reading(folder) as (checkpointer, path):
+        found = jax.tree.map(np.shape, _metadata(checkpointer, path))
+    _check_stage(folder, found, like)
+
+
+def _check_stage(folder: Path, found: Any, like: StageInit) -> None:
+    if flat(found) != flat(jax.tree.map(np.shape, {**_apart(like.variables), **_memory(like.memory)})):
+        raise InputError(
+            f"{folder}: what this stage left does not fit this experiment: another method, other parameters or other rows"
+        )
+
+
+def _named(variables: Variables) -> dict[str, Any]:
+    """As it lies in files: a tree for each collection, every layer by itself."""
+    tree = {"params": nested(unstack(jax.device_get(dict(variables.params))))}
+    if variables.statistics:
+        tree[STATISTICS] = nested(unstack(jax.device_get(dict(variables.statistics))))
+    return tree
+
+
+def _apart(shapes: Variables) -> dict[str, Any]:
+    """The same of shapes alone."""
+
+    def apart(leaves: Flat) -> dict[str, Any]:
+        found = {}
+        for path, leaf in leaves.items():
+            if is_stacked(path):
+                one = jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+                found |= {layer_path(path, layer): one for layer in range(leaf.shape[0])}
+            else:
+                found[path] = leaf
+        return nested(found)
+
+    tree = {"params": apart(shapes.params)}
+    return {**tree, STATISTICS: apart(shapes.statistics)} if shapes.statistics else tree
+
+
+def _memory(memory: Any) -> dict[str, Any]:
+    """A memory may be of any type, so that its arrays are numbered."""
+    leaves = jax.tree.leaves(memory)
+    return {"memory": {str(number): leaf for number, leaf in enumerate(leaves)}} if leaves else {}
+
+
+def _stacked(folder: Path, kept: Any, shapes: Variables) -> Variables:
+    collections = []
+    for name, wanted in (("params", shapes.params), (STATISTICS, shapes.statistics)):
+        try:
+            found = stack(flat(kept.get(name, {})), wanted)
+        except KeyError as error:
+            raise InputError(
+                f"{folder}: not the parameters of this method and its options: {error} is missing"
+            ) from None
+        other = [path for path, value in found.items() if np.shape(value) != wanted[path].shape]
+        if other:
+            raise InputError(
+                f"{folder}: not the parameters of this method and its options: {other[0]} has shape "
+                f"{np.shape(found[other[0]])}; expected {wanted[other[0]].shape}"
+            )
+        collections.append(found)
+    return Variables(*collections)
+
+
+def _save(folder: Path, tree: Any) -> None:
+    import orbax.checkpoint as ocp
+
     folder.mkdir(parents=True, exist_ok=True)
-    processes.by_first(lambda: _clean(folder))
+    processes.run_on_primary(lambda: _clean(folder))
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / "params").absolute(), jax.device_get(params), force=True)
+        checkpointer.save((folder / "params").absolute(), jax.tree.map(np.asarray, tree), force=True)
     write_json(folder / "params.json", _digests(folder / "params"))
 
 
@@ -95,25 +215,18 @@ def _clean(folder: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def load_params(folder: Path) -> Any:
-    """Parameters as numpy arrays, from `folder/params`.
+def _load(folder: Path) -> Any:
+    import orbax.checkpoint as ocp
 
-    Raises:
-      InputError: there are none, a file of theirs is not the one that was written, or they cannot be read.
-    """
     with _reading(folder) as (checkpointer, path):
         arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), _metadata(checkpointer, path))
         return checkpointer.restore(path, restore_args=arguments)
 
 
-def saved_shapes(folder: Path) -> Any:
-    """The shapes of the parameters that `load_params` would read; it raises the same."""
-    with _reading(folder) as (checkpointer, path):
-        return jax.tree.map(np.shape, _metadata(checkpointer, path))
-
-
 @contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[tuple[ocp.PyTreeCheckpointer, Path]]:
+def _reading(folder: Path) -> Iterator[tuple["ocp.PyTreeCheckpointer", Path]]:
+    import orbax.checkpoint as ocp
+
     path = _checked(folder)
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
@@ -122,7 +235,7 @@ def _reading(folder: Path) -> Iterator[tuple[ocp.PyTreeCheckpointer, Path]]:
         raise InputError(f"{path}: the checkpoint cannot be read ({first_line(error)})") from None
 
 
-def _metadata(checkpointer: ocp.PyTreeCheckpointer, path: Path) -> Any:
+def _metadata(checkpointer: "ocp.PyTreeCheckpointer", path: Path) -> Any:
     return checkpointer.metadata(path).item_metadata.tree
 
 
@@ -150,3 +263,13 @@ def _digests(folder: Path) -> dict[str, str]:
 def _digest(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def other_run(experiment: Path, seed: int) -> Path:
+    """The folder of the run, of another experiment, whose first stages are taken."""
+    runs = sorted(path for path in (experiment / "checkpoints").glob("*") if (path / "stages").is_dir())
+    named = [path for path in runs if path.name == str(seed)] or (runs if len(runs) == 1 else [])
+    if not named:
+        found = f"it has those of seeds {', '.join(path.name for path in runs)}" if runs else "it has none"
+        raise InputError(f"option stages_from: {experiment} has no stages of seed {seed}; {found}")
+    return named[0]

@@ -1,10 +1,15 @@
-"""Compiled programs are kept on disk, so that the same command starts in seconds when it is given again."""
+"""What compilation costs: programs are kept on disk for the next time; seconds in the compiler and memory are counted."""
 
+import functools
 import os
+import resource
+import sys
 import warnings
 from pathlib import Path
 
 import jax
+
+_SECONDS = [0.0]
 
 
 def keep_compiled_programs() -> Path | None:
@@ -28,3 +33,26 @@ def keep_compiled_programs() -> Path | None:
         # JAX's own second leaves out the many small programs of a start, which together take longer than some large one.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     return folder
+
+
+@functools.cache
+def watch_compiler() -> None:
+    """Begins to count."""
+
+    def count(event: str, seconds: float, **_: str) -> None:
+        if event.endswith("backend_compile_duration"):
+            _SECONDS[0] += seconds
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+
+
+def compile_seconds() -> float:
+    """In the compiler since `watch_compiler`, reading programs that were kept included."""
+    return _SECONDS[0]
+
+
+def peak_memory_mb() -> float:
+    """MiB of the first device at the highest; on a CPU, of this process."""
+    statistics = jax.local_devices()[0].memory_stats() or {}
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return statistics.get("peak_bytes_in_use", highest) / 2**20

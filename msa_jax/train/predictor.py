@@ -2,35 +2,35 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
-from msa_jax.data.preprocess import Preprocessor
+from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Split
-from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Inputs, Method, Stage
-from msa_jax.train.checkpoint import load_params
+from msa_jax.methods.protocol import Inputs, Method
+from msa_jax.modalities import SEQUENCES
+from msa_jax.train.atomic import read_json
+from msa_jax.train.checkpoint import load_variables
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.folder import read_json
+from msa_jax.train.evaluate import Forward, Scorer, one_run
+from msa_jax.train.model import Model, Variables
 from msa_jax.train.prepare import compute_dtype, example_batch
-from msa_jax.train.program import Program
-from msa_jax.train.score import Scorer
+from msa_jax.train.runs import ONE
+from msa_jax.train.settings import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
-    """The trained runs of an experiment. params: {seed: parameters}; metrics: the kind of its dataset."""
+    """The trained runs of an experiment. variables: {seed: what its network holds}; metrics: the kind of its dataset."""
 
     method: Method
     options: Options
     inputs: Inputs
     preprocessor: Preprocessor
-    params: dict[int, Any]
+    variables: dict[int, Variables]
     metrics: str
 
     @classmethod
@@ -45,21 +45,18 @@ class Predictor:
             raise InputError(f"{path}: not an experiment (no config.json)")
         if not (path / "result.json").is_file():
             raise InputError(f"{path}: not finished; repeat its `msa-jax train` command to resume it")
-        content = read_json(path / "config.json")
-        try:
-            method = methods.get(content["method"])
-            options = config.override(method.options(), content["options"])
-            inputs = inputs_from_json(content["inputs"])
-            seeds, kind = content["seeds"], content["metrics"]
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path / 'config.json'}: not a configuration of this version ({error!r})") from None
+        content = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+        method = methods.get(content.method)
+        options = config.override(method.options(), content.options)
+        model = Model(method, options, content.inputs, compute_dtype(options))
+        shapes = model.shapes(example_batch(_like_training(content.inputs), 2))
         return cls(
             method=method,
             options=options,
-            inputs=inputs,
+            inputs=content.inputs,
             preprocessor=Preprocessor.load(path / "preprocessing"),
-            params={seed: load_params(path / "checkpoints" / str(seed)) for seed in seeds},
-            metrics=kind,
+            variables={seed: load_variables(path / "checkpoints" / str(seed), shapes) for seed in content.seeds},
+            metrics=content.metrics,
         )
 
     def predict(self, split: Split) -> np.ndarray:
@@ -77,45 +74,34 @@ class Predictor:
         Raises:
           InputError: a modality is missing or of another feature size than in training; there is nothing to export.
         """
-        scorer = self._scorer(split)
-        runs = {seed: scorer(params, "split", exports=exports) for seed, params in self.params.items()}
-        if exports and not all(set(self.method.exports) & set(named) for named in runs.values()):
+        heads = self.method.head_names(self.options, self.inputs)
+        names = self.method.export_names(self.options, self.inputs) if exports else ()
+        if exports and not names:
             raise InputError(f"method {self.method.name} with these options has nothing to export besides its scores")
-        return runs
-
-    def _scorer(self, split: Split) -> Scorer:
         if len(split) == 0:
             raise InputError("there is nothing to predict: the split is empty")
         keep_compiled_programs()
         columns = self.preprocessor.apply(split)
         columns["label"] = np.zeros(len(split), np.float32)  # a score needs none
-        program = Program(
-            self.method,
-            self.options,
-            self.inputs,
-            stage=Stage(name="predict"),
-            updates=1,
-            capacity=None,
-            dtype=compute_dtype(self.options),
-        )
-        shapes = jax.tree.map(np.shape, program.param_shapes(example_batch(columns, 2)))
-        for seed, params in self.params.items():
-            if jax.tree.map(np.shape, params) != shapes:
-                raise InputError(
-                    f"the parameters of run {seed} are not those of method {self.method.name} with the options in config.json"
-                )
-        return Scorer(program, {"split": columns})
+        model = Model(self.method, self.options, self.inputs, compute_dtype(self.options))
+        scorer = Scorer(Forward(model, ONE), {"split": columns}, self.options)
+        runs = {}
+        for seed, variables in self.variables.items():
+            scores = scorer.scores(one_run(variables), {}, "split", (*heads, *names), runs=1)
+            runs[seed] = {name: values[0] for name, values in scores.items()}
+        return runs
 
 
-def inputs_from_json(content: dict[str, Any]) -> Inputs:
-    """What `inputs_to_json` made."""
-    text = content["text"]
-    return Inputs(
-        text=BertConfig.from_dict(text) if isinstance(text, dict) else text,
-        text_steps=content["text_steps"],
-        audio=content["audio"] and tuple(content["audio"]),
-        vision=content["vision"] and tuple(content["vision"]),
-        label_range=tuple(content["label_range"]),
-        rows=content["rows"],
-        columns=tuple(content["columns"]),
-    )
+def _like_training(inputs: Inputs) -> Columns:
+    """Arrays of the shapes of the training data, of two samples."""
+    columns: Columns = {name: np.zeros(2, np.float32) for name in ("label", *inputs.columns)}
+    if inputs.text is not None:
+        mask = np.ones((2, inputs.text.steps), np.int32)
+        width = inputs.text.width
+        tokens = {"ids": mask, "mask": mask}
+        features = {"features": np.zeros((2, inputs.text.steps, width), np.float32), "mask": mask}
+        columns["text"] = features if inputs.text.bert is None else tokens
+    for name in SEQUENCES:
+        if (shape := getattr(inputs, name)) is not None:
+            columns[name] = {"features": np.zeros((2, *shape), np.float32), "length": np.ones(2, np.int32)}
+    return columns

@@ -1,5 +1,6 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,10 @@ from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Inputs, Method
+from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
+from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.train.model import flat
+from msa_jax.train.state import Flat
 
 HEAD_WIDTH = 32  # of the heads of the "scratch" encoder
 VOCABULARY = {"zh": 21128}  # of BERT by language, where token ids come without a tokenizer; 30522 otherwise
@@ -40,12 +44,12 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     Raises:
       InputError: the text encoder cannot be had, or dataset, method and options do not fit together.
     """
-    config, bert, tokenizer, column = _text(dataset, options)
+    width, config, bert, tokenizer, column = _text(dataset, options)
     preprocessor = Preprocessor.fit(
         dataset,
         tokenizer=tokenizer,
         text_column=column,
-        vocab_size=config.vocab_size if isinstance(config, BertConfig) else 0,
+        vocab_size=0 if config is None else config.vocab_size,
         max_tokens=options.max_tokens,
         standardise=options.standardise == "train",
         clip=options.standardise_clip,
@@ -53,35 +57,50 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     columns = {
         name: preprocessor.apply(split, source=f"{dataset.source}, {name}") for name, split in dataset.splits().items()
     }
-    inputs = inputs_of(columns["train"], text=config, label_range=dataset.card.label_range)
-    method.check(options, inputs)
+    inputs = inputs_of(columns, text=(width, config), label_range=dataset.card.label_range)
+    check_inputs(method, options, inputs)
     return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
 
 
-def inputs_of(train: Columns, *, text: BertConfig | int | None, label_range: tuple[float, float]) -> Inputs:
-    """The shapes of the training arrays."""
-    shape = {name: train[name]["features"].shape[1:] for name in ("audio", "vision") if name in train}
-    steps = train["text"]["mask"].shape[1] if "text" in train else 0
+def inputs_of(
+    columns: Mapping[str, Columns], *, text: tuple[int, BertConfig | None], label_range: tuple[float, float]
+) -> Inputs:
+    """The shapes of the training arrays.
+
+    Args:
+      columns: {split: arrays}, "train" among them.
+      text: width of a token's state, and the text encoder; of no meaning without text.
+      label_range: lowest and highest label.
+    """
+    train = columns["train"]
+    sequences = {name: SequenceInput(*train[name]["features"].shape[1:]) for name in SEQUENCES if name in train}
     return Inputs(
-        text=text,
-        text_steps=steps,
-        audio=shape.get("audio"),
-        vision=shape.get("vision"),
-        label_range=tuple(label_range),
+        text=TextInput(width=text[0], steps=train["text"]["mask"].shape[1], bert=text[1]) if "text" in train else None,
+        audio=sequences.get("audio"),
+        vision=sequences.get("vision"),
+        label_range=(float(label_range[0]), float(label_range[1])),
         rows=len(train["label"]),
-        columns=tuple(name for name in ("label_t", "label_a", "label_v") if name in train),
+        columns=tuple(name for name in UNIMODAL_LABELS if name in train),
+        aligned=all(_aligned(split) for split in columns.values()),
     )
 
 
-def _text(dataset: Dataset, options: Options) -> tuple[BertConfig | int | None, Any, Tokenizer | None, str | None]:
-    """The text encoder's sizes, its pretrained parameters, the tokenizer, and the column it reads."""
+def _aligned(columns: Columns) -> bool:
+    """Whether every sample has as many audio and vision frames as tokens."""
+    lengths = [columns[name]["length"] for name in SEQUENCES if name in columns]
+    lengths += [columns["text"]["mask"].sum(1)] if "text" in columns else []
+    return all(np.array_equal(lengths[0], other) for other in lengths[1:])
+
+
+def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, Any, Tokenizer | None, str | None]:
+    """The width of the text, the text encoder's sizes, its pretrained parameters, the tokenizer, and the column it reads."""
     train = dataset.train
     if not dataset.has("text"):
-        return None, None, None, None
+        return 0, None, None, None, None
     if options.text_encoder == "features":
         if train.text is None:
             raise InputError(f"{dataset.source}: text_encoder is features, but there is no column text")
-        return train.text.shape[-1], None, None, "text"
+        return train.text.shape[-1], None, None, None, "text"
     if train.raw_text is None and train.text_bert is None:
         raise InputError(
             f"{dataset.source}: the text is precomputed features only; use --text-encoder features, "
@@ -90,9 +109,11 @@ def _text(dataset: Dataset, options: Options) -> tuple[BertConfig | int | None, 
     if options.text_encoder == "scratch":
         if train.raw_text is not None:
             tokenizer = build_tokenizer(list(train.raw_text))
-            return _scratch(tokenizer.vocab_size, tokenizer.pad_id, options), None, tokenizer, "raw_text"
+            config = _scratch(tokenizer.vocab_size, tokenizer.pad_id, options)
+            return config.hidden_size, config, None, tokenizer, "raw_text"
         size = VOCABULARY.get(dataset.card.language, 30522)
-        return _scratch(size, 0, options), None, None, "text_bert"
+        config = _scratch(size, 0, options)
+        return config.hidden_size, config, None, None, "text_bert"
     folder = resolve_source(options.text_encoder)
     config, params = load_bert(str(folder))
     if config.max_positions < options.max_tokens:
@@ -105,8 +126,8 @@ def _text(dataset: Dataset, options: Options) -> tuple[BertConfig | int | None, 
             raise InputError(
                 f"{options.text_encoder}: its tokenizer knows {tokenizer.vocab_size} tokens, its weights {config.vocab_size}"
             )
-        return config, params, tokenizer, "raw_text"
-    return config, params, None, "text_bert"
+        return config.hidden_size, config, params, tokenizer, "raw_text"
+    return config.hidden_size, config, params, None, "text_bert"
 
 
 def _scratch(vocab_size: int, pad_id: int, options: Options) -> BertConfig:
@@ -128,22 +149,29 @@ def compute_dtype(options: Options) -> jnp.dtype:
     return jnp.dtype(options.precision)
 
 
-def pretrained(bert: Any, shapes: Any) -> Any:
-    """The part of a network's parameters that is pretrained; shapes: all of them, as `Program.param_shapes` has them.
+def pretrained(bert: Any, module: str | None, shapes: Flat) -> dict[str, np.ndarray]:
+    """The pretrained part of a network's parameters, by path.
+
+    Args:
+      bert: the parameters of the pretrained encoder, or None.
+      module: the network's text encoder.
+      shapes: all parameters of the network.
 
     Raises:
       InputError: the network's encoder has a parameter that the pretrained one lacks, or of another shape.
     """
-    if bert is None:
+    if bert is None or module is None:
         return {}
-    own = shapes["text_encoder"]["bert"]
-    # A pooler is left out where it is unused, and starts from nothing where the weights have none.
-    found = {name: value for name, value in bert.items() if name in own}
-    expected = {name: own[name] for name in own if name in bert or name != "pooler"}
-    if jax.tree.map(np.shape, found) != jax.tree.map(np.shape, expected):
-        raise InputError("the pretrained text encoder's parameters do not fit the network")
-    placed = jax.tree.map(lambda value: jnp.asarray(np.asarray(value), jnp.float32), found)
-    return {"text_encoder": {"bert": placed}}
+    given = flat({module: {"bert": bert}})
+    own = {path: leaf.shape for path, leaf in shapes.items() if path.startswith(f"{module}/bert/")}
+    # A pooler is left out if it is unused, and starts from nothing if the weights have none.
+    found = {path: np.asarray(value, np.float32) for path, value in given.items() if path in own}
+    missing = [path for path in own if path not in found and f"{module}/bert/pooler/" not in path]
+    other = [path for path, value in found.items() if value.shape != own[path]]
+    if missing or other or not own:
+        named = ", ".join([*missing, *other][:3]) or f"{module}/bert"
+        raise InputError(f"the pretrained text encoder's parameters do not fit the network: {named}")
+    return found
 
 
 def example_batch(columns: Columns, size: int) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def count() -> int:
     return jax.process_count() if jax.distributed.is_initialized() else 1
 
 
-def writes() -> bool:
+def is_primary() -> bool:
     """Whether this process is the one that writes files."""
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
@@ -75,13 +75,13 @@ def check_alone(what: str) -> None:
         raise InputError(f"{what} runs in one process, and there are {count()}")
 
 
-def by_first(action: Callable[[], None]) -> None:
-    """What only one process may do: the first does it, and the others wait. An InputError of it ends all."""
+def run_on_primary(action: Callable[[], None]) -> None:
+    """Runs an action in the first process alone while the others wait; an InputError of it ends all processes."""
     if count() == 1:
         action()
         return
     message = b""
-    if writes():
+    if is_primary():
         try:
             action()
         except InputError as error:
@@ -92,7 +92,7 @@ def by_first(action: Callable[[], None]) -> None:
         raise InputError(told.decode(errors="replace"))
 
 
-def loss_of(error: Exception) -> str | None:
+def lost_process_message(error: Exception) -> str | None:
     """What to say where `error` tells that another process is gone; None where it tells something else."""
     if count() == 1 or not isinstance(error, jax.errors.JaxRuntimeError):
         return None

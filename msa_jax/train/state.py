@@ -1,6 +1,6 @@
 """Everything a run is, as one pytree of arrays; and several runs side by side, with a leading axis [R]: a checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -9,65 +9,90 @@ import jax.numpy as jnp
 import numpy as np
 
 Array = jax.Array
+Flat = Mapping[str, Any]  # arrays by path, as in `text_encoder/bert/pooler/kernel`
 
 
 @flax.struct.dataclass
 class TrainState:
     """What a training step reads and writes.
 
-    params: the network's parameters that the stage trains. optimiser: optax's state of them. memory: the method's.
-    key: the run's root random key; a step's keys are folded from it, the epoch and the batch number, so it never changes.
-    epoch: int32, 1-based within the stage. updates: int32, parameter updates in the stage.
+    params: by path, all but those of a text encoder that the stage does not train. statistics: the network's running means and variances, by path.
+    optimiser: {phase: optax's state}. memory: the method's. key: the run's root random key; a step's keys are folded from
+    it, the epoch and the mini-batch's number, so it never changes. epoch: int32, from 1, within the stage.
+    updates: {phase: int32 parameter updates in the stage}. rate: float32 factor on all learning rates.
     """
 
-    params: Any
-    optimiser: Any
+    params: Flat
+    statistics: Flat
+    optimiser: dict[str, Any]
     memory: Any
     key: Array
     epoch: Array
-    updates: Array
+    updates: dict[str, Array]
+    rate: Array
 
 
 @flax.struct.dataclass
-class RunState:
-    """R runs between two epochs; every leaf but `stage` has a leading axis [R].
+class Standing:
+    """How R runs stand between two epochs; every leaf is a numpy array [R].
 
-    train: the states of the stage. best_params: the trained parameters in the best epoch so far.
-    best_value: float32, selection value there. best_epoch: int32, counted over all stages, 0 before there is one.
-    epochs: int32, epochs done over all stages. ended: bool, the stage has stopped, early or at its last epoch.
-    failed: bool, something was not finite, which ended the run.
-    stage: int32 scalar, index of the stage that all of them are in.
+    best_value: float32, the selection value in the best epoch so far. best_epoch: int32, counted over all stages, 0 before
+    there is one. epochs: int32, epochs done over all stages. ended: bool, the stage has stopped, early or at its last epoch.
+    failed: bool, something was not finite, which ended the run. plateau_value: float32, what an epoch must improve on for
+    the plateau schedule. plateau_epochs: int32, epochs since one did. rate: float32, the schedule's factor.
     """
 
-    train: TrainState
-    best_params: Any
     best_value: np.ndarray
     best_epoch: np.ndarray
     epochs: np.ndarray
     ended: np.ndarray
     failed: np.ndarray
+    plateau_value: np.ndarray
+    plateau_epochs: np.ndarray
+    rate: np.ndarray
+
+    @classmethod
+    def start(cls, epochs: np.ndarray) -> "Standing":
+        """Runs before the first epoch of a stage; epochs [R]: of the stages before."""
+        runs = len(epochs)
+        return cls(
+            best_value=np.full(runs, np.inf, np.float32),
+            best_epoch=np.zeros(runs, np.int32),
+            epochs=np.asarray(epochs, np.int32),
+            ended=np.zeros(runs, bool),
+            failed=np.zeros(runs, bool),
+            plateau_value=np.full(runs, np.inf, np.float32),
+            plateau_epochs=np.zeros(runs, np.int32),
+            rate=np.ones(runs, np.float32),
+        )
+
+
+@flax.struct.dataclass
+class Best:
+    """What is kept of the best epoch so far, [R, ...]: parameters and statistics, as in the state."""
+
+    params: Flat
+    statistics: Flat
+
+
+@flax.struct.dataclass
+class RunState:
+    """R runs between two epochs. train, best: on the devices. standing: on the host. stage: int32, the stage of all of them."""
+
+    train: TrainState
+    best: Best
+    standing: Standing
     stage: np.ndarray
 
+    @classmethod
+    def start(cls, train: TrainState, *, stage: int, epochs: np.ndarray) -> "RunState":
+        """Runs at the beginning of a stage. train: [R, ...]. epochs: [R], of the stages before."""
+        best = copy(Best(train.params, train.statistics))
+        return cls(train=train, best=best, standing=Standing.start(epochs), stage=np.array(stage, np.int32))
 
-def start_stage(train: TrainState, *, stage: int, epochs: np.ndarray) -> RunState:
-    """Runs at the beginning of a stage, with nothing found yet. train: [R]. epochs: [R], of the stages before."""
-    runs = len(epochs)
-    return RunState(
-        train=train,
-        best_params=copy(train.params),
-        best_value=np.full(runs, np.inf, np.float32),
-        best_epoch=np.zeros(runs, np.int32),
-        epochs=np.asarray(epochs, np.int32),
-        ended=np.zeros(runs, bool),
-        failed=np.zeros(runs, bool),
-        stage=np.array(stage, np.int32),
-    )
-
-
-def on_host(state: RunState) -> RunState:
-    """The same with what is decided between epochs as numpy arrays of its own."""
-    kept = ("train", "best_params")
-    return state.replace(**{name: np.array(value) for name, value in vars(state).items() if name not in kept})
+    def on_host(self) -> "RunState":
+        """The same, with what is decided between epochs as numpy arrays of its own."""
+        return self.replace(standing=jax.tree.map(np.array, self.standing), stage=np.array(self.stage))
 
 
 @jax.jit
@@ -76,15 +101,20 @@ def copy(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
-@jax.jit
 def stack(trees: Sequence[Any]) -> Any:
-    """R trees as one whose leaves have a leading axis [R], in buffers of its own."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    """R trees of arrays on the host as one whose leaves have a leading axis [R]."""
+    return jax.tree.map(lambda *leaves: _stack(leaves), *trees)
+
+
+def _stack(leaves: Sequence[Any]) -> Any:
+    if isinstance(leaves[0], jax.Array) and jax.dtypes.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return jnp.stack(leaves)
+    return np.stack([np.asarray(leaf) for leaf in leaves])
 
 
 @jax.jit
 def take(tree: Any, places: Array) -> Any:
-    """Leaves [R, ...] -> [r, ...], those at `places` [r]; scalars -> without the axis."""
+    """Leaves [R, ...] -> [r, ...], those at `places` [r]; a scalar place -> without the axis."""
     return jax.tree.map(lambda leaf: leaf[places], tree)
 
 
@@ -95,6 +125,6 @@ def put(tree: Any, places: Array, part: Any) -> Any:
 
 
 @jax.jit
-def choose(where: Array, new: Any, old: Any) -> Any:
-    """Leaves [R, ...]: those of `new` where [R] is true, elsewhere those of `old`; in buffers of its own."""
-    return jax.tree.map(lambda a, b: jnp.where(where.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
+def choose(which: Array, new: Any, old: Any) -> Any:
+    """Leaves [R, ...]: those of `new` if [R] is true, else those of `old`; in buffers of its own."""
+    return jax.tree.map(lambda a, b: jnp.where(which.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)

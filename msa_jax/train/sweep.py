@@ -17,23 +17,16 @@ from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.train import folder as files
-from msa_jax.train import processes
+from msa_jax.train import experiment_dir, processes
+from msa_jax.train.atomic import write_json
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.experiment import (
-    Settings,
-    checked_seeds,
-    prepared_runner,
-    protocol_options,
-    resolve,
-    runs_per_program,
-)
-from msa_jax.train.folder import MetricsFile, write_json
-from msa_jax.train.logs import Logs, Run
-from msa_jax.train.mesh import use_cores
-from msa_jax.train.points import Draw, Point, make_points
+from msa_jax.train.experiment import prepared_runner, runs_per_program
+from msa_jax.train.experiment_dir import Logs, MetricsFile, Run
 from msa_jax.train.progress import Progress
-from msa_jax.train.run import Runner
+from msa_jax.train.runner import Runner
+from msa_jax.train.runs import use_cores
+from msa_jax.train.search_space import Draw, Point, make_points
+from msa_jax.train.settings import Settings, checked_seeds, protocol_options, resolve
 
 SEEDS = (1111,)
 MARK = "sweep.json"  # what makes a folder that of a sweep
@@ -126,10 +119,10 @@ def sweep(
     }
     progress = Progress(log)
     keep_compiled_programs()
-    with files.locked(path, MARK):
+    with experiment_dir.locked(path, MARK):
         if overwrite:
-            files.clear(path, MARK)
-        files.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
+            experiment_dir.clear(path, MARK)
+        experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
         begun = time.monotonic()
         _Points(path, settings, dataset, found, resolved, seeds, progress).train()
         ranking = _rank(path, found, seeds, rank_by)
@@ -228,7 +221,7 @@ class _Points:
         """The options that programs take as arguments; each other value needs programs of its own."""
         real = [name for name in self._points[0] if all(isinstance(point[name], float) for point in self._points)]
         try:
-            return self._runner(self._resolved[0]).arguments(real) if real else frozenset()
+            return self._runner(self._resolved[0]).traceable_options(real) if real else frozenset()
         except InputError:  # this point cannot be; others may
             return frozenset()
 

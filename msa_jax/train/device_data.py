@@ -12,7 +12,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.preprocess import Columns
-from msa_jax.train.mesh import ONE, Layout, Shared
+from msa_jax.train.runs import ONE, Layout, Shared
 
 STREAM_BYTES = 256 * 2**20  # of one chunk
 SHARE = 0.4  # of the device's memory that a dataset may take
@@ -32,7 +32,7 @@ class DeviceData:
         self._layout = layout
         self.columns, self._options = columns, options
         self.streams = streams(columns, options)
-        self._resident = Shared(columns, layout.share_rows)
+        self._resident = Shared(columns, layout.shard_rows)
         row_bytes = max(1, _bytes(columns) // max(1, len(columns["label"])))
         batches = max(1, STREAM_BYTES // (row_bytes * options.batch_size))
         self._chunk = math.ceil(batches / options.accumulate) * options.accumulate  # whole windows
@@ -54,7 +54,7 @@ class DeviceData:
             part = Plan(part.rows, slots, part.weight, part.packing)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
                 part = jax.tree.map(partial(_grow, rows=size), part)
-            data = self._layout.share_rows(self.columns, 1, part.rows.reshape(-1))
+            data = self._layout.shard_rows(self.columns, 1, part.rows.reshape(-1))
             yield data, jax.tree.map(lambda array: array[None], part), real, first
 
 

@@ -1,95 +1,31 @@
-"""The experiment folder: who may write it, and small files that are written whole or not at all.
-
-Of several processes that train as one, the first writes; in the others, nothing here does.
-"""
+"""What lies in an experiment folder: who may write it, how it begins, its lines of metrics, and results of finished runs."""
 
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from msa_jax.errors import InputError
 from msa_jax.train import processes
+from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
 LOCK = ".lock"
 # How an experiment is computed and where its dataset was: may be others when it is resumed.
 FREE, FREE_OPTIONS = ("data", "runs_per_program"), ("data_devices",)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` once it is whole.
-
-    Raises:
-      InputError: it cannot be written.
-    """
-    if not processes.writes():
-        yield io.BytesIO()
-        return
-    temporary = path.parent / f".{path.name}.{os.getpid()}"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file so that at any moment either the old or the new one is there, whole. InputError where it cannot be."""
-    with _replacing(path) as file:
-        file.write(text.encode())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """`write_text` of JSON; NaN becomes null."""
-    write_text(path, json.dumps(_no_nan(content), indent=1, allow_nan=False) + "\n")
-
-
-def _no_nan(content: Any) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _no_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_no_nan(value) for value in content]
-    if isinstance(content, float) and not np.isfinite(content):
-        return None
-    return content
-
-
-def read_json(path: Path) -> Any:
-    """Raises InputError where the file is missing or not JSON."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
-
-
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes an `.npz`, whole or not at all. InputError where it cannot be written."""
-    with _replacing(path) as file:
-        np.savez(file, **arrays)
 
 
 @contextlib.contextmanager
@@ -103,7 +39,7 @@ def locked(folder: Path, mark: str = "config.json") -> Iterator[None]:
     """
     held = contextlib.ExitStack()
     with held:
-        processes.by_first(lambda: held.enter_context(_locked(folder, mark)))
+        processes.run_on_primary(lambda: held.enter_context(_locked(folder, mark)))
         yield
 
 
@@ -211,10 +147,10 @@ class MetricsFile:
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, *lines: Mapping[str, Any]) -> None:
-        if not processes.writes():
+        if not processes.is_primary():
             return
         with open(self._path, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(_no_nan(line)) + "\n" for line in lines)
+            file.writelines(json.dumps(without_nan(line)) + "\n" for line in lines)
 
     def read(self) -> list[dict[str, Any]]:
         if not self._path.exists():
@@ -224,6 +160,78 @@ class MetricsFile:
             with contextlib.suppress(ValueError):
                 lines.append(json.loads(text))
         return lines
+
+
+# -- runs -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run of an experiment.
+
+    number: in the experiment. folder: of its result and checkpoints. values: options, by name, that differ from those of
+    the experiment: floats that a program takes as arguments.
+    """
+
+    number: int
+    seed: int
+    folder: Path
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """Where runs write while they train.
+
+    metrics: a line for each run and epoch. steps: {run: lines of every few mini-batches}, empty if none are recorded.
+    record: takes a run, an epoch and the method's records {name: [N]}; None if they are not asked for.
+    """
+
+    metrics: MetricsFile
+    steps: Mapping[int, MetricsFile] = field(default_factory=dict)
+    record: Callable[[Run, int, Mapping[str, Any]], None] | None = None
+
+    def rewind(self, run: Run, epoch: int) -> None:
+        """Drops what a killed process wrote of this run after `epoch`."""
+        for log in (self.metrics, self.steps.get(run.number)):
+            if log is not None:
+                log.rewind(run.number, epoch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished run. scores: {split: {head: [N]}}; valid, test: metrics of `prediction`; best_epoch over all stages;
+    records: the method's last, {name: [N]}."""
+
+    seed: int
+    best_epoch: int
+    epochs: int
+    valid: dict[str, float]
+    test: dict[str, float]
+    scores: dict[str, dict[str, np.ndarray]]
+    records: dict[str, np.ndarray]
+
+
+def save_result(folder: Path, result: Result) -> None:
+    """Writes the scores, the method's last records, and at last what says that the run is finished."""
+    scores = {f"{split}/{head}": array for split, heads in result.scores.items() for head, array in heads.items()}
+    write_arrays(folder / "scores.npz", scores)
+    write_arrays(folder / "records.npz", result.records)
+    content = {name: value for name, value in vars(result).items() if name not in ("scores", "records")}
+    write_json(folder / "result.json", content)
+
+
+def load_result(folder: Path) -> Result:
+    """The result that a finished run left in its folder."""
+    content = read_json(folder / "result.json")
+    scores: dict[str, dict[str, np.ndarray]] = {}
+    for name, array in read_arrays(folder / "scores.npz").items():
+        split, head = name.split("/", 1)
+        scores.setdefault(split, {})[head] = array
+    return Result(**content, scores=scores, records=read_arrays(folder / "records.npz"))
+
+
+# -- what it ran on ---------------------------------------------------------------------------------------------------
 
 
 def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:

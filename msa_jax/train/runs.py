@@ -1,4 +1,4 @@
-"""Devices as a mesh of the axes "run" and "data".
+"""Runs side by side on a mesh of devices with the axes "run" and "data": the only place that knows how many runs there are.
 
 Runs that are trained side by side are dealt to devices; no run waits for another, since they have nothing in common but what
 they read. The rows of a mini-batch can be split over several devices too: XLA divides the computation, and every loss sees
@@ -10,7 +10,7 @@ Several processes (see `processes`) have the devices of one mesh between them, a
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,7 +65,7 @@ class Layout:
             )
 
     @property
-    def room(self) -> int:
+    def run_slots(self) -> int:
         """How many runs have devices of their own."""
         return len(self._devices) // self.data
 
@@ -75,7 +75,7 @@ class Layout:
         Where there are several processes, none is without a device: those that would be compute what others do.
         """
         owned = self._owned
-        counts = [count for count in range(1, min(runs, self.room) + 1) if runs % count == 0]
+        counts = [count for count in range(1, min(runs, self.run_slots) + 1) if runs % count == 0]
         dealt = [count for count in counts if count * self.data % len(owned) == 0]
         count, data = (max(dealt), self.data) if dealt else (1, len(owned))
         if count * data == 1:
@@ -84,21 +84,21 @@ class Layout:
         devices = np.array(chosen).reshape(count, data)
         return Mesh(devices, ("run", "data"), axis_types=(AxisType.Auto, AxisType.Auto))
 
-    def deal(self, tree: Any, runs: int) -> Any:
+    def shard_runs(self, tree: Any, runs: int) -> Any:
         """Leaves [R, ...] on the devices of `runs` runs, a share each."""
         return self._placed(tree, runs, RUNS)
 
-    def share(self, tree: Any, runs: int) -> Any:
+    def replicate(self, tree: Any, runs: int) -> Any:
         """All leaves, whole, on every device of `runs` runs."""
         return self._placed(tree, runs, SHARED)
 
-    def share_rows(self, columns: Any, runs: int, rows: np.ndarray | None = None) -> Any:
+    def shard_rows(self, columns: Any, runs: int, rows: np.ndarray | None = None) -> Any:
         """Leaves [N, ...], or their `rows` [n], split over the devices of a mini-batch; a process reads those of its own.
 
         Rows are added, where these devices do not divide them.
         """
         if self.data == 1:
-            return self.share(columns if rows is None else jax.tree.map(lambda column: column[rows], columns), runs)
+            return self.replicate(columns if rows is None else jax.tree.map(lambda column: column[rows], columns), runs)
         rows = np.arange(len(jax.tree.leaves(columns)[0])) if rows is None else rows
         rows = np.pad(rows, (0, self.rounded(len(rows)) - len(rows)))
         sharding = NamedSharding(self.mesh(runs), ROWS)
@@ -109,7 +109,7 @@ class Layout:
 
         return jax.tree.map(place, columns)
 
-    def whole(self, tree: Any) -> Any:
+    def to_host(self, tree: Any) -> Any:
         """Leaves of which this process has only a part, as arrays of numpy; the others as they are."""
 
         def gather(leaf: Any) -> Any:
@@ -128,7 +128,7 @@ class Layout:
         sharding = NamedSharding(mesh, spec)
         return jax.device_put(tree, sharding) if processes.count() == 1 else jax.tree.map(partial(_put, sharding), tree)
 
-    def over_runs(self, function: Callable[..., Any], specs: tuple[P, ...], runs: int) -> Callable[..., Any]:
+    def sharded(self, function: Callable[..., Any], specs: tuple[P, ...], runs: int) -> Callable[..., Any]:
         """`function` of each device's share of `runs` runs; specs: RUNS or SHARED for each argument. Gives [R, ...]."""
         mesh = self.mesh(runs)
         if mesh is None or mesh.shape["run"] == 1:
@@ -187,7 +187,7 @@ class Shared:
         return self._placed[runs]
 
 
-def each_run(function: Callable[..., Any], *arguments: Any) -> Any:
+def vmap_runs(function: Callable[..., Any], *arguments: Any) -> Any:
     """`function` of each of R runs, by `jax.vmap`; a run alone is computed without the axis.
 
     The batching rules of a run alone would cost: both branches of a condition would be computed.
@@ -198,20 +198,38 @@ def each_run(function: Callable[..., Any], *arguments: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], alone)
 
 
-class OverRuns:
-    """A function of R runs, compiled for the devices that R runs are dealt to; the first argument has the axis [R]."""
+class ShardedRuns:
+    """A function of R runs, compiled for the devices that R runs lie on.
 
-    def __init__(self, layout: Layout, function: Callable[..., Any], specs: tuple[Any, ...], *, donate: bool = False):
-        self._layout, self._function, self._specs, self._donate = layout, function, specs, donate
+    specs: {argument: RUNS or SHARED}; the function is called with these arguments by name. donate: an argument whose
+    buffers become those of the result.
+    """
+
+    def __init__(
+        self, layout: Layout, function: Callable[..., Any], specs: Mapping[str, P], *, donate: str | None = None
+    ):
+        self._layout, self._function, self._specs, self._donate = layout, function, dict(specs), donate
         self._compiled: dict[Any, Callable[..., Any]] = {}
 
-    def __call__(self, *arguments: Any, **static: Any) -> Any:
-        return self.compiled(len(jax.tree.leaves(arguments[0])[0]), **static)(*arguments)
+    def __call__(self, *, runs: int, static: Mapping[str, Any] | None = None, **arguments: Any) -> Any:
+        """What the function gives, [R, ...].
 
-    def compiled(self, runs: int, **static: Any) -> Callable[..., Any]:
-        """For `runs` runs; `static` are keyword arguments of the function that decide what is compiled."""
-        key = self._layout.mesh(runs), tuple(sorted(static.items()))
+        Args:
+          runs: R.
+          static: keyword arguments that decide what is compiled.
+          arguments: those of `specs`.
+        """
+        return self.compiled(runs, static)(*(arguments[name] for name in self._specs))
+
+    def compiled(self, runs: int, static: Mapping[str, Any] | None = None) -> Any:
+        """The jitted function of `runs` runs; it takes the arguments in the order of `specs`."""
+        key = self._layout.mesh(runs), tuple(sorted((static or {}).items()))
         if key not in self._compiled:
-            function = self._layout.over_runs(partial(self._function, **static), self._specs, runs)
-            self._compiled[key] = jax.jit(function, donate_argnums=0 if self._donate else ())
+
+            def named(*arguments: Any) -> Any:
+                return self._function(**dict(zip(self._specs, arguments, strict=True)), **(static or {}))
+
+            function = self._layout.sharded(named, tuple(self._specs.values()), runs)
+            donated = () if self._donate is None else (list(self._specs).index(self._donate),)
+            self._compiled[key] = jax.jit(function, donate_argnums=donated)
         return self._compiled[key]

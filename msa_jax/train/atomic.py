@@ -1,0 +1,90 @@
+"""Small files that are written whole or not at all.
+
+Of several processes that train as one, the first writes; in the others, nothing here does.
+"""
+
+import contextlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from msa_jax.errors import InputError
+from msa_jax.train import processes
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` once it is whole.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    if not processes.is_primary():
+        yield io.BytesIO()
+        return
+    temporary = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that at any moment either the old or the new one is there, whole. InputError where it cannot be."""
+    with _replacing(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """`write_text` of JSON; NaN becomes null."""
+    write_text(path, json.dumps(without_nan(content), indent=1, allow_nan=False) + "\n")
+
+
+def without_nan(content: Any) -> Any:
+    """JSON content with null in the place of numbers that are not finite."""
+    if isinstance(content, Mapping):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    if isinstance(content, float) and not np.isfinite(content):
+        return None
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Raises InputError where the file is missing or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes an `.npz`, whole or not at all. InputError where it cannot be written."""
+    with _replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` that `write_arrays` wrote. Raises InputError if it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None

@@ -1,0 +1,208 @@
+"""Scoring whole splits: every sample once, the last batch padded and its padding thrown away."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax.config import Options
+from msa_jax.data.batches import ordered_plan
+from msa_jax.data.packing import Capacity, choose_capacity, deal
+from msa_jax.data.preprocess import Columns, text_lengths
+from msa_jax.encoders.text import states_as_features
+from msa_jax.methods.protocol import STATISTICS, Phase
+from msa_jax.modalities import SEQUENCES
+from msa_jax.train.epoch import with_packed_text
+from msa_jax.train.model import Model, Variables, nested
+from msa_jax.train.runs import RUNS, SHARED, Layout, ShardedRuns, vmap_runs
+from msa_jax.train.state import Best, Flat
+from msa_jax.train.step import Measured, eval_step, eval_terms
+
+Array = jax.Array
+STEPPED = {"ids", "mask", "features"}  # arrays of a modality whose second axis is steps
+
+
+class Forward:
+    """The compiled programs of a network in evaluation mode, of R runs at once."""
+
+    def __init__(self, model: Model, layout: Layout):
+        self.model, self.layout = model, layout
+        place = {"row": SHARED, "offset": SHARED}
+        specs = {"best": RUNS, "frozen": SHARED, "batch": SHARED, **place}
+        self.outputs = ShardedRuns(layout, self._outputs, specs)
+        self.terms = ShardedRuns(layout, self._terms, {**specs, "memory": RUNS})
+        self.text_states = jax.jit(self._text_states, static_argnames="capacity")
+
+    def _outputs(
+        self,
+        best: Best,
+        frozen: Flat,
+        batch: Mapping[str, Any],
+        row: Array,
+        offset: Array,
+        *,
+        capacity: Capacity | None,
+        names: tuple[str, ...],
+    ) -> dict[str, Array]:
+        """The outputs of these names, [R, B] or [R, B, d], of the same batch."""
+        batch = self._batch(batch, row, offset, capacity)
+
+        def one(best: Best) -> dict[str, Array]:
+            return eval_step(self.model, {**best.params, **frozen}, best.statistics, batch, names)
+
+        return vmap_runs(one, best)
+
+    def _terms(
+        self,
+        best: Best,
+        frozen: Flat,
+        batch: Mapping[str, Any],
+        row: Array,
+        offset: Array,
+        memory: Any,
+        *,
+        capacity: Capacity | None,
+        phase: Phase,
+    ) -> Measured:
+        """What a phase's objective measures in a batch, [R]."""
+        batch = self._batch(batch, row, offset, capacity)
+
+        def one(best: Best, memory: Any) -> Measured:
+            params = {**best.params, **frozen}
+            return eval_terms(self.model, phase, params, best.statistics, memory, batch, jax.random.key(0))
+
+        return vmap_runs(one, best, memory)
+
+    def _batch(self, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None) -> Any:
+        return self.layout.split_rows(with_packed_text(dict(batch), row, offset, capacity))
+
+    def _text_states(
+        self, variables: Variables, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None
+    ) -> dict[str, Array]:
+        """What the text encoder gives for a batch, without dropout, in the form in which it takes it instead of tokens."""
+        name = self.model.method.text_encoder
+
+        def is_text(module: nn.Module, function: str) -> bool:
+            return module.path == (name,) and function == "__call__"
+
+        batch = with_packed_text(dict(batch), row, offset, capacity)
+        trees = {"params": nested(variables.params)}
+        if variables.statistics:
+            trees[STATISTICS] = nested(variables.statistics)
+        _, seen = self.model.network.apply(trees, batch, train=False, capture_intermediates=is_text)
+        return states_as_features(seen["intermediates"][name]["__call__"][0])
+
+
+class Scorer:
+    """Scores splits with one compiled forward pass: all of them are padded to common shapes."""
+
+    def __init__(self, forward: Forward, splits: Mapping[str, Columns], options: Options):
+        self._forward = forward
+        self._size = min(options.evaluation_batch_size, max(len(columns["label"]) for columns in splits.values()))
+        self._splits = dict(zip(splits, _common_shapes(list(splits.values())), strict=True))
+        self._order = {name: np.arange(len(columns["label"])) for name, columns in self._splits.items()}
+        self._capacity: Capacity | None = None
+        found = {name: text_lengths(columns) for name, columns in self._splits.items()}
+        lengths = {name: length for name, length in found.items() if length is not None}
+        if options.pack_text and lengths:
+            # Batches of about the same tokens need the fewest rows that hold them all.
+            self._order = {name: deal(self._order[name], length, self._size) for name, length in lengths.items()}
+            dealt = [length[self._order[name]] for name, length in lengths.items()]
+            each = [choose_capacity(length, self._size, ordered=True) for length in dealt]
+            width = max(capacity.width for capacity in each)
+            plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in dealt]
+            self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
+
+    def scores(self, best: Best, frozen: Flat, split: str, names: Sequence[str], *, runs: int) -> dict[str, np.ndarray]:
+        """Outputs of a split of R runs, {name: [R, N] or [R, N, d]}, samples in the order of the split.
+
+        best: [R, ...], parameters that differ from run to run, and statistics. frozen: parameters that are the same for all.
+        """
+
+        def forward(batch: Any, row: Array, offset: Array) -> dict[str, Array]:
+            static = {"capacity": self._capacity, "names": tuple(names)}
+            return self._forward.outputs(
+                runs=runs, static=static, best=best, frozen=frozen, batch=batch, row=row, offset=offset
+            )
+
+        found = self._over(split, forward, axis=1)
+        # A compiled program returns its outputs sorted by name; people read them in the method's order.
+        return {name: found[name] for name in names}
+
+    def term(
+        self, best: Best, frozen: Flat, memory: Any, split: str, phase: Phase, name: str, *, runs: int
+    ) -> np.ndarray:
+        """[R]: the mean of a loss term over a split, of R runs. A batch term is weighted by the samples of each batch."""
+        total, count = np.zeros(runs), 0.0
+        static = {"capacity": self._capacity, "phase": phase}
+        for batch, row, offset in self._batches(split):
+            measured: Measured = self._forward.layout.to_host(
+                self._forward.terms(
+                    runs=runs,
+                    static=static,
+                    best=best,
+                    frozen=frozen,
+                    batch=batch,
+                    row=row,
+                    offset=offset,
+                    memory=memory,
+                )
+            )
+            counted = float(np.asarray(measured.count)[0])
+            total += counted * np.asarray(measured.means[name], np.float64)
+            count += counted
+        return (total / count).astype(np.float32)
+
+    def text_states(self, variables: Variables, split: str) -> dict[str, np.ndarray]:
+        """A split's text as the text encoder with these parameters has it, in the place of its tokens."""
+
+        def forward(batch: Any, row: Array, offset: Array) -> dict[str, Array]:
+            return self._forward.text_states(variables, batch, row, offset, capacity=self._capacity)
+
+        return self._over(split, forward, axis=0)
+
+    def _batches(self, split: str) -> Any:
+        """Yields every batch of a split, and where its text goes in packed rows."""
+        columns = self._splits[split]
+        plan = ordered_plan(self._order[split], self._size, text_lengths(columns), self._capacity)
+        for index in range(len(plan)):
+            batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
+            batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
+            yield batch, plan.packing.row[index], plan.packing.offset[index]
+
+    def _over(self, split: str, forward: Callable[..., dict[str, Any]], *, axis: int) -> dict[str, np.ndarray]:
+        """What `forward` gives for all samples of a split, which lie along `axis`."""
+        parts = [self._forward.layout.to_host(forward(*batch)) for batch in self._batches(split)]
+        place = np.argsort(self._order[split])  # of each sample among what was computed
+        return {
+            name: np.concatenate([np.asarray(part[name]) for part in parts], axis).take(place, axis)
+            for name in parts[0]
+        }
+
+
+def one_run(variables: Variables) -> Best:
+    """What a network holds, as that of one run [1, ...]."""
+    return Best(
+        *jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (dict(variables.params), dict(variables.statistics)))
+    )
+
+
+def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:
+    """The splits with token and frame axes padded to the longest of each."""
+
+    def pad(array: np.ndarray, steps: int) -> np.ndarray:
+        return np.pad(array, [(0, 0), (0, steps - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
+
+    padded: list[Columns] = [dict(columns) for columns in splits]
+    for name in ("text", *SEQUENCES):
+        if name in splits[0]:
+            stepped = STEPPED & splits[0][name].keys()
+            steps = max(columns[name][key].shape[1] for columns in splits for key in stepped)
+            for columns in padded:
+                columns[name] = {
+                    key: pad(array, steps) if key in stepped else array for key, array in columns[name].items()
+                }
+    return padded

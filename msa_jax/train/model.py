@@ -1,0 +1,107 @@
+"""A method's network with its options and inputs: parameters by path, and one way to apply it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax.config import Options, with_values
+from msa_jax.errors import MethodError
+from msa_jax.layers.dropout import mask_key
+from msa_jax.methods.protocol import STATISTICS, Inputs, Method
+from msa_jax.train.state import Flat
+
+Array = jax.Array
+
+
+class Variables(NamedTuple):
+    """All that a network holds, by path: params, statistics."""
+
+    params: Flat
+    statistics: Flat
+
+
+class Model:
+    """The network of one method at one set of options, for data of some shapes."""
+
+    def __init__(self, method: Method, options: Options, inputs: Inputs, dtype: jnp.dtype):
+        self.method, self.options, self.inputs, self.dtype = method, options, inputs, dtype
+        self.network = method.network(options, inputs, dtype)
+
+    def with_values(self, values: Mapping[str, Array]) -> "Model":
+        """The same with these options replaced by traced numbers; itself if there are none."""
+        if not values:
+            return self
+        return Model(self.method, with_values(self.options, values), self.inputs, self.dtype)
+
+    def apply(
+        self, params: Flat, statistics: Flat, batch: Any, *, train: bool, key: Array | None = None
+    ) -> tuple[Mapping[str, Any], Flat]:
+        """The network's named outputs for a batch, and its statistics after it.
+
+        Args:
+          params, statistics: by path.
+          batch: as in `methods.protocol.Batch`.
+          train: draw dropout and move the statistics; needs a key.
+          key: of this step.
+        """
+        variables = {"params": nested(params)}
+        if statistics:
+            variables[STATISTICS] = nested(statistics)
+        if not train:
+            return self.network.apply(variables, batch, train=False), statistics
+        keys = jax.random.split(key, len(self.method.streams))
+        streams = {name: mask_key(keys[number]) for number, name in enumerate(self.method.streams)}
+        if not statistics:
+            return self.network.apply(variables, batch, train=True, rngs=streams), statistics
+        outputs, moved = self.network.apply(variables, batch, train=True, rngs=streams, mutable=[STATISTICS])
+        return outputs, flat(moved[STATISTICS])
+
+    # -- where it begins ----------------------------------------------------------------------------------------------
+
+    def shapes(self, batch: Any) -> Variables:
+        """Everything the network holds, as shapes and dtypes; `batch` only gives shapes too."""
+        made = jax.eval_shape(lambda key: self._init(key, batch), jax.random.key(0))
+        unknown = set(made) - {"params", STATISTICS}
+        if unknown:
+            raise MethodError(
+                f"method {self.method.name}: its network keeps {', '.join(sorted(unknown))}; there are params and {STATISTICS}"
+            )
+        return Variables(flat(made["params"]), flat(made.get(STATISTICS, {})))
+
+    def drawing(self, batch: Any, shapes: Variables, given: Sequence[str]) -> Any:
+        """The compiled function that draws what a run begins with: key -> ({path: parameter}, statistics).
+
+        Args:
+          batch: gives shapes.
+          shapes: of all that the network holds.
+          given: parameters that are not drawn, such as those of a pretrained encoder. The others are drawn each from the
+            key and its place, whatever is given.
+        """
+        wanted = sorted(set(shapes.params) - set(given))
+
+        def draw(key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+            made = self._init(key, batch)
+            params = flat(made["params"])
+            return {path: params[path] for path in wanted}, flat(made.get(STATISTICS, {}))
+
+        # Run once a seed: the seconds that an optimising compiler would take are never won back.
+        return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})
+
+    def _init(self, key: Array, batch: Any) -> Mapping[str, Any]:
+        # Lazily: what the network computes is left out of the program, and only what it draws stays in.
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), batch)
+        return self.network.lazy_init({"params": key}, shapes, train=False)
+
+
+def flat(tree: Any) -> dict[str, Any]:
+    """A tree of dicts -> {path: leaf}."""
+    return flax.traverse_util.flatten_dict(tree, sep="/")
+
+
+def nested(leaves: Flat) -> dict[str, Any]:
+    """{path: leaf} -> a tree of dicts."""
+    return flax.traverse_util.unflatten_dict(dict(leaves), sep="/")

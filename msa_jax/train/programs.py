@@ -1,0 +1,202 @@
+"""The compiled programs of one stage, for any number of runs side by side."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax.config import Options
+from msa_jax.data.batches import Plan
+from msa_jax.data.packing import Capacity
+from msa_jax.errors import InputError
+from msa_jax.methods.protocol import Phase, Stage
+from msa_jax.train.epoch import PhaseWalk, WindowRange
+from msa_jax.train.evaluate import Forward
+from msa_jax.train.model import Model, Variables
+from msa_jax.train.optimiser import groups_of
+from msa_jax.train.report import Report
+from msa_jax.train.runs import RUNS, SHARED, Layout, ShardedRuns, vmap_runs
+from msa_jax.train.state import Flat, TrainState, stack
+from msa_jax.train.step import Measured, check_names
+
+Array = jax.Array
+
+
+class PhasePrograms:
+    """The compiled programs of one phase: its part of an epoch, and the end of that."""
+
+    def __init__(self, walk: PhaseWalk, layout: Layout, batches: int):
+        self.phase, self.batches, self.walk = walk.phase, batches, walk
+        self._measured: Measured | None = None
+        specs = {
+            "states": RUNS, "frozen": SHARED, "data": SHARED, "plans": RUNS, "span": SHARED, "reports": RUNS, "values": RUNS
+        }  # fmt: skip
+        self.train = ShardedRuns(layout, walk.walk_runs, specs, donate="states")
+        self.end_epoch = ShardedRuns(layout, self._end_epoch, {"means": RUNS, "memory": RUNS, "values": RUNS})
+
+    @property
+    def options(self) -> Options:
+        """The options of the stage."""
+        return self.walk.options
+
+    @property
+    def capacity(self) -> Capacity | None:
+        """The rows that a mini-batch's text is packed into on one device."""
+        return self.walk.planned
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The parameters that the phase trains."""
+        return tuple(self.walk.assigned)
+
+    def measured(self, states: TrainState, frozen: Flat, data: Any, plans: Plan) -> Measured:
+        """What a step measures, as shapes; the arguments, those of `train`, only give shapes."""
+        if self._measured is None:
+            one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (states, plans))
+            self._measured = self.walk.measured(one[0], frozen, data, one[1])
+        return self._measured
+
+    def empty_report(self, states: TrainState, frozen: Flat, data: Any, plans: Plan) -> Report:
+        """The reports [R] before the first step of an epoch; the arguments, those of `train`, only give shapes."""
+        measured = self.measured(states, frozen, data, plans)
+        return Report.empty(
+            measured, runs=len(plans.rows), batches=self.batches, record_steps=self.options.record_steps
+        )
+
+    def accepts_traced(self, name: str, states: TrainState, frozen: Flat, data: Any, plans: Plan, init: Any) -> bool:
+        """Whether the memory's start and the training of one run can take this option as an argument, and read it.
+
+        The others only give shapes; init: (values) -> the memory.
+        """
+
+        def train(value: Array, state: TrainState, frozen: Flat, data: Any, plan: Plan) -> Any:
+            values = {name: value}
+            state = state.replace(memory=init(values))
+            report = jax.tree.map(lambda leaf: leaf[0], reports)
+            return self.walk.walk(state, frozen, data, plan, WindowRange.of(0, 0, count=0), report, values)
+
+        reports = self.empty_report(states, frozen, data, plans)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (states, plans))
+        try:
+            traced = jax.make_jaxpr(train)(jnp.float32(0.5), one[0], frozen, data, one[1])
+        except (jax.errors.JAXTypeError, jax.errors.UnexpectedTracerError, InputError):
+            return False  # it decides a shape or a branch
+        except TypeError as error:
+            if "Tracer" not in str(error) and "traced" not in str(error):
+                raise
+            return False
+        value = traced.jaxpr.invars[0]
+        return any(value is variable for equation in traced.jaxpr.eqns for variable in equation.invars)
+
+    def _end_epoch(self, means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
+        return vmap_runs(self.walk.end_epoch, dict(means), memory, dict(values))
+
+
+class StagePrograms:
+    """The compiled programs of one stage. Runs share them: they differ in state only.
+
+    stage, model: of it. shapes: of all that the network holds. capacity: the rows that the planner packs a mini-batch's
+    text into, or None. layout: of the devices.
+    """
+
+    def __init__(self, stage: Stage, model: Model, shapes: Variables, *, capacity: Capacity | None, layout: Layout):
+        self.stage, self.model, self.shapes, self.layout = stage, model, shapes, layout
+        self.capacity = capacity
+        groups = model.method.groups(model.options)
+        self.phases = tuple(self._phase(number, phase, groups) for number, phase in enumerate(stage.phases))
+        self.forward = Forward(model, layout)
+
+    def _phase(self, number: int, phase: Phase, groups: Any) -> PhasePrograms:
+        shapes = {path: leaf.shape for path, leaf in self.shapes.params.items()}
+        assigned = groups_of(shapes, groups, phase)
+        options = self.model.options
+        every = math.ceil(self.model.inputs.rows / options.batch_size)
+        batches = max(1, math.floor(phase.share * every + 1e-6))
+        if options.tail == "drop" and batches < options.accumulate:
+            raise InputError(
+                f"option accumulate is {options.accumulate}, but an epoch has {batches} mini-batches and option tail "
+                "drops an incomplete window: nothing would be trained"
+            )
+        windows = batches / options.accumulate
+        updates = math.floor(windows) if options.tail == "drop" else math.ceil(windows)
+        walk = PhaseWalk(
+            model=self.model,
+            phase=phase,
+            number=number,
+            assigned={path: names for path, names in assigned.items() if set(names) != {None}},
+            updates=options.max_epochs * max(updates, 1),
+            # The samples that a phase adds to a mini-batch are not known when it is planned.
+            planned=None if phase.partners else self.capacity,
+            layout=self.layout,
+        )
+        return PhasePrograms(walk, self.layout, batches)
+
+    @property
+    def options(self) -> Options:
+        """The options of the stage."""
+        return self.model.options
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The scores that the network gives."""
+        return self.model.method.head_names(self.model.options, self.model.inputs)
+
+    @cached_property
+    def trained(self) -> frozenset[str]:
+        """The paths of the parameters that any phase trains."""
+        return frozenset(path for phase in self.phases for path in phase.paths)
+
+    @cached_property
+    def shared(self) -> tuple[str, ...]:
+        """The paths of the parameters that runs side by side share: those of a text encoder that no phase trains.
+
+        Other parameters that stay what they are belong to the state of a run, since each run has drawn its own.
+        """
+        module = f"{self.model.method.text_encoder}/"
+        return tuple(path for path in self.shapes.params if path.startswith(module) and path not in self.trained)
+
+    def frozen(self, params: Flat) -> dict[str, Any]:
+        """The parameters that runs side by side share, of all."""
+        return {path: params[path] for path in self.shared}
+
+    def freezes_module(self, module: str) -> bool:
+        """Whether the network has such a submodule, and the stage trains nothing in it."""
+        inside = {path for path in self.shapes.params if path.startswith(f"{module}/")}
+        return bool(inside) and not inside & self.trained
+
+    def start(self, inits: Sequence[Any], keys: Sequence[Array]) -> TrainState:
+        """The states [R, ...] before the first epoch, on the host; inits: what each run's stage starts from."""
+        carried = [path for path in self.shapes.params if path not in self.shared]
+        states = []
+        for init, key in zip(inits, keys, strict=True):
+            params = {path: init.variables.params[path] for path in carried}
+            states.append(
+                TrainState(
+                    params=params,
+                    statistics=dict(init.variables.statistics),
+                    optimiser={phase.phase.name: self._moments(phase, params) for phase in self.phases},
+                    memory=init.memory,
+                    key=key,
+                    epoch=np.int32(1),
+                    updates={phase.phase.name: np.int32(0) for phase in self.phases},
+                    rate=np.float32(1),
+                )
+            )
+        return stack(states)
+
+    def _moments(self, phase: PhasePrograms, params: Flat) -> Any:
+        # Everything that Adam begins with is 0; zeros of the host need no program.
+        optimiser = phase.walk.optimiser(self.model.options)
+        shapes = jax.eval_shape(optimiser.init, {path: params[path] for path in phase.paths})
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+
+    def check_records(self, memory: Any) -> dict[str, Any]:
+        """The method's records, as shapes. Raises MethodError if one is not a value for each training sample."""
+        records = jax.eval_shape(self.model.method.records, memory)
+        wrong = {name: leaf.shape for name, leaf in records.items() if leaf.shape != (self.model.inputs.rows,)}
+        check_names(self.model.method.name, "a record of another shape than [N]:", wrong, {})
+        return records

@@ -1,0 +1,406 @@
+"""Runs: the epochs of one seed, or of several side by side, through all stages; checkpoints and resumption."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax import metrics
+from msa_jax.config import Options
+from msa_jax.data.batches import Plan, epoch_plan
+from msa_jax.errors import TrainingStopped
+from msa_jax.methods.protocol import Method, Score
+from msa_jax.train import processes
+from msa_jax.train.checkpoint import RunCheckpoints, save_stage, save_variables
+from msa_jax.train.device_data import SHARE, device_memory, streams
+from msa_jax.train.epoch import WindowRange
+from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
+from msa_jax.train.judge import check_selection, judge, rounded, selected_term, selection_value
+from msa_jax.train.prepare import Prepared
+from msa_jax.train.programs import PhasePrograms
+from msa_jax.train.progress import Progress, progress_line
+from msa_jax.train.report import Report, step_lines, term_means
+from msa_jax.train.stage_data import HELD_OUT, StageData
+from msa_jax.train.stage_inits import StageInits
+from msa_jax.train.state import Best, RunState, TrainState, choose, put, take
+
+STAGE_EPOCHS = 2**20  # more than any stage has
+PHASE_EPOCHS = 2**40  # more than the epochs of all stages
+
+
+class Epoch(NamedTuple):
+    """What an epoch of r runs side by side gave.
+
+    number: over all stages. stage_epoch: within the stage, from 1. active: [r], the places of the runs. means: {term: [r]}.
+    weights: {term: [r]}, of the terms. report: of the stage's last phase, [r, ...]. batches: mini-batches of that.
+    failed: [r] bool, a loss was not finite. seconds: of each run.
+    """
+
+    number: int
+    stage_epoch: int
+    active: np.ndarray
+    means: Mapping[str, np.ndarray]
+    weights: Mapping[str, np.ndarray]
+    report: Report
+    batches: int
+    failed: np.ndarray
+    seconds: float
+
+
+class Runner:
+    """Trains runs of one method on one dataset at one set of options; all share the compiled programs.
+
+    inits: where stages begin, and the programs of every stage.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        options: Options,
+        prepared: Prepared,
+        *,
+        metric_kind: str,
+        progress: Progress | None = None,
+    ):
+        check_selection(method, options, metric_kind)
+        self.method, self.options, self.prepared = method, options, prepared
+        self._metric_kind = metric_kind
+        self._progress = progress or Progress(None)
+        self.inits = StageInits(method, options, prepared)
+        self._layout = self.inits.layout
+
+    # -- side by side or one after the other --------------------------------------------------------------------------
+
+    def why_sequential(self) -> str | None:
+        """Why runs cannot be trained side by side; None if they can."""
+        if len(self.inits.stages) > 1:
+            return f"method {self.method.name} trains in {len(self.inits.stages)} stages"
+        if streams(self.prepared.columns["train"], self.options):
+            return "the dataset does not stay on the device (option resident)"
+        if self.inits.frozen_by_seed():
+            return "each seed has a frozen text encoder of its own"
+        return None
+
+    def traceable_options(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of these real options that the programs can take as arguments: they decide no shape and no branch."""
+        if len(self.inits.stages) > 1 or len(self.inits.stages[0].phases) > 1:
+            return frozenset()
+        programs, run = self.inits.stages[0], Run(number=0, seed=0, folder=Path())
+        init = self.inits.initial(run)
+        data = self.inits.read(0, [init])
+        states = programs.start([init], [jax.random.key(0)])
+        phase, plans = programs.phases[0], self._plans(programs.phases[0], 0, [run], data, stage=0, stage_epoch=1)
+        arrays, parts, _, _ = next(iter(data.train.chunks(plans)))
+        frozen = programs.frozen(init.variables.params)
+        return frozenset(
+            name
+            for name in names
+            if phase.accepts_traced(name, states, frozen, arrays, parts, self.inits.traced_memory)
+        )
+
+    def preferred_runs_per_program(self) -> int:
+        """How many runs side by side the devices gain from, with room for their states.
+
+        On a CPU as many as it has cores (see `runs`): more of them would only do the same work in larger pieces. Elsewhere
+        as many as take a fraction of the memory: parameters, two moments, gradients and the best parameters, twice over.
+        """
+        if jax.local_devices()[0].platform == "cpu":
+            return self._layout.run_slots
+        size = sum(4 * math.prod(leaf.shape) for leaf in self.inits.shapes.params.values())
+        return self._layout.run_slots * max(1, int(SHARE * device_memory() / (10 * size)))
+
+    # -- the loop of epochs -------------------------------------------------------------------------------------------
+
+    def run(self, runs: Sequence[Run], logs: Logs, *, tolerant: bool = False, keep: bool = True) -> list[Result | None]:
+        """Trains runs to their ends, from their newest checkpoint if there is one.
+
+        Args:
+          runs: R of them, side by side; more than one only if `why_sequential` has no reason.
+          tolerant: a run that is not finite any more ends, and the others go on.
+          keep: write the results and best parameters to the folders of the runs; otherwise only valid is scored.
+
+        Returns:
+          A result each; None for a run that failed.
+
+        Raises:
+          TrainingStopped: a loss is not finite, unless tolerant. InputError: the checkpoint is of something else;
+            stages_from has nothing that fits.
+        """
+        if all((run.folder / "result.json").is_file() for run in runs):
+            return [load_result(run.folder) for run in runs]
+        together = f"{runs[0].folder.name}_to_{runs[-1].folder.name}"
+        checkpoints = RunCheckpoints(runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together)
+        state, data = self.inits.resume(runs, checkpoints)
+        for place, run in enumerate(runs):
+            logs.rewind(run, int(state.standing.epochs[place]))
+        try:
+            while True:
+                if state.standing.ended.all():
+                    self._check_selected(runs, state, data, tolerant)
+                    if int(state.stage) + 1 == len(self.inits.stages):
+                        break
+                    state, data = self._next_stage(runs, state, data)
+                train, epoch = self._train_epoch(runs, state, data, tolerant)
+                state = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant)
+                done = int(state.standing.epochs.max())
+                if state.standing.ended.all() or done % self.options.checkpoint_epochs == 0:
+                    checkpoints.save(state)
+        finally:
+            checkpoints.close()
+        results = self._finish(runs, state, data, keep)
+        checkpoints.delete()
+        return results
+
+    def _check_selected(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> None:
+        for run, best in zip(runs, state.standing.best_epoch, strict=True):
+            if best == 0 and not tolerant:
+                raise TrainingStopped(
+                    f"run {run.seed}: {data.programs.options.selection} on valid was not defined in any epoch of stage "
+                    f"{data.programs.stage.name}, so none can be selected; choose another --selection"
+                )
+
+    def _next_stage(self, runs: Sequence[Run], state: RunState, data: StageData) -> tuple[RunState, StageData]:
+        """Keeps what an ended stage leaves. Returns the state before the next one, and what that reads."""
+        inits = []
+        for place, run in enumerate(runs):
+            best, memory = self._layout.to_host(take((state.best, state.train.memory), place))
+            inits.append(self.inits.left(best, data.frozen.tree, memory))
+            save_stage(self.inits.folder(run, int(state.stage)), inits[-1])
+        stage = int(state.stage) + 1
+        return self.inits.state(runs, stage, inits, epochs=state.standing.epochs), self.inits.read(stage, inits)
+
+    # -- one epoch ----------------------------------------------------------------------------------------------------
+
+    def _train_epoch(
+        self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool
+    ) -> tuple[TrainState, Epoch]:
+        """One epoch of the runs that have not ended: their states after it, in their places, and what it gave."""
+        begun, programs, standing = time.monotonic(), data.programs, state.standing
+        active, places = np.flatnonzero(~standing.ended), side_by_side(standing.ended)
+        whole = len(active) == len(runs)
+        number = int(standing.epochs[active[0]]) + 1  # all that have not ended have had as many
+        stage_epoch = int(np.asarray(self._layout.to_host(state.train.epoch))[active[0]])
+        together = [runs[place] for place in places]
+        values = {name: np.float32([run.values[name] for run in together]) for name in runs[0].values}
+        part = state.train if whole else self._layout.shard_runs(take(state.train, places), len(places))
+        frozen = data.frozen.on(len(places))
+        means: dict[str, np.ndarray] = {}
+        weights: dict[str, np.ndarray] = {}
+        failed = np.zeros(len(active), bool)
+        report, batches = None, 0
+        for index, phase in enumerate(programs.phases):
+            plans = self._plans(phase, index, together, data, stage=int(state.stage), stage_epoch=stage_epoch)
+            part, report = self._walk(phase, data, frozen, part, plans, values, together, number, tolerant)
+            own = term_means(report)
+            memory = phase.end_epoch(runs=len(places), means=own, memory=part.memory, values=values)
+            part, batches = part.replace(memory=memory), len(plans[0])
+            last = index + 1 == len(programs.phases)
+            prefix = "" if len(programs.phases) == 1 else f"{phase.phase.name}/"
+            means |= {prefix + name: mean[: len(active)] for name, mean in own.items()}
+            means |= {"loss": own["loss"][: len(active)]} if last else {}
+            weights |= {prefix + name: np.asarray(weight)[: len(active)] for name, weight in report.weights.items()}
+            failed |= np.asarray(report.bad_batch[: len(active)]) >= 0
+        part = part.replace(epoch=part.epoch + 1)
+        if not whole:
+            kept = self._layout.replicate(take(part, np.arange(len(active))), len(runs))
+            part = put(state.train, active, kept)
+        seconds = (time.monotonic() - begun) / len(active)
+        return part, Epoch(number, stage_epoch, active, means, weights, report, batches, failed, seconds)
+
+    def _plans(
+        self, phase: PhasePrograms, index: int, runs: Sequence[Run], data: StageData, *, stage: int, stage_epoch: int
+    ) -> list[Plan]:
+        """The mini-batches of a phase of an epoch, of each run."""
+        options = phase.options
+        # Counted within the stage, so that it is the same whether those before it were trained here or elsewhere.
+        epoch = index * PHASE_EPOCHS + stage * STAGE_EPOCHS + stage_epoch
+        plans = []
+        for run in runs:
+            plan = epoch_plan(
+                self.prepared.inputs.rows,
+                options.batch_size,
+                seed=run.seed,
+                epoch=epoch,
+                lengths=data.lengths if phase.walk.planned is not None else None,
+                capacity=None if data.lengths is None else phase.walk.planned,
+            )
+            plan = plan if phase.batches >= len(plan) else plan.chunk(0, phase.batches)
+            plans.append(plan.widened(self._layout.rounded(options.batch_size)))
+        return plans
+
+    def _walk(
+        self,
+        phase: PhasePrograms,
+        data: StageData,
+        frozen: Any,
+        states: TrainState,
+        plans: Sequence[Plan],
+        values: Mapping[str, Any],
+        runs: Sequence[Run],
+        epoch: int,
+        tolerant: bool,
+    ) -> tuple[TrainState, Report]:
+        """All mini-batches of a phase of an epoch. Returns the states, and what they report [R] on the host."""
+        report: Report | None = None
+        accumulate, batches = phase.options.accumulate, len(plans[0])
+        for arrays, parts, real, first in data.train.chunks(plans):
+            windows = math.ceil(real / accumulate)
+            step = max(1, windows // 20) if self._progress.wants_chunks else windows
+            for start in range(0, windows, step):
+                stop = min(start + step, windows)
+                if report is None:
+                    report = phase.empty_report(states, frozen, arrays, parts)
+                states, report = phase.train(
+                    runs=len(runs),
+                    states=states,
+                    frozen=frozen,
+                    data=arrays,
+                    plans=parts,
+                    span=WindowRange.of(start, stop, count=real, first=first),
+                    reports=report,
+                    values=values,
+                )
+                report = jax.device_get(self._layout.to_host(report))
+                if not tolerant:
+                    check_finite(report, runs, epoch, batches)
+                label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"
+                self._progress.bar(f"{label}  epoch {epoch}", min(first + stop * accumulate, batches), batches)
+        assert report is not None  # a dataset has at least one sample
+        return states, report
+
+    def _selection(self, state: RunState, data: StageData, epoch: Epoch) -> tuple[np.ndarray, list[dict[str, float]]]:
+        """What selects the best epoch [r], NaN for runs that failed, and the metrics on valid, of the active runs."""
+        programs, active = data.programs, epoch.active
+        options, select = programs.options, programs.stage.select
+        score = select if isinstance(select, Score) else Score()
+        runs = len(state.standing.ended)
+        now = Best(state.train.params, state.train.statistics)
+        frozen = data.frozen.on(runs)
+        scores = data.scorer.scores(now, frozen, "valid", [score.head], runs=runs)[score.head][active]
+        failed = epoch.failed | ~np.isfinite(scores).all(1)
+        label = self.prepared.columns["valid"][score.label]
+        valid = [
+            metrics.evaluate(one, label, kind=self._metric_kind) if not bad else {}
+            for one, bad in zip(scores, failed, strict=True)
+        ]
+        term = selected_term(options, select)
+        if term is not None:
+            phase, memory = programs.phases[-1].phase, state.train.memory
+            terms = data.scorer.term(now, frozen, memory, "valid", phase, term, runs=runs)[active]
+            values = np.array([rounded(float(value), options) for value in terms], np.float32)
+        else:
+            values = np.array(
+                [
+                    np.nan if bad else selection_value(one, label, of, options)
+                    for one, of, bad in zip(scores, valid, failed, strict=True)
+                ],
+                np.float32,
+            )
+        return np.where(failed, np.nan, values), valid
+
+    def _end_epoch(
+        self, runs: Sequence[Run], state: RunState, data: StageData, epoch: Epoch, logs: Logs, tolerant: bool
+    ) -> RunState:
+        """Selects, stops, and writes what there is to say of the epoch. `state.train` is already after it."""
+        begun, options, stage = time.monotonic(), data.programs.options, data.programs.stage
+        values, valid = self._selection(state, data, epoch)
+        if np.isnan(values).any() and not tolerant:
+            seed = runs[epoch.active[np.flatnonzero(np.isnan(values))[0]]].seed
+            raise TrainingStopped(f"run {seed}, epoch {epoch.number}: the predictions on valid are not finite")
+        standing, improved = judge(
+            state.standing, epoch.active, values, epoch=epoch.number, stage_epoch=epoch.stage_epoch, options=options
+        )
+        seconds = epoch.seconds + (time.monotonic() - begun) / len(epoch.active)
+        lines, well = [], np.flatnonzero(~np.isnan(values))
+        for number in well:
+            run = runs[epoch.active[number]]
+            head: dict[str, Any] = {"run": run.number, "seed": run.seed, "epoch": epoch.number}
+            tail: dict[str, Any] = {} if len(self.inits.stages) == 1 else {"stage": stage.name}
+            train = {name: float(mean[number]) for name, mean in epoch.means.items()}
+            weights = {name: float(weight[number]) for name, weight in epoch.weights.items()}
+            line = {**head, "train": train, "valid": valid[number], "seconds": round(seconds, 3), **tail}
+            lines.append({**line, "weights": weights} if weights else line)
+            if run.number in logs.steps:
+                own = jax.tree.map(lambda leaf, number=number: leaf[number], epoch.report)
+                first = (epoch.stage_epoch - 1) * epoch.batches
+                logs.steps[run.number].append(
+                    *step_lines(own, options.record_steps, batches=epoch.batches, first=first, prefix={**head, **tail})
+                )
+        logs.metrics.append(*lines)
+        if lines:
+            better = improved[epoch.active[well]]
+            self._progress.line(progress_line(runs, lines, better, seconds * len(epoch.active)))
+        if logs.record is not None:
+            for number in well:
+                place = epoch.active[number]
+                memory = self._layout.to_host(take(state.train.memory, place))
+                logs.record(runs[place], epoch.number, self.method.records(memory))
+        best = state.best
+        if improved.any():
+            best = choose(improved, Best(state.train.params, state.train.statistics), state.best)
+        train = state.train
+        if not np.array_equal(standing.rate, state.standing.rate):
+            train = train.replace(rate=self._layout.shard_runs(jnp.asarray(standing.rate), len(runs)))
+        return state.replace(train=train, best=best, standing=standing)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _finish(self, runs: Sequence[Run], state: RunState, data: StageData, keep: bool) -> list[Result | None]:
+        splits = HELD_OUT if keep else ("valid",)
+        frozen, heads = data.frozen.on(len(runs)), data.programs.heads
+        scores = {split: data.scorer.scores(state.best, frozen, split, heads, runs=len(runs)) for split in splits}
+        results: list[Result | None] = []
+        for place, run in enumerate(runs):
+            if state.standing.failed[place] or state.standing.best_epoch[place] == 0:
+                results.append(None)
+                continue
+            own = {split: {head: array[place] for head, array in of.items()} for split, of in scores.items()}
+            measured = {
+                split: metrics.evaluate(of["prediction"], self.prepared.columns[split]["label"], kind=self._metric_kind)
+                for split, of in own.items()
+            }
+            best, memory = self._layout.to_host(take((state.best, state.train.memory), place))
+            records = self.method.records(memory) if keep else {}
+            result = Result(
+                seed=run.seed,
+                best_epoch=int(state.standing.best_epoch[place]),
+                epochs=int(state.standing.epochs[place]),
+                valid=measured["valid"],
+                test=measured.get("test", {}),
+                scores=own,
+                records={name: np.asarray(value) for name, value in records.items()},
+            )
+            results.append(result)
+            if keep:
+                save_variables(run.folder, self.inits.left(best, data.frozen.tree, memory).variables)
+                save_result(run.folder, result)
+        return results
+
+
+def check_finite(report: Report, runs: Sequence[Run], epoch: int, batches: int) -> None:
+    """Raises TrainingStopped if a loss of a run was not finite; report: [R, ...]."""
+    bad = np.flatnonzero(report.bad_batch >= 0)
+    if len(bad):
+        terms = [name for name, is_bad in zip(report.terms, report.bad_terms[bad[0]], strict=True) if is_bad]
+        raise TrainingStopped(
+            f"run {runs[bad[0]].seed}, epoch {epoch}, step {int(report.bad_batch[bad[0]]) + 1} of {batches}: "
+            f"loss term {', '.join(terms)} is not finite; the last checkpoint is kept"
+        )
+
+
+def side_by_side(ended: np.ndarray) -> np.ndarray:
+    """The places that an epoch is computed for: those that have not ended, and some others, so that few sizes are compiled.
+
+    All while more than half go on, then half, then a quarter, and so on; those that go on are first. All to the end if
+    there are several processes, since a state does not move from one to another.
+    """
+    active, rest = np.flatnonzero(~ended), np.flatnonzero(ended)
+    size = len(ended)
+    while processes.count() == 1 and len(active) <= size // 2:
+        size //= 2
+    return np.concatenate([active, rest])[:size]

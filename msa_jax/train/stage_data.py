@@ -1,0 +1,125 @@
+"""The stages of training, and what one reads: its arrays, its frozen parameters, the held-out splits to score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from msa_jax import config
+from msa_jax.config import Options
+from msa_jax.data.packing import Capacity, choose_capacity
+from msa_jax.data.preprocess import Columns, text_lengths
+from msa_jax.methods.protocol import Inputs, Method, Phase, Stage
+from msa_jax.train.device_data import SHARE, DeviceData, device_memory
+from msa_jax.train.evaluate import Scorer
+from msa_jax.train.model import Variables
+from msa_jax.train.programs import StagePrograms
+from msa_jax.train.runs import ONE, Layout, Shared
+from msa_jax.train.state import Flat
+
+HELD_OUT = ("valid", "test")
+
+
+def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tuple[Stage, Options]]:
+    """The method's stages, each with its own options, the text encoder frozen if these ask for it.
+
+    Raises:
+      InputError: an option of a stage does not exist or does not fit.
+    """
+    resolved = []
+    for stage in method.stages(options, inputs):
+        own = config.override(options, stage.options)
+        if not own.finetune_text and method.text_encoder is not None:
+            stage = replace(stage, phases=tuple(_frozen_text(phase, method.text_encoder) for phase in stage.phases))
+        resolved.append((stage, own))
+    return resolved
+
+
+def _frozen_text(phase: Phase, module: str) -> Phase:
+    text = rf"^{module}/"
+    return replace(phase, frozen=text if phase.frozen is None else f"{text}|{phase.frozen}")
+
+
+def text_capacity(columns: Columns, options: Options) -> Capacity | None:
+    """The rows that a mini-batch's utterances are packed into; None if they are not packed."""
+    lengths = text_lengths(columns)
+    return None if lengths is None or not options.pack_text else choose_capacity(lengths, options.batch_size)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StageData:
+    """What every epoch of a stage of a run reads, and none changes.
+
+    frozen: the parameters that are not trained. lengths: [N] tokens of each utterance that is packed, or None.
+    """
+
+    programs: StagePrograms
+    frozen: Shared
+    train: DeviceData
+    scorer: Scorer
+    lengths: np.ndarray | None
+
+
+class StageReader:
+    """Makes the data of stages. A text encoder that a stage does not train runs once, for as long as it stays the same."""
+
+    def __init__(self, columns: Mapping[str, Columns], layout: Layout = ONE):
+        self._layout = layout
+        self._columns = columns
+        self._current: StageData | None = None  # of the last stage, so that its arrays are not put there again
+        self._encoder: Flat | None = None  # the text encoder that the states below are of
+        self._states: dict[str, Columns] = {}
+
+    def read(self, programs: StagePrograms, variables: Variables) -> StageData:
+        """What the stage of these programs reads when it begins with these variables."""
+        once = self._encodes_once(programs)
+        columns = self._encoded(programs, variables) if once else self._columns
+        frozen = Shared(programs.frozen(variables.params), self._layout.replicate)
+        current = self._current
+        if current is None or current.programs is not programs or current.train.columns is not columns["train"]:
+            self._current = current = None  # its arrays leave the device before others come
+            current = StageData(
+                programs=programs,
+                frozen=frozen,
+                train=DeviceData(columns["train"], programs.options, self._layout),
+                scorer=Scorer(programs.forward, {name: columns[name] for name in HELD_OUT}, programs.options),
+                lengths=None if once or programs.capacity is None else text_lengths(columns["train"]),
+            )
+        self._current = replace(current, frozen=frozen)
+        return self._current
+
+    def _encodes_once(self, programs: StagePrograms) -> bool:
+        method, options = programs.model.method, programs.options
+        text, module = self._columns["train"].get("text", {}), method.text_encoder
+        if not options.encode_once or "ids" not in text or module is None or method.adapts_text(options):
+            return False
+        if not programs.freezes_module(module):
+            return False
+        tokens = sum(columns["text"]["ids"].size for columns in self._columns.values())
+        width = programs.model.inputs.text.width
+        # In float32. If they are too large, they are computed anew in every step.
+        return tokens * width * 4 < SHARE * device_memory()
+
+    def _encoded(self, programs: StagePrograms, variables: Variables) -> dict[str, Columns]:
+        """All splits with the states of their tokens in the place of these."""
+        module = programs.model.method.text_encoder
+        encoder = {path: value for path, value in variables.params.items() if path.startswith(f"{module}/")}
+        if self._encoder is None or not same(self._encoder, encoder):
+            held_out = Scorer(programs.forward, {name: self._columns[name] for name in HELD_OUT}, programs.options)
+            train = Scorer(programs.forward, {"train": self._columns["train"]}, programs.options)
+            placed = self._layout.replicate(Variables(dict(variables.params), dict(variables.statistics)), 1)
+            self._states = {
+                name: {**self._columns[name], "text": scorer.text_states(placed, name)}
+                for name, scorer in {"train": train, **dict.fromkeys(HELD_OUT, held_out)}.items()
+            }
+            self._encoder = jax.tree.map(np.asarray, encoder)
+        return self._states
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two trees hold the same arrays."""
+    if jax.tree.structure(one) != jax.tree.structure(other):
+        return False
+    return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))

@@ -1,0 +1,182 @@
+"""Where runs and their stages begin: parameters that are pretrained or drawn, and the method's memory."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax.config import Options, with_values
+from msa_jax.errors import InputError
+from msa_jax.methods.protocol import Method
+from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, load_stage, other_run
+from msa_jax.train.device_data import streams
+from msa_jax.train.experiment_dir import Run
+from msa_jax.train.model import Model, Variables
+from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, pretrained
+from msa_jax.train.programs import StagePrograms
+from msa_jax.train.runs import Layout
+from msa_jax.train.stage_data import StageData, StageReader, resolve_stages, text_capacity
+from msa_jax.train.state import Best, Flat, RunState
+from msa_jax.train.step import check_outputs
+
+NEXT_STAGE = 2**32 - 1  # folded into a run's key at each stage; epochs never reach this number
+
+
+class StageInits:
+    """The stages of an experiment: their programs, and what each run of each starts from.
+
+    layout: of the devices. stages: the programs of every stage. shapes: of all that the network holds.
+    """
+
+    def __init__(self, method: Method, options: Options, prepared: Prepared):
+        self._method, self._options, self._prepared = method, options, prepared
+        self.layout = Layout(options.data_devices)
+        self.layout.check()
+        resolved = resolve_stages(method, options, prepared.inputs)
+        dtype = compute_dtype(options)
+        self._model = Model(method, options, prepared.inputs, dtype)
+        self._example = self._example_batch()
+        self.shapes = self._model.shapes(self._example)
+        columns = prepared.columns["train"]
+        self.stages = [
+            StagePrograms(
+                stage,
+                Model(method, own, prepared.inputs, dtype),
+                self.shapes,
+                capacity=text_capacity(columns, own),
+                layout=self.layout,
+            )
+            for stage, own in resolved
+        ]
+        self._reader = StageReader(prepared.columns, self.layout)
+        self._first = len(self.stages) - 1 if options.stages_from is not None else 0
+        self._draw = self._model.drawing(self._example, self.shapes, list(self._given))
+
+    def _example_batch(self) -> dict[str, Any]:
+        """A batch to take shapes from."""
+        columns = self._prepared.columns["train"]
+        return example_batch(columns, min(2, len(columns["label"])))
+
+    @cached_property
+    def _given(self) -> dict[str, np.ndarray]:
+        """The pretrained parameters, by path."""
+        return pretrained(self._prepared.bert, self._method.text_encoder, self.shapes.params)
+
+    # -- checks, before anything is written ---------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Traces the network. Raises InputError if an option does not fit or the method breaks the protocol."""
+        size = len(self._example["label"])
+        variables = Variables(dict(self.shapes.params), dict(self.shapes.statistics))
+        outputs = jax.eval_shape(
+            lambda held, batch: self._model.apply(held.params, held.statistics, batch, train=False)[0],
+            variables,
+            self._example,
+        )
+        check_outputs(self._model, outputs, size)
+        self.stages[0].check_records(jax.eval_shape(self.traced_memory, {}))
+        for programs in self.stages:
+            for phase in programs.stage.phases:
+                if phase.partners and streams(self._prepared.columns["train"], programs.options):
+                    raise InputError(
+                        f"option resident: stage {programs.stage.name} draws partners of each sample from the whole "
+                        "training split, which must lie on the device"
+                    )
+
+    def check_stages_from(self, seeds: Sequence[int]) -> None:
+        """Raises InputError if `stages_from` has nothing that fits, before anything is written."""
+        if self._first == 0:
+            return
+        like = StageInit(self.shapes, jax.eval_shape(self.traced_memory, {}))
+        for seed in seeds:
+            check_stage(self._taken(seed), like)
+
+    def frozen_by_seed(self) -> bool:
+        """Whether a text encoder that is not trained has parameters that each seed draws for itself."""
+        return any(path not in self._given for programs in self.stages for path in programs.shared)
+
+    # -- where runs begin ---------------------------------------------------------------------------------------------
+
+    def initial(self, run: Run) -> StageInit:
+        """Where a run begins; everything random in it comes from the seed."""
+        # Epochs fold 1, 2, ... into the key; 0 is left for the parameters.
+        drawn, statistics = jax.tree.map(np.asarray, self._draw(jax.random.fold_in(jax.random.key(run.seed), 0)))
+        params = {path: drawn[path] if path in drawn else self._given[path] for path in self.shapes.params}
+        values = {name: np.float32(value) for name, value in run.values.items()}
+        memory = jax.tree.map(np.asarray, self._memory(self._labels, values))
+        return StageInit(Variables(params, statistics), memory)
+
+    @cached_property
+    def _labels(self) -> dict[str, Any]:
+        columns = self._prepared.columns["train"]
+        return {name: np.asarray(columns[name]) for name in ("label", *self._prepared.inputs.columns)}
+
+    @cached_property
+    def _memory(self) -> Any:
+        def memory(labels: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+            # The last stage's options are those of the run.
+            options = with_values(self.stages[-1].options, values)
+            return self._method.init_memory(options, self._prepared.inputs, labels)
+
+        return jax.jit(memory)
+
+    def traced_memory(self, values: Mapping[str, Any]) -> Any:
+        """The memory of a run with these values of options, inside of a traced function."""
+        options = with_values(self.stages[-1].options, values)
+        labels = {name: jnp.asarray(value) for name, value in self._labels.items()}
+        return self._method.init_memory(options, self._prepared.inputs, labels)
+
+    # -- where stages begin -------------------------------------------------------------------------------------------
+
+    def folder(self, run: Run, stage: int) -> Path:
+        """Where a run keeps what a stage leaves."""
+        return run.folder / "stages" / self.stages[stage].stage.name
+
+    def left(self, best: Best, frozen: Flat, memory: Any) -> StageInit:
+        """What a run leaves: its best parameters and those that were frozen, in the network's order."""
+        params = {**frozen, **best.params}
+        return StageInit(Variables({path: params[path] for path in self.shapes.params}, dict(best.statistics)), memory)
+
+    def _taken(self, seed: int) -> Path:
+        """The folder of what the stage before the first one left in the experiment `stages_from`."""
+        experiment = Path(str(self._options.stages_from))
+        return other_run(experiment, seed) / "stages" / self.stages[self._first - 1].stage.name
+
+    def _init(self, run: Run, stage: int, initial: StageInit) -> StageInit:
+        """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""
+        if stage == 0:
+            return initial
+        own = stage > self._first
+        return load_stage(self.folder(run, stage - 1) if own else self._taken(run.seed), initial)
+
+    def state(self, runs: Sequence[Run], stage: int, inits: Sequence[StageInit], *, epochs: np.ndarray) -> RunState:
+        """The state of runs before the first epoch of a stage; `epochs` [R] are those of the stages before."""
+        keys = []
+        for run in runs:
+            key = jax.random.key(run.seed)
+            for _ in range(stage):
+                key = jax.random.fold_in(key, NEXT_STAGE)
+            keys.append(key)
+        states = self.stages[stage].start(inits, keys)
+        return RunState.start(self.layout.shard_runs(states, len(runs)), stage=stage, epochs=epochs)
+
+    def read(self, stage: int, inits: Sequence[StageInit]) -> StageData:
+        """What a stage of runs reads. The runs must share what is frozen."""
+        programs = self.stages[stage]
+        return self._reader.read(programs, inits[0].variables)
+
+    def resume(self, runs: Sequence[Run], checkpoints: RunCheckpoints) -> tuple[RunState, StageData]:
+        """The state that runs go on from, their newest checkpoint or their beginning, and what their stage reads."""
+        initial = [self.initial(run) for run in runs]
+        epochs = np.zeros(len(runs), np.int32)
+        if checkpoints.empty:
+            inits = [self._init(run, self._first, init) for run, init in zip(runs, initial, strict=True)]
+            state = self.state(runs, self._first, inits, epochs=epochs)
+        else:
+            state = checkpoints.restore(lambda stage: self.state(runs, stage, initial, epochs=epochs))
+            inits = [self._init(run, int(state.stage), init) for run, init in zip(runs, initial, strict=True)]
+        return state, self.read(int(state.stage), inits)
