@@ -18,6 +18,8 @@ peak_share_minilm, peak_share_base: operations on real tokens a second in our BE
     those of the fastest matrix multiplication here (`benchmark_workload.flops`).
 methods: seconds of a training step and of a prediction of SUGRM and MMCL over Self-MM's, at the same shapes, each method
     at its defaults; and their parameters besides BERT's.
+compile: of every method's training program, or of one for each of its stages, at MiniLM's sizes: lines of StableHLO, and
+    seconds of tracing and compiling it from nothing. Each is compiled in a process of its own.
 attention: seconds of a layer of windowed attention over those of a dense one, and their memory, at 500 to 4,000 steps.
 dataset: with --data, seconds of an epoch and peak memory of `msa-jax train` and of the peer on padded text.
 
@@ -42,11 +44,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from msa_jax.methods import BUILT_IN
 from scripts.benchmark_worker import Worker
 from scripts.benchmark_workload import ENCODERS, KINDS, SEEDS, WINDOW, Workload
 from tests.paths import minilm
 
 OURS, PEER, OUR_SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
+COMPILATION = "scripts.benchmark_training:Compilation"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
 # What is compared with Self-MM, and the options in which it differs from its defaults.
 OTHERS = {
@@ -67,6 +71,7 @@ NAMES = (
     *(f"peak_share_{name}" for name in ENCODERS),
     *(f"methods_{name}" for name in ENCODERS),
     "attention",
+    "compile",
     "dataset",
 )
 # What a quick run measures where nothing is named.
@@ -107,12 +112,14 @@ QUICK = replace(FULL, repetitions={"minilm": 4, "base": 2}, step_repetitions=3, 
 
 @dataclass(kw_only=True)
 class Findings:
-    """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb, counts: {name: value}."""
+    """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb, counts: {name: value}.
+    compile: {program: {"stablehlo_lines", "cold_seconds", "compiler_seconds"}}."""
 
     ratios: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     memory_mb: dict[str, float] = field(default_factory=dict)
+    compile: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -275,6 +282,17 @@ def measure_frozen_seeds(effort: Effort, findings: Findings) -> None:
     findings.ratios["five_seeds_frozen"] = ratio(seconds["in a row"], seconds["side by side"])
 
 
+def measure_compilation(workload: Workload, findings: Findings) -> None:
+    """How long the training programs of all methods are, and how long they take to compile."""
+    for method in BUILT_IN:
+        with Worker(COMPILATION, method, workload) as worker:
+            programs = worker.call("programs")
+        for name, stage, phase in programs:
+            _say(f"compilation, {name}")
+            with Worker(COMPILATION, method, workload) as worker:
+                findings.compile[name] = worker.call("measure", stage, phase)
+
+
 def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:
     """Seconds of an epoch and peak memory of `msa-jax train` and of the peer on the arrays in `folder`."""
     with (
@@ -329,6 +347,8 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
         if "five_seeds_frozen" in names:
             _say("five seeds, frozen")
             measure_frozen_seeds(effort, findings)
+        if "compile" in names:
+            measure_compilation(Workload(encoder=ENCODERS["minilm"]), findings)
         if "attention" in names:
             _say("windowed and dense attention")
             measure_attention(effort, findings)
@@ -384,6 +404,10 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
     ]
     memory = [(f"{name} memory", f"{value:.0f} MiB") for name, value in findings.memory_mb.items()]
     counts = [(name, f"{value:,}") for name, value in findings.counts.items()]
+    times += [(f"{name} compilation", f"{value['cold_seconds']:.1f} s") for name, value in findings.compile.items()]
+    counts += [
+        (f"{name} StableHLO", f"{value['stablehlo_lines']:,.0f} lines") for name, value in findings.compile.items()
+    ]
     line = f"{place['cpu']}, {place['cores']} cores, load average at the start {place['load']}"
     if "gpu" in place:
         line = f"{place['gpu']}; {line}"
@@ -441,6 +465,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "seconds": findings.seconds,
             "memory_mb": findings.memory_mb,
             "counts": findings.counts,
+            "compile": findings.compile,
             "machine": place,
             "versions": packages,
         }

@@ -1,19 +1,16 @@
 """What one method costs beside another, and a windowed attention layer beside a dense one."""
 
+import math
 import time
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax import config, methods
 from msa_jax.encoders.windowed import Affine, Layer, Norm, Places, Settings, Window, read_windows
-from msa_jax.methods.protocol import Inputs, Stage
-from msa_jax.train.prepare import compute_dtype, example_batch
-from msa_jax.train.program import Program, Span
-from scripts.benchmark_ours import bert_config, columns_of, plan_of
+from msa_jax.train.state import Best
+from scripts.benchmark_training import Training, options_of
 from scripts.benchmark_workload import Workload
 
 WIDTH, HEADS, WINDOW, TILE = 32, 8, Window(size=7, shift="S"), 512
@@ -24,58 +21,29 @@ class MethodCost:
     """Training steps and predictions of a method from the second epoch on, at its defaults but for `changes`."""
 
     def __init__(self, name: str, workload: Workload, **changes: Any):
-        method = methods.get(name)
-        options = config.override(method.options(), {"batch_size": workload.batch_size, **changes})
-        columns = columns_of(workload)
-        self._plan, capacity = plan_of(columns, workload)
-        inputs = Inputs(
-            text=bert_config(workload),
-            text_steps=columns["text"]["ids"].shape[1],
-            audio=workload.audio,
-            vision=workload.vision,
-            rows=workload.rows,
-        )
-        stage, dtype = Stage(name="train"), compute_dtype(options)
-        self._program = Program(method, options, inputs, stage=stage, updates=1000, capacity=capacity, dtype=dtype)
-        params = self._program.init_params(jax.random.key(0), example_batch(columns, 2))
-        memory = method.init_memory(options, inputs, {"label": jnp.asarray(columns["label"])})
-        self._state = self._program.start(params, memory, jax.random.key(1)).replace(epoch=jnp.int32(2))
-        self._columns, self._capacity, self._next = columns, capacity, 0
-        self._data = jax.device_put(columns)
+        self._training, self._next = Training(name, options_of(name, workload, **changes), workload), 0
 
     def parameters(self) -> int:
-        """Besides the text encoder's."""
-        flat = flax.traverse_util.flatten_dict(self._state.params, sep="/")
-        return sum(value.size for path, value in flat.items() if not path.startswith("text_encoder/"))
+        """How many parameters there are besides the text encoder's."""
+        shapes = self._training.inits.shapes.params
+        return sum(math.prod(leaf.shape) for path, leaf in shapes.items() if not path.startswith("text_encoder/"))
 
     def train(self, steps: int) -> float:
         """Seconds of a step, the mean of the next so many."""
         stop = self._next + steps
-        if stop > len(self._plan) - 1:  # the last batch is a short one
+        if stop > self._training.batches - 1:  # the last batch is a short one
             self._next, stop = 0, steps
         begun = time.perf_counter()
-        self._state, report = self._program.train(
-            self._state, {}, self._data, jax.tree.map(jnp.asarray, self._plan),
-            Span.of(self._next, stop, count=len(self._plan)),
-        )  # fmt: skip
-        jax.block_until_ready(self._state)
-        if int(report.bad_batch) >= 0:
-            raise RuntimeError("a loss is not finite")
+        self._training.walk(self._next, stop)
         self._next = stop
         return (time.perf_counter() - begun) / steps
 
     def predict(self, batches: int) -> float:
-        """Seconds of the scores of a batch, the mean of so many."""
-        begun = time.perf_counter()
-        for index in range(batches):
-            batch = jax.tree.map(lambda column, rows=self._plan.rows[index]: column[rows], self._columns)
-            batch["row"], batch["weight"] = self._plan.rows[index], self._plan.weight[index]
-            packing = self._plan.packing
-            scores = self._program.forward(
-                self._state.params, batch, packing.row[index], packing.offset[index], capacity=self._capacity,
-                names=self._program.method.heads,
-            )  # fmt: skip
-            jax.block_until_ready(scores)
+        """Seconds of the scores of a batch of 64, the mean of so many."""
+        training, begun = self._training, time.perf_counter()
+        best = Best(training.state.params, training.state.statistics)
+        for _ in range(batches):
+            training.scorer.scores(best, training.frozen, "valid", training.programs.heads, runs=1)
         return (time.perf_counter() - begun) / batches
 
 

@@ -17,18 +17,15 @@ from msa_jax import labels as label_generation
 from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.data.packing import Capacity, choose_capacity, pack
 from msa_jax.data.preprocess import text_lengths
-from msa_jax.encoders.bert import BertConfig
 from msa_jax.encoders.text import TextEncoder
-from msa_jax.methods.protocol import Inputs, Stage
-from msa_jax.train.experiment import resolve
-from msa_jax.train.prepare import compute_dtype, example_batch, prepare
-from msa_jax.train.program import Program, Span
+from msa_jax.train.prepare import compute_dtype, prepare
+from msa_jax.train.settings import resolve
+from scripts.benchmark_training import Training, bert_config, columns_of
 from scripts.benchmark_workload import (
     EPOCH,
     WINDOW,
     Workload,
     flops,
-    make_columns,
     permutation,
     preset,
     random_memory,
@@ -39,30 +36,6 @@ def options(**changes: Any) -> Any:
     """The preset in our words."""
     chosen = methods.get("self_mm")
     return config.override(config.override(chosen.options(), chosen.reference), {**preset(), **changes})
-
-
-def columns_of(workload: Workload) -> dict[str, Any]:
-    """The columns as the engine takes them."""
-    columns = make_columns(workload)
-    nested: dict[str, Any] = {"label": columns["label"]}
-    if "ids" in columns:
-        nested["text"] = {"ids": columns["ids"], "mask": columns["mask"]}
-    for name in ("audio", "vision"):
-        if name in columns:
-            nested[name] = {"features": columns[name], "length": columns[f"{name}_length"]}
-    return nested
-
-
-def bert_config(workload: Workload) -> BertConfig:
-    encoder = workload.encoder
-    return BertConfig(
-        vocab_size=encoder.vocab_size,
-        hidden_size=encoder.hidden_size,
-        num_layers=encoder.num_layers,
-        num_heads=encoder.num_heads,
-        intermediate_size=encoder.intermediate_size,
-        max_positions=encoder.max_positions,
-    )
 
 
 def plan_of(columns: dict[str, Any], workload: Workload, seed: int = 1) -> tuple[Plan, Capacity | None]:
@@ -83,46 +56,24 @@ class OurTraining:
     """
 
     def __init__(self, workload: Workload, *, batches: int | None = None):
-        begun = time.perf_counter()
-        columns, chosen = columns_of(workload), options(batch_size=workload.batch_size)
-        method = methods.get("self_mm")
-        self._plan, capacity = plan_of(columns, workload)
-        inputs = Inputs(
-            text=bert_config(workload) if workload.encoder else None,
-            text_steps=columns["text"]["ids"].shape[1] if workload.encoder else 0,
-            audio=workload.audio,
-            vision=workload.vision,
-            rows=workload.rows,
-        )
-        self._windows = len(self._plan.chunk(0, batches)) // WINDOW
-        self._program = Program(
-            method,
-            chosen,
-            inputs,
-            stage=Stage(name="train"),
-            updates=100,
-            capacity=capacity,
-            dtype=compute_dtype(chosen),
-        )
-        params = self._program.init_params(jax.random.key(0), example_batch(columns, 2))
-        memory = method.init_memory(chosen, inputs, {"label": jnp.asarray(columns["label"])})
+        self._begun = time.perf_counter()
+        self._training = training = Training("self_mm", options(batch_size=workload.batch_size), workload)
+        count = training.batches if batches is None else min(batches, training.batches)
+        self._windows, self._next = count // WINDOW, 0
+        # The memory as an earlier epoch would have left it.
+        memory = jax.tree.map(lambda leaf: leaf[0], training.state.memory)
         dims = {name: array.shape[1] for name, array in memory.features.items()}
         features = {name: jnp.asarray(array) for name, array in random_memory(dims, workload.rows).items()}
-        self._end_epoch = jax.jit(
-            partial(label_generation.self_mm.refresh_centres, zero_is_positive=chosen.zero_is_positive)
-        )
-        memory = self._end_epoch(memory._replace(features=features))
-        self.state = self._program.start(params, memory, jax.random.key(1)).replace(epoch=jnp.int32(EPOCH))
-        self._data = jax.device_put(columns)
+        zero_is_positive = training.phase.options.zero_is_positive
+        refresh = jax.jit(partial(label_generation.self_mm.refresh_centres, zero_is_positive=zero_is_positive))
+        memory = refresh(memory._replace(features=features))
+        training.state = training.state.replace(memory=jax.tree.map(lambda leaf: leaf[None], memory))
         # What an epoch costs besides its windows is charged to every window.
         again = time.perf_counter()
-        plan_of(columns, workload)
-        jax.block_until_ready(self._end_epoch(memory))
+        plan_of(training.columns, workload)
+        jax.block_until_ready(refresh(memory))
         whole = max(len(permutation(workload.rows, workload.batch_size)) // WINDOW, 1)
         self._share = (time.perf_counter() - again) / whole if batches is None else 0.0
-        self._plan = self._plan.chunk(0, batches)
-        self._next = 0
-        self._begun = begun
 
     def cold(self) -> float:
         """Seconds from nothing to the end of the first window: arrays, parameters, compilation."""
@@ -134,16 +85,9 @@ class OurTraining:
         begun, left = time.perf_counter(), windows
         while left:
             stop = min(self._next + left, self._windows)
-            self.state, report = self._program.train(
-                self.state, {}, self._data, jax.tree.map(jnp.asarray, self._plan),
-                Span.of(self._next, stop, count=len(self._plan)),
-            )  # fmt: skip
-            report = jax.device_get(report)
+            self._training.walk(self._next, stop)
             left -= stop - self._next
             self._next = stop % self._windows
-        jax.block_until_ready(self.state)
-        if report.bad_batch >= 0:
-            raise RuntimeError("a loss is not finite")
         return time.perf_counter() - begun + windows * self._share
 
     def trace(self, folder: str) -> None:
@@ -239,7 +183,7 @@ class OurDataset:
                 if name in columns:
                     flat[name], flat[f"{name}_length"] = columns[name]["features"], columns[name]["length"]
             np.savez(Path(folder) / f"{split}.npz", **flat)
-        bert = prepared.inputs.text
+        bert = prepared.inputs.text.bert
         names = ("hidden_size", "num_layers", "num_heads", "intermediate_size", "vocab_size", "max_positions")
         (Path(folder) / "encoder.json").write_text(json.dumps({name: getattr(bert, name) for name in names}))
         return prepared.columns["train"]["text"]["mask"].sum(1).tolist()

@@ -8,78 +8,17 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from msa_jax import methods
 from msa_jax.config import Options
-from msa_jax.data.schema import Card, Dataset, validate
+from msa_jax.data.schema import Dataset
+from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Clock, Group, Inputs, Method, Phase, Stage, Step
+from msa_jax.testing import tiny_dataset
 from msa_jax.train.experiment import Experiment, train
-
-WORDS = ("bad", "dull", "fine", "good", "great", "film", "plot", "actor", "really", "not")
-MODALITIES = ("text", "audio", "vision")
-
-
-def tiny_dataset(
-    seed: int = 0,
-    *,
-    rows: tuple[int, int, int] = (24, 8, 8),
-    modalities: Iterable[str] = MODALITIES,
-    text: str = "raw_text",
-    label_range: tuple[float, float] = (-3.0, 3.0),
-    metrics: str = "mosi",
-    human_labels: bool = False,
-    name: str = "tiny",
-) -> Dataset:
-    """Utterances of 1 to 6 words, audio [N, 6, 3] and vision [N, 5, 4], all of which follow the label.
-
-    text: the column that carries it: "raw_text", "text_bert" (ids below 40) or "text" (features [N, 7, 8]).
-    """
-    low, high = label_range
-    splits = {}
-    for number, (split, count) in enumerate(zip(("train", "valid", "test"), rows, strict=True)):
-        rng = np.random.default_rng([seed, number])
-        label = np.linspace(low, high, count).astype(np.float32) if count > 1 else np.array([high], np.float32)
-        label = rng.permutation(label)
-        columns: dict[str, Any] = {"id": np.array([f"{split}{row}" for row in range(count)]), "label": label}
-        signal = (label - (low + high) / 2) / (high - low)
-        if "text" in modalities:
-            columns |= _text(rng, text, signal)
-        for modality, steps, width in (("audio", 6, 3), ("vision", 5, 4)):
-            if modality in modalities:
-                length = rng.integers(1, steps + 1, count).astype(np.int32)
-                length[0] = steps  # every split has the same longest sequence
-                frames = rng.normal(0, 0.3, (count, steps, width)) + signal[:, None, None]
-                columns[modality] = (frames * (np.arange(steps) < length[:, None])[..., None]).astype(np.float32)
-                columns[f"{modality}_length"] = length
-        if human_labels:
-            for column in ("label_t", "label_a", "label_v"):
-                columns[column] = np.clip(label + rng.normal(0, 0.3, count), low, high).astype(np.float32)
-        splits[split] = columns
-    card = Card(name=name, metrics=metrics, label_range=label_range)
-    return validate(card, splits, source=name)
-
-
-def _text(rng: np.random.Generator, kind: str, signal: np.ndarray) -> dict[str, np.ndarray]:
-    count = len(signal)
-    length = rng.integers(1, 7, count)
-    length[0] = 6
-    feeling = np.clip(((signal + 0.5) * 5).astype(int), 0, 4)
-    words = [[int(feeling[row]), *rng.integers(5, 10, length[row] - 1)] for row in range(count)]
-    if kind == "raw_text":
-        return {"raw_text": np.array([" ".join(WORDS[word] for word in sentence) for sentence in words])}
-    if kind == "text_bert":
-        array = np.zeros((count, 3, 8), np.int32)
-        for row, sentence in enumerate(words):
-            ids = [2, *(word + 10 for word in sentence), 3]
-            array[row, 0, : len(ids)], array[row, 1, : len(ids)] = ids, 1
-        return {"text_bert": array}
-    features = rng.normal(0, 0.3, (count, 7, 8)) + signal[:, None, None]
-    return {"text": (features * (np.arange(7) < (length + 1)[:, None])[..., None]).astype(np.float32)}
-
 
 # Sizes and rates at which the methods of msa_jax are tested; learning is fast enough to be seen in a few epochs.
 QUICK: Mapping[str, Any] = {
@@ -151,10 +90,13 @@ def _toy_end_epoch(memory: Any, means: Mapping[str, jax.Array], options: ToyOpti
     return {**memory, "error": means["multimodal"] + 0.5 * memory["error"]}
 
 
+def _toy_check(options: ToyOptions, inputs: Inputs) -> None:
+    if inputs.audio is None:
+        raise InputError("method toy needs audio")
+
+
 def _toy_stages(options: ToyOptions, inputs: Inputs) -> tuple[Stage, ...]:
-    phase = Phase(
-        objective=_toy_objective, batch_terms=("spread",), weights=_toy_weights, end_epoch=_toy_end_epoch
-    )
+    phase = Phase(objective=_toy_objective, batch_terms=("spread",), weights=_toy_weights, end_epoch=_toy_end_epoch)
     if options.stages == 1:
         return (Stage(phases=(phase,)),)
     return (
@@ -179,6 +121,7 @@ TOY = Method(
     ),
     init_memory=_toy_memory,
     records=lambda memory: {"last": memory["last"]},
+    check=_toy_check,
     text_encoder=None,
 )
 

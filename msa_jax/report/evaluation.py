@@ -8,7 +8,7 @@ from msa_jax import metrics
 from msa_jax.data import load_dataset
 from msa_jax.errors import InputError
 from msa_jax.report.table import Table, mean_sd
-from msa_jax.train.folder import read_json
+from msa_jax.train.atomic import read_json
 from msa_jax.train.predictor import Predictor
 
 

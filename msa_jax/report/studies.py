@@ -32,8 +32,8 @@ from msa_jax.report.comparability import Comparability, comparability
 from msa_jax.report.experiment import read_result
 from msa_jax.report.study import Outcome, Rendering, Study, Variant, list_studies, load_study
 from msa_jax.train import processes
-from msa_jax.train.experiment import SEEDS, resolve, train
-from msa_jax.train.folder import read_json, write_json, write_text
+from msa_jax.train.atomic import read_json, write_json, write_text
+from msa_jax.train.experiment import train
 from msa_jax.train.progress import Progress
 
 __all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reproduce"]
@@ -220,17 +220,21 @@ def _has(dataset: Dataset, need: str) -> bool:
 
 def _inputs(dataset: Dataset, options: Options) -> Inputs:
     """What `Method.check` is asked with, no text encoder loaded: the modalities and label columns that there are."""
-    train = dataset.train
-    features = options.text_encoder == "features" and train.text is not None
-    shape = {name: getattr(train, name).shape[1:] for name in ("audio", "vision") if getattr(train, name) is not None}
+    train, text = dataset.train, None
+    if dataset.has("text") and options.text_encoder == "features" and train.text is not None:
+        text = TextInput(width=train.text.shape[-1], steps=train.text.shape[1])
+    elif dataset.has("text"):
+        text = TextInput(width=BertConfig().hidden_size, steps=options.max_tokens, bert=BertConfig())
+    frames = {name: getattr(train, name) for name in SEQUENCES}
+    shape = {name: SequenceInput(*array.shape[1:]) for name, array in frames.items() if array is not None}
     return Inputs(
-        text=(train.text.shape[-1] if features else BertConfig()) if dataset.has("text") else None,
-        text_steps=options.max_tokens if dataset.has("text") else 0,
+        text=text,
         audio=shape.get("audio"),
         vision=shape.get("vision"),
         label_range=dataset.card.label_range,
         rows=len(train),
-        columns=tuple(name for name in ("label_t", "label_a", "label_v") if getattr(train, name) is not None),
+        columns=tuple(name for name in UNIMODAL_LABELS if getattr(train, name) is not None),
+        aligned=True,  # not known before the text is tokenised, and no reason to leave a variant out
     )
 
 
