@@ -21,7 +21,7 @@ among the last may so become its own dissimilar partner. The published numbers c
 
 Where there are too few. Without any candidate of a kind, the rows of the nearest class stand in, the most (or least) similar of
 them: one row, not counted in `counts`. A single candidate, or such a stand-in, is drawn twice. A row that is alone is its own
-partner. `has_partners` tells where all is as it should be. The authors' code stops with an error instead.
+partner. The authors' code stops with an error instead.
 """
 
 from typing import NamedTuple
@@ -31,6 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.errors import InputError
+from msa_jax.numerics import unit_rows
 
 Array = jax.Array
 
@@ -87,7 +88,7 @@ def rank(
     chex.assert_shape(where, (number,))
     labels = jnp.where(where, jnp.asarray(labels, jnp.float32), 0.0)
     classes = labels if exact else jnp.round(labels)
-    unit = _unit_rows(jax.lax.stop_gradient(jnp.asarray(features, jnp.float32)), where)
+    unit = unit_rows(jax.lax.stop_gradient(jnp.asarray(features, jnp.float32)), where)
     choose = _by_place if by_rank_position else _by_row
 
     def of_row(row: Array) -> tuple[Array, Array]:
@@ -128,12 +129,6 @@ def sample(partners: Partners, rows: Array, key: Array) -> Array:
     return jax.vmap(draw)(rows)
 
 
-def has_partners(partners: Partners, rows: Array) -> Array:
-    """Which rows have candidates of every kind. [B] int32 -> [B] bool."""
-    chex.assert_rank(rows, 1)
-    return jnp.all(partners.counts[rows] > 0, axis=-1)
-
-
 def _by_row(cosine: Array, distance: Array, row: Array, where: Array, k: int) -> tuple[Array, Array]:
     """The candidates of one row, [3, k], and their number, [3]; distance [N] is that of the classes."""
     others = where & (jnp.arange(cosine.shape[0]) != row)
@@ -170,12 +165,3 @@ def _best(pool: Array, spare: Array, score: Array, alone: Array, k: int) -> tupl
 
 def _stack(kinds: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     return jnp.stack([rows for rows, _ in kinds]), jnp.stack([count for _, count in kinds])
-
-
-def _unit_rows(x: Array, where: Array) -> Array:
-    """[N, d] -> unit vectors; zeros where there is nothing. Scaled first, so that no square overflows or vanishes."""
-    x = jnp.where(where[:, None], x, 0.0)
-    largest = jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0.0)
-    x = x / jnp.where(largest > 0, largest, 1.0)
-    length = jnp.sqrt(jnp.sum(x * x, axis=-1, keepdims=True))
-    return x / jnp.where(length > 0, length, 1.0)

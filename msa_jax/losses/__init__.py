@@ -3,7 +3,6 @@
 from msa_jax.losses.confede import confede_contrast
 from msa_jax.losses.contrastive import (
     alignment,
-    has_positive,
     info_nce,
     instance_pairings,
     supervised_contrastive,
@@ -11,22 +10,22 @@ from msa_jax.losses.contrastive import (
     uniformity,
 )
 from msa_jax.losses.distribution import cmd, orthogonality
+from msa_jax.losses.information import class_entropy, gaussian_log_likelihood
 from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
-from msa_jax.losses.ordinal import Bins, class_range, clip_to_class, coarse_bounds, coarse_class, cross_entropy
+from msa_jax.losses.ordinal import Bins, clip_to_class, coarse_bounds, coarse_class, softmax_cross_entropy
 from msa_jax.losses.regression import l1, l2, smooth_l1, weighted_l1
-from msa_jax.losses.similarity import l2_normalise
+from msa_jax.numerics import l2_normalise
 
 __all__ = [
     "Bins",
     "alignment",
-    "class_range",
+    "class_entropy",
     "clip_to_class",
     "cmd",
     "coarse_bounds",
     "coarse_class",
     "confede_contrast",
-    "cross_entropy",
-    "has_positive",
+    "gaussian_log_likelihood",
     "info_nce",
     "instance_pairings",
     "l1",
@@ -36,6 +35,7 @@ __all__ = [
     "nt_xent",
     "orthogonality",
     "smooth_l1",
+    "softmax_cross_entropy",
     "supervised_contrastive",
     "symmetric_info_nce",
     "uniformity",

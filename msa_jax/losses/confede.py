@@ -22,12 +22,14 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from msa_jax.losses.similarity import check_positive, cross_entropy, l2_normalise, log_sum_exp, present
+from msa_jax.losses.similarity import check_positive, choice_nll, present
+from msa_jax.modalities import LETTER
+from msa_jax.numerics import l2_normalise, log_weight
 
 Array = jax.Array
 
 GROUP = 7  # a sample and its six partners
-MODALITIES = "tva"  # the first that is there is the anchor within samples
+LETTERS = tuple(LETTER[name] for name in ("text", "vision", "audio"))  # the first there is is the anchor within samples
 
 
 def confede_contrast(
@@ -57,7 +59,7 @@ def confede_contrast(
       ValueError: no modality, half of one, or an unknown part. AssertionError: a shape does not fit. InputError: a
       temperature that is not positive.
     """
-    modalities = [name for name in MODALITIES if name + "s" in parts]
+    modalities = [name for name in LETTERS if name + "s" in parts]
     if not modalities or set(parts) != {name + kind for name in modalities for kind in "sd"}:
         raise ValueError(f"parts are {sorted(parts)}; expected a similar and a dissimilar one of each modality")
     rows, width = parts[modalities[0] + "s"].shape[0], parts[modalities[0] + "s"].shape[-1]
@@ -74,15 +76,15 @@ def confede_contrast(
     between = cosine("bmd,bmkd->bmk", similar[:, :, 0], similar[:, :, 1:])  # [B, M, 6], of sample 0
     near = cosine("bkd,bmkd->bkm", similar[:, 0], similar[:, 1:])  # [B, 7, M - 1], within each sample
     far = cosine("bkd,bmkd->bkm", similar[:, 0], dissimilar)  # [B, 7, M]
-    against_between, against_within = _log_weight(between[:, :, 2:]), _log_weight(far)  # [B, M], [B, 7]
+    against_between, against_within = log_weight(between[:, :, 2:]), log_weight(far)  # [B, M], [B, 7]
     pooled = jnp.logaddexp(against_between[:, 0], against_within[:, 0])  # [B], the anchor that both have
     against_between, against_within = (
         jnp.concatenate([pooled[:, None], each[:, 1:]], axis=1) for each in (against_between, against_within)
     )
 
     losses = (
-        cross_entropy(between[:, :, :2], against_between[:, :, None]),
-        cross_entropy(near, against_within[:, :, None]),
+        choice_nll(between[:, :, :2], against_between[:, :, None]),
+        choice_nll(near, against_within[:, :, None]),
     )
     pairs = sum(loss.shape[1] * loss.shape[2] for loss in losses)
     return jnp.where(where, sum(loss.sum((1, 2)) for loss in losses) / pairs, 0.0)
@@ -90,8 +92,3 @@ def confede_contrast(
 
 def _unit(part: Array, where: Array) -> Array:
     return l2_normalise(jnp.where(where[:, None, None], part, 0.0))
-
-
-def _log_weight(scores: Array) -> Array:
-    """[B, A, K] -> [B, A], the logarithm of the sum of exp(scores)."""
-    return log_sum_exp(scores, jnp.ones(scores.shape, bool))

@@ -18,15 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.errors import InputError
-from msa_jax.losses.similarity import (
-    check_choice,
-    check_positive,
-    cross_entropy,
-    dot_products,
-    log_sum_exp,
-    present,
-    unit_rows,
-)
+from msa_jax.losses.similarity import check_choice, check_positive, choice_nll, dot_products, present
+from msa_jax.numerics import log_sum_exp, unit_rows
 
 Array = jax.Array
 
@@ -78,9 +71,9 @@ def info_nce(
     negative = log_sum_exp(scores, where[None, :] & ~jnp.eye(query.shape[0], dtype=bool))
     if denominator == "literal":
         itself = jnp.sum(query * query, axis=-1) / temperature
-        loss = jnp.sum(query * (query - key), axis=-1) / temperature + cross_entropy(itself, negative)
+        loss = jnp.sum(query * (query - key), axis=-1) / temperature + choice_nll(itself, negative)
     else:
-        loss = cross_entropy(positive, negative)
+        loss = choice_nll(positive, negative)
     return jnp.where(where, loss, 0.0)
 
 
@@ -199,10 +192,10 @@ def uniformity(
     second = None if second is None else unit_rows(second, where)
     different = where[:, None] & where[None, :] & ~jnp.eye(first.shape[0], dtype=bool)
 
-    if kind == "literal":
-        return _log_mean_potential(jnp.sum((first - second) ** 2, axis=-1), where, kappa)
     if second is None:
         return _log_mean_potential(_squared_distances(first, first), different, kappa)
+    if kind == "literal":
+        return _log_mean_potential(jnp.sum((first - second) ** 2, axis=-1), where, kappa)
     if kind == "pairwise":
         return _log_mean_potential(_squared_distances(first, second), different, kappa)
     each = [_log_mean_potential(_squared_distances(x, x), different, kappa) for x in (first, second)]
@@ -218,7 +211,7 @@ def supervised_contrastive(
     in eq. 8. An anchor is no positive and no part of the pool of itself; eq. 8 leaves that open.
 
     An anchor without positives gives 0. A plain mean over the rows counts it and so comes out smaller by the share of
-    such anchors; the mean over those that take part is `loss.sum() / max(has_positive(classes, where=where).sum(), 1)`.
+    such anchors.
     MMCL's pool of one modality holds targets and predictions, 2 B rows: with `features` the two one after the other and
     `classes` twice, every row that is there has a positive, its counterpart, and `loss.reshape(2, B).mean(0)` is the
     loss of each sample.
@@ -242,21 +235,7 @@ def supervised_contrastive(
     scores = dot_products(unit, unit) / temperature
     takes_part = jnp.any(positives, axis=-1)
     positive = jnp.where(takes_part, log_sum_exp(scores, positives), 0.0)
-    return jnp.where(takes_part, cross_entropy(positive, log_sum_exp(scores, others & ~positives)), 0.0)
-
-
-def has_positive(classes: Array, *, where: Array | None = None) -> Array:
-    """Which anchors of `supervised_contrastive` take part: those whose class another row that is there has too.
-
-    Args:
-      classes: [M].
-      where: [M] bool, rows that are there.
-
-    Returns:
-      [M] bool.
-    """
-    chex.assert_rank(classes, 1)
-    return jnp.any(_same_class(classes, where, classes.shape[0])[0], axis=-1)
+    return jnp.where(takes_part, choice_nll(positive, log_sum_exp(scores, others & ~positives)), 0.0)
 
 
 def _same_class(classes: Array, where: Array | None, rows: int) -> tuple[Array, Array]:

@@ -20,7 +20,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from msa_jax.losses.similarity import check_choice, check_positive, cross_entropy, l2_normalise, log_sum_exp, present
+from msa_jax.losses.similarity import check_choice, check_positive, choice_nll, present
+from msa_jax.numerics import l2_normalise, log_weight
 
 Array = jax.Array
 
@@ -58,10 +59,10 @@ def nt_xent(
     check_choice("denominator", denominator, ("one", "all"))
     positive, negative, where = _scores(anchor, positives, negatives, temperature, where)
     if denominator == "one":
-        loss = cross_entropy(positive, _log_weight(negative)[:, None]).mean(-1)
+        loss = choice_nll(positive, log_weight(negative)[:, None]).mean(-1)
     else:
         # Differences first: at a small temperature the two terms are large and the loss is not.
-        loss = _log_weight(jnp.concatenate([positive, negative], axis=-1) - positive.mean(-1, keepdims=True))
+        loss = log_weight(jnp.concatenate([positive, negative], axis=-1) - positive.mean(-1, keepdims=True))
     return jnp.where(where, loss, 0.0)
 
 
@@ -92,7 +93,7 @@ def multi_nt_xent(
       AssertionError: a shape does not fit. InputError: a temperature that is not positive.
     """
     positive, negative, where = _scores(anchor, positives, negatives, temperature, where)
-    return jnp.where(where, cross_entropy(_log_weight(positive), _log_weight(negative)), 0.0)
+    return jnp.where(where, choice_nll(log_weight(positive), log_weight(negative)), 0.0)
 
 
 def _scores(
@@ -114,8 +115,3 @@ def _scores(
         return jnp.einsum("bd,bkd->bk", anchor, others, precision=jax.lax.Precision.HIGHEST) / temperature
 
     return cosine(positives), cosine(negatives), where
-
-
-def _log_weight(scores: Array) -> Array:
-    """[B, K] -> [B], the logarithm of the sum of exp(scores)."""
-    return log_sum_exp(scores, jnp.ones(scores.shape, bool))

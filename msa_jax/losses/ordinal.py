@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.errors import InputError
-from msa_jax.losses.similarity import check_choice, log_sum_exp, present
+from msa_jax.losses.similarity import check_choice, present
+from msa_jax.numerics import log_weight
 
 Array = jax.Array
 
@@ -110,19 +111,6 @@ def coarse_class(label: Array, bins: Bins) -> Array:
     return passed.sum(-1, dtype=jnp.int32)
 
 
-def class_range(classes: Array, bins: Bins) -> tuple[Array, Array]:
-    """The ends of the bin of each class, open or closed.
-
-    Args:
-      classes: [B] integers in [0, C).
-      bins: the classes.
-
-    Returns:
-      Lowest and highest label, [B] float32 each.
-    """
-    return _look_up(classes, (bins.low, *bins.edges)), _look_up(classes, (*bins.edges, bins.high))
-
-
 def clip_to_class(prediction: Array, classes: Array, bins: Bins) -> Array:
     """The prediction, brought into the bin of a coarse class.
 
@@ -148,7 +136,7 @@ def clip_to_class(prediction: Array, classes: Array, bins: Bins) -> Array:
     return jnp.clip(prediction, _look_up(classes, lowest), _look_up(classes, highest))
 
 
-def cross_entropy(logits: Array, classes: Array, *, where: Array | None = None) -> Array:
+def softmax_cross_entropy(logits: Array, classes: Array, *, where: Array | None = None) -> Array:
     """Cross-entropy of the softmax of the logits (DMMSA, eq. 9).
 
     Args:
@@ -169,7 +157,7 @@ def cross_entropy(logits: Array, classes: Array, *, where: Array | None = None) 
     chosen = jnp.where(where, classes, 0)[:, None] == jnp.arange(logits.shape[1])[None, :]  # [B, C]
     # Differences first: where the logits are large and the loss is not, it keeps its digits.
     differences = logits - jnp.sum(jnp.where(chosen, logits, 0.0), axis=-1, keepdims=True)
-    return jnp.where(where, log_sum_exp(differences, jnp.ones(logits.shape, bool)), 0.0)
+    return jnp.where(where, log_weight(differences), 0.0)
 
 
 def _look_up(classes: Array, values: tuple[float, ...]) -> Array:
@@ -180,7 +168,7 @@ def _look_up(classes: Array, values: tuple[float, ...]) -> Array:
 
 def _next_to(edge: float, direction: int) -> float:
     """The float32 next to an edge, above (1) or below (-1). Next to 0 the smallest that is not flushed to 0."""
-    edge = np.float32(edge)
-    if edge == 0:
+    rounded = np.float32(edge)
+    if rounded == 0:
         return direction * float(np.finfo(np.float32).tiny)
-    return float(np.nextafter(edge, np.float32(direction * np.inf)))
+    return float(np.nextafter(rounded, np.float32(direction * np.inf)))

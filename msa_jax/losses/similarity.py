@@ -1,7 +1,4 @@
-"""What contrastive losses share: unit vectors, and sums of exponentials over the entries that are there.
-
-No gradient is infinite or NaN where there is nothing: at zero vectors and empty masks.
-"""
+"""What contrastive losses share: dot products, the choice between positives and negatives, and checks of arguments."""
 
 import numbers
 
@@ -12,37 +9,6 @@ import jax.numpy as jnp
 from msa_jax.errors import InputError
 
 Array = jax.Array
-
-SMALLEST = 1e-12  # a vector without any larger entry has no direction
-
-
-def l2_normalise(x: Array, axis: int = -1) -> Array:
-    """x / ||x||.
-
-    A vector of nothing but zeros, up to SMALLEST, has no direction: its value is 0, so that its cosine with anything is
-    0, and no gradient flows into it. A vector that is not finite stays so: nothing is hidden.
-
-    Args:
-      x: any shape; float16 and bfloat16 are computed and returned in float32.
-      axis: the axis along which a vector lies.
-
-    Returns:
-      The shape of x; unit length along the axis.
-    """
-    x = jnp.asarray(x)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
-    none = largest <= SMALLEST
-    # Scaled, no square overflows. The direction does not depend on the scale, so neither does its gradient.
-    x = x / jnp.where(none, 1.0, largest)
-    # The inner `where` keeps the square root away from 0, where its gradient is infinite.
-    squared = jnp.where(none, 1.0, jnp.sum(x * x, axis=axis, keepdims=True))
-    return jnp.where(none, 0.0, x / jnp.sqrt(squared))
-
-
-def unit_rows(x: Array, where: Array) -> Array:
-    """[B, d] -> unit vectors [B, d]; zeros where [B] is False, whatever stood there."""
-    return l2_normalise(jnp.where(where[:, None], x, 0.0))
 
 
 def present(where: Array | None, rows: int) -> Array:
@@ -61,26 +27,7 @@ def dot_products(first: Array, second: Array) -> Array:
     return jnp.einsum("ad,bd->ab", first, second, precision=jax.lax.Precision.HIGHEST)
 
 
-def log_sum_exp(x: Array, where: Array) -> Array:
-    """log(sum(exp(x))) along the last axis over the entries that are there.
-
-    Args:
-      x: [..., K], K >= 0; finite also where it does not count.
-      where: [..., K] bool.
-
-    Returns:
-      [...], without overflow for x of any size; -inf, with gradient 0, where no entry is there.
-    """
-    chex.assert_equal_shape([x, where])
-    none = ~jnp.any(where, axis=-1)
-    # The largest entry only shifts: the result does not depend on it, so neither does the gradient.
-    largest = jax.lax.stop_gradient(jnp.max(x, axis=-1, where=where, initial=-jnp.inf))
-    largest = jnp.where(none, 0.0, largest)
-    exponentials = jnp.where(where, jnp.exp(jnp.where(where, x - largest[..., None], 0.0)), 0.0)
-    return jnp.where(none, -jnp.inf, largest + jnp.log(jnp.where(none, 1.0, exponentials.sum(-1))))
-
-
-def cross_entropy(positive: Array, negative: Array) -> Array:
+def choice_nll(positive: Array, negative: Array) -> Array:
     """-log(exp(p) / (exp(p) + exp(n))): how far a choice between positives and negatives is from certain.
 
     Computed as log(1 + exp(n - p)), which keeps its digits, and its gradients theirs, where the loss is nearly 0.
