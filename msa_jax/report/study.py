@@ -38,12 +38,12 @@ from pathlib import Path
 from typing import Any
 
 from msa_jax import config
-from msa_jax.data.schema import MODALITIES
 from msa_jax.errors import InputError
+from msa_jax.modalities import MODALITIES, label_column
 from msa_jax.report.table import METRIC_LABELS, Table
 from msa_jax.train.experiment import Settings
 
-LABELS = {"label_t": "text", "label_a": "audio", "label_v": "vision"}  # column of a unimodal label -> its modality
+LABELS = {label_column(modality): modality for modality in MODALITIES}  # column of a unimodal label -> its modality
 PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may be called
     "table": frozenset(METRIC_LABELS),
     "label_distribution": frozenset(),

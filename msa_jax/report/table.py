@@ -155,11 +155,6 @@ def percent(fraction: float | None) -> str:
     return MISSING if _is_missing(fraction) else number(100.0 * fraction, 2)
 
 
-def percent_pair(has0: float | None, non0: float | None) -> str:
-    """(0.84, 0.8598) -> "84.00/85.98": negative/non-negative, then negative/positive, as papers print Acc-2 and F1."""
-    return MISSING if _is_missing(has0) and _is_missing(non0) else f"{percent(has0)}/{percent(non0)}"
-
-
 def metric_cell(key: str, mean: float | None, sd: float | None = None, *, signed: bool = False) -> str:
     """One metric as papers print it: MAE and Corr as they are with three digits, the others in percent with two.
 

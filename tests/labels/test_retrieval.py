@@ -9,7 +9,7 @@ import pytest
 
 from msa_jax.errors import InputError
 from msa_jax.labels import retrieval
-from msa_jax.labels.retrieval import Partners, has_partners, rank, sample
+from msa_jax.labels.retrieval import Partners, rank, sample
 
 N, D, K = 29, 6, 5
 RNG = np.random.default_rng(0)
@@ -168,7 +168,6 @@ def test_a_row_alone_in_its_class_gets_the_most_similar_row_of_the_nearest_class
     found = few([[1, 0], [1, 0.1], [0, 1], [1, 1], [-1, 0.5]], [3, -1, 1, 1, -1])
     np.testing.assert_array_equal(found.counts, [[0, 4, 4], [1, 3, 3], [1, 3, 3], [1, 3, 3], [1, 3, 3]])
     np.testing.assert_array_equal(found.rows[0, 0], 3)  # row 1 is nearer, but of class -1
-    np.testing.assert_array_equal(has_partners(found, np.arange(5)), [False, True, True, True, True])
     drawn = np.asarray(_sample(found, np.array([0, 2]), jax.random.key(3)))
     np.testing.assert_array_equal(drawn[:, :2], [[3, 3], [3, 3]])  # the stand-in, and a single candidate: twice
 
@@ -178,7 +177,6 @@ def test_a_single_class_gets_stand_ins_of_its_own():
     np.testing.assert_array_equal(found.counts, [[2, 0, 0]] * 3)
     np.testing.assert_array_equal(found.rows[:, 1, 0], [2, 2, 0])  # the least similar
     np.testing.assert_array_equal(found.rows[:, 2, 0], [1, 0, 1])  # the most similar
-    assert not np.any(has_partners(found, np.arange(3)))
 
 
 @pytest.mark.parametrize("by_rank_position", [False, True])
@@ -345,5 +343,3 @@ def test_wrong_shapes_are_errors():
     partners = retrieval.Partners(jnp.zeros((N, 3, K), jnp.int32), jnp.zeros((N, 3), jnp.int32))
     with pytest.raises(AssertionError):
         sample(partners, np.zeros((2, 1), np.int32), jax.random.key(0))
-    with pytest.raises(AssertionError):
-        has_partners(partners, np.int32(0))

@@ -356,18 +356,15 @@ def test_supervised_loss_with_classes_of_two_equals_the_ntxent_of_optax():
 
 def test_supervised_loss_of_targets_and_predictions_in_one_pool():
     pool, both = np.concatenate([FIRST, SECOND]), np.concatenate([CLASSES, CLASSES])
-    assert np.all(losses.has_positive(both))
     found = losses.supervised_contrastive(pool, both, temperature=T).reshape(2, 6).mean(0)
     expected = by_loops("supervised", pool, pool, both, T)
     np.testing.assert_allclose(found, (expected[:6] + expected[6:]) / 2, rtol=1e-5, atol=1e-5)
 
 
-def test_has_positive_names_the_anchors_that_take_part():
+def test_an_anchor_without_a_positive_takes_no_part():
     classes, where = np.array([0, 1, 0, 2, 2, 1], np.int32), np.array([1, 1, 1, 0, 1, 1], bool)
-    found = losses.has_positive(classes, where=where)
+    found = values(FIRST, SECOND, classes, 0.7, where)["supervised"] > 0
     np.testing.assert_array_equal(found, [True, True, True, False, False, True])
-    np.testing.assert_array_equal(losses.has_positive(classes), ALL)
-    np.testing.assert_array_equal(values(FIRST, SECOND, classes, 0.7, where)["supervised"] > 0, found)
 
 
 def test_classes_may_be_the_sign_of_a_label():

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from msa_jax.report.table import Table, mean_sd, metric_cell, number, percent, percent_pair
+from msa_jax.report.table import Table, mean_sd, metric_cell, number, percent
 
 TABLE = Table(
     columns=("method", "MAE", "reading"),
@@ -133,9 +133,6 @@ def test_a_row_of_another_length_is_refused():
         (number(float("nan")), "-"),
         (percent(0.84), "84.00"),
         (percent(None), "-"),
-        (percent_pair(0.84, 0.8598), "84.00/85.98"),
-        (percent_pair(None, 0.8598), "-/85.98"),
-        (percent_pair(None, float("nan")), "-"),
         (metric_cell("MAE", 0.713, 0.012), "0.713 ± 0.012"),
         (metric_cell("Corr", 0.798), "0.798"),
         (metric_cell("Has0_acc_2", 0.84, 0.005), "84.00 ± 0.50"),
