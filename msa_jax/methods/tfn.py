@@ -21,7 +21,7 @@ Deviations and why.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import flax.linen as nn
 import jax
@@ -35,7 +35,7 @@ from msa_jax.errors import InputError
 from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.layers.subnetworks import FeatureSubnetwork, ScoreHead
 from msa_jax.layers.tensor_fusion import tensor_fusion
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, frames, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, Text, frames, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.modalities import SEQUENCES
 
@@ -64,8 +64,8 @@ class TFNOptions(Options):
 
     What MMSA's code does (on in the reference protocol):
     output_range: "labels", the dataset's label range, or "published": ±3 on every dataset.
-    padding: "masked", or "included": the LSTM reads padding, and its state is that of the last padded step; that needs
-      pack_text false. padding_mean: audio and vision are averaged over padding too.
+    padding: "masked", or "included": the LSTM reads padding up to max_tokens, and its state is that of the last padded
+      step; that needs pack_text false. padding_mean: audio and vision are averaged over padding too.
     """
 
     finetune_text: bool = False
@@ -128,16 +128,17 @@ class TFNNetwork(nn.Module):
 
     def _text(self, batch: Batch, train: bool) -> Array:
         """[B, text_size]"""
-        options, inputs, included = self.options, self.inputs, self.options.padding == "included"
-        encoder = TextEncoder(
-            inputs.text.bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder"
-        )
-        states = encoder(batch["text"], train=train)
-        steps = jnp.full(states["mask"].shape[:1], states["mask"].shape[1]) if included else states["mask"].sum(-1)
+        options, sizes, included = self.options, self.inputs.text, self.options.padding == "included"
+        assert sizes is not None
+        encoder = TextEncoder(sizes.bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder")
+        text = _lengthened(batch["text"], options.max_tokens) if included else batch["text"]
+        states = encoder(text, train=train)
+        rows, steps = states["mask"].shape
+        length = jnp.full(rows, steps) if included else states["mask"].sum(-1)
         subnetwork = TextSubnetwork(
             options.text_hidden, options.text_size, options.dropout.text, self.dtype, name="text_subnetwork"
         )
-        return subnetwork(states["hidden"], steps, train=train)
+        return subnetwork(states["hidden"], length, train=train)
 
     def _frames(self, batch: Batch, name: str, train: bool) -> Array:
         """[B, audio_size] or [B, vision_size]"""
@@ -150,6 +151,15 @@ class TFNNetwork(nn.Module):
         size, dropout = getattr(options, f"{name}_size"), getattr(options.dropout, name)
         counts = batch["weight"] > 0 if "weight" in batch else None
         return FeatureSubnetwork(size, dropout, self.dtype, name=f"{name}_encoder")(mean, counts, train=train)
+
+
+def _lengthened(text: Text, steps: int) -> Text:
+    """Text that is not packed, with padding up to so many steps: as many in every split."""
+
+    def longer(x: Array) -> Array:
+        return jnp.pad(x, [(0, 0), (0, max(steps - x.shape[1], 0)), *[(0, 0)] * (x.ndim - 2)])
+
+    return cast(Text, jax.tree.map(longer, dict(text)))
 
 
 def objective(step: Step, options: TFNOptions, inputs: Inputs) -> tuple[Terms, Any]:

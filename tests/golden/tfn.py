@@ -37,7 +37,9 @@ def compare(arrays: Arrays) -> Comparison:
     def size(layer: str) -> int:
         return params[f"{layer}.weight"].shape[0]
 
+    text, label = arrays["input/text"], arrays["input/label"]
     sizes = {
+        "max_tokens": text.shape[1],
         "text_hidden": params["text_subnet.rnn.weight_hh_l0"].shape[1],
         "text_size": size("text_subnet.linear_1"),
         "audio_size": size("audio_subnet.linear_1"),
@@ -45,7 +47,6 @@ def compare(arrays: Arrays) -> Comparison:
         "fusion_hidden": size("post_fusion_layer_1"),
     }
     options = config.override(tfn.TFNOptions(), {**tfn.REFERENCE, **sizes})
-    text, label = arrays["input/text"], arrays["input/label"]
     frames = {name: arrays[f"input/{name}"] for name in ("audio", "vision")}
     inputs = Inputs(
         text=TextInput(width=text.shape[2], steps=text.shape[1]),

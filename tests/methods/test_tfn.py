@@ -92,11 +92,11 @@ def test_the_network_of_mosi_has_the_parameters_of_mmsa():
         vision=SequenceInput(steps=500, width=20),
     )  # fmt: skip
     network = tfn.TFNNetwork(config.override(tfn.TFNOptions(), tfn.REFERENCE), inputs)
-    shape = {"text": (50, 768), "audio": (375, 5), "vision": (500, 20)}
     batch = {
-        name: {"features": np.zeros((1, *shape[name]), np.float32), "length": np.ones(1, np.int32)} for name in shape
+        "text": {"features": np.zeros((1, 50, 768), np.float32), "mask": np.ones((1, 50), np.int32)},
+        "audio": {"features": np.zeros((1, 375, 5), np.float32), "length": np.ones(1, np.int32)},
+        "vision": {"features": np.zeros((1, 500, 20), np.float32), "length": np.ones(1, np.int32)},
     }
-    batch["text"]["mask"] = np.ones((1, 50), np.int32)
     made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))
     assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == 9_497_043
 
@@ -164,16 +164,23 @@ def test_padding_changes_nothing(fill):
     close(more, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_padding_is_read_where_that_is_asked_for():
-    changes = {"padding": "included", "padding_mean": True, "pack_text": False}
+def test_padding_is_read_up_to_a_constant_length_where_that_is_asked_for():
+    changes = {"padding": "included", "padding_mean": True, "pack_text": False, "max_tokens": 9}
     expected, more = evaluated(**changes), evaluated(batch=batch_of(extra=3), **changes)
-    # Means are divided by the steps of the training split however long a batch is; the LSTM reads on.
+    # Means are divided by the steps of the training split, and text has max_tokens steps, however long a batch is.
+    close(more, expected, rtol=1e-5, atol=1e-5)
+    whole = batch_of(extra=3)
+    whole["text"]["mask"][:] = 1
+    np.testing.assert_allclose(
+        evaluated(batch=whole)["text_embedding"], expected["text_embedding"], rtol=1e-5, atol=1e-6
+    )
     for name in ("audio", "vision"):
-        np.testing.assert_allclose(more[f"{name}_embedding"], expected[f"{name}_embedding"], atol=1e-6)
-    assert np.abs(more["text_embedding"] - expected["text_embedding"]).max() > 1e-3
-    right = evaluated()
-    for name in ALL:
-        assert np.abs(right[f"{name}_embedding"] - expected[f"{name}_embedding"]).max() > 1e-3
+        share = np.array(LENGTHS[name])[:, None] / SHAPES[name][0]
+        scaled = batch_of()
+        scaled[name]["features"] *= share[:, :, None].astype(np.float32)
+        np.testing.assert_allclose(
+            evaluated(batch=scaled)[f"{name}_embedding"], expected[f"{name}_embedding"], rtol=1e-4, atol=1e-5
+        )
 
 
 def test_samples_of_weight_0_change_neither_scores_nor_statistics_nor_gradients():

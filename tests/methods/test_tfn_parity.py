@@ -69,7 +69,7 @@ def test_three_training_steps_have_the_scores_gradients_and_running_statistics_o
     parameters, statistics = copied(weights(model), PLACES)
     statistics = unflatten_dict(statistics, sep="/")
     rates = dict.fromkeys(("dropout.audio", "dropout.vision", "dropout.fusion"), 0.0)
-    options = config.override(tfn.TFNOptions(), {**tfn.REFERENCE, **OPTIONS, **rates})
+    options = config.override(tfn.TFNOptions(), {**tfn.REFERENCE, **OPTIONS, **rates, "max_tokens": STEPS["text"]})
     inputs = Inputs(
         text=TextInput(width=SIZES.text, steps=STEPS["text"]),
         audio=SequenceInput(STEPS["audio"], SIZES.audio),
