@@ -1,12 +1,19 @@
-"""What the tests of methods share: frames with padding, and parameters that are a function of their paths."""
+"""What the tests of methods share: frames with padding, parameters that are a function of their paths, steps and phases."""
 
+import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
+
+from msa_jax.layers.stack import unstack
+from msa_jax.methods.protocol import Clock, Inputs, Method, Phase, Stage, Step
+
+FIRST = Clock(epoch=jnp.int32(1), step=jnp.int32(0))
 
 
 def add_frames(
@@ -42,3 +49,35 @@ def params_far_from_start(module: Any, batch: dict) -> dict:
         rng = np.random.default_rng(zlib.crc32(path.encode()))
         values[path] = (0.5 * rng.normal(size=leaf.shape)).astype(np.float32)
     return unflatten_dict(values, sep="/")
+
+
+def step_of(outputs: Mapping[str, Any], batch: Any, memory: Any = None, clock: Clock = FIRST) -> Step:
+    """What an objective sees of a batch, of a network without statistics."""
+    return Step(outputs, batch, {} if memory is None else memory, clock, jax.random.key(0), {})
+
+
+def phase_of(method: Method, options: Any, inputs: Inputs, stage: int = -1) -> Phase:
+    """The only phase of a stage, by default the last."""
+    (phase,) = method.stages(options, inputs)[stage].phases
+    return phase
+
+
+def by_layer(tree: Any) -> dict[str, Any]:
+    """Parameters or gradients by path, with the layers of stacked ones apart."""
+    return unstack(flatten_dict(tree, sep="/"))
+
+
+def trained_by(stage: Stage, paths: Iterable[str]) -> set[str]:
+    """The paths of the parameters that a stage of one phase trains."""
+    (phase,) = stage.phases
+    return {
+        path
+        for path in paths
+        if re.search(phase.trains, path) and not (phase.frozen is not None and re.search(phase.frozen, path))
+    }
+
+
+def has_partners(stage: Stage) -> bool:
+    """Whether the only phase of a stage gives samples partners."""
+    (phase,) = stage.phases
+    return phase.partners is not None

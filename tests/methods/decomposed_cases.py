@@ -10,8 +10,9 @@ from flax.traverse_util import flatten_dict
 
 from msa_jax import config
 from msa_jax.methods import confede, dmmsa
-from msa_jax.methods.protocol import Clock, Inputs, Method
-from tests.methods.cases import add_frames, params_far_from_start
+from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput
+from msa_jax.modalities import LETTER
+from tests.methods.cases import add_frames, params_far_from_start, phase_of, step_of
 from tests.quick import quick_jit
 
 TEXT, AUDIO, VISION = (4, 12), (6, 3), (5, 4)  # steps and width
@@ -30,10 +31,8 @@ SMALL = {
     "projector_dropout": 0.0, "fusion_hidden": "7,6", "part_hidden": "4", "regressor_hidden": "6,5",
 }  # fmt: skip
 METHODS = {"confede": confede.METHOD, "dmmsa": dmmsa.METHOD}
-FIRST = Clock(jnp.int32(1), jnp.int32(0))
 ALL = tuple(SHAPES)
 PARTS = ("ts", "vs", "as", "td", "vd", "ad")
-LETTER = {"text": "t", "audio": "a", "vision": "v"}
 
 
 def make_batch(there=ALL, rows: int = ROWS, *, extra: int = 0, fill: float = 0.0, own_labels: bool = False) -> dict:
@@ -47,10 +46,10 @@ def make_batch(there=ALL, rows: int = ROWS, *, extra: int = 0, fill: float = 0.0
 
 
 def inputs_of(batch: dict, **named) -> Inputs:
-    shapes = {name: SHAPES[name] for name in ("audio", "vision") if name in batch}
-    text = TEXT if "text" in batch else (0, None)
+    shapes = {name: SequenceInput(*SHAPES[name]) for name in ("audio", "vision") if name in batch}
+    text = TextInput(steps=TEXT[0], width=TEXT[1]) if "text" in batch else None
     columns = tuple(name for name in ("label_t", "label_a", "label_v") if name in batch)
-    return Inputs(text=text[1], text_steps=text[0], rows=TRAIN_ROWS, columns=columns, **shapes, **named)
+    return Inputs(text=text, rows=TRAIN_ROWS, columns=columns, **shapes, **named)
 
 
 def make_options(method: Method, **changes):
@@ -101,7 +100,7 @@ def some_outputs(there=ALL, rows: int = ROWS, classes=()) -> dict[str, Any]:
 
 
 def shapes(method: Method, there=ALL, own_labels: bool = False, label_range=(-3.0, 3.0), **changes):
-    """Parameters by path, outputs in evaluation and in training, and the terms of a batch without partners, in shapes only."""
+    """Parameters by path, outputs in evaluation and in training, and the terms of the fusion, in shapes only."""
     return _shapes(method.name, there, own_labels, label_range, tuple(sorted(changes.items())))
 
 
@@ -118,7 +117,7 @@ def _shapes(name: str, there: tuple, own_labels: bool, label_range: tuple, chang
         evaluated, params = module.init_with_output(key, batch, train=False)
         outputs = module.apply(params, batch, train=True, rngs={"dropout": key})
         memory = method.init_memory(options, inputs, labels)
-        terms, _ = method.objective(outputs, batch, memory, FIRST, options, inputs)
+        terms, _ = phase_of(method, options, inputs).objective(step_of(outputs, batch, memory), options, inputs)
         return params["params"], evaluated, outputs, terms
 
     params, evaluated, outputs, terms = jax.eval_shape(all_of_it, jax.random.key(0))

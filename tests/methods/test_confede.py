@@ -10,18 +10,20 @@ import pytest
 
 from msa_jax.methods import confede
 from msa_jax.methods.confede import METHOD
-from msa_jax.methods.protocol import Inputs
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.methods.shared import partners
 from tests.methods import decomposed_cases as cases
-from tests.methods.decomposed_cases import ALL, FIRST, LETTER, ROWS, TRAIN_ROWS, make_batch, make_options
+from tests.methods.cases import FIRST, has_partners, phase_of, step_of
+from tests.methods.decomposed_cases import ALL, LETTER, ROWS, TRAIN_ROWS, make_batch, make_options
 from tests.tiny import tiny_dataset, train_quick
 
 
-def terms_of(outputs, batch, memory=None, *, grouped=False, **changes):
-    """The objective's terms and memory, on the host."""
-    terms, memory = confede.objective(
-        outputs, batch, memory or {}, FIRST, make_options(METHOD, **changes), cases.inputs_of(batch), grouped=grouped
-    )
-    return jax.tree.map(np.asarray, (terms, memory))
+def terms_of(outputs, batch, **changes):
+    """The objective's terms, on the host."""
+    memory = cases.memory_of(METHOD, batch, **changes)
+    step = step_of(outputs, batch, memory)
+    terms, _ = confede.objective(step, make_options(METHOD, **changes), cases.inputs_of(batch))
+    return jax.tree.map(np.asarray, terms)
 
 
 # -- terms ------------------------------------------------------------------------------------------------------------
@@ -30,7 +32,7 @@ def terms_of(outputs, batch, memory=None, *, grouped=False, **changes):
 def test_the_contrast_of_a_group_is_the_mean_of_its_twenty_pairs_and_the_same_for_all_of_it():
     batch, outputs = make_batch(), cases.some_outputs()
     parts = outputs["parts"]
-    terms, _ = terms_of(outputs, batch, grouped=True, temperature=0.4)
+    terms = terms_of(outputs, batch, temperature=0.4)
     for group in range(2):
         first = 7 * group
         found = []
@@ -52,7 +54,7 @@ def test_the_contrast_of_a_group_is_the_mean_of_its_twenty_pairs_and_the_same_fo
 def test_without_partners_the_contrast_is_within_samples():
     batch, outputs = make_batch(), cases.some_outputs()
     parts = outputs["parts"]
-    terms, _ = terms_of(outputs, batch)
+    terms = terms_of(outputs, batch, between_samples=False)
     for row in range(ROWS):
         negatives = [parts[name][row] for name in ("td", "vd", "ad")]
         pairs = [cases.pair_loss(parts["ts"][row], parts[name][row], negatives) for name in ("vs", "as")]
@@ -62,7 +64,7 @@ def test_without_partners_the_contrast_is_within_samples():
 @pytest.mark.parametrize(("there", "count"), [(("audio", "vision"), 11), (("audio",), 2)], ids=str)
 def test_a_group_without_some_modality_has_the_pairs_that_are_left(there, count):
     batch, outputs = make_batch(there), cases.some_outputs(there)
-    terms, _ = terms_of(outputs, batch, grouped=True)
+    terms = terms_of(outputs, batch)
     parts, main = outputs["parts"], "v" if "vision" in there else "a"
     own = [name for name in ("vd", "ad") if name in parts]
     found = []
@@ -81,22 +83,32 @@ def test_rows_of_padding_have_no_part_in_the_contrast():
     batch, outputs = make_batch(), cases.some_outputs()
     batch["weight"] = np.repeat([1.0, 0.0], 7).astype(np.float32)
     outputs["parts"] = {name: np.where(batch["weight"][:, None] > 0, x, np.nan) for name, x in outputs["parts"].items()}
-    terms, _ = terms_of(outputs, batch, grouped=True)
+    terms = terms_of(outputs, batch)
     assert np.isfinite(terms["contrast"]).all()
     assert (terms["contrast"][7:] == 0).all()
 
 
 def test_the_weights_are_those_of_the_options():
-    assert METHOD.weights(METHOD.options(), {}) == {"contrast": 0.1, "unimodal": 0.01}
+    inputs = cases.inputs_of(make_batch())
+    assert confede.weights(METHOD.options(), inputs, {}, FIRST) == {"contrast": 0.1, "unimodal": 0.01}
     options = make_options(METHOD, **{"weights.contrast": 0.3, "weights.unimodal": 0.0})
-    assert METHOD.weights(options, {}) == {"contrast": 0.3, "unimodal": 0.0}
+    assert confede.weights(options, inputs, {}, FIRST) == {"contrast": 0.3, "unimodal": 0.0}
+
+
+@pytest.mark.parametrize("between_samples", [True, False])
+@pytest.mark.parametrize("there", [("text", "audio"), ("vision",)], ids=str)
+def test_weights_are_of_terms_that_there_are(there, between_samples):
+    batch, outputs = make_batch(there), cases.some_outputs(there)
+    options = make_options(METHOD, between_samples=between_samples)
+    found = confede.weights(options, cases.inputs_of(batch), {}, FIRST)
+    assert set(found) == set(terms_of(outputs, batch, between_samples=between_samples)) - {"multimodal"}
 
 
 @pytest.mark.parametrize("loss", ["l2", "smooth_l1"])
 @pytest.mark.parametrize("own_labels", [False, True])
 def test_similar_parts_are_compared_with_the_m_label_and_dissimilar_ones_with_their_own(own_labels, loss):
     batch, outputs = make_batch(own_labels=own_labels), cases.some_outputs()
-    terms, _ = terms_of(outputs, batch, loss=loss, smooth_l1_beta=0.7)
+    terms = terms_of(outputs, batch, loss=loss, smooth_l1_beta=0.7)
     distance = np.square if loss == "l2" else lambda error: cases.smooth_l1(error, 0.7)
     label = batch["label"].astype(np.float64)
     np.testing.assert_allclose(terms["multimodal"], distance(outputs["prediction"] - label), rtol=1e-5)
@@ -116,7 +128,7 @@ def test_features_of_a_row_are_those_it_had_last_and_rows_of_padding_leave_none(
     batch["weight"][[3, 7]] = 0
     memory, features = cases.memory_of(METHOD, batch), cases.some_outputs()["features"]
     memory["features"]["audio"] = memory["features"]["audio"].at[:].set(2.0)
-    after = jax.jit(confede.remember)(memory, features, batch)["features"]
+    after = jax.jit(partners.remember)(memory, features, batch)["features"]
     for name, values in features.items():
         expected = np.full((TRAIN_ROWS, values.shape[1]), 2.0 if name == "audio" else 0.0, np.float32)
         written = set()
@@ -125,14 +137,14 @@ def test_features_of_a_row_are_those_it_had_last_and_rows_of_padding_leave_none(
                 expected[row] = values[place]
                 written.add(row)
         assert np.array_equal(after[name], expected)
-    alone = confede.remember(memory, {"text": features["text"]}, batch)["features"]
+    alone = partners.remember(memory, {"text": features["text"]}, batch)["features"]
     assert np.array_equal(alone["audio"], memory["features"]["audio"])
 
 
 def test_no_gradient_flows_into_the_memory():
     batch = make_batch()
     memory, features = cases.memory_of(METHOD, batch), cases.some_outputs()["features"]
-    total = lambda x: confede.remember(memory, {"text": x}, batch)["features"]["text"].sum()  # noqa: E731
+    total = lambda x: partners.remember(memory, {"text": x}, batch)["features"]["text"].sum()  # noqa: E731
     assert (np.asarray(jax.grad(total)(features["text"])) == 0).all()
 
 
@@ -147,9 +159,9 @@ def test_partners_are_drawn_by_class_and_similarity_of_all_modalities_together()
     batch = make_batch()
     options = make_options(METHOD, **{"retrieval.candidates": 2})
     memory = _filled(cases.memory_of(METHOD, batch, label, **{"retrieval.candidates": 2}))
-    memory = confede.rank_again(memory, {"vision": jnp.float32(1)}, options)
+    memory = partners.rank_after_encoder(memory, {}, options, cases.inputs_of(batch))
     rows = jnp.arange(TRAIN_ROWS, dtype=jnp.int32)
-    drawn = np.asarray(confede.partners(memory, rows, jax.random.key(0), options))
+    drawn = np.asarray(partners.draw(memory, rows, jax.random.key(0), options))
     assert drawn.shape == (TRAIN_ROWS, 6)
     together = np.concatenate(list(memory["features"].values()), -1).astype(np.float64)
     unit = together / np.linalg.norm(together, axis=1, keepdims=True)
@@ -167,7 +179,8 @@ def test_partners_are_drawn_by_class_and_similarity_of_all_modalities_together()
 
 @pytest.mark.parametrize(("classes", "same"), [("rounded", True), ("exact", False), ("auto", False)])
 def test_labels_are_of_one_class_as_asked_and_exactly_where_the_range_is_narrow(classes, same):
-    inputs = Inputs(text=8, audio=(3, 2), label_range=(-1.0, 1.0), rows=2)
+    text, audio = TextInput(width=8, steps=4), SequenceInput(3, 2)
+    inputs = Inputs(text=text, audio=audio, label_range=(-1.0, 1.0), rows=2)
     options = make_options(METHOD, **{"retrieval.classes": classes})
     found = METHOD.init_memory(options, inputs, {"label": jnp.array([0.6, 0.8])})["classes"]
     assert (float(found[0]) == float(found[1])) == same
@@ -177,12 +190,13 @@ def test_labels_are_of_one_class_as_asked_and_exactly_where_the_range_is_narrow(
 
 def test_candidates_are_ranked_in_the_last_stage_of_the_encoders_and_every_second_epoch_of_the_fusion():
     batch, options = make_batch(), make_options(METHOD)
-    memory = _filled(cases.memory_of(METHOD, batch))
-    fusion = {"multimodal": jnp.float32(1), "unimodal": jnp.float32(1), "loss": jnp.float32(1)}
+    memory, inputs = _filled(cases.memory_of(METHOD, batch)), cases.inputs_of(batch)
+    *encoders, fusion = METHOD.stages(options, inputs)
+    assert [stage.name for stage in encoders] == ["text", "audio", "vision"]
     changed = []
-    for epoch, means in enumerate([{"text": 1.0}, {"audio": 1.0}, {"vision": 1.0}, *[fusion] * 4]):
+    for epoch, stage in enumerate([*encoders, *[fusion] * 4]):
         memory = _filled(memory, seed=epoch)
-        after = METHOD.end_epoch(memory, means, options)
+        after = stage.phases[0].end_epoch(memory, {"loss": jnp.float32(1)}, options, inputs)
         changed.append(not np.array_equal(after["candidates"].rows, memory["candidates"].rows))
         assert jax.tree.structure(after) == jax.tree.structure(memory)
         memory = after
@@ -194,22 +208,27 @@ def test_without_pretraining_the_first_partners_have_the_right_classes():
     changes = {f"stage_{name}.max_epochs": 0 for name in ALL} | {"retrieval.candidates": 2}
     memory = cases.memory_of(METHOD, make_batch(), label, **changes)
     rows = jnp.arange(TRAIN_ROWS, dtype=jnp.int32)
-    drawn = np.asarray(confede.partners(memory, rows, jax.random.key(0), make_options(METHOD, **changes)))
+    drawn = np.asarray(partners.draw(memory, rows, jax.random.key(0), make_options(METHOD, **changes)))
     assert (label[drawn[:, :2]] == label[:, None]).all()
     assert (label[drawn[:, 2:]] != label[:, None]).all()
     assert (drawn != np.arange(TRAIN_ROWS)[:, None]).all()
 
 
 def test_without_partners_there_is_nothing_to_remember():
-    assert cases.memory_of(METHOD, make_batch(), between_samples=False) == {}
-    assert METHOD.end_epoch({}, {"multimodal": 1.0}, make_options(METHOD, between_samples=False)) == {}
+    options, batch = make_options(METHOD, between_samples=False), make_batch()
+    inputs = cases.inputs_of(batch)
+    assert cases.memory_of(METHOD, batch, between_samples=False) == {}
+    for number in range(4):
+        phase = phase_of(METHOD, options, inputs, number)
+        assert phase.objective(step_of(cases.some_outputs(), batch), options, inputs)[1] == {}
+        assert phase.end_epoch({}, {"loss": jnp.float32(1)}, options, inputs) == {}
 
 
 def test_only_the_fusion_has_partners():
-    inputs = Inputs(text=8, audio=(3, 2))
+    inputs = Inputs(text=TextInput(width=8, steps=4), audio=SequenceInput(3, 2))
     stages = METHOD.stages(METHOD.options(), inputs)
-    assert [stage.partners is not None for stage in stages] == [False, False, True]
-    assert all(stage.partners is None for stage in METHOD.stages(METHOD.options(between_samples=False), inputs))
+    assert [has_partners(stage) for stage in stages] == [False, False, True]
+    assert not any(has_partners(stage) for stage in METHOD.stages(METHOD.options(between_samples=False), inputs))
 
 
 # -- the engine -------------------------------------------------------------------------------------------------------

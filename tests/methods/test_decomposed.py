@@ -14,15 +14,18 @@ from flax.traverse_util import flatten_dict
 from msa_jax import config
 from msa_jax.encoders.bert import Bert, BertConfig
 from msa_jax.errors import InputError
-from msa_jax.methods import decomposed
 from msa_jax.methods.confede import METHOD
-from msa_jax.methods.protocol import Inputs
-from msa_jax.train.optimiser import assign_groups
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.methods.shared import decomposed
+from msa_jax.train.optimiser import groups_of
 from tests.methods import decomposed_cases as cases
-from tests.methods.decomposed_cases import ALL, FIRST, LETTER, PARTS, ROWS, make_batch, make_options
+from tests.methods.cases import FIRST, by_layer, phase_of, step_of, trained_by
+from tests.methods.decomposed_cases import ALL, LETTER, PARTS, ROWS, make_batch, make_options
 from tests.quick import quick_jit
 
 BERT = BertConfig(vocab_size=20, hidden_size=32, num_layers=3, num_heads=1, intermediate_size=16, max_positions=16)
+TEXT = TextInput(width=32, steps=4, bert=BERT)
+INPUTS = Inputs(text=TEXT, audio=SequenceInput(3, 2), vision=SequenceInput(4, 2))
 HEADS = {
     "text": {"text_regressor", "text_similar", "text_dissimilar"},
     "audio": {"audio_encoder", "audio_regressor", "audio_similar", "audio_dissimilar"},
@@ -58,7 +61,7 @@ def test_every_output_equals_that_of_torch(there, protocol):
         regressor_hidden=(6, 5),
     )
     network = cases.network_of(METHOD, batch, padding_mean=protocol == "reference")
-    flat = flatten_dict(cases.params_of(network), sep="/")
+    flat = by_layer(cases.params_of(network))
     tensors = decomposed.network_tensors(model)
     assert tensors.keys() == flat.keys()
     with torch.no_grad():
@@ -109,7 +112,8 @@ def test_the_fusion_trains_as_many_parameters_as_the_published_one(audio, vision
     expected = encoder(*audio, layers[0]) + encoder(*vision, layers[1]) + 6 * (2 * 768 + mlp(768, 384))
     expected += mlp(2304, 768, 384, 192, 96, 1) + mlp(384, 192, 96, 1)
     assert expected == count
-    inputs = Inputs(text=768, text_steps=2, audio=audio, vision=vision, rows=2)
+    text = TextInput(width=768, steps=2)
+    inputs = Inputs(text=text, audio=SequenceInput(*audio), vision=SequenceInput(*vision), rows=2)
     options = METHOD.options(audio_layers=layers[0], vision_layers=layers[1])
     batch = {
         "text": {"features": jnp.zeros((1, 2, 768)), "mask": jnp.ones((1, 2), jnp.int32)},
@@ -118,44 +122,48 @@ def test_the_fusion_trains_as_many_parameters_as_the_published_one(audio, vision
     }
     network = METHOD.network(options, inputs, jnp.float32)
     params = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    frozen = METHOD.stages(options, inputs)[-1].frozen
     flat = flatten_dict(params, sep="/")
-    assert sum(leaf.size for path, leaf in flat.items() if not re.search(frozen, path)) == count
+    trained = trained_by(METHOD.stages(options, inputs)[-1], flat)
+    assert sum(flat[path].size for path in trained) == count
 
 
 @pytest.mark.parametrize("there", [("text", "audio"), ("audio", "vision"), ("text",), ("audio",)], ids=str)
 def test_what_belongs_to_an_absent_modality_is_left_out(there):
-    params, evaluated, _, terms = cases.shapes(METHOD, there)
+    params, evaluated, _, terms = cases.shapes(METHOD, there, between_samples=False)
     assert {path.split("/")[0] for path in params} == {"fusion", "part_decoder"}.union(*(HEADS[name] for name in there))
     parts = {LETTER[name] + kind for name in there for kind in "sd"}
     assert evaluated["parts"].keys() == evaluated["part_scores"].keys() == parts
     assert evaluated.keys() & {"prediction", *ALL} == {"prediction", *there}
     assert evaluated["representation"].shape == (ROWS, 5 * len(parts))
+    inputs, options = cases.inputs_of(make_batch(there)), make_options(METHOD)
+    assert set(METHOD.head_names(options, inputs)) == {"prediction", *there}
+    singles = {f"{kind}_{part}" for kind in ("part", "score") for part in parts}
+    assert set(METHOD.export_names(options, inputs)) == {"representation"} | singles
     # Within a sample, a single modality has nothing to be drawn to.
     assert set(terms) == {"multimodal", "unimodal"} | ({"contrast"} if len(there) > 1 else set())
-    inputs = cases.inputs_of(make_batch(there))
-    names = [stage.name for stage in METHOD.stages(make_options(METHOD), inputs)]
+    names = [stage.name for stage in METHOD.stages(options, inputs)]
     assert names == [*(name for name in ("text", "audio", "vision") if name in there), "fusion"]
 
 
 def test_outputs_and_terms_are_float32_and_one_for_each_sample():
     _, evaluated, trained, terms = cases.shapes(METHOD)
     assert {leaf.dtype for leaf in jax.tree.leaves((evaluated, trained, terms))} == {jnp.dtype("float32")}
-    assert all(evaluated[head].shape == (ROWS,) for head in METHOD.heads)
+    options, inputs = make_options(METHOD), cases.inputs_of(make_batch())
+    assert all(evaluated[head].shape == (ROWS,) for head in METHOD.head_names(options, inputs))
     assert {term.shape for term in terms.values()} == {(ROWS,)}
-    assert set(METHOD.weights(make_options(METHOD), {})) <= set(terms)
-    assert set(METHOD.exports) <= set(evaluated)
+    assert set(phase_of(METHOD, options, inputs).weights(options, inputs, {}, FIRST)) <= set(terms)
+    assert set(METHOD.export_names(options, inputs)) <= set(evaluated)
 
 
 def test_without_text_the_encoders_are_as_wide_as_bert():
-    inputs = Inputs(audio=(3, 2), rows=2)
+    inputs = Inputs(audio=SequenceInput(3, 2), rows=2)
     assert decomposed.encoder_width(METHOD.options(), inputs) == 768
-    assert decomposed.encoder_width(METHOD.options(), replace(inputs, text=BERT)) == 32
-    assert decomposed.encoder_width(METHOD.options(width=16), replace(inputs, text=BERT)) == 16
+    assert decomposed.encoder_width(METHOD.options(), replace(inputs, text=TEXT)) == 32
+    assert decomposed.encoder_width(METHOD.options(width=16), replace(inputs, text=TEXT)) == 16
 
 
 def test_text_is_the_pooled_state_of_cls():
-    options, inputs = make_options(METHOD), Inputs(text=BERT, text_steps=4)
+    options, inputs = make_options(METHOD), Inputs(text=TEXT)
     network = METHOD.network(options, inputs, jnp.float32)
     ids = jnp.array([[5, 6, 7, 0], [5, 8, 0, 0]])
     text = {"ids": ids, "mask": (ids > 0).astype(jnp.int32)}
@@ -202,19 +210,19 @@ def _stage_gradients(there, rows, only=(), **changes):
 
     def total(params, stage):
         outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(1)})
-        objective = stage.objective or METHOD.objective
-        return sum(term.mean() for term in objective(outputs, batch, memory, FIRST, options, inputs)[0].values())
+        terms, _ = stage.phases[0].objective(step_of(outputs, batch, memory), options, inputs)
+        return sum(term.mean() for term in terms.values())
 
     found = {}
     for stage in METHOD.stages(options, inputs):
         if not only or stage.name in only:
             gradient = quick_jit(lambda params, stage=stage: jax.grad(total)(params, stage))(params)
-            flat = flatten_dict(jax.tree.map(np.asarray, gradient), sep="/")
+            flat = by_layer(jax.tree.map(np.asarray, gradient))
             assert all(np.isfinite(value).all() for value in flat.values())
             # The bias of the keys shifts all scores of a query alike: softmax takes no notice.
             flat = {path: value for path, value in flat.items() if not path.endswith("/key/bias")}
-            free = {path for path in flat if not re.search(stage.frozen, path)}
-            found[stage.name] = free, {path for path, value in flat.items() if np.abs(value).max() > 1e-7}
+            reached = {path for path, value in flat.items() if np.abs(value).max() > 1e-7}
+            found[stage.name] = trained_by(stage, flat), reached
     return found
 
 
@@ -251,12 +259,11 @@ PATHS = {
 
 
 def _trained(stage):
-    return {name for path, name in PATHS.items() if not re.search(stage.frozen, path)}
+    return {PATHS[path] for path in trained_by(stage, PATHS)}
 
 
 def test_what_a_stage_freezes():
-    inputs = Inputs(text=BERT, audio=(3, 2), vision=(4, 2))
-    stages = METHOD.stages(METHOD.options(), inputs)
+    stages = METHOD.stages(METHOD.options(), INPUTS)
     assert {stage.name: _trained(stage) for stage in stages} == {
         "text_head": {"text_regressor"},
         "text": {"text_encoder", "last", "text_regressor"},
@@ -265,16 +272,15 @@ def test_what_a_stage_freezes():
         "fusion": {"audio_encoder", "vision_encoder", "rest"},
     }
     changed = METHOD.options(finetune_text_in_fusion=True, text_layers=1)
-    by_name = {stage.name: _trained(stage) for stage in METHOD.stages(changed, inputs)}
+    by_name = {stage.name: _trained(stage) for stage in METHOD.stages(changed, INPUTS)}
     assert by_name["fusion"] == {"text_encoder", "last", "audio_encoder", "vision_encoder", "rest"}
     assert by_name["text"] == {"last", "text_regressor"}
     assert by_name["text_head"] == {"text_regressor"}
 
 
 def test_the_stages_have_the_published_settings_for_mosi():
-    inputs = Inputs(text=BERT, audio=(3, 2), vision=(4, 2))
     options = METHOD.options()
-    resolved = {stage.name: config.override(options, stage.options) for stage in METHOD.stages(options, inputs)}
+    resolved = {stage.name: config.override(options, stage.options) for stage in METHOD.stages(options, INPUTS)}
     assert {name: own.max_epochs for name, own in resolved.items()} == {
         "text_head": 66, "text": 134, "audio": 100, "vision": 100, "fusion": 25,
     }  # fmt: skip
@@ -292,8 +298,8 @@ def test_the_stages_have_the_published_settings_for_mosi():
 
 
 def test_each_encoder_is_selected_by_its_own_score_and_label_where_there_is_one():
-    inputs = Inputs(text=BERT, audio=(3, 2), vision=(4, 2), columns=("label_t", "label_a"))
-    found = {stage.name: (stage.head, stage.label) for stage in METHOD.stages(METHOD.options(), inputs)}
+    inputs = replace(INPUTS, columns=("label_t", "label_a"))
+    found = {stage.name: (stage.select.head, stage.select.label) for stage in METHOD.stages(METHOD.options(), inputs)}
     assert found == {
         "text_head": ("text", "label_t"),
         "text": ("text", "label_t"),
@@ -306,10 +312,10 @@ def test_each_encoder_is_selected_by_its_own_score_and_label_where_there_is_one(
 @pytest.mark.parametrize("loss", ["l2", "smooth_l1"])
 def test_the_loss_of_an_encoder_is_that_of_its_score_against_its_label(loss):
     batch, outputs = make_batch(own_labels=True), cases.some_outputs()
-    inputs, options = cases.inputs_of(batch), make_options(METHOD, encoder_loss=loss)
+    inputs, options = cases.inputs_of(batch), make_options(METHOD, encoder_loss=loss, between_samples=False)
     stages = {stage.name: stage for stage in METHOD.stages(options, inputs)}
     for name in ALL:
-        terms, memory = stages[name].objective(outputs, batch, {}, FIRST, options, inputs)
+        terms, memory = stages[name].phases[0].objective(step_of(outputs, batch), options, inputs)
         error = outputs[name] - batch[f"label_{LETTER[name]}"].astype(np.float64)
         expected = np.square(error) if loss == "l2" else cases.smooth_l1(error)
         assert terms.keys() == {name}
@@ -318,22 +324,20 @@ def test_the_loss_of_an_encoder_is_that_of_its_score_against_its_label(loss):
 
 
 def test_stages_can_be_left_out():
-    inputs = Inputs(text=BERT, audio=(3, 2), vision=(4, 2))
     changes = {"stage_text.max_epochs": 2, "stage_audio.max_epochs": 0, "text_head_share": 0.0}
-    names = [stage.name for stage in METHOD.stages(make_options(METHOD, **changes), inputs)]
+    names = [stage.name for stage in METHOD.stages(make_options(METHOD, **changes), INPUTS)]
     assert names == ["text", "vision", "fusion"]
     frozen = make_options(METHOD, finetune_text=False)
-    names = [stage.name for stage in METHOD.stages(frozen, inputs)]
+    names = [stage.name for stage in METHOD.stages(frozen, INPUTS)]
     assert names == ["text", "audio", "vision", "fusion"]  # the engine freezes BERT in all of them
 
 
 def test_biases_and_layer_norms_have_no_weight_decay():
-    paths = flatten_dict(cases.shapes(METHOD)[0], sep="/")
+    shapes = {path: leaf.shape for path, leaf in flatten_dict(cases.shapes(METHOD)[0], sep="/").items()}
     options = METHOD.options(learning_rate=config.PerGroup(text=1e-5, audio=2e-5, vision=3e-5, other=4e-5))
     group = {group.name: group for group in METHOD.groups(options)}
-    assigned = assign_groups(
-        list(paths), METHOD.groups(options), replace(METHOD.stages(options, Inputs())[-1], frozen=None)
-    )
+    everything = replace(phase_of(METHOD, options, Inputs()), frozen=None)
+    assigned = {path: name for path, (name, *_) in groups_of(shapes, METHOD.groups(options), everything).items()}
     assert {"audio", "vision", "other"} <= set(assigned.values())
     for path, name in assigned.items():
         owner = path.split("/")[0].removesuffix("_encoder")
@@ -373,10 +377,11 @@ def test_a_value_that_makes_no_sense_is_refused(name, value):
 
 
 def test_heads_must_divide_the_width_of_audio_and_vision():
+    twelve = TextInput(width=12, steps=4)
     with pytest.raises(InputError, match="option heads is 8; expected a divisor of 12"):
-        METHOD.check(METHOD.options(), Inputs(text=12, audio=(3, 2)))
-    METHOD.check(METHOD.options(), Inputs(text=12))
-    METHOD.check(METHOD.options(width=16), Inputs(text=12, audio=(3, 2)))
+        METHOD.check(METHOD.options(), Inputs(text=twelve, audio=SequenceInput(3, 2)))
+    METHOD.check(METHOD.options(), Inputs(text=twelve))
+    METHOD.check(METHOD.options(width=16), Inputs(text=twelve, audio=SequenceInput(3, 2)))
 
 
 def test_options_survive_json_and_the_reference_protocol_changes_each_that_it_names():

@@ -1,7 +1,6 @@
 """DMMSA: its terms against numpy, its dynamic weights, its coarse classes and ablations, and a run of it."""
 
 import json
-import re
 from dataclasses import replace
 
 import jax
@@ -13,21 +12,21 @@ from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import dmmsa
 from msa_jax.methods.dmmsa import METHOD
-from msa_jax.methods.protocol import Inputs
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from tests.methods import decomposed_cases as cases
-from tests.methods.decomposed_cases import FIRST, LETTER, PARTS, ROWS, make_batch, make_options
+from tests.methods.cases import FIRST, has_partners, phase_of, step_of, trained_by
+from tests.methods.decomposed_cases import LETTER, PARTS, ROWS, make_batch, make_options
 from tests.tiny import tiny_dataset, train_quick
 
+EIGHT = TextInput(width=8, steps=4)
 # Appendix B.2, Tables 7 and 8: inner edges.
 MOSI = {2: (0.0,), 3: (-0.5, 0.5), 5: (-1.5, -0.5, 0.5, 1.5), 7: (-2.5, -1.5, -0.5, 0.5, 1.5, 2.5)}
 SIMS = {2: (0.0,), 3: (-0.1, 0.1), 5: (-0.7, -0.1, 0.1, 0.7)}
 
 
-def terms_of(outputs, batch, *, grouped=False, label_range=(-3.0, 3.0), memory=None, **changes):
+def terms_of(outputs, batch, *, label_range=(-3.0, 3.0), memory=None, **changes):
     inputs = cases.inputs_of(batch, label_range=label_range)
-    terms, after = dmmsa.objective(
-        outputs, batch, memory or {}, FIRST, make_options(METHOD, **changes), inputs, grouped=grouped
-    )
+    terms, after = dmmsa.objective(step_of(outputs, batch, memory), make_options(METHOD, **changes), inputs)
     return jax.tree.map(np.asarray, (terms, after))
 
 
@@ -84,19 +83,19 @@ def test_nt_xent_is_that_of_equation_one():
 
 
 def test_the_contrast_of_confede_brings_its_partners():
-    inputs = Inputs(text=8, audio=(3, 2), rows=20)
+    inputs = Inputs(text=EIGHT, audio=SequenceInput(3, 2), rows=20)
     stages = METHOD.stages(METHOD.options(contrast="confede"), inputs)
-    assert [stage.partners is not None for stage in stages] == [False, False, True]
-    assert all(stage.partners is None for stage in METHOD.stages(METHOD.options(), inputs))
+    assert [has_partners(stage) for stage in stages] == [False, False, True]
+    assert not any(has_partners(stage) for stage in METHOD.stages(METHOD.options(), inputs))
     batch, outputs = make_batch(), cases.some_outputs(classes=MOSI)
     memory = cases.memory_of(METHOD, batch, contrast="confede")
-    terms, after = terms_of(outputs, batch, grouped=True, contrast="confede", memory=memory)
+    terms, after = terms_of(outputs, batch, contrast="confede", memory=memory)
     parts = {name: part.reshape(2, 7, -1) for name, part in outputs["parts"].items()}
     anchor = parts["vs"][0, 0]
     negatives = [parts["vs"][0, number] for number in (3, 4, 5, 6)]
     one_pair = cases.pair_loss(anchor, parts["vs"][0, 1], negatives)
     only_vision = {name: x for name, x in outputs["parts"].items() if name[0] == "v"}
-    alone, _ = terms_of({**outputs, "parts": only_vision}, batch, grouped=True, contrast="confede", memory=memory)
+    alone, _ = terms_of({**outputs, "parts": only_vision}, batch, contrast="confede", memory=memory)
     other = cases.pair_loss(anchor, parts["vs"][0, 2], [*negatives, parts["vd"][0, 0]])
     assert one_pair > 0
     one_pair = cases.pair_loss(anchor, parts["vs"][0, 1], [*negatives, parts["vd"][0, 0]])
@@ -130,13 +129,15 @@ def test_rows_of_padding_count_nowhere():
 
 def _epochs(means, **changes):
     """The memory after epochs with these means of L_Uni and L_CL."""
-    options, memory = make_options(METHOD, **changes), cases.memory_of(METHOD, make_batch(), **changes)
+    options, batch = make_options(METHOD, **changes), make_batch()
+    memory, inputs = cases.memory_of(METHOD, batch, **changes), cases.inputs_of(batch)
     for unimodal, contrast in means:
         named = {"multimodal": 1.0, "unimodal": unimodal, "contrast": contrast, "classification": 2.0, "loss": 9.0}
         if contrast is None:
             del named["contrast"]
-        memory = METHOD.end_epoch(memory, {name: jnp.float32(value) for name, value in named.items()}, options)
-    return {name: float(value) for name, value in METHOD.weights(options, memory).items()}
+        means = {name: jnp.float32(value) for name, value in named.items()}
+        memory = dmmsa.end_fusion_epoch(memory, means, options, inputs)
+    return {name: float(value) for name, value in dmmsa.weights(options, inputs, memory, FIRST).items()}
 
 
 def test_the_term_that_has_fallen_less_weighs_more():
@@ -160,15 +161,19 @@ def test_a_single_adjusted_term_has_all_the_weight():
     means = [(2.0, None), (1.0, None)]
     assert _epochs(means, contrast="none") == pytest.approx({"unimodal": 1.0})
     assert _epochs(means, contrast="none", gdwg=False) == {"unimodal": 1.0}
-    options, inputs = make_options(METHOD), Inputs(text=8, rows=4)
+    options, inputs = make_options(METHOD), Inputs(text=EIGHT, rows=4)
     memory = METHOD.init_memory(options, inputs, {"label": jnp.zeros(4)})
-    assert METHOD.weights(options, memory).keys() == {"unimodal"}
+    assert dmmsa.weights(options, inputs, memory, FIRST).keys() == {"unimodal"}
 
 
 def test_the_first_stages_leave_no_trace_in_the_weights():
-    options, memory = make_options(METHOD), cases.memory_of(METHOD, make_batch())
-    after = METHOD.end_epoch(memory, {"audio": jnp.float32(3), "loss": jnp.float32(3)}, options)
-    assert jax.tree.all(jax.tree.map(np.array_equal, after, memory))
+    options, batch = make_options(METHOD), make_batch()
+    memory, inputs = cases.memory_of(METHOD, batch), cases.inputs_of(batch)
+    for number in range(3):
+        phase = phase_of(METHOD, options, inputs, number)
+        after = phase.end_epoch(memory, {"loss": jnp.float32(3)}, options, inputs)
+        assert jax.tree.all(jax.tree.map(np.array_equal, after, memory))
+        assert phase.weights(options, inputs, memory, FIRST) == {}
 
 
 def test_the_memory_has_one_structure_so_that_ablations_can_share_the_encoders():
@@ -193,7 +198,10 @@ def test_there_is_one_classifier_of_the_fused_heads_shape_for_each_granularity_o
         assert evaluated[f"class_{count}"].shape == trained["logits"][count].shape == (ROWS, count)
         for path in (path for path in params if path.startswith("fusion/hidden")):
             assert params[path.replace("fusion", f"classifier_{count}")].shape == params[path].shape
-    assert {"restricted", *METHOD.heads} <= set(evaluated)
+    options, inputs = make_options(METHOD), cases.inputs_of(make_batch(), label_range=label_range)
+    heads, exports = METHOD.head_names(options, inputs), METHOD.export_names(options, inputs)
+    assert {"restricted", "prediction"} <= set(heads) <= set(evaluated)
+    assert {f"class_{count}" for count in counts} <= set(exports) <= set(evaluated)
     assert {leaf.dtype for leaf in jax.tree.leaves((evaluated, terms))} == {jnp.dtype("float32")}
 
 
@@ -222,12 +230,14 @@ def test_the_prediction_is_restricted_where_asked_and_never_in_training():
 def test_without_classification_the_classifiers_are_not_trained_and_nothing_is_restricted():
     params, evaluated, _, _ = cases.shapes(METHOD, classification=False)
     inputs = cases.inputs_of(make_batch())
-    frozen = METHOD.stages(make_options(METHOD, classification=False), inputs)[-1].frozen
+    without, options = make_options(METHOD, classification=False), make_options(METHOD)
     classifiers = {path for path in params if path.startswith("classifier_")}
     assert classifiers
-    assert all(re.search(frozen, path) for path in classifiers)
-    assert not any(re.search(METHOD.stages(make_options(METHOD), inputs)[-1].frozen, path) for path in classifiers)
+    assert trained_by(METHOD.stages(without, inputs)[-1], classifiers) == set()
+    assert trained_by(METHOD.stages(options, inputs)[-1], classifiers) == classifiers
     assert not {"restricted", "class_2"} & set(evaluated)
+    names = {*METHOD.head_names(without, inputs), *METHOD.export_names(without, inputs)}
+    assert names <= set(evaluated)
 
 
 def test_the_network_is_that_of_confede_with_classifiers():
@@ -271,7 +281,7 @@ def test_a_value_that_makes_no_sense_is_refused(name, value, shown):
 def test_options_that_do_not_go_with_each_other_or_the_dataset_are_refused():
     with pytest.raises(InputError, match="option restrict_to_class is True; expected False without classification"):
         METHOD.options(restrict_to_class=True, classification=False)
-    narrow = Inputs(text=8, label_range=(-1.0, 1.0))
+    narrow = Inputs(text=EIGHT, label_range=(-1.0, 1.0))
     with pytest.raises(InputError, match="option classes is 7; expected one of 2, 3, 5"):
         METHOD.check(METHOD.options(classes=(3, 7)), narrow)
     with pytest.raises(InputError, match="option restricted_by is 7; expected one of classes, 2, 3, 5"):
