@@ -35,13 +35,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES, label_column
 from msa_jax.report.table import METRIC_LABELS, Table
-from msa_jax.train.experiment import Settings
+
+if TYPE_CHECKING:
+    from msa_jax.train.settings import Settings
 
 LABELS = {label_column(modality): modality for modality in MODALITIES}  # column of a unimodal label -> its modality
 PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may be called
@@ -151,7 +153,7 @@ class Outcome:
 
     variant: Variant
     path: Path
-    settings: Settings
+    settings: "Settings"
     asked: dict[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     reason: str | None = None

@@ -85,6 +85,7 @@ def train(
     keep_compiled_programs()
     dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
+    progress.line(runner.inits.describe())
     content = RunConfig(
         method=method,
         runs_per_program=runs_per_program(runner, settings.options, len(seeds)),

@@ -18,6 +18,7 @@ from msa_jax.train.epoch import PhaseWalk, WindowRange
 from msa_jax.train.evaluate import Forward
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.optimiser import groups_of
+from msa_jax.train.progress import Progress
 from msa_jax.train.report import Report
 from msa_jax.train.runs import RUNS, SHARED, Layout, ShardedRuns, vmap_runs
 from msa_jax.train.state import Flat, TrainState, stack
@@ -32,6 +33,7 @@ class PhasePrograms:
     def __init__(self, walk: PhaseWalk, layout: Layout, batches: int):
         self.phase, self.batches, self.walk = walk.phase, batches, walk
         self._measured: Measured | None = None
+        self._announced: set[int] = set()  # numbers of runs whose program has been compiled
         specs = {
             "states": RUNS, "frozen": SHARED, "data": SHARED, "plans": RUNS, "span": SHARED, "reports": RUNS, "values": RUNS
         }  # fmt: skip
@@ -66,6 +68,18 @@ class PhasePrograms:
         return Report.empty(
             measured, runs=len(plans.rows), batches=self.batches, record_steps=self.options.record_steps
         )
+
+    def compile(self, progress: Progress, runs: int, arguments: Mapping[str, Any]) -> None:
+        """Compiles `train` for arguments of these shapes, if that has not happened yet, and says so.
+
+        The program that a later call uses is the same one, from JAX's cache.
+        """
+        if runs in self._announced or progress.silent:
+            return
+        self._announced.add(runs)
+        lowered = self.train.compiled(runs).lower(*arguments.values())
+        with progress.compiling(len(lowered.as_text().splitlines())):
+            lowered.compile()
 
     def accepts_traced(self, name: str, states: TrainState, frozen: Flat, data: Any, plans: Plan, init: Any) -> bool:
         """Whether the memory's start and the training of one run can take this option as an argument, and read it.

@@ -1,13 +1,21 @@
 """What a person sees while training: one line an epoch, and a bar that is there only on a terminal."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+import jax
 
 from msa_jax.data.schema import Dataset
 from msa_jax.modalities import MODALITIES
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.settings import Settings
+
+SECONDS_PER_LINE = 0.003  # of StableHLO, on two cores of a CPU
+BEAT = 10.0  # seconds between two signs of life
 
 
 class Progress:
@@ -40,15 +48,46 @@ class Progress:
             self._stream.flush()
 
     def announce(self, settings: Settings, dataset: Dataset, seeds: Sequence[int], path: Path) -> None:
-        """Says what is about to be trained, before anything slow begins."""
-        card, options = dataset.card, settings.options
-        sizes = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
+        """Says what is about to be trained, and on what, before anything slow begins."""
+        options, devices = settings.options, jax.devices()
         preset = f"preset {settings.preset}" if settings.preset else "no preset"
+        named = ", ".join(name for name in MODALITIES if dataset.has(name))
+        self.line(f"method {settings.method.name}, {settings.protocol} protocol, {preset}")
+        sizes = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
+        self.line(f"data {dataset.card.name}: {sizes}; {named}; text encoder {options.text_encoder}")
+        kind = f"{len(devices)} × {devices[0].device_kind}"
         self.line(
-            f"{settings.method.name}: {settings.protocol} protocol, {preset}, text encoder {options.text_encoder}"
+            f"{len(seeds)} run{'s' * (len(seeds) > 1)} (seeds {', '.join(map(str, seeds))}) on {kind}, into {path}"
         )
-        self.line(f"data {card.name}: {sizes}; {', '.join(name for name in MODALITIES if dataset.has(name))}")
-        self.line(f"{len(seeds)} run{'s' * (len(seeds) > 1)}, seeds {', '.join(map(str, seeds))}, into {path}")
+
+    @contextlib.contextmanager
+    def compiling(self, lines: int) -> Iterator[None]:
+        """Says that a program is compiled, about how long that takes, and every few seconds that it still is.
+
+        lines: of the program as StableHLO.
+        """
+        begun, ended = time.monotonic(), threading.Event()
+        self.line(f"compiling the training step: about {max(1, round(lines * SECONDS_PER_LINE))} s if it is new")
+
+        def beat() -> None:
+            while not ended.wait(BEAT):
+                self.line(f"still compiling, {time.monotonic() - begun:.0f} s")
+
+        thread = threading.Thread(target=beat, daemon=True)
+        if self._stream is not None:
+            thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            if thread.is_alive():
+                thread.join()
+        self.line(f"compiled in {time.monotonic() - begun:.0f} s")
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody looks."""
+        return self._stream is None
 
     @property
     def wants_chunks(self) -> bool:

@@ -255,16 +255,17 @@ class Runner:
                 stop = min(start + step, windows)
                 if report is None:
                     report = phase.empty_report(states, frozen, arrays, parts)
-                states, report = phase.train(
-                    runs=len(runs),
-                    states=states,
-                    frozen=frozen,
-                    data=arrays,
-                    plans=parts,
-                    span=WindowRange.of(start, stop, count=real, first=first),
-                    reports=report,
-                    values=values,
-                )
+                arguments = {
+                    "states": states,
+                    "frozen": frozen,
+                    "data": arrays,
+                    "plans": parts,
+                    "span": WindowRange.of(start, stop, count=real, first=first),
+                    "reports": report,
+                    "values": values,
+                }
+                phase.compile(self._progress, len(runs), arguments)
+                states, report = phase.train(runs=len(runs), **arguments)
                 report = jax.device_get(self._layout.to_host(report))
                 if not tolerant:
                     check_finite(report, runs, epoch, batches)

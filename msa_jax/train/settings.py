@@ -1,4 +1,4 @@
-"""What is trained: a method and its options, resolved from protocol, preset and changes; and the configuration of an experiment."""
+"""What is trained: a method with its options, from protocol, preset and changes; the configuration of an experiment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields

@@ -1,5 +1,6 @@
 """Where runs and their stages begin: parameters that are pretrained or drawn, and the method's memory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -94,6 +95,12 @@ class StageInits:
         like = StageInit(self.shapes, jax.eval_shape(self.traced_memory, {}))
         for seed in seeds:
             check_stage(self._taken(seed), like)
+
+    def describe(self) -> str:
+        """How many parameters there are, and how many the text encoder has of them, for people."""
+        sizes = {path: math.prod(leaf.shape) for path, leaf in self.shapes.params.items()}
+        text = sum(size for path, size in sizes.items() if path.startswith(f"{self._method.text_encoder}/"))
+        return f"{sum(sizes.values()):,} parameters, {text:,} of them in the text encoder"
 
     def frozen_by_seed(self) -> bool:
         """Whether a text encoder that is not trained has parameters that each seed draws for itself."""

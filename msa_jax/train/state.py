@@ -16,7 +16,8 @@ Flat = Mapping[str, Any]  # arrays by path, as in `text_encoder/bert/pooler/kern
 class TrainState:
     """What a training step reads and writes.
 
-    params: by path, all but those of a text encoder that the stage does not train. statistics: the network's running means and variances, by path.
+    params: by path, all but those of a text encoder that the stage does not train. statistics: running means and
+    variances of the network, by path.
     optimiser: {phase: optax's state}. memory: the method's. key: the run's root random key; a step's keys are folded from
     it, the epoch and the mini-batch's number, so it never changes. epoch: int32, from 1, within the stage.
     updates: {phase: int32 parameter updates in the stage}. rate: float32 factor on all learning rates.
