@@ -79,7 +79,9 @@ def schedule(options: Options, updates: int) -> optax.Schedule:
 
 
 class Optimiser(NamedTuple):
-    """paths: the parameters that it moves. init: ({path: parameter}) -> state. update: (gradient, state, parameters, rate) -> (new parameters, new state), where
+    """paths: the parameters that it moves. init: ({path: parameter}) -> state.
+
+    update: (gradient, state, parameters, rate) -> (new parameters, new state), where
     `rate` is a factor on every learning rate."""
 
     paths: tuple[str, ...]
