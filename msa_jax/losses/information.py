@@ -68,19 +68,14 @@ def class_entropy(features: Array, label: Array, *, epsilon: Array | float = 1e-
     chex.assert_shape(label, features.shape[:1])
     where = present(where, features.shape[0])
     features = jnp.where(where[:, None], features, 0.0)
-    positive, negative = where & (label > 0), where & (label < 0)
-    return 0.25 * (_log_det(features, positive, epsilon) + _log_det(features, negative, epsilon))
-
-
-def _log_det(features: Array, where: Array, epsilon: Array | float) -> Array:
-    """Log determinant of the covariance of the samples of a class; 0 if these are too few to have one."""
-    width = features.shape[1]
-    count = where.sum()
-    share = where / jnp.maximum(count, 1)  # [M]
-    mean = jnp.einsum("m,md->d", share, features, precision=jax.lax.Precision.HIGHEST)
-    centred = jnp.where(where[:, None], features - mean[None, :], 0.0)
+    members = where[None] & jnp.stack([label > 0, label < 0])  # [2, M]
+    count = members.sum(-1)[:, None]
+    share = members / jnp.maximum(count, 1)
     # An accelerator would round the factors; the log of a small determinant makes much of that.
-    covariance = jnp.einsum("m,mi,mj->ij", share, centred, centred, precision=jax.lax.Precision.HIGHEST)
-    identity = jnp.eye(width, dtype=features.dtype)
-    covariance = jnp.where(count > width, covariance + epsilon * identity, identity)
-    return jnp.linalg.slogdet(covariance)[1]
+    exact = jax.lax.Precision.HIGHEST
+    mean = jnp.einsum("cm,md->cd", share, features, precision=exact)
+    centred = jnp.where(members[..., None], features[None] - mean[:, None], 0.0)
+    covariance = jnp.einsum("cm,cmi,cmj->cij", share, centred, centred, precision=exact)
+    identity = jnp.eye(features.shape[1], dtype=features.dtype)[None]
+    enough = count[..., None] > features.shape[1]
+    return 0.25 * jnp.linalg.slogdet(jnp.where(enough, covariance + epsilon * identity, identity))[1].sum()
