@@ -192,6 +192,9 @@ class Score(NamedTuple):
     label: str = "label"
 
 
+BY_PREDICTION = Score()
+
+
 class Term(NamedTuple):
     """Selection by the mean of a loss term on valid, where the network is in evaluation mode; lower is better.
 
@@ -249,13 +252,13 @@ class Stage:
     name: str = "train"
     phases: tuple[Phase, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
-    select: Score | Term = Score()
+    select: Score | Term = BY_PREDICTION
 
 
 Stages = Callable[[Any, Inputs], tuple[Stage, ...]]
 
 
-def one_stage(objective: Objective, *, select: Score | Term = Score(), **phase: Any) -> Stages:
+def one_stage(objective: Objective, *, select: Score | Term = BY_PREDICTION, **phase: Any) -> Stages:
     """The stages of most methods: a single one of a single phase. `phase` are fields of the phase."""
 
     def stages(options: Any, inputs: Inputs) -> tuple[Stage, ...]:

@@ -18,11 +18,8 @@ def read_exports(outcome: Outcome, dataset: Dataset, splits: Sequence[str]) -> E
       InputError: the experiment is damaged, or its method exports nothing.
     """
     predictor = Predictor.load(outcome.path)
-    names = predictor.method.exports
+    names = predictor.method.export_names(predictor.options, predictor.inputs)
     found = {split: predictor.predict_runs(dataset.splits()[split], exports=True) for split in splits}
     return {
-        seed: {
-            split: {name: found[split][seed][name] for name in names if name in found[split][seed]} for split in splits
-        }
-        for seed in outcome.runs
+        seed: {split: {name: found[split][seed][name] for name in names} for split in splits} for seed in outcome.runs
     }

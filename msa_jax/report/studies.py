@@ -15,7 +15,8 @@ from msa_jax.data import load_dataset
 from msa_jax.data.schema import MODALITIES, Dataset
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Inputs
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.report import (
     cases,
     class_spread,
@@ -35,6 +36,7 @@ from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json, write_text
 from msa_jax.train.experiment import train
 from msa_jax.train.progress import Progress
+from msa_jax.train.settings import SEEDS, resolve
 
 __all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reproduce"]
 

@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,44 +12,19 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
-from msa_jax.data.batches import Plan, epoch_plan
 from msa_jax.errors import TrainingStopped
 from msa_jax.methods.protocol import Method, Score
-from msa_jax.train import processes
 from msa_jax.train.checkpoint import RunCheckpoints, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, device_memory, streams
-from msa_jax.train.epoch import WindowRange
+from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
 from msa_jax.train.judge import check_selection, judge, rounded, selected_term, selection_value
 from msa_jax.train.prepare import Prepared
-from msa_jax.train.programs import PhasePrograms
 from msa_jax.train.progress import Progress, progress_line
-from msa_jax.train.report import Report, step_lines, term_means
+from msa_jax.train.report import step_lines
 from msa_jax.train.stage_data import HELD_OUT, StageData
 from msa_jax.train.stage_inits import StageInits
-from msa_jax.train.state import Best, RunState, TrainState, choose, put, take
-
-STAGE_EPOCHS = 2**20  # more than any stage has
-PHASE_EPOCHS = 2**40  # more than the epochs of all stages
-
-
-class Epoch(NamedTuple):
-    """What an epoch of r runs side by side gave.
-
-    number: over all stages. stage_epoch: within the stage, from 1. active: [r], the places of the runs. means: {term: [r]}.
-    weights: {term: [r]}, of the terms. report: of the stage's last phase, [r, ...]. batches: mini-batches of that.
-    failed: [r] bool, a loss was not finite. seconds: of each run.
-    """
-
-    number: int
-    stage_epoch: int
-    active: np.ndarray
-    means: Mapping[str, np.ndarray]
-    weights: Mapping[str, np.ndarray]
-    report: Report
-    batches: int
-    failed: np.ndarray
-    seconds: float
+from msa_jax.train.state import Best, RunState, choose, take
 
 
 class Runner:
@@ -73,6 +48,7 @@ class Runner:
         self._progress = progress or Progress(None)
         self.inits = StageInits(method, options, prepared)
         self._layout = self.inits.layout
+        self._epochs = EpochTrainer(prepared, self._layout, self._progress)
 
     # -- side by side or one after the other --------------------------------------------------------------------------
 
@@ -94,7 +70,10 @@ class Runner:
         init = self.inits.initial(run)
         data = self.inits.read(0, [init])
         states = programs.start([init], [jax.random.key(0)])
-        phase, plans = programs.phases[0], self._plans(programs.phases[0], 0, [run], data, stage=0, stage_epoch=1)
+        phase, plans = (
+            programs.phases[0],
+            self._epochs.plans(programs.phases[0], 0, [run], data, stage=0, stage_epoch=1),
+        )
         arrays, parts, _, _ = next(iter(data.train.chunks(plans)))
         frozen = programs.frozen(init.variables.params)
         return frozenset(
@@ -145,7 +124,7 @@ class Runner:
                     if int(state.stage) + 1 == len(self.inits.stages):
                         break
                     state, data = self._next_stage(runs, state, data)
-                train, epoch = self._train_epoch(runs, state, data, tolerant)
+                train, epoch = self._epochs.train(runs, state, data, tolerant)
                 state = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant)
                 done = int(state.standing.epochs.max())
                 if state.standing.ended.all() or done % self.options.checkpoint_epochs == 0:
@@ -174,105 +153,7 @@ class Runner:
         stage = int(state.stage) + 1
         return self.inits.state(runs, stage, inits, epochs=state.standing.epochs), self.inits.read(stage, inits)
 
-    # -- one epoch ----------------------------------------------------------------------------------------------------
-
-    def _train_epoch(
-        self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool
-    ) -> tuple[TrainState, Epoch]:
-        """One epoch of the runs that have not ended: their states after it, in their places, and what it gave."""
-        begun, programs, standing = time.monotonic(), data.programs, state.standing
-        active, places = np.flatnonzero(~standing.ended), side_by_side(standing.ended)
-        whole = len(active) == len(runs)
-        number = int(standing.epochs[active[0]]) + 1  # all that have not ended have had as many
-        stage_epoch = int(np.asarray(self._layout.to_host(state.train.epoch))[active[0]])
-        together = [runs[place] for place in places]
-        values = {name: np.float32([run.values[name] for run in together]) for name in runs[0].values}
-        part = state.train if whole else self._layout.shard_runs(take(state.train, places), len(places))
-        frozen = data.frozen.on(len(places))
-        means: dict[str, np.ndarray] = {}
-        weights: dict[str, np.ndarray] = {}
-        failed = np.zeros(len(active), bool)
-        report, batches = None, 0
-        for index, phase in enumerate(programs.phases):
-            plans = self._plans(phase, index, together, data, stage=int(state.stage), stage_epoch=stage_epoch)
-            part, report = self._walk(phase, data, frozen, part, plans, values, together, number, tolerant)
-            own = term_means(report)
-            memory = phase.end_epoch(runs=len(places), means=own, memory=part.memory, values=values)
-            part, batches = part.replace(memory=memory), len(plans[0])
-            last = index + 1 == len(programs.phases)
-            prefix = "" if len(programs.phases) == 1 else f"{phase.phase.name}/"
-            means |= {prefix + name: mean[: len(active)] for name, mean in own.items()}
-            means |= {"loss": own["loss"][: len(active)]} if last else {}
-            weights |= {prefix + name: np.asarray(weight)[: len(active)] for name, weight in report.weights.items()}
-            failed |= np.asarray(report.bad_batch[: len(active)]) >= 0
-        part = part.replace(epoch=part.epoch + 1)
-        if not whole:
-            kept = self._layout.replicate(take(part, np.arange(len(active))), len(runs))
-            part = put(state.train, active, kept)
-        seconds = (time.monotonic() - begun) / len(active)
-        return part, Epoch(number, stage_epoch, active, means, weights, report, batches, failed, seconds)
-
-    def _plans(
-        self, phase: PhasePrograms, index: int, runs: Sequence[Run], data: StageData, *, stage: int, stage_epoch: int
-    ) -> list[Plan]:
-        """The mini-batches of a phase of an epoch, of each run."""
-        options = phase.options
-        # Counted within the stage, so that it is the same whether those before it were trained here or elsewhere.
-        epoch = index * PHASE_EPOCHS + stage * STAGE_EPOCHS + stage_epoch
-        plans = []
-        for run in runs:
-            plan = epoch_plan(
-                self.prepared.inputs.rows,
-                options.batch_size,
-                seed=run.seed,
-                epoch=epoch,
-                lengths=data.lengths if phase.walk.planned is not None else None,
-                capacity=None if data.lengths is None else phase.walk.planned,
-            )
-            plan = plan if phase.batches >= len(plan) else plan.chunk(0, phase.batches)
-            plans.append(plan.widened(self._layout.rounded(options.batch_size)))
-        return plans
-
-    def _walk(
-        self,
-        phase: PhasePrograms,
-        data: StageData,
-        frozen: Any,
-        states: TrainState,
-        plans: Sequence[Plan],
-        values: Mapping[str, Any],
-        runs: Sequence[Run],
-        epoch: int,
-        tolerant: bool,
-    ) -> tuple[TrainState, Report]:
-        """All mini-batches of a phase of an epoch. Returns the states, and what they report [R] on the host."""
-        report: Report | None = None
-        accumulate, batches = phase.options.accumulate, len(plans[0])
-        for arrays, parts, real, first in data.train.chunks(plans):
-            windows = math.ceil(real / accumulate)
-            step = max(1, windows // 20) if self._progress.wants_chunks else windows
-            for start in range(0, windows, step):
-                stop = min(start + step, windows)
-                if report is None:
-                    report = phase.empty_report(states, frozen, arrays, parts)
-                arguments = {
-                    "states": states,
-                    "frozen": frozen,
-                    "data": arrays,
-                    "plans": parts,
-                    "span": WindowRange.of(start, stop, count=real, first=first),
-                    "reports": report,
-                    "values": values,
-                }
-                phase.compile(self._progress, len(runs), arguments)
-                states, report = phase.train(runs=len(runs), **arguments)
-                report = jax.device_get(self._layout.to_host(report))
-                if not tolerant:
-                    check_finite(report, runs, epoch, batches)
-                label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"
-                self._progress.bar(f"{label}  epoch {epoch}", min(first + stop * accumulate, batches), batches)
-        assert report is not None  # a dataset has at least one sample
-        return states, report
+    # -- between two epochs ------------------------------------------------------------------------------------------
 
     def _selection(self, state: RunState, data: StageData, epoch: Epoch) -> tuple[np.ndarray, list[dict[str, float]]]:
         """What selects the best epoch [r], NaN for runs that failed, and the metrics on valid, of the active runs."""
@@ -381,27 +262,3 @@ class Runner:
                 save_variables(run.folder, self.inits.left(best, data.frozen.tree, memory).variables)
                 save_result(run.folder, result)
         return results
-
-
-def check_finite(report: Report, runs: Sequence[Run], epoch: int, batches: int) -> None:
-    """Raises TrainingStopped if a loss of a run was not finite; report: [R, ...]."""
-    bad = np.flatnonzero(report.bad_batch >= 0)
-    if len(bad):
-        terms = [name for name, is_bad in zip(report.terms, report.bad_terms[bad[0]], strict=True) if is_bad]
-        raise TrainingStopped(
-            f"run {runs[bad[0]].seed}, epoch {epoch}, step {int(report.bad_batch[bad[0]]) + 1} of {batches}: "
-            f"loss term {', '.join(terms)} is not finite; the last checkpoint is kept"
-        )
-
-
-def side_by_side(ended: np.ndarray) -> np.ndarray:
-    """The places that an epoch is computed for: those that have not ended, and some others, so that few sizes are compiled.
-
-    All while more than half go on, then half, then a quarter, and so on; those that go on are first. All to the end if
-    there are several processes, since a state does not move from one to another.
-    """
-    active, rest = np.flatnonzero(~ended), np.flatnonzero(ended)
-    size = len(ended)
-    while processes.count() == 1 and len(active) <= size // 2:
-        size //= 2
-    return np.concatenate([active, rest])[:size]

@@ -142,8 +142,9 @@ def check_outputs(model: Model, outputs: Mapping[str, Any], size: int) -> None:
     method = model.method
     heads = method.head_names(model.options, model.inputs)
     exports = method.export_names(model.options, model.inputs)
-    check_names(method.name, "an output", ("prediction", *heads, *exports), outputs)
-    for name in ("prediction", *heads):
+    scores = tuple(dict.fromkeys(("prediction", *heads)))
+    check_names(method.name, "an output", (*scores, *exports), outputs)
+    for name in scores:
         if jnp.shape(outputs[name]) != (size,):
             raise MethodError(
                 f"method {method.name}: output {name} has shape {jnp.shape(outputs[name])}; expected [B], ({size},)"

@@ -1,19 +1,10 @@
-"""Does a method keep to the protocol? Checks that every method must pass, for those of msa_jax and of other packages.
-
-    from msa_jax.testing import check_method
-
-    def test_my_method():
-        check_method(METHOD)
-
-Everything runs on a dataset and a text encoder so small that a method takes seconds, most of them in the compiler.
-"""
+"""What every method must pass, one function for each rule of the protocol."""
 
 import itertools
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +15,14 @@ import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.data.batches import Plan, ordered_plan
-from msa_jax.data.schema import Card, Dataset, validate
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Method, Score
-from msa_jax.modalities import MODALITIES, UNIMODAL_LABELS
+from msa_jax.methods.protocol import Score
+from msa_jax.modalities import MODALITIES
+from msa_jax.testing.conformance import BATCH, CHEAP, Conformance
+from msa_jax.testing.tiny import tiny_dataset
 from msa_jax.train.checkpoint import StageInit
 from msa_jax.train.epoch import PhaseWalk
 from msa_jax.train.experiment import train
-from msa_jax.train.experiment_dir import Run
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.prepare import prepare
 from msa_jax.train.runner import Runner
@@ -40,225 +31,8 @@ from msa_jax.train.step import check_outputs, eval_step, gradient_step, update_s
 
 Array = jax.Array
 
-WORDS = ("bad", "dull", "fine", "good", "great", "film", "plot", "actor", "really", "not")
-BATCH = 8
-QUICK: Mapping[str, Any] = {
-    "scratch_layers": 2,
-    "scratch_width": 32,
-    "max_tokens": 12,
-    "batch_size": BATCH,
-    "pack_text": False,
-    "max_epochs": 100,
-    "learning_rate.text": 1e-3,
-}
 BY_HEART_STEPS = 150
 FASTER = 5  # times the learning rates, where eight samples are learned by heart
-CHEAP = {"xla_backend_optimization_level": 0}
-
-
-def tiny_dataset(
-    seed: int = 0,
-    *,
-    rows: tuple[int, int, int] = (24, 8, 8),
-    modalities: Iterable[str] = MODALITIES,
-    text: str = "raw_text",
-    label_range: tuple[float, float] = (-3.0, 3.0),
-    metrics: str = "mosi",
-    human_labels: bool = False,
-    aligned: bool = False,
-    name: str = "tiny",
-) -> Dataset:
-    """Utterances of 1 to 6 words, audio [N, 6, 3] and vision [N, 5, 4], all of which follow the label.
-
-    Args:
-      seed: of everything drawn.
-      rows: samples of train, valid and test.
-      modalities: those there are.
-      text: the column that carries it: "raw_text", "text_bert" (ids below 40) or "text" (features [N, 7, 8]).
-      label_range, metrics, name: of the card.
-      human_labels: add label_t, label_a and label_v.
-      aligned: as many frames as tokens, at most 8; for text "text_bert".
-    """
-    low, high = label_range
-    splits = {}
-    for number, (split, count) in enumerate(zip(("train", "valid", "test"), rows, strict=True)):
-        rng = np.random.default_rng([seed, number])
-        label = np.linspace(low, high, count).astype(np.float32) if count > 1 else np.array([high], np.float32)
-        label = rng.permutation(label)
-        columns: dict[str, Any] = {"id": np.array([f"{split}{row}" for row in range(count)]), "label": label}
-        signal = (label - (low + high) / 2) / (high - low)
-        tokens = None
-        if "text" in modalities:
-            columns |= _text(rng, text, signal)
-            tokens = columns["text_bert"][:, 1].sum(1) if text == "text_bert" else None
-        for modality, steps, width in (("audio", 6, 3), ("vision", 5, 4)):
-            if modality in modalities:
-                if aligned:
-                    assert tokens is not None, "aligned data need text_bert"
-                    steps, length = 8, tokens.astype(np.int32)
-                else:
-                    length = rng.integers(1, steps + 1, count).astype(np.int32)
-                    length[0] = steps  # every split has the same longest sequence
-                frames = rng.normal(0, 0.3, (count, steps, width)) + signal[:, None, None]
-                columns[modality] = (frames * (np.arange(steps) < length[:, None])[..., None]).astype(np.float32)
-                columns[f"{modality}_length"] = length
-        if human_labels:
-            for column in UNIMODAL_LABELS:
-                columns[column] = np.clip(label + rng.normal(0, 0.3, count), low, high).astype(np.float32)
-        splits[split] = columns
-    card = Card(name=name, metrics=metrics, label_range=label_range)  # pyright: ignore[reportArgumentType]
-    return validate(card, splits, source=name)
-
-
-def _text(rng: np.random.Generator, kind: str, signal: np.ndarray) -> dict[str, np.ndarray]:
-    count = len(signal)
-    length = rng.integers(1, 7, count)
-    length[0] = 6
-    feeling = np.clip(((signal + 0.5) * 5).astype(int), 0, 4)
-    words = [[int(feeling[row]), *rng.integers(5, 10, length[row] - 1)] for row in range(count)]
-    if kind == "raw_text":
-        return {"raw_text": np.array([" ".join(WORDS[word] for word in sentence) for sentence in words])}
-    if kind == "text_bert":
-        array = np.zeros((count, 3, 8), np.int32)
-        for row, sentence in enumerate(words):
-            ids = [2, *(word + 10 for word in sentence), 3]
-            array[row, 0, : len(ids)], array[row, 1, : len(ids)] = ids, 1
-        return {"text_bert": array}
-    features = rng.normal(0, 0.3, (count, 7, 8)) + signal[:, None, None]
-    return {"text": (features * (np.arange(7) < (length + 1)[:, None])[..., None]).astype(np.float32)}
-
-
-def check_method(
-    method: Method, options: Mapping[str, Any] | None = None, *, leave_out: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """Checks that a method keeps to the protocol: names, shapes, padding, weights, precision, training, resumption.
-
-    Args:
-      method: registered or not.
-      options: dotted names and values that differ from the method's defaults: smaller sizes make it quicker.
-      leave_out: names in `CHECKS`.
-
-    Returns:
-      The names of the checks that were made.
-
-    Raises:
-      AssertionError: the method fails a check; the message names it. MethodError: it breaks the protocol.
-    """
-    conformance = Conformance(method, options)
-    made = tuple(name for name in CHECKS if name not in leave_out)
-    for name in made:
-        conformance.check(name)
-    return made
-
-
-class Conformance:
-    """One method on a tiny dataset. One program in evaluation mode and one for each phase serve nearly all checks."""
-
-    def __init__(self, method: Method, options: Mapping[str, Any] | None = None):
-        self.method = method
-        changes = {name: value for name, value in QUICK.items() if name in config.flatten(method.options())}
-        self.changes = {**changes, **(options or {})}
-        self.options = config.override(method.options(), self.changes)
-        aligned = method.needs_aligned(self.options)
-        self.dataset = tiny_dataset(text="text_bert", human_labels=True, aligned=aligned)
-
-    def check(self, name: str) -> None:
-        """Makes one of `CHECKS`."""
-        try:
-            CHECKS[name](self)
-        except AssertionError as error:
-            raise AssertionError(f"method {self.method.name}, {name}: {error}") from error
-
-    # -- what the checks share ----------------------------------------------------------------------------------------
-
-    @cached_property
-    def inits(self) -> StageInits:
-        """Stages and where they begin."""
-        prepared = prepare(self.dataset, self.method, self.options)
-        return Runner(self.method, self.options, prepared, metric_kind=self.dataset.card.metrics).inits
-
-    @cached_property
-    def columns(self) -> Mapping[str, Any]:
-        """The training arrays."""
-        return prepare(self.dataset, self.method, self.options).columns["train"]
-
-    @cached_property
-    def model(self) -> Model:
-        """The network."""
-        return self.inits.stages[-1].model
-
-    @cached_property
-    def initial(self) -> Any:
-        """What a run begins with, on the device."""
-        return jax.tree.map(jnp.asarray, self.inits.initial(Run(number=0, seed=0, folder=Path())))
-
-    def plan(self, rows: Sequence[int], weight: Sequence[float]) -> Plan:
-        """One mini-batch of these samples."""
-        plan = ordered_plan(np.asarray(rows), len(rows))
-        plan = Plan(plan.rows, plan.slots, np.asarray([weight], np.float32), plan.packing)
-        return jax.tree.map(jnp.asarray, plan)
-
-    @cached_property
-    def evaluate(self) -> Callable[..., Any]:
-        """(variables, batch) -> all scores of the batch, and of the same batch with more padding."""
-        names = ("prediction", *self.method.head_names(self.options, self.model.inputs))
-
-        def scores(variables: Any, batch: Any) -> Any:
-            params, statistics = variables
-            both = [eval_step(self.model, params, statistics, of, names) for of in (batch, _padded(batch))]
-            return tuple(both)
-
-        return jax.jit(scores, compiler_options=CHEAP)
-
-    def batch(self, rows: Sequence[int]) -> dict[str, Any]:
-        """These samples as a batch in which all count."""
-        batch = jax.tree.map(lambda column: jnp.asarray(column[np.asarray(rows)]), dict(self.columns))
-        return {**batch, "row": jnp.asarray(rows, jnp.int32), "weight": jnp.ones(len(rows), jnp.float32)}
-
-    @cached_property
-    def phases(self) -> list[tuple[int, PhaseWalk]]:
-        """Every phase of every stage, and the number of its stage."""
-        return [(stage, phase.walk) for stage, of in enumerate(self.inits.stages) for phase in of.phases]
-
-    @cached_property
-    def _steps(self) -> dict[tuple[int, str], Callable[..., Any]]:
-        return {(stage, walk.phase.name): self._step(walk) for stage, walk in self.phases}
-
-    def _step(self, walk: PhaseWalk) -> Callable[..., Any]:
-        optimiser = walk.optimiser(walk.options)
-
-        def step(state: Any, frozen: Any, data: Any, plan: Plan, number: Array) -> Any:
-            key, of_partners = jax.random.split(walk.step_key(state, number))
-            batch = walk.batch(data, plan, jnp.int32(0), state.memory, of_partners)
-            gradient, after, measured = gradient_step(walk.model, walk.phase, optimiser, state, frozen, batch, key)
-            return gradient, update_step(walk.phase, optimiser, after, gradient), measured
-
-        return jax.jit(step, compiler_options=CHEAP)
-
-    def start(self, stage: int) -> tuple[Any, Any]:
-        """The state of a run at the beginning of a stage, in its second epoch, and what is frozen."""
-        programs = self.inits.stages[stage]
-        states = programs.start([self.initial], [jax.random.key(1)])
-        state = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], states)
-        return state.replace(epoch=jnp.int32(2)), programs.frozen(self.initial.variables.params)
-
-    def step(self, stage: int, walk: PhaseWalk, state: Any, frozen: Any, plan: Plan, number: int = 0) -> Any:
-        """One training step of a phase: gradient, state, what was measured."""
-        return self._steps[stage, walk.phase.name](state, frozen, self.columns, plan, jnp.int32(number))
-
-
-def _padded(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """The batch with three more steps of padding on every sequence."""
-    wider = dict(batch)
-    for name in MODALITIES:
-        if name in batch:
-            wider[name] = {
-                key: jnp.pad(array, [(0, 0), (0, 3)] + [(0, 0)] * (array.ndim - 2))
-                if key in ("ids", "mask", "features")
-                else array
-                for key, array in batch[name].items()
-            }
-    return wider
 
 
 def _close(got: Any, want: Any, what: str, *, tolerance: float) -> None:
@@ -273,9 +47,6 @@ def _close(got: Any, want: Any, what: str, *, tolerance: float) -> None:
 
 def _at(tree: Any, path: Any) -> Any:
     return dict(jax.tree.leaves_with_path(tree))[path]
-
-
-# -- the checks -------------------------------------------------------------------------------------------------------
 
 
 def check_names(conformance: Conformance) -> None:
@@ -382,12 +153,12 @@ def check_absent_modalities(conformance: Conformance) -> None:
                 continue
             inits = Runner(conformance.method, conformance.options, prepared, metric_kind=dataset.card.metrics).inits
             inits.check()
-            _trace_phases(inits, prepared.columns["train"])
+            trace_phases(inits, prepared.columns["train"])
             worked += 1
     assert worked, "it works with no set of one or two modalities"
 
 
-def _trace_phases(inits: StageInits, columns: Mapping[str, Any]) -> None:
+def trace_phases(inits: StageInits, columns: Mapping[str, Any]) -> None:
     """Traces a step of every phase, on shapes alone."""
     plan = jax.tree.map(lambda leaf: leaf[None], ordered_plan(np.arange(BATCH), BATCH))
     memory = jax.eval_shape(inits.traced_memory, {})
