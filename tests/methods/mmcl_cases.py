@@ -10,8 +10,8 @@ from flax.traverse_util import flatten_dict
 
 from msa_jax import config
 from msa_jax.methods import mmcl
-from msa_jax.methods.protocol import Clock, Inputs
-from tests.methods.cases import add_frames, params_far_from_start
+from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, TextInput
+from tests.methods.cases import FIRST, add_frames, params_far_from_start, step_of
 from tests.quick import quick_jit
 
 TEXT, AUDIO, VISION = (6, 8), (9, 3), (7, 4)  # steps and width
@@ -25,13 +25,12 @@ LABELS = [-2.0, 0.0, 1.4, -0.2, 3.0, 0.0, -3.0, 0.6]
 ROWS = len(LABELS)
 SMALL = {
     "lstm_hidden": 4, "layers": 1, "heads": 2, "feedforward": 6, "width": 16, "cnn_channels": 12, "cnn_kernels": "3,2",
-    "cnn_strides": "2,1", "context": 8, "dropout": 0.0,
+    "cnn_strides": "2,1", "predictor_hidden": 8, "dropout": 0.0,
 }  # fmt: skip
 LINEAR = {"unimodal": "linear"}  # where the Transformer does not matter: it takes long to compile
 ALL_TERMS = {"multimodal", "contrast_audio", "contrast_vision", "cross", "alignment", "uniformity", "sentiment"}
-FIRST = Clock(jnp.int32(1), jnp.int32(0))
 LATENTS = {"predicted_audio", "predicted_vision", "latent_audio", "latent_vision"}
-TWINS = {"coded_audio", "cutoff_audio", "coded_vision", "cutoff_vision"}
+TWINS = {"encoded_audio", "cutoff_audio", "encoded_vision", "cutoff_vision"}
 
 
 def make_batch(modalities=tuple(SHAPES), rows: int = ROWS, extra: int = 0, fill: float = 0.0, seed: int = 0) -> dict:
@@ -41,9 +40,10 @@ def make_batch(modalities=tuple(SHAPES), rows: int = ROWS, extra: int = 0, fill:
 
 
 def inputs_of(batch: dict) -> Inputs:
-    shapes = {name: batch[name]["features"].shape[1:] for name in ("audio", "vision") if name in batch}
-    text = batch["text"]["features"].shape[1:] if "text" in batch else (0, None)
-    return Inputs(text=text[1], text_steps=text[0], **shapes)
+    shapes = {name: batch[name]["features"].shape[1:] for name in SHAPES if name in batch}
+    steps, width = shapes.pop("text", (0, 0))
+    text = TextInput(steps=steps, width=width) if width else None
+    return Inputs(text=text, **{name: SequenceInput(*shape) for name, shape in shapes.items()})
 
 
 def make_options(**changes) -> mmcl.MMCLOptions:
@@ -72,12 +72,12 @@ def forward_of(network: mmcl.MMCLNetwork):
 def gradients_of(network: mmcl.MMCLNetwork):
     def total(params, batch):
         outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(7)})
-        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, network.options, network.inputs)
+        terms, _ = mmcl.objective(step_of(outputs, batch), network.options, network.inputs)
         count = jnp.maximum(batch["weight"].sum(), 1)
         means = {
             name: term if term.ndim == 0 else (term * batch["weight"]).sum() / count for name, term in terms.items()
         }
-        weights = mmcl.weights(network.options, {})
+        weights = mmcl.weights(network.options, network.inputs, {}, FIRST)
         return sum(weights.get(name, 1.0) * mean for name, mean in means.items()), terms
 
     return quick_jit(jax.value_and_grad(total, has_aux=True))
@@ -99,7 +99,7 @@ def terms_of(outputs: dict, batch: dict, *, epoch: int = 1, step: int = 0, **cha
     options, inputs = make_options(**changes), inputs_of(batch)
 
     def objective(outputs, batch):
-        return mmcl.objective(outputs, batch, {}, clock, options, inputs)
+        return mmcl.objective(step_of(outputs, batch, clock=clock), options, inputs)
 
     # Without jit what is compiled for one test serves the next, but not for sizes that no other has.
     run = objective if len(batch["label"]) == ROWS else quick_jit(objective)
@@ -124,7 +124,7 @@ def shapes(there: tuple = tuple(SHAPES), **changes) -> tuple[dict, dict, dict]:
     def both(key):
         evaluated, params = network.init_with_output(key, batch, train=False)
         outputs = network.apply(params, batch, train=True, rngs={"dropout": key})
-        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, network.options, network.inputs)
+        terms, _ = mmcl.objective(step_of(outputs, batch), network.options, network.inputs)
         return params["params"], evaluated, terms
 
     params, evaluated, terms = jax.eval_shape(both, jax.random.key(0))

@@ -13,10 +13,10 @@ import pytest
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import mmcl
-from msa_jax.methods.protocol import Inputs
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from tests.methods.cases import step_of
 from tests.methods.mmcl_cases import (
     ALL_TERMS,
-    FIRST,
     LATENTS,
     LENGTHS,
     LINEAR,
@@ -77,9 +77,9 @@ def test_the_twin_shares_all_parameters_and_differs_by_the_cutoff_alone():
     assert with_twin == without
     cut, uncut = outputs_of(make_batch(), **LINEAR), outputs_of(make_batch(), cutoff=0.0, **LINEAR)
     for name in ("audio", "vision"):
-        np.testing.assert_allclose(uncut[f"cutoff_{name}"], uncut[f"coded_{name}"], atol=1e-5)
-        np.testing.assert_allclose(cut[f"coded_{name}"], uncut[f"coded_{name}"], atol=1e-5)
-        assert not np.allclose(cut[f"cutoff_{name}"], cut[f"coded_{name}"], atol=1e-3)
+        np.testing.assert_allclose(uncut[f"cutoff_{name}"], uncut[f"encoded_{name}"], atol=1e-5)
+        np.testing.assert_allclose(cut[f"encoded_{name}"], uncut[f"encoded_{name}"], atol=1e-5)
+        assert not np.allclose(cut[f"cutoff_{name}"], cut[f"encoded_{name}"], atol=1e-3)
 
 
 # -- padding, rows that do not count, small batches -------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_a_batch_of_one_has_nothing_to_contrast_but_the_pair_itself():
     assert {name: made[name].shape for name in outputs} == {name: value.shape for name, value in outputs.items()}
 
     def total(outputs):
-        terms, _ = mmcl.objective(outputs, batch, {}, FIRST, make_options(), inputs_of(batch))
+        terms, _ = mmcl.objective(step_of(outputs, batch), make_options(), inputs_of(batch))
         return sum(jnp.sum(term) for term in terms.values()), terms
 
     gradient, terms = quick_jit(jax.grad(total, has_aux=True))(outputs)
@@ -152,13 +152,13 @@ def test_the_printed_kernels_and_strides_take_sequences_of_any_length(steps):
     options = config.override(mmcl.MMCLOptions(), {"lstm_hidden": 4, "unimodal": "linear"})
     frames = {"features": np.zeros((2, steps, 3), np.float32), "length": np.ones(2, np.int32)}
     batch = {"audio": frames, "vision": frames}
-    network = mmcl.MMCLNetwork(options, Inputs(audio=(steps, 3), vision=(steps, 3)))
+    network = mmcl.MMCLNetwork(options, Inputs(audio=SequenceInput(steps, 3), vision=SequenceInput(steps, 3)))
     outputs, _ = jax.eval_shape(lambda: network.init_with_output(jax.random.key(0), batch, train=False))
     assert {outputs[name].shape for name in LATENTS} == {(2, 256)}
 
 
 def test_long_sequences_can_be_averaged_before_the_transformer():
-    limit = {"max_steps": 3, "fused_text": "mean", **LINEAR}
+    limit = {"max_steps": 3, "text_pooling": "mean", **LINEAR}
     batch, short = make_batch(), make_batch()
     short["audio"]["length"] = np.minimum(short["audio"]["length"], 3)
     short["vision"]["length"] = np.minimum(short["vision"]["length"], 3)
@@ -224,7 +224,7 @@ def test_every_choice_makes_a_step():
         if typing.get_origin(hint) is typing.Literal and name not in config.Options.__annotations__
     }
     assert set(choices) == {
-        "unimodal", "fused_text", "uni_denominator", "pair_schedule", "uniformity", "sentiment_pool",
+        "unimodal", "text_pooling", "uni_denominator", "pair_schedule", "uniformity", "sentiment_pool",
     }  # fmt: skip
     for place in range(1, 3):
         changes = {name: values[min(place, len(values) - 1)] for name, values in choices.items()}
@@ -270,14 +270,14 @@ def test_bad_options_are_refused_by_name(option, value, message):
 
 def test_modalities_that_the_dataset_lacks_are_refused():
     options = config.override(mmcl.MMCLOptions(), {"modalities": "v"})
-    mmcl.check(options, Inputs(vision=(1, 2)))
+    mmcl.check(options, Inputs(vision=SequenceInput(1, 2)))
     with pytest.raises(InputError, match="option modalities is v; the dataset has text, audio"):
-        mmcl.check(options, Inputs(text=4, audio=(1, 2)))
+        mmcl.check(options, Inputs(text=TextInput(width=4, steps=3), audio=SequenceInput(1, 2)))
 
 
 def test_the_default_is_what_the_paper_states():
     options = mmcl.MMCLOptions()
-    assert (options.layers, options.heads, options.cutoff, options.context) == (3, 8, 0.2, 128)
+    assert (options.layers, options.heads, options.cutoff, options.predictor_hidden) == (3, 8, 0.2, 128)
     assert (options.cnn_kernels, options.cnn_strides, options.cnn_channels) == ((10, 8, 4, 4, 4), (5, 4, 2, 2, 2), 256)
     assert (options.schedule, options.batch_size, options.learning_rate.text) == ("linear", 32, 5e-5)
     assert options.warmup > 0

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from msa_jax.methods import mmcl
+from tests.methods.cases import FIRST
 from tests.methods.mmcl_cases import (
     ALL_TERMS,
     LINEAR,
     SHAPES,
     TWINS,
+    inputs_of,
     louder,
     make_batch,
     make_options,
@@ -43,6 +45,9 @@ def test_what_is_there_is_predicted_and_every_modality_reaches_the_score(modalit
     contrasts = {f"contrast_{name}" for name in modalities if name != "text"}
     instance = {"cross", "alignment", "uniformity", "sentiment"} if predicted else set()
     assert set(terms) == {"multimodal"} | contrasts | instance
+    options, inputs = make_options(**LINEAR), inputs_of(make_batch(modalities))
+    assert set(mmcl.weights(options, inputs, {}, FIRST)) == set(terms) - {"multimodal"}
+    assert set(mmcl.METHOD.export_names(options, inputs)) == set(evaluated) - {"prediction"}
 
 
 @pytest.mark.parametrize("modalities", [("text", "audio"), ("audio", "vision")], ids=str)
@@ -77,7 +82,8 @@ def test_a_row_of_table_2_takes_its_term_away_and_no_other(row):
     assert set(found) == ALL_TERMS - gone
     for name, value in found.items():
         np.testing.assert_array_equal(value, usual[name])
-    assert set(mmcl.weights(make_options(contrast=contrast), {})) == set(found) - {"multimodal"}
+    weights = mmcl.weights(make_options(contrast=contrast), inputs_of(batch), {}, FIRST)
+    assert set(weights) == set(found) - {"multimodal"}
 
 
 def test_what_no_contrast_looks_at_is_not_there():

@@ -9,9 +9,9 @@ import pytest
 
 from msa_jax import config
 from msa_jax.methods import mmcl
+from tests.methods.cases import FIRST, step_of
 from tests.methods.mmcl_cases import (
     ALL_TERMS,
-    FIRST,
     LABELS,
     ROWS,
     inputs_of,
@@ -46,7 +46,7 @@ def _expected(outputs: dict, t: float = 0.1) -> dict[str, Any]:
     terms: dict[str, Any] = dict.fromkeys(("cross", "alignment", "uniformity", "sentiment"), 0.0)
     terms["multimodal"] = np.abs(outputs["prediction"] - LABELS)
     for u in ("audio", "vision"):
-        f, twin = _unit(outputs[f"coded_{u}"]), _unit(outputs[f"cutoff_{u}"])
+        f, twin = _unit(outputs[f"encoded_{u}"]), _unit(outputs[f"cutoff_{u}"])
         terms[f"contrast_{u}"] = _info_nce(f, twin, f, t)
         p, g = _unit(outputs[f"predicted_{u}"]), _unit(outputs[f"latent_{u}"])
         both_ways = (_info_nce(g, p, p, t) + _info_nce(p, g, g, t)) / 2
@@ -84,12 +84,12 @@ def test_the_joint_pool_of_sentiments_holds_the_vectors_of_both_modalities():
 
 
 def test_eq_10_weighs_the_terms():
-    options = mmcl.MMCLOptions()
-    assert mmcl.weights(options, {}) == {
+    options, inputs = mmcl.MMCLOptions(), inputs_of(make_batch())
+    assert mmcl.weights(options, inputs, {}, FIRST) == {
         "contrast_audio": 0.7, "contrast_vision": 0.7, "cross": 1.0, "alignment": 0.75, "uniformity": 0.1, "sentiment": 1.0,
     }  # fmt: skip
     changes = {"weights.uni": 0.2, "weights.uniformity": 0.5, "contrast": "uni,uniformity"}
-    found = mmcl.weights(config.override(options, changes), {})
+    found = mmcl.weights(config.override(options, changes), inputs, {}, FIRST)
     assert found == {"contrast_audio": 0.2, "contrast_vision": 0.2, "uniformity": 0.5}
 
 
@@ -131,7 +131,7 @@ def test_the_gradient_at_the_target_can_be_stopped():
         options = make_options(contrast="alignment,uniformity,cross", pairs=pairs, stop_gradient=stop)
 
         def total(outputs):
-            terms, _ = mmcl.objective(outputs, batch, {}, FIRST, options, inputs_of(batch))
+            terms, _ = mmcl.objective(step_of(outputs, batch), options, inputs_of(batch))
             return sum(term.sum() for term in terms.values())
 
         return quick_jit(jax.grad(total))(outputs)

@@ -6,15 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from msa_jax import config
-from msa_jax.data.batches import epoch_plan
 from msa_jax.errors import InputError
-from msa_jax.methods import self_mm, unimodal_tasks
-from msa_jax.methods.protocol import Clock, Inputs, Stage
-from msa_jax.train.program import Program, Span
+from msa_jax.methods import self_mm
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.methods.shared import unimodal_tasks
+from tests.methods.cases import step_of
+from tests.methods.one_run import OneRun
+from tests.quick import quick_jit
 
-INPUTS = Inputs(audio=(6, 5), vision=(7, 4), rows=64, columns=("label_a", "label_v"))
+INPUTS = Inputs(audio=SequenceInput(6, 5), vision=SequenceInput(7, 4), rows=64, columns=("label_a", "label_v"))
 
 
 def _data(rows: int) -> dict:
@@ -26,25 +29,29 @@ def _data(rows: int) -> dict:
     }
 
 
-def _program(rows: int, **changes) -> tuple[Program, object, dict]:
+def _scored(**changes):
+    """Options, a batch of 64 rows, outputs of a new network for it, and the memory before the first epoch."""
     options = config.override(self_mm.SelfMMOptions(), changes)
-    inputs = Inputs(audio=(6, 5), vision=(7, 4), rows=rows)
-    program = Program(
-        self_mm.METHOD, options, inputs, stage=Stage(name="train"), updates=10, capacity=None, dtype=jnp.float32
-    )
-    data = _data(rows)
-    batch = {**jax.tree.map(lambda x: x[:2], data), "row": np.arange(2), "weight": np.ones(2, np.float32)}
-    params = program.init_params(jax.random.key(0), batch)
-    memory = unimodal_tasks.init_memory(options, inputs, {"label": jnp.asarray(data["label"])})
-    return program, program.start(params, memory, jax.random.key(0)), data
+    batch = {**_data(64), "row": np.arange(64), "weight": np.ones(64, np.float32)}
+    network = self_mm.SelfMMNetwork(options, INPUTS)
+    made = quick_jit(lambda key: network.init_with_output(key, batch, train=False)[0])
+    outputs = made(jax.random.key(0))
+    memory = unimodal_tasks.init_memory(options, INPUTS, {"label": jnp.asarray(batch["label"])})
+    return options, batch, outputs, memory
 
 
 def test_a_step_copies_no_memory():
     rows = 54321  # a size that nothing else in the program has
-    program, state, data = _program(rows)
-    plan = epoch_plan(rows, 32, seed=0, epoch=1).chunk(0, 4)
-    text = program.train.lower(state, {}, data, plan, Span.of(0, 4, count=4)).compile().as_text()
-    features = [line for line in text.splitlines() if re.search(rf"f32\[{rows},(128|16|32)\]", line)]
+    inputs = Inputs(audio=SequenceInput(6, 5), vision=SequenceInput(7, 4), rows=rows)
+    options, data = self_mm.SelfMMOptions(), _data(rows)
+    network = self_mm.SelfMMNetwork(options, inputs)
+    row = jax.tree.map(lambda column: column[:1], data)
+    params = jax.eval_shape(lambda: network.init(jax.random.key(0), row, train=False))["params"]
+    zeros = {path: np.zeros(leaf.shape, np.float32) for path, leaf in flatten_dict(params, sep="/").items()}
+    run = OneRun(self_mm.METHOD, options, inputs, zeros, data)
+    given = run.arguments(np.arange(128, dtype=np.int32).reshape(4, 32)).values()
+    text = run.phase.train.compiled(1).lower(*given).compile().as_text()
+    features = [line for line in text.splitlines() if re.search(rf"f32\[(1,)?{rows},(128|16|32)\]", line)]
     assert any(" scatter(" in line for line in features)  # the memories are there, and written to
     assert not [line for line in features if re.search(r" (copy|select|add)\(", line)]
 
@@ -54,36 +61,31 @@ def test_a_step_copies_no_memory():
     [("m", {"multimodal"}), ("M,A", {"multimodal", "audio"}), ("m,t,a,v", {"multimodal", "audio", "vision"})],
 )
 def test_tasks_choose_the_terms_of_the_loss(tasks, terms):
-    program, state, data = _program(64, tasks=tasks)
-    batch = {**data, "row": np.arange(64), "weight": np.ones(64, np.float32)}
-    outputs = program.network.apply({"params": state.params}, batch, train=False)
-    found, _ = unimodal_tasks.objective(
-        outputs, batch, state.memory, Clock(jnp.int32(1), jnp.int32(0)), program.options, INPUTS
-    )
+    options, batch, outputs, memory = _scored(tasks=tasks)
+    found, _ = unimodal_tasks.objective(step_of(outputs, batch, memory), options, INPUTS)
     assert set(found) == terms
+    heads = self_mm.METHOD.head_names(options, INPUTS)
+    assert set(heads) == {"prediction", *terms} - {"multimodal"}
+    assert {*heads, *self_mm.METHOD.export_names(options, INPUTS)} == set(outputs) - {"features"}
 
 
 def test_unimodal_terms_are_zero_until_labels_differ_and_then_weighted_by_tanh():
-    program, state, data = _program(64)
-    batch = {**data, "row": np.arange(64), "weight": np.ones(64, np.float32)}
-    outputs = program.network.apply({"params": state.params}, batch, train=False)
-    clock = Clock(jnp.int32(1), jnp.int32(0))
-    terms, _ = unimodal_tasks.objective(outputs, batch, state.memory, clock, program.options, INPUTS)
+    options, batch, outputs, memory = _scored()
+    terms, _ = unimodal_tasks.objective(step_of(outputs, batch, memory), options, INPUTS)
     np.testing.assert_array_equal(terms["audio"], 0)
-    moved = state.memory.labels["a"] + 0.7
-    memory = state.memory._replace(labels={**state.memory.labels, "a": moved})
-    terms, _ = unimodal_tasks.objective(outputs, batch, memory, clock, program.options, INPUTS)
+    moved = memory.labels["a"] + 0.7
+    memory = memory._replace(labels={**memory.labels, "a": moved})
+    terms, _ = unimodal_tasks.objective(step_of(outputs, batch, memory), options, INPUTS)
     expected = np.tanh(0.7) * np.abs(np.asarray(outputs["audio"]) - np.asarray(moved))
     np.testing.assert_allclose(terms["audio"], expected, rtol=1e-4)
 
 
 def test_human_labels_take_the_place_of_generated_ones():
-    program, state, data = _program(64, unimodal_labels="human")
-    assert state.memory == {}
-    human = data["label"] + np.float32(1.0)
-    batch = {**data, "label_a": human, "label_v": human, "row": np.arange(64), "weight": np.ones(64, np.float32)}
-    outputs = program.network.apply({"params": state.params}, batch, train=False)
-    terms, _ = unimodal_tasks.objective(outputs, batch, {}, Clock(jnp.int32(1), jnp.int32(0)), program.options, INPUTS)
+    options, batch, outputs, memory = _scored(unimodal_labels="human")
+    assert memory == {}
+    human = batch["label"] + np.float32(1.0)
+    batch |= {"label_a": human, "label_v": human}
+    terms, _ = unimodal_tasks.objective(step_of(outputs, batch), options, INPUTS)
     expected = np.tanh(1.0) * np.abs(np.asarray(outputs["vision"]) - human)
     np.testing.assert_allclose(terms["vision"], expected, rtol=1e-4)
 
@@ -92,7 +94,7 @@ def test_human_labels_that_the_dataset_lacks_are_an_error():
     options = config.override(self_mm.SelfMMOptions(), {"unimodal_labels": "human"})
     unimodal_tasks.check(options, INPUTS)
     with pytest.raises(InputError, match="label_a, label_v"):
-        unimodal_tasks.check(options, Inputs(audio=(6, 5), vision=(7, 4)))
+        unimodal_tasks.check(options, Inputs(audio=SequenceInput(6, 5), vision=SequenceInput(7, 4)))
 
 
 @pytest.mark.parametrize("tasks", ["t,a", "m,x", ""])
@@ -112,7 +114,8 @@ def test_impossible_tasks_are_an_error(tasks):
 def test_parameters_without_bert_are_as_many_as_in_the_published_code(preset, shapes, parameters):
     options = config.override(self_mm.SelfMMOptions(), self_mm.REFERENCE)
     options = config.override(options, config.load_preset(preset).options)
-    network = self_mm.SelfMMNetwork(options, Inputs(text=768, text_steps=5, **shapes))
+    frames = {name: SequenceInput(*shape) for name, shape in shapes.items()}
+    network = self_mm.SelfMMNetwork(options, Inputs(text=TextInput(width=768, steps=5), **frames))
     batch = {
         name: {"features": np.zeros((1, *shape), np.float32), "length": np.ones(1, np.int32)}
         for name, shape in shapes.items()

@@ -3,6 +3,9 @@
 Forward pass, loss, gradients, and twenty updates of training with the label updates among them.
 """
 
+from collections.abc import Mapping
+
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -10,12 +13,14 @@ import numpy as np
 import pytest
 
 from msa_jax import config
-from msa_jax.data.batches import Plan
-from msa_jax.data.packing import Capacity, Packing, plan_packing
+from msa_jax.data.packing import Capacity
 from msa_jax.encoders.bert import BertConfig
-from msa_jax.methods import self_mm, unimodal_tasks
-from msa_jax.methods.protocol import Clock, Inputs, Stage
-from msa_jax.train.program import Program, Span
+from msa_jax.layers.stack import stack, unstack
+from msa_jax.methods import self_mm
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.methods.shared import unimodal_tasks
+from tests.methods.cases import by_layer, step_of
+from tests.methods.one_run import OneRun
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -69,8 +74,8 @@ def _torch_model() -> tuple[self_mm_torch.SelfMMTorch, self_mm_torch.Hyperparame
     return self_mm_torch.SelfMMTorch(hp, text_encoder=bert, text_width=16, audio_size=5, vision_size=4), hp
 
 
-def _flax_params(model: torch.nn.Module) -> dict:
-    """The torch model's weights under our names."""
+def weights_by_path(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    """The torch model's weights by our paths, layers apart."""
     flat = {}
     for name, value in model.state_dict().items():
         array = value.numpy().copy()
@@ -105,8 +110,18 @@ def _flax_params(model: torch.nn.Module) -> dict:
             layers = {"layer_1": "feature", "layer_2": "middle", "layer_3": "score"}
             path = f"{heads[owner]}/{layers[layer]}" if owner in heads else f"{owner.split('_')[0]}_encoder_projection"
             path, array = (f"{path}/kernel", array.T) if kind == "weight" else (f"{path}/bias", array)
-        flat[path] = jnp.asarray(np.ascontiguousarray(array))
-    return flax.traverse_util.unflatten_dict(flat, sep="/")
+        flat[path] = np.ascontiguousarray(array)
+    return flat
+
+
+def nested(weights: Mapping[str, np.ndarray], network: nn.Module, batch: dict) -> dict:
+    """Weights by path, layers apart, as the network's parameters."""
+    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
+    shapes = {path: leaf.shape for path, leaf in flax.traverse_util.flatten_dict(made, sep="/").items()}
+    params = stack(weights, shapes)
+    assert {path: value.shape for path, value in params.items()} == shapes
+    assert set(unstack(params)) == set(weights)
+    return flax.traverse_util.unflatten_dict({path: jnp.asarray(value) for path, value in params.items()}, sep="/")
 
 
 def _options(hp: self_mm_torch.Hyperparameters, **changes) -> self_mm.SelfMMOptions:
@@ -137,16 +152,17 @@ def _torch_columns(columns: dict[str, np.ndarray]) -> dict:
     return {"text_bert": torch.tensor(text), **rest}
 
 
-INPUTS = Inputs(text=BERT, text_steps=TOKENS, audio=(9, 5), vision=(11, 4), rows=N)
+INPUTS = Inputs(
+    text=TextInput(width=16, steps=TOKENS, bert=BERT), audio=SequenceInput(9, 5), vision=SequenceInput(11, 4), rows=N
+)
 
 
 def test_forward_loss_and_gradients_equal_torch():
     columns = _columns()
     model, hp = _torch_model()
     options = _options(hp)
-    params, network = _flax_params(model), self_mm.SelfMMNetwork(options, INPUTS)
-    fresh = jax.eval_shape(lambda: network.init(jax.random.key(0), _data(columns), train=False))["params"]
-    assert jax.tree.map(jnp.shape, fresh) == jax.tree.map(jnp.shape, params)
+    network = self_mm.SelfMMNetwork(options, INPUTS)
+    params = nested(weights_by_path(model), network, _data(columns))
 
     unimodal = {task: columns["label"] + np.float32(0.4 * shift) for task, shift in zip("tav", (1, -1, 2), strict=True)}
     outputs = model(_torch_columns(columns))
@@ -163,8 +179,7 @@ def test_forward_loss_and_gradients_equal_torch():
 
     def total(params):
         outputs = network.apply({"params": params}, batch, train=True)
-        clock = Clock(jnp.int32(1), jnp.int32(0))
-        terms, _ = unimodal_tasks.objective(outputs, batch, memory, clock, options, INPUTS)
+        terms, _ = unimodal_tasks.objective(step_of(outputs, batch, memory), options, INPUTS)
         return sum(term.mean() for term in terms.values()), outputs
 
     (value, ours), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(params)
@@ -172,9 +187,8 @@ def test_forward_loss_and_gradients_equal_torch():
         np.testing.assert_allclose(ours[name], outputs["predictions"][task].detach(), atol=2e-5)
         np.testing.assert_allclose(ours["features"][task], outputs["features"][task].detach(), atol=2e-5)
     np.testing.assert_allclose(value, loss.detach(), rtol=1e-5)
-    expected = _flax_params(_gradients(model))
-    flat = flax.traverse_util.flatten_dict(gradient, sep="/")
-    for path, one in flax.traverse_util.flatten_dict(expected, sep="/").items():
+    flat = by_layer(gradient)
+    for path, one in weights_by_path(_gradients(model)).items():
         np.testing.assert_allclose(flat[path], one, atol=2e-5, err_msg=path)
 
 
@@ -197,7 +211,7 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
     epochs = 10  # of ten mini-batches: two windows of four, and a tail of two that is dropped
     plans = [rng.permutation(N).reshape(-1, BATCH).astype(np.int32) for _ in range(epochs)]
 
-    params = _flax_params(model)
+    weights = weights_by_path(model)
     optimizer = self_mm_torch.make_optimizer(model, hp)
     state = self_mm_torch.init_labels(torch.tensor(columns["label"]), model.dims, exclude_zero=True)
     losses = []
@@ -208,26 +222,17 @@ def test_twenty_updates_with_label_generation_equal_torch(packed):
         assert trace.steps == 2
         losses.append(float(trace.losses.mean()))
 
-    capacity = Capacity(4, 12) if packed else None
-    stage = Stage(name="train")
-    program = Program(self_mm.METHOD, options, INPUTS, stage=stage, updates=20, capacity=capacity, dtype=jnp.float32)
-    memory = unimodal_tasks.init_memory(options, INPUTS, {"label": jnp.asarray(columns["label"])})
-    ours = program.start(params, memory, jax.random.key(0))
-    data, lengths = _data(columns), columns["mask"].sum(1)
+    run = OneRun(self_mm.METHOD, options, INPUTS, weights, _data(columns), capacity=Capacity(4, 12) if packed else None)
     for expected, rows in zip(losses, plans, strict=True):
-        packing, _ = plan_packing(lengths[rows], 12)
-        plan = Plan(rows, rows, np.ones(rows.shape, np.float32), Packing(*packing))
-        ours, report = program.train(ours, {}, data, plan, Span.of(0, 3, count=10))
-        ours = ours.replace(memory=unimodal_tasks.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
-        np.testing.assert_allclose(report.sums["loss"] / report.rows, expected, rtol=2e-4)
-    assert int(ours.updates) == 20
+        np.testing.assert_allclose(run.epoch(rows), expected, rtol=2e-4)
+    assert run.updates == 20
 
+    params, memory = run.now()
     for task, label in state.unimodal.items():
-        np.testing.assert_allclose(ours.memory.labels[task], label, atol=2e-3, err_msg=task)
+        np.testing.assert_allclose(memory.labels[task], label, atol=2e-3, err_msg=task)
         assert np.abs(label.numpy() - columns["label"]).max() > 0.3  # the labels did move
-    flat = flax.traverse_util.flatten_dict(ours.params, sep="/")
-    for path, one in flax.traverse_util.flatten_dict(_flax_params(model), sep="/").items():
-        if not path.endswith(
-            "key/bias"
-        ):  # its gradient is zero but for rounding, and Adam divides rounding by rounding
+    flat = unstack(params)
+    for path, one in weights_by_path(model).items():
+        # The gradient of this bias is zero but for rounding, and Adam divides rounding by rounding.
+        if not path.endswith("key/bias"):
             np.testing.assert_allclose(flat[path], one, atol=2e-3, err_msg=path)

@@ -13,11 +13,13 @@ from msa_jax import config, metrics
 from msa_jax.cli import main
 from msa_jax.data.native import write_native
 from msa_jax.errors import InputError
-from msa_jax.methods import METHODS, unimodal_tasks
-from msa_jax.methods.protocol import Clock, Inputs
+from msa_jax.methods import METHODS
+from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, TextInput
+from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.train.experiment import train
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import example_batch, prepare
+from tests.methods.cases import phase_of, step_of
 from tests.tiny import QUICK, tiny_dataset, train_quick
 
 FEATURES = {"text_encoder": "features", "spt.iterations": 1}
@@ -154,8 +156,9 @@ def shapes(name: str, changes: dict) -> tuple[set[str], set[str]]:
             options, prepared.inputs, {"label": jnp.asarray(prepared.columns["train"]["label"])}
         )
         clock = Clock(epoch=jnp.int32(2), step=jnp.int32(0))
-        terms, memory = method.objective(outputs, batch, memory, clock, options, prepared.inputs)
-        return params, terms, method.end_epoch(memory, {}, options)
+        phase = phase_of(method, options, prepared.inputs)
+        terms, memory = phase.objective(step_of(outputs, batch, memory, clock), options, prepared.inputs)
+        return params, terms, phase.end_epoch(memory, {}, options, prepared.inputs)
 
     params, terms, _ = jax.eval_shape(step, jax.random.key(0))
     return {"/".join(path.split("/")[:2]) for path in flatten_dict(params, sep="/")}, set(terms)
@@ -187,7 +190,7 @@ def test_iterations_share_their_parameters_unless_untied():
         batch = {
             name: {"features": np.zeros((2, 6, 3)), "length": np.ones(2, np.int32)} for name in ("audio", "vision")
         }
-        network = method.network(options, Inputs(audio=(6, 3), vision=(6, 3)), jnp.float32)
+        network = method.network(options, Inputs(audio=SequenceInput(6, 3), vision=SequenceInput(6, 3)), jnp.float32)
         params = jax.eval_shape(lambda key: network.init(key, batch, train=False), jax.random.key(0))["params"]
         return sum(leaf.size for leaf in jax.tree.leaves(params["sequence_encoder"]))
 
@@ -218,8 +221,8 @@ def test_the_loss_of_every_task_can_be_chosen(loss, expected):
     batch = {"label": label, "label_t": human, "weight": jnp.ones(3), "row": jnp.arange(3)}
     error = jnp.array([2.0, -0.5, 0.0])
     outputs = {"prediction": label + error, "text": human + error}
-    inputs = Inputs(text=8, columns=("label_t",))
-    terms, _ = unimodal_tasks.objective(outputs, batch, {}, Clock(jnp.int32(1), jnp.int32(0)), options, inputs)
+    inputs = Inputs(text=TextInput(width=8, steps=4), columns=("label_t",))
+    terms, _ = unimodal_tasks.objective(step_of(outputs, batch), options, inputs)
     np.testing.assert_allclose(terms["multimodal"], expected)
     np.testing.assert_allclose(terms["text"], np.tanh([1.0, 1.0, 0.0]) * expected, rtol=1e-6)
 
@@ -252,8 +255,9 @@ def test_a_value_that_cannot_be_is_refused(changes, message):
 
 def test_labels_of_sugrm_need_features_of_one_width():
     options = config.override(METHODS["self_mm"].options(), {"label_generation": "sugrm"})
+    inputs = Inputs(text=TextInput(width=8, steps=4))
     with pytest.raises(
         InputError, match=r"label_generation is sugrm, which needs features of one width; .* m 128, t 64"
     ):
-        unimodal_tasks.check(options, Inputs(text=8))
-    unimodal_tasks.check(config.override(options, {"feature_size.t": 128}), Inputs(text=8))
+        unimodal_tasks.check(options, inputs)
+    unimodal_tasks.check(config.override(options, {"feature_size.t": 128}), inputs)

@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 
 from msa_jax import config
-from msa_jax.data.batches import Plan
-from msa_jax.data.packing import Packing
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.methods import sugrm
-from msa_jax.methods.protocol import Clock, Inputs, Stage
-from msa_jax.train.program import Program, Span
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from tests.methods.cases import phase_of, step_of
+from tests.methods.one_run import OneRun
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -104,12 +103,11 @@ def _options(hp: sugrm_torch.Hyperparameters, protocol: str) -> sugrm.SUGRMOptio
     return config.override(options, {**dropout, **rates, **sizes})
 
 
-def _inputs(names=tuple(SHAPES), text=TEXT[1]) -> Inputs:
+def _inputs(names=tuple(SHAPES), bert: BertConfig | None = None) -> Inputs:
     return Inputs(
-        text=text if "text" in names else None,
-        text_steps=TEXT[0] if "text" in names else 0,
-        audio=AUDIO if "audio" in names else None,
-        vision=VISION if "vision" in names else None,
+        text=TextInput(steps=TEXT[0], width=TEXT[1], bert=bert) if "text" in names else None,
+        audio=SequenceInput(*AUDIO) if "audio" in names else None,
+        vision=SequenceInput(*VISION) if "vision" in names else None,
         rows=N,
     )
 
@@ -161,8 +159,8 @@ def test_forward_loss_and_gradients_equal_torch(protocol, names):
         def total(params):
             batch = {**data, "row": jnp.arange(6), "weight": jnp.ones(6)}
             outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(0)})
-            clock = Clock(jnp.int32(1), jnp.int32(0))
-            terms, _ = sugrm.METHOD.objective(outputs, batch, memory, clock, options, inputs)
+            objective = phase_of(sugrm.METHOD, options, inputs).objective
+            terms, _ = objective(step_of(outputs, batch, memory), options, inputs)
             return sum(term.mean() for term in terms.values()), outputs
 
         return jax.value_and_grad(total, has_aux=True)(params)
@@ -231,9 +229,13 @@ def test_hidden_states_of_padding_tokens_are_those_of_a_pytorch_bert():
     expected = model({"t": hidden})["predictions"]
     holder = torch.nn.Module()
     holder.text_encoder = bert
-    params = {**_params(model), **test_self_mm_parity._flax_params(holder)}
     options = _options(hp, "reference")
-    network = sugrm.SUGRMNetwork(options, _inputs(("text",), text=ours))
+    network = sugrm.SUGRMNetwork(options, _inputs(("text",), bert=ours))
+    weights = {
+        **flax.traverse_util.flatten_dict(_params(model), sep="/"),
+        **test_self_mm_parity.weights_by_path(holder),
+    }
+    params = test_self_mm_parity.nested(weights, network, {"text": {"ids": ids, "mask": mask}})
     for steps in (7, 3):  # the rows of at most 3 tokens may come without the rest of their padding
         rows = [row for row in range(3) if length[row] <= steps]
         batch = {"text": {"ids": ids[rows, :steps], "mask": mask[rows, :steps]}}
@@ -246,7 +248,10 @@ def test_hidden_states_of_padding_tokens_are_those_of_a_pytorch_bert():
 @pytest.mark.parametrize(("audio", "vision", "mrm", "spt"), [(5, 20, 315_019, 160_882), (74, 35, 385_222, 166_426)])
 def test_parameter_counts_are_those_of_the_published_code(audio, vision, mrm, spt, protocol):
     options = config.override(sugrm.SUGRMOptions(), sugrm.REFERENCE if protocol == "reference" else {})
-    network = sugrm.SUGRMNetwork(options, Inputs(text=768, text_steps=50, audio=(375, audio), vision=(500, vision)))
+    inputs = Inputs(
+        text=TextInput(width=768, steps=50), audio=SequenceInput(375, audio), vision=SequenceInput(500, vision)
+    )
+    network = sugrm.SUGRMNetwork(options, inputs)
     batch = {
         "text": {"features": jnp.zeros((1, 50, 768)), "mask": jnp.ones((1, 50), jnp.int32)},
         "audio": {"features": jnp.zeros((1, 375, audio)), "length": jnp.ones(1, jnp.int32)},
@@ -291,26 +296,18 @@ def test_twenty_updates_with_label_generation_equal_torch():
         trace = sugrm_torch.train_epoch(model, optimizer, rows, memory, epoch, streams=streams, limit=3.0)
         losses.append(np.mean(trace))
 
-    stage = Stage(name="train")
-    program = Program(sugrm.METHOD, options, inputs, stage=stage, updates=20, capacity=None, dtype=jnp.float32)
-    ours = program.start(
-        params, sugrm.METHOD.init_memory(options, inputs, {"label": jnp.asarray(data["label"])}), jax.random.key(0)
-    )
+    run = OneRun(sugrm.METHOD, options, inputs, flax.traverse_util.flatten_dict(params, sep="/"), data)
     for expected, rows in zip(losses, plans, strict=True):
-        nowhere = Packing(np.zeros(rows.shape, np.int32), np.zeros(rows.shape, np.int32))
-        plan = Plan(rows, rows, np.ones(rows.shape, np.float32), nowhere)
-        ours, report = program.train(ours, {}, data, plan, Span.of(0, 3, count=9))
-        ours = ours.replace(memory=sugrm.METHOD.end_epoch(ours.memory, {}, options), epoch=ours.epoch + 1)
-        np.testing.assert_allclose(report.sums["loss"] / report.rows, expected, rtol=2e-4)
-    assert int(ours.updates) == 20
+        np.testing.assert_allclose(run.epoch(rows), expected, rtol=2e-4)
+    assert run.updates == 20
 
+    found, ours = run.now()
     for task, label in memory.unimodal.items():
-        np.testing.assert_allclose(ours.memory.labels[task], label, atol=2e-3, err_msg=task)
+        np.testing.assert_allclose(ours.labels[task], label, atol=2e-3, err_msg=task)
         offsets = label - data["label"]
         assert offsets.max() > 0.3  # labels did move, up and down,
         assert offsets.min() < -0.3
         assert len(np.unique(np.abs(offsets).round(3))) > 20  # and not all by the whole range
-    np.testing.assert_allclose(ours.memory.features, memory.features, atol=5e-3)
-    flat = flax.traverse_util.flatten_dict(ours.params, sep="/")
+    np.testing.assert_allclose(ours.features, memory.features, atol=5e-3)
     for path, one in flax.traverse_util.flatten_dict(_params(model), sep="/").items():
-        np.testing.assert_allclose(flat[path], one, atol=2e-3, err_msg=path)
+        np.testing.assert_allclose(found[path], one, atol=2e-3, err_msg=path)
