@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and folders that one process at a time may write."""
+"""An experiment's folder: one process at a time writes it, emptying it, its metrics, what it ran on."""
 
 import json
 import math
@@ -6,74 +6,14 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
-from msa_jax.train import folder as files
+from msa_jax.train import experiment_dir
 
 
 def names(folder) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-# -- files ------------------------------------------------------------------------------------------------------------
-
-
-def test_text_and_folders_above_it_are_written(tmp_path):
-    files.write_text(tmp_path / "a" / "b.txt", "Grüße\n")
-    assert (tmp_path / "a" / "b.txt").read_bytes() == "Grüße\n".encode()
-    assert names(tmp_path / "a") == {"b.txt"}
-
-
-def test_a_file_that_cannot_be_finished_leaves_the_old_one_and_no_other(tmp_path):
-    path = tmp_path / "arrays.npz"
-    files.write_arrays(path, {"x": np.arange(3)})
-    before = path.read_bytes()
-
-    class Broken:
-        def __array__(self, dtype=None, copy=None):
-            raise RuntimeError("no array")
-
-    with pytest.raises(RuntimeError):
-        files.write_arrays(path, {"x": np.arange(1000), "y": Broken()})
-    assert path.read_bytes() == before
-    assert names(tmp_path) == {"arrays.npz"}
-
-
-def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path):
-    (tmp_path / "file").write_text("")
-    (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "file" / "x.csv", tmp_path / "folder"):
-        with pytest.raises(InputError, match=f"{path}: cannot be written"):
-            files.write_text(path, "x")
-    assert names(tmp_path) == {"file", "folder"}
-
-
-def test_not_a_number_becomes_null(tmp_path):
-    files.write_json(
-        tmp_path / "a.json", {"a": [math.nan, 1.5], "b": {"c": math.inf}, "d": (float(np.float64("nan")),)}
-    )
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [None, 1.5], "b": {"c": None}, "d": [None]}
-
-
-def test_arrays_are_written_without_pickle(tmp_path):
-    files.write_arrays(tmp_path / "a.npz", {"valid/prediction": np.arange(3.0), "id": np.array(["ä", "b"])})
-    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
-        assert file["valid/prediction"].tolist() == [0, 1, 2]
-        assert file["id"].tolist() == ["ä", "b"]
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}"])
-def test_what_is_not_json_is_an_input_error(tmp_path, content):
-    (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.json: not JSON"):
-        files.read_json(tmp_path / "a.json")
-
-
-def test_a_missing_file_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match=r"a\.json: cannot be read"):
-        files.read_json(tmp_path / "a.json")
 
 
 # -- the lock ---------------------------------------------------------------------------------------------------------
@@ -81,33 +21,36 @@ def test_a_missing_file_is_an_input_error(tmp_path):
 
 def test_another_process_cannot_hold_a_held_folder(tmp_path):
     holder = (
-        "import sys\nfrom pathlib import Path\nfrom msa_jax.train.folder import locked\n"
+        "import sys\nfrom pathlib import Path\nfrom msa_jax.train.experiment_dir import locked\n"
         "with locked(Path(sys.argv[1])):\n print('held', flush=True)\n sys.stdin.read()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "held\n"
-        with pytest.raises(InputError, match="another process is writing this experiment"), files.locked(tmp_path):
+        with (
+            pytest.raises(InputError, match="another process is writing this experiment"),
+            experiment_dir.locked(tmp_path),
+        ):
             pass
         process.kill()  # the system lets go of it
-    with files.locked(tmp_path):
+    with experiment_dir.locked(tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
 def test_the_folder_is_free_again_after_an_error(tmp_path):
-    with pytest.raises(RuntimeError), files.locked(tmp_path):
+    with pytest.raises(RuntimeError), experiment_dir.locked(tmp_path):
         raise RuntimeError
-    with files.locked(tmp_path):
+    with experiment_dir.locked(tmp_path):
         pass
 
 
 def test_a_folder_in_which_nothing_was_begun_stays_as_it_was(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("")
-    with pytest.raises(InputError), files.locked(tmp_path / "mine"):
+    with pytest.raises(InputError), experiment_dir.locked(tmp_path / "mine"):
         raise InputError
-    with pytest.raises(InputError), files.locked(tmp_path / "new"):
+    with pytest.raises(InputError), experiment_dir.locked(tmp_path / "new"):
         raise InputError
     assert names(tmp_path) == {"mine"}
     assert names(tmp_path / "mine") == {"thesis.txt"}
@@ -115,28 +58,31 @@ def test_a_folder_in_which_nothing_was_begun_stays_as_it_was(tmp_path):
 
 def test_a_lock_that_was_removed_under_a_waiting_process_is_not_taken_for_the_folders(tmp_path, monkeypatch):
     # The holder removes the lock between our opening it and our locking it.
-    flock = files.fcntl.flock
+    flock = experiment_dir.fcntl.flock
 
     def late(file, how):
         (tmp_path / ".lock").unlink()
         flock(file, how)
 
-    monkeypatch.setattr(files.fcntl, "flock", late)
-    with pytest.raises(InputError, match="another process"), files.locked(tmp_path):
+    monkeypatch.setattr(experiment_dir.fcntl, "flock", late)
+    with pytest.raises(InputError, match="another process"), experiment_dir.locked(tmp_path):
         pass
 
 
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path, where):
     (tmp_path / "file").write_text("kept")
-    with pytest.raises(InputError, match="cannot be written"), files.locked(tmp_path / where):
+    with pytest.raises(InputError, match="cannot be written"), experiment_dir.locked(tmp_path / where):
         pass
     assert (tmp_path / "file").read_text() == "kept"
 
 
 @pytest.mark.parametrize("name", ["a[1]", "b*", "c?"])
 def test_a_folder_under_which_orbax_writes_empty_checkpoints_is_refused(tmp_path, name):
-    with pytest.raises(InputError, match="no checkpoint can be written"), files.locked(tmp_path / name / "run"):
+    with (
+        pytest.raises(InputError, match="no checkpoint can be written"),
+        experiment_dir.locked(tmp_path / name / "run"),
+    ):
         pass
     assert names(tmp_path) == set()
 
@@ -145,7 +91,7 @@ def test_a_folder_under_which_orbax_writes_empty_checkpoints_is_refused(tmp_path
 def test_a_folder_that_may_not_be_written_is_an_input_error(tmp_path):
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(InputError, match="cannot be written"), files.locked(tmp_path / "x"):
+        with pytest.raises(InputError, match="cannot be written"), experiment_dir.locked(tmp_path / "x"):
             pass
     finally:
         tmp_path.chmod(0o700)
@@ -158,22 +104,22 @@ def test_an_experiment_is_emptied_but_for_the_lock(tmp_path):
     for name in ("config.json", "result.json", ".lock"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
-    files.clear(tmp_path)
+    experiment_dir.clear(tmp_path)
     assert names(tmp_path) == {".lock"}
 
 
 def test_what_is_not_an_experiment_is_not_emptied(tmp_path):
     (tmp_path / "thesis.txt").write_text("")
     with pytest.raises(InputError, match="not an experiment"):
-        files.clear(tmp_path)
+        experiment_dir.clear(tmp_path)
     assert names(tmp_path) == {"thesis.txt"}
 
 
 def test_what_an_experiment_leaves_that_is_killed_while_it_begins_is_no_other_thing(tmp_path):
     for name in (".lock", "environment.json", ".config.json.123"):
         (tmp_path / name).write_text("")
-    assert not files.holds_other_things(tmp_path)
-    files.clear(tmp_path)
+    assert not experiment_dir.holds_other_things(tmp_path)
+    experiment_dir.clear(tmp_path)
     assert names(tmp_path) == {".lock"}
 
 
@@ -185,7 +131,7 @@ def line(run: int, epoch: int, **more) -> dict:
 
 
 def test_rewinding_drops_the_later_epochs_of_that_run_only_and_half_a_line(tmp_path):
-    log = files.MetricsFile(tmp_path / "metrics.jsonl")
+    log = experiment_dir.MetricsFile(tmp_path / "metrics.jsonl")
     for run in (0, 1):
         for epoch in (1, 2, 3):
             log.append(line(run, epoch))
@@ -198,20 +144,20 @@ def test_rewinding_drops_the_later_epochs_of_that_run_only_and_half_a_line(tmp_p
 
 
 def test_metrics_that_are_not_numbers_are_null(tmp_path):
-    log = files.MetricsFile(tmp_path / "metrics.jsonl")
+    log = experiment_dir.MetricsFile(tmp_path / "metrics.jsonl")
     log.append(line(0, 1, valid={"Corr": math.nan}))
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == line(0, 1, valid={"Corr": None})
 
 
 def test_a_file_that_is_not_there_holds_no_metrics(tmp_path):
-    assert files.MetricsFile(tmp_path / "metrics.jsonl").read() == []
+    assert experiment_dir.MetricsFile(tmp_path / "metrics.jsonl").read() == []
 
 
 # -- the environment --------------------------------------------------------------------------------------------------
 
 
 def test_the_environment_tells_what_a_run_depends_on():
-    found = files.environment({"train/label": "abc"})
+    found = experiment_dir.environment({"train/label": "abc"})
     assert found["dataset_sha256"] == {"train/label": "abc"}
     assert {"python", "jax", "flax", "optax", "numpy"} <= found["versions"].keys()
     assert found["devices"][0].startswith("cpu")

@@ -1,0 +1,129 @@
+"""The maths of one mini-batch: means over the samples that count, weights, and what breaks the protocol."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError, MethodError
+from msa_jax.methods.protocol import Phase, no_weights
+from msa_jax.train.step import check_outputs, measure
+from tests.tiny import TOY, ToyOptions, tiny_dataset
+from tests.train.kit import runner_of
+
+WEIGHT = jnp.array([1.0, 1.0, 0.0, 1.0])
+PHASE = Phase(name="fit", objective=lambda step, options, inputs: ({}, {}), batch_terms=("spread",))
+AUDIO = tiny_dataset(modalities=("audio",))
+
+
+# -- means and weights ------------------------------------------------------------------------------------------------
+
+
+def test_means_are_over_the_samples_that_count_and_the_loss_is_their_weighted_sum():
+    terms = {
+        "error": jnp.array([1.0, 3.0, 100.0, 8.0]),
+        "other": jnp.array([2.0, 0.0, 100.0, 1.0]),
+        "spread": jnp.float32(7),
+    }
+    measured = measure(PHASE, terms, {"other": 0.5, "spread": jnp.float32(2)}, WEIGHT)
+    assert measured.means == {"error": 4, "other": 1, "spread": 7, "loss": 4 + 0.5 * 1 + 2 * 7}
+    assert measured.weights == {"other": 0.5, "spread": 2}
+    assert measured.count == 3
+
+
+def test_without_a_sample_that_counts_means_are_zero():
+    measured = measure(PHASE, {"error": jnp.ones(4)}, {}, jnp.zeros(4))
+    assert measured.means == {"error": 0, "loss": 0}
+
+
+def test_samples_that_do_not_count_have_no_gradient():
+    gradient = jax.grad(lambda term: measure(PHASE, {"error": term}, {}, WEIGHT).means["loss"])(jnp.ones(4))
+    np.testing.assert_allclose(gradient, np.array([1, 1, 0, 1]) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("terms", "weights", "message"),
+    [
+        ({"error": jnp.ones(4)}, {"eror": 2.0}, "phase fit names a weight of the term eror; there are error"),
+        (
+            {"error": jnp.ones(4), "loss": jnp.ones(4)},
+            {},
+            "its terms are error, loss; expected some, and none called loss",
+        ),
+        ({}, {}, "its terms are none; expected some"),
+        ({"error": jnp.ones(3)}, {}, r"term error has shape \(3,\); expected \(4,\)$"),
+        ({"error": jnp.ones((4, 1))}, {}, r"term error has shape \(4, 1\); expected \(4,\)$"),
+        (
+            {"mean": jnp.float32(1)},
+            {},
+            r"term mean has shape \(\); expected \(4,\), or its name among the phase's batch_terms",
+        ),
+        ({"spread": jnp.ones(4)}, {}, r"term spread has shape \(4,\); expected \(\)$"),
+    ],
+)
+def test_terms_that_break_the_protocol_are_an_error(terms, weights, message):
+    with pytest.raises(MethodError, match=message):
+        measure(PHASE, terms, weights, WEIGHT)
+    assert issubclass(MethodError, InputError)  # so that the command prints one line
+
+
+def test_a_step_of_a_method_whose_weight_names_no_term_ends_before_it_is_compiled():
+    (stage,) = TOY.stages(ToyOptions(), None)
+    phase = replace(stage.phases[0], weights=lambda *arguments: {"inertia": 1.0, "eror": 1.0})
+    method = replace(TOY, stages=lambda options, inputs: (replace(stage, phases=(phase,)),))
+    runner = runner_of(method, AUDIO, {"batch_size": 7})
+    with pytest.raises(MethodError, match="phase train names a weight of the term eror; there are multimodal, inertia"):
+        runner.traceable_options(["dropout"])
+
+
+def test_a_term_without_a_weight_has_weight_one():
+    assert no_weights(None, None, None, None) == {}
+    assert measure(PHASE, {"error": jnp.full(4, 2.0)}, no_weights(None, None, None, None), WEIGHT).means["loss"] == 2
+
+
+# -- outputs ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model():
+    return runner_of(replace(TOY, heads=("prediction", "audio"), exports=("gate",)), AUDIO, {}).inits.stages[0].model
+
+
+GOOD = {"prediction": np.zeros(3), "audio": np.zeros(3), "gate": np.zeros((3, 2)), "hidden": np.zeros((3, 4, 5))}
+
+
+def test_outputs_of_the_right_names_and_shapes_pass(model):
+    check_outputs(model, GOOD, 3)
+    check_outputs(model, {**GOOD, "gate": np.zeros(3)}, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prediction": None}, "toy names an output prediction; there are audio, gate, hidden"),
+        ({"audio": None}, "toy names an output audio; there are prediction"),
+        ({"gate": None}, "toy names an output gate"),
+        ({"prediction": np.zeros((3, 1))}, r"output prediction has shape \(3, 1\); expected \[B\], \(3,\)"),
+        ({"audio": np.zeros(2)}, r"output audio has shape \(2,\)"),
+        ({"gate": np.zeros((3, 2, 2))}, r"output gate has shape \(3, 2, 2\); expected \[B\] or \[B, d\]"),
+        ({"gate": np.zeros(())}, r"output gate has shape \(\)"),
+    ],
+)
+def test_outputs_that_break_the_protocol_are_an_error(model, change, message):
+    outputs = {name: value for name, value in {**GOOD, **change}.items() if value is not None}
+    with pytest.raises(MethodError, match=message):
+        check_outputs(model, outputs, 3)
+
+
+def test_a_head_that_is_not_there_ends_training_before_the_first_step():
+    runner = runner_of(replace(TOY, heads=("prediction", "audio")), AUDIO, {})
+    with pytest.raises(MethodError, match="toy names an output audio; there are prediction"):
+        runner.inits.check()
+
+
+def test_a_record_that_is_no_value_of_each_training_sample_is_an_error():
+    runner = runner_of(replace(TOY, records=lambda memory: {"error": memory["error"]}), AUDIO, {})
+    with pytest.raises(MethodError, match=r"a record of another shape than \[N\]: error"):
+        runner.inits.check()
