@@ -9,18 +9,19 @@ import jax.numpy as jnp
 
 Array = jax.Array
 
-SMALLEST = 1e-12  # a vector without any larger entry has no direction
+SMALLEST = 1e-12  # a vector without any larger entry has no direction, where gradients are asked for
 
 
-def l2_normalise(x: Array, axis: int = -1) -> Array:
+def l2_normalise(x: Array, axis: int = -1, *, smallest: float = SMALLEST) -> Array:
     """x / ||x||.
 
-    A vector of nothing but zeros, up to SMALLEST, has no direction: its value is 0, so that its cosine with anything is
+    A vector of nothing but zeros, up to `smallest`, has no direction: its value is 0, so that its cosine with anything is
     0, and no gradient flows into it. A vector that is not finite stays so: nothing is hidden.
 
     Args:
       x: any shape; float16 and bfloat16 are computed and returned in float32.
       axis: the axis along which a vector lies.
+      smallest: the largest absolute entry up to which a vector has no direction.
 
     Returns:
       The shape of x; unit length along the axis.
@@ -28,7 +29,7 @@ def l2_normalise(x: Array, axis: int = -1) -> Array:
     x = jnp.asarray(x)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
-    none = largest <= SMALLEST
+    none = largest <= smallest
     # Scaled, no square overflows. The direction does not depend on the scale, so neither does its gradient.
     x = x / jnp.where(none, 1.0, largest)
     # The inner `where` keeps the square root away from 0, where its gradient is infinite.
@@ -36,9 +37,9 @@ def l2_normalise(x: Array, axis: int = -1) -> Array:
     return jnp.where(none, 0.0, x / jnp.sqrt(squared))
 
 
-def unit_rows(x: Array, where: Array) -> Array:
+def unit_rows(x: Array, where: Array, *, smallest: float = SMALLEST) -> Array:
     """[B, d] -> unit vectors [B, d]; zeros if `where` [B] is False, whatever stood there."""
-    return l2_normalise(jnp.where(where[:, None], x, 0.0))
+    return l2_normalise(jnp.where(where[:, None], x, 0.0), smallest=smallest)
 
 
 def log_sum_exp(x: Array, where: Array) -> Array:

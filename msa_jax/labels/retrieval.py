@@ -88,7 +88,7 @@ def rank(
     chex.assert_shape(where, (number,))
     labels = jnp.where(where, jnp.asarray(labels, jnp.float32), 0.0)
     classes = labels if exact else jnp.round(labels)
-    unit = unit_rows(jax.lax.stop_gradient(jnp.asarray(features, jnp.float32)), where)
+    unit = unit_rows(jax.lax.stop_gradient(jnp.asarray(features, jnp.float32)), where, smallest=0.0)
     choose = _by_place if by_rank_position else _by_row
 
     def of_row(row: Array) -> tuple[Array, Array]:
