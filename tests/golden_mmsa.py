@@ -9,8 +9,8 @@ file cannot be compared at all, and otherwise 0.
 
 The relative difference of an array is max |ours - theirs| / max |theirs|. Some gradients are mathematically 0 and what
 stands there is rounding (the bias of an attention's keys, for one): for gradients the divisor is at least FLOOR times the
-largest gradient of the file. An error that moves no gradient by more than 2e-4 * FLOOR = 2e-8 of the largest one is
-therefore not seen; float32 has a precision of 6e-8.
+largest gradient of the file. An error that moves no gradient by more than 2e-4 * FLOOR = 1e-7 of the largest one is
+therefore not seen: that is the precision of float32.
 """
 
 import argparse
@@ -28,7 +28,7 @@ import tests.golden
 from tests.golden.copying import Arrays, Comparison, Pairs, part
 
 TOLERANCE = 2e-4
-FLOOR = 1e-4
+FLOOR = 5e-4
 
 
 class Difference(NamedTuple):
