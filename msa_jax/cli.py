@@ -245,10 +245,7 @@ def _methods(arguments: argparse.Namespace) -> None:
     from msa_jax import config, methods
 
     if arguments.method is None:
-        listed = [
-            {"name": name, "paper": method.paper, "presets": [p for p in config.preset_names() if p.startswith(name)]}
-            for name, method in methods.METHODS.items()
-        ]
+        listed = [_listed(name, config.preset_names()) for name in methods.METHODS]
         lines = [
             f"{one['name']:12s} {one['paper']}\n{'':12s} presets: {', '.join(one['presets']) or '-'}" for one in listed
         ]
@@ -260,6 +257,19 @@ def _methods(arguments: argparse.Namespace) -> None:
     text = [f"{method.name}: {method.paper}", "", f"{'option':28s} {'paper':>14s} {'reference':>14s}"]
     text += [f"{name:28s} {value!s:>14s} {reference[name]!s:>14s}" for name, value in paper.items()]
     _print(arguments, {"name": method.name, "paper": paper, "reference": reference}, "\n".join(text))
+
+
+def _listed(name: str, presets: Sequence[str]) -> dict[str, Any]:
+    """A method in a list of all; one of another package that cannot be loaded says why."""
+    from msa_jax import config, methods
+
+    try:
+        method = methods.get(name)
+    except InputError as error:
+        return {"name": name, "paper": str(error), "presets": []}
+    own = [preset for preset in presets if config.load_preset(preset).method == name]
+    own += [] if method.presets is None else sorted(path.stem for path in method.presets.glob("*.py"))
+    return {"name": name, "paper": method.paper, "presets": own}
 
 
 _COMMANDS = {
