@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from msa_jax.methods import BUILT_IN
+from scripts import house
 from tests.paths import REPOSITORY
 
 PACKAGE = REPOSITORY / "msa_jax"
@@ -144,10 +145,16 @@ MACHINE = re.compile(
 
 
 def texts() -> list[Path]:
-    folders = [REPOSITORY / name for name in ("msa_jax", "configs", "scripts", "tests", "notebooks", ".ci")]
+    folders = [REPOSITORY / name for name in ("msa_jax", "configs", "scripts", "tests", "notebooks", "docs", ".ci")]
     found = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
     found += [REPOSITORY / name for name in ("README.md", "pyproject.toml")]
     return [path for path in found if path.suffix not in {".pyc", ".bin", ".npz", ".png"} and path.exists()]
+
+
+def test_the_pictures_of_the_house_are_drawn_from_its_imports():
+    page = house.PAGE.read_text(encoding="utf-8")
+    assert page.count("-->") > 30
+    assert house.drawn(page) == page  # else `python -m scripts.house --write`
 
 
 def test_nothing_is_left_unfinished():

@@ -20,7 +20,7 @@ from msa_jax.train.optimiser import Optimiser, build_optimiser
 from msa_jax.train.report import Report
 from msa_jax.train.runs import Layout
 from msa_jax.train.state import Flat, TrainState
-from msa_jax.train.step import Measured, gradient_step, update_step
+from msa_jax.train.step import Measured, gradient_step, train_step, update_step
 
 Array = jax.Array
 LATER_PHASES = 2**31  # folded into the keys of all phases but the first; no mini-batch has such a number
@@ -129,19 +129,20 @@ class PhaseWalk:
         begin = number * size
         end = jnp.minimum(begin + size, span.count)
 
-        def one_batch(index: Array, state: TrainState, report: Report) -> tuple[dict[str, Array], TrainState, Report]:
+        def gather(index: Array, state: TrainState) -> tuple[dict[str, Any], Array]:
             key, of_partners = jax.random.split(self.step_key(state, span.first + index))
-            batch = self.batch(data, plan, index, state.memory, of_partners)
-            gradient, state, measured = gradient_step(model, self.phase, optimiser, state, frozen, batch, key)
-            return gradient, state, report.add(measured, span.first + index, options.record_steps)
+            return self.batch(data, plan, index, state.memory, of_partners), key
 
         if size == 1:
-            gradient, state, report = one_batch(number, state, report)
-            return update_step(self.phase, optimiser, state, gradient), report
+            batch, key = gather(number, state)
+            state, measured = train_step(model, self.phase, optimiser, state, frozen, batch, key)
+            return state, report.add(measured, span.first + number, options.record_steps)
 
         def add_batch(index: Array, carry: tuple[Any, TrainState, Report]) -> tuple[Any, TrainState, Report]:
             total, state, report = carry
-            gradient, state, report = one_batch(index, state, report)
+            batch, key = gather(index, state)
+            gradient, state, measured = gradient_step(model, self.phase, optimiser, state, frozen, batch, key)
+            report = report.add(measured, span.first + index, options.record_steps)
             return jax.tree.map(jnp.add, total, gradient), state, report
 
         zeros = {path: jnp.zeros_like(state.params[path]) for path in optimiser.paths}
