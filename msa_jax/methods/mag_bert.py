@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, check_rates
+from msa_jax.config import Options, PerGroup, Schedule, check_rates
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.adaptation_gate import AdaptationGate
@@ -62,7 +62,7 @@ class MagBertOptions(Options):
     batch_size: int = 48
     patience: int = 40
     selection: str = "mse"
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     warmup: float = 0.1
     learning_rate: PerGroup = RATES
     weight_decay: PerGroup = DECAYS

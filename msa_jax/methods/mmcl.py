@@ -58,7 +58,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, check_rates, check_sizes, flatten
+from msa_jax.config import Options, Schedule, check_rates, check_sizes, flatten
 from msa_jax.encoders.cnn import check_convolutions
 from msa_jax.encoders.predictive import CrossModalPredictor, Sequences
 from msa_jax.encoders.text import TextEncoder
@@ -116,7 +116,7 @@ class MMCLOptions(Options):
         (14). alignment_power: (17). uniformity, kappa: (18). sentiment_pool: (19).
     """
 
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     warmup: float = 0.1
     clip_norm: float | None = 1.0
     lstm_hidden: int = 64

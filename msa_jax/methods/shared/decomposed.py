@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, check_rates, check_sizes, flatten
+from msa_jax.config import Options, PerGroup, Schedule, check_rates, check_sizes, flatten
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.encoders.token_transformer import TokenTransformer
 from msa_jax.errors import InputError
@@ -80,7 +80,7 @@ class DecomposedOptions(Options):
         linear. encoder_loss: of the first stages.
     """
 
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Schedule = "linear"
     batch_size: int = 16
     max_epochs: int = 25
     patience: int = 25
