@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError
-
 
 Schedule = Literal["constant", "linear", "cosine", "plateau"]
 
@@ -42,6 +42,7 @@ class Options:
         dataset's precomputed `text`.
       max_tokens: utterances are cut to this many tokens, [CLS] and [SEP] included.
       finetune_text: train the text encoder. False freezes it.
+      freeze: a regular expression; parameters whose path matches it, such as `text_encoder/bert/layer_[0-8]/`, are not trained.
       encode_once: a text encoder that is not trained runs once, before the first epoch and without dropout, and its states
         are kept; false runs it in every step, with its dropout, which is what PyTorch code does in train mode.
       pack_text: pack utterances into shared rows instead of padding each; results are the same, the work is less.
@@ -86,6 +87,7 @@ class Options:
     text_encoder: str = "scratch"
     max_tokens: int = 50
     finetune_text: bool = True
+    freeze: str | None = None
     encode_once: bool = True
     pack_text: bool = True
     scratch_layers: int = 2
@@ -144,6 +146,10 @@ class Options:
         for name in ("clip_norm", "clip_value"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise InputError(f"option {name} is {value}; expected a positive number or none")
+        try:
+            re.compile(self.freeze or "")
+        except re.error as error:
+            raise InputError(f"option freeze is {self.freeze!r}; expected a regular expression ({error})") from None
         if not 0 < self.plateau_factor < 1:
             raise InputError(f"option plateau_factor is {self.plateau_factor}; expected a fraction in (0, 1)")
         for field in ("learning_rate", "weight_decay"):

@@ -12,7 +12,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.packing import Capacity
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, MethodError
 from msa_jax.methods.protocol import Phase, Stage
 from msa_jax.train.epoch import PhaseWalk, WindowRange
 from msa_jax.train.evaluate import Forward
@@ -22,7 +22,7 @@ from msa_jax.train.progress import Progress
 from msa_jax.train.report import Report
 from msa_jax.train.runs import RUNS, SHARED, Layout, ShardedRuns, vmap_runs
 from msa_jax.train.state import Flat, TrainState, stack
-from msa_jax.train.step import Measured, check_names
+from msa_jax.train.step import Measured
 
 Array = jax.Array
 
@@ -211,6 +211,10 @@ class StagePrograms:
     def check_records(self, memory: Any) -> dict[str, Any]:
         """The method's records, as shapes. Raises MethodError if one is not a value for each training sample."""
         records = jax.eval_shape(self.model.method.records, memory)
-        wrong = {name: leaf.shape for name, leaf in records.items() if leaf.shape != (self.model.inputs.rows,)}
-        check_names(self.model.method.name, "a record of another shape than [N]:", wrong, {})
+        rows = self.model.inputs.rows
+        for name, leaf in records.items():
+            if leaf.shape != (rows,):
+                raise MethodError(
+                    f"method {self.model.method.name}: record {name} has shape {leaf.shape}; expected [N], ({rows},)"
+                )
         return records

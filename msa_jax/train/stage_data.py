@@ -31,15 +31,18 @@ def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tup
     resolved = []
     for stage in method.stages(options, inputs):
         own = config.override(options, stage.options)
+        patterns = [] if own.freeze is None else [own.freeze]
         if not own.finetune_text and method.text_encoder is not None:
-            stage = replace(stage, phases=tuple(_frozen_text(phase, method.text_encoder) for phase in stage.phases))
-        resolved.append((stage, own))
+            patterns.append(f"^{method.text_encoder}/")
+        phases = tuple(_frozen(phase, patterns) for phase in stage.phases)
+        resolved.append((replace(stage, phases=phases), own))
     return resolved
 
 
-def _frozen_text(phase: Phase, module: str) -> Phase:
-    text = rf"^{module}/"
-    return replace(phase, frozen=text if phase.frozen is None else f"{text}|{phase.frozen}")
+def _frozen(phase: Phase, patterns: list[str]) -> Phase:
+    """The phase without the parameters that match one of the patterns."""
+    named = [*patterns, *([] if phase.frozen is None else [phase.frozen])]
+    return replace(phase, frozen="|".join(f"(?:{pattern})" for pattern in named) or None)
 
 
 def text_capacity(columns: Columns, options: Options) -> Capacity | None:
