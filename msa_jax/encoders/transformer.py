@@ -23,7 +23,7 @@ import numpy as np
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Affine, Norm, uniform
 from msa_jax.layers.dropout import Dropout, drop
-from msa_jax.layers.pooling import largest, valid_steps
+from msa_jax.layers.pooling import max_over_vmap, valid_steps
 
 Array = jax.Array
 
@@ -182,7 +182,7 @@ class Transformer(nn.Module):
     def _layer(self, weights: _Weights, x: Array, length: Array, key: Array | None) -> Array:
         """One layer of one group of rows: x [C, R, S, D], length [R] -> [C, R, S, D]."""
         chunks, rows, size, width = x.shape
-        longest = jnp.int32(chunks * size) if self.keep_padding else largest(length.max())
+        longest = jnp.int32(chunks * size) if self.keep_padding else max_over_vmap(length.max())
         scale = (width // self.heads) ** -0.5
         activate = nn.relu if self.activation == "relu" else partial(nn.gelu, approximate=False)
 
@@ -226,7 +226,7 @@ def _attention(query: Array, context: Array, length: Array, drop_shares: Callabl
     """Softmax attention, one chunk of keys after the other (Rabe and Staats 2021, Self-attention does not need O(n^2)
     memory): query [R, H, Q, d], context [C, R, H, S, 2 d], length [R] -> [R, H, Q, d]."""
     chunks, _, _, size, _ = context.shape
-    longest, lowest = largest(length.max()), jnp.finfo(jnp.float32).min
+    longest, lowest = max_over_vmap(length.max()), jnp.finfo(jnp.float32).min
 
     def read(carry: tuple[Array, Array, Array], number: Array, chunk: Array) -> tuple[Array, Array, Array]:
         top, total, mixed = carry

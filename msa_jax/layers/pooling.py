@@ -13,8 +13,8 @@ def valid_steps(length: Array, steps: int) -> Array:
 
 
 @jax.custom_batching.custom_vmap
-def largest(count: Array) -> Array:
-    """The scalar itself; under `jax.vmap`, the largest of all.
+def max_over_vmap(count: Array) -> Array:
+    """The number itself; under `jax.vmap`, the largest of all; of an array, element by element.
 
     For conditions that only spare work: the steps to compute, not those to count. Were they to differ from run to run,
     both branches would be computed for each.
@@ -22,9 +22,9 @@ def largest(count: Array) -> Array:
     return count
 
 
-@largest.def_vmap
-def _largest(size: int, batched: list[bool], counts: Array) -> tuple[Array, bool]:
-    return largest(counts.max(0)), False
+@max_over_vmap.def_vmap
+def _max_of_all_runs(size: int, batched: list[bool], counts: Array) -> tuple[Array, bool]:
+    return max_over_vmap(counts.max(0)), False
 
 
 def without_padding(x: Array, length: Array) -> Array:
@@ -57,7 +57,7 @@ def adaptive_mean(x: Array, length: Array, steps: int, target: Array) -> Array:
     Args:
       x: [B, L, D]; whatever stands at padding.
       length: [B] int32 in [0, L], n.
-      steps: of the result, at least the largest target.
+      steps: of the result, at least the max_over_vmap target.
       target: [B] int32 in [0, steps], m.
 
     Returns:

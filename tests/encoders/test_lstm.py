@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.encoders.lstm import CHUNK, LSTM, BidirectionalLSTM
+from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states
+from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
+from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
 
 HIDDEN, WIDTH = 5, 3
 LENGTHS = {
@@ -13,6 +15,7 @@ LENGTHS = {
     "one step": [1, 1, 1],
     "chunks": [2 * CHUNK + 6, CHUNK, CHUNK + 1, 1, 2 * CHUNK],
     "whole chunks": [2 * CHUNK, 3],
+    "groups": [1 + 5 * k % (CHUNK + 9) for k in range(2 * ROWS + 3)],
 }
 
 
@@ -104,9 +107,23 @@ def test_another_device_computes_the_same(every, monkeypatch):
     text, found = program()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     other_text, want = program()
-    assert "sort" in text  # rows by length, so that few are computed where few have steps
-    assert "sort" not in other_text
+    assert "stablehlo.sort" in text  # rows by length, so that few are computed where few have steps
+    assert "stablehlo.sort" not in other_text
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, want)
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
+def test_chunks_that_no_sequence_reaches_are_never_computed(both):
+    # Nothing times nan is nan: were a chunk beyond the longest sequence read, it would be in the gradient.
+    module, params = (BidirectionalLSTM(HIDDEN), both_params()) if both else (LSTM(HIDDEN), init_params())
+    length = np.array([*[2] * ROWS, *[CHUNK + 3] * ROWS], np.int32)
+    frames = np.pad(sequences(length.tolist()), [(0, 0), (0, 3 * CHUNK), (0, 0)])
+    frames[:, 2 * CHUNK :] = np.nan
+    frames[:ROWS, CHUNK:] = np.nan  # each group of rows goes as far as its own longest
+    gradient = jax.jit(jax.grad(lambda params: module.apply({"params": params}, jnp.asarray(frames), length).sum()))(
+        params
+    )
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
 def test_runs_side_by_side_skip_the_steps_that_none_of_them_has():
@@ -116,14 +133,21 @@ def test_runs_side_by_side_skip_the_steps_that_none_of_them_has():
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
     pull = np.ones((2, HIDDEN), np.float32)
     pair = jax.value_and_grad(lambda params, frames, length: (run(params, frames, length) * pull).sum())
-    lowered = jax.jit(jax.vmap(pair)).lower(stacked, frames, lengths)
-    assert "stablehlo.case" in lowered.as_text()  # not both ways and a choice between the results
-    values, of_params = lowered.compile()(stacked, frames, lengths)
+    together = jax.jit(jax.vmap(pair))
+    values, of_params = together(stacked, frames, lengths)
     for number, own in enumerate(params):
         value, of_own = pair(own, frames[number], lengths[number])
         np.testing.assert_allclose(values[number], value, atol=1e-6)
         for name, gradient in of_own.items():
             np.testing.assert_allclose(of_params[name][number], gradient, atol=1e-5, err_msg=name)
+    # Were the chunk behind the longest of all read, the nan in it would be in the gradient.
+    frames[:, :, 3 * CHUNK :] = np.nan
+    for name, gradient in together(stacked, frames, lengths)[1].items():
+        np.testing.assert_array_equal(gradient, of_params[name], err_msg=name)
+    # And there is one count of chunks for all runs: every loop's condition compares two scalars.
+    conditions = [part.split("}")[0] for part in together.lower(stacked, frames, lengths).as_text().split("cond {")[1:]]
+    assert len(conditions) >= 4
+    assert all("stablehlo.reduce" not in condition for condition in conditions)
 
 
 def by_hand(params: dict[str, np.ndarray], frames: np.ndarray) -> np.ndarray:
@@ -207,6 +231,33 @@ def test_it_computes_in_bfloat16_with_float32_parameters():
     np.testing.assert_allclose(np.asarray(state, np.float32), run(params, frames, length), atol=0.03)
 
 
+def test_every_state_is_what_the_sequence_up_to_it_ends_with():
+    lengths, params = [CHUNK + 5, 0, 3], init_params()
+    frames, length = sequences(lengths), np.array(lengths, np.int32)
+    states = np.asarray(LSTM(HIDDEN, every=True).apply({"params": params}, frames, length))
+    assert states.shape == (*frames.shape[:2], HIDDEN)
+    for row, steps in enumerate(lengths):
+        assert (states[row, steps:] == 0).all()
+        for step in {0, steps // 2, steps - 1} if steps else ():
+            np.testing.assert_allclose(states[row, step], by_hand(params, frames[row, : step + 1]), atol=1e-6)
+    np.testing.assert_allclose(states[[0, 2], [CHUNK + 4, 2]], run(params, frames, length)[np.array([0, 2])], atol=1e-6)
+
+
+def test_matrices_may_start_otherwise_and_biases_never_do():
+    xavier = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
+    module = BidirectionalLSTM(64, kernel_init=xavier, recurrent_init=jax.nn.initializers.orthogonal())
+    params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 2, 40)), jnp.array([2]))["params"]
+    for direction in DIRECTIONS:
+        made = jax.tree.map(np.asarray, params[direction])
+        np.testing.assert_allclose(
+            made["input"].std(), (2 / (40 + 256)) ** 0.5, rtol=0.05
+        )  # of all four gates together
+        np.testing.assert_allclose(made["recurrent"] @ made["recurrent"].T, np.eye(64), atol=1e-5)
+        assert np.abs(made["input_bias"]).max() <= 64**-0.5
+    one = jax.jit(LSTM(64, kernel_init=xavier).init)(jax.random.key(0), jnp.zeros((1, 2, 40)), jnp.array([2]))["params"]
+    assert np.abs(one["input"]).max() > 64**-0.5 > np.abs(one["recurrent"]).max()
+
+
 # -- both directions, every state -------------------------------------------------------------------------------------
 
 DIRECTIONS = ("forward", "backward")
@@ -283,6 +334,29 @@ def test_padding_changes_no_state_of_either_direction(steps):
     assert (states[beyond] == 0).all()
     _, of_frames = gradients_both(params, filled, length, np.ones_like(states))
     assert (np.asarray(of_frames)[beyond] == 0).all()
+
+
+@pytest.mark.parametrize("lengths", [[7, 1, 4], [CHUNK + 6, CHUNK, 0, *[2] * ROWS]], ids=str)
+def test_end_states_are_those_of_each_direction(lengths):
+    params, frames, length = both_params(), sequences(lengths), np.array(lengths, np.int32)
+    module = BidirectionalLSTM(HIDDEN, every=False)
+    pull = np.random.default_rng(5).normal(size=(len(lengths), 2 * HIDDEN)).astype(np.float32)
+
+    def of_all(params, frames):
+        return (end_states(run_both(params, frames, length), length) * pull).sum()
+
+    def alone(params, frames):
+        return (module.apply({"params": params}, frames, length) * pull).sum()
+
+    ends = end_states(run_both(params, frames, length), length)
+    for row, steps in enumerate(lengths):
+        forward, backward = (
+            by_hand(params[name], frames[row, :steps][::way]) for name, way in zip(DIRECTIONS, (1, -1), strict=True)
+        )
+        np.testing.assert_allclose(ends[row], np.concatenate([forward, backward]), atol=2e-6)
+    np.testing.assert_allclose(module.apply({"params": params}, frames, length), ends, atol=1e-6)
+    want, found = (jax.jit(jax.grad(of, (0, 1)))(params, frames) for of in (of_all, alone))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, want)
 
 
 def test_each_direction_has_parameters_of_its_own():

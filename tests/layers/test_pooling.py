@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.layers.pooling import adaptive_mean, largest, masked_mean
+from msa_jax.layers.pooling import adaptive_mean, masked_mean, max_over_vmap
 
 LENGTHS = np.array([7, 1, 4, 0], np.int32)
 
@@ -74,13 +74,13 @@ def test_bins_are_those_of_torch(n, m):
 
 
 def test_a_count_is_the_largest_of_all_runs_side_by_side():
-    assert largest(jnp.int32(3)) == 3
+    assert max_over_vmap(jnp.int32(3)) == 3
     counts = jnp.array([[3, 1], [2, 7]])
-    np.testing.assert_array_equal(jax.vmap(largest)(counts[0]), [3, 3])
-    np.testing.assert_array_equal(jax.vmap(jax.vmap(largest))(counts), [[7, 7], [7, 7]])
+    np.testing.assert_array_equal(jax.vmap(max_over_vmap)(counts[0]), [3, 3])
+    np.testing.assert_array_equal(jax.vmap(jax.vmap(max_over_vmap))(counts), [[7, 7], [7, 7]])
 
     def spared(x, count):
-        return jax.lax.cond(largest(count) > 1, jnp.square, jnp.zeros_like, x)
+        return jax.lax.cond(max_over_vmap(count) > 1, jnp.square, jnp.zeros_like, x)
 
     lowered = jax.jit(jax.vmap(jax.grad(spared))).lower(jnp.ones(2), counts[0])
     assert "stablehlo.case" in lowered.as_text()

@@ -1,0 +1,295 @@
+"""The recurrence of LSTMs over sequences of different lengths, and its gradient written by hand.
+
+How it stays cheap. Steps are walked in chunks, and chunks beyond the longest sequence are never reached: the loop over them
+has as many rounds as there are chunks with a step. On a CPU rows are sorted by length and dealt into groups of a few, each
+walked for as long as its own longest row, so that a long row does not make short ones wait; elsewhere a step of few rows
+costs what one of many does, and there is one group. Both directions of a bidirectional LSTM are one batched product: the
+backward one reads every row reversed within its length.
+
+The gradient is written in reverse mode and once, which lets the loops have such trip counts. Kept from the forward pass are
+states and cells alone. The backward pass computes the gates of a chunk again in one product, walks the chunk with what
+depends on the step behind, and adds its part of the gradient of the weights, in one product too.
+
+D is the number of directions, B of rows, G of groups, R of rows in each; T are the steps L, filled up to whole chunks.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from msa_jax.layers.functional import dynamic_part, keep_where, put_part, take
+from msa_jax.layers.pooling import max_over_vmap
+
+Array = jax.Array
+
+CPU_CHUNK, OTHER_CHUNK = 16, 32  # steps; elsewhere than on a CPU the host waits at the end of each
+CPU_ROWS = 8  # of a group
+
+
+class ScanPlan(NamedTuple):
+    """How sequences are walked, all of it known when a program is compiled.
+
+    steps: L. every: give the state of every step, not the last alone. chunk: steps of a chunk. groups: G; where there are
+    several, rows are sorted by length.
+    """
+
+    steps: int
+    every: bool
+    chunk: int
+    groups: int
+
+    @classmethod
+    def of(cls, rows: int, steps: int, *, every: bool) -> "ScanPlan":
+        """For that many sequences of so many steps, padding included, on this device."""
+        on_cpu = jax.default_backend() == "cpu"
+        chunk = min(CPU_CHUNK if on_cpu else OTHER_CHUNK, steps)
+        return cls(steps, every, chunk, -(-rows // CPU_ROWS) if on_cpu and steps > chunk else 1)
+
+    @property
+    def padded(self) -> int:
+        """T, the steps of whole chunks."""
+        return -(-self.steps // self.chunk) * self.chunk
+
+
+class _Order(NamedTuple):
+    """Where the rows are walked.
+
+    length: [B], in the order of the caller. walked: [G R], the lengths as they are walked, longest first. row: [G R], the row
+    in each place; places behind the batch hold row 0 with length 0. place: [B], where each row is. Both are None where the
+    order is the caller's.
+    """
+
+    length: Array
+    walked: Array
+    row: Array | None
+    place: Array | None
+
+    @classmethod
+    def of(cls, plan: ScanPlan, length: Array) -> "_Order":
+        if plan.groups == 1:
+            return cls(length, length, None, None)
+        count = jnp.arange(len(length), dtype=jnp.int32)
+        shortest, row = jax.lax.sort((-length, count), num_keys=1)
+        _, place = jax.lax.sort((row, count), num_keys=1)
+        beyond = (0, -len(length) % plan.groups)
+        if any(beyond):
+            shortest, row = jnp.pad(shortest, beyond), jnp.pad(row, beyond)
+        return cls(length, -shortest, row, place)
+
+    def groups(self, plan: ScanPlan) -> tuple[Array, Array, Array]:
+        """Of each group its first place [G], its lengths [G, R] and the chunks [G] that reach beyond none of them."""
+        length = self.walked.reshape(plan.groups, -1)
+        longest = max_over_vmap(length.max(1))
+        first = np.arange(plan.groups, dtype=np.int32) * length.shape[1]
+        return jnp.asarray(first), length, jax.lax.div(longest + np.int32(plan.chunk - 1), np.int32(plan.chunk))
+
+
+def _as_walked(plan: ScanPlan, x: Array, order: _Order, directions: int) -> Array:
+    """x [B, L, d], the same for all directions, or [B, L, D, d] -> [T, D, G R, d], in the order in which each direction
+    reads the steps; whatever stands behind each length."""
+    if directions == 1:
+        x = x.reshape(*x.shape[:2], -1)
+        x = x if order.row is None else take(x, order.row)
+        x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (0, plan.padded - plan.steps, 0), (0, 0, 0)))
+        return x.transpose(1, 0, 2)[:, None]
+    step = np.arange(plan.padded, dtype=np.int32)[:, None, None]  # [T, 1, 1]
+    step = _step_read(np.minimum(step, plan.steps - 1), order.walked[None, None])
+    row = np.arange(x.shape[0], dtype=np.int32) if order.row is None else order.row
+    row = jnp.broadcast_to(row[None, None], step.shape)
+    if x.ndim == 3:
+        return take(x, row, step)
+    return take(x, row, step, np.broadcast_to(np.arange(directions, dtype=np.int32)[None, :, None], step.shape))
+
+
+def _as_given(plan: ScanPlan, x: Array, order: _Order) -> Array:
+    """x [T, D, G R, d] -> [B, L, D, d], undoing `_as_walked`; zeros behind each length."""
+    directions, step = x.shape[1], np.arange(plan.steps, dtype=np.int32)
+    if directions == 1:
+        x = x[: plan.steps, 0].transpose(1, 0, 2)
+        x = (x if order.place is None else take(x, order.place))[:, :, None]
+    else:
+        row = np.arange(x.shape[2], dtype=np.int32) if order.place is None else order.place
+        walked = _step_read(step[None, None, :], order.length[:, None, None])  # [B, D, L]
+        direction = np.arange(directions, dtype=np.int32)[None, :, None]
+        every = (jnp.broadcast_to(index, walked.shape) for index in (walked, direction, row[:, None, None]))
+        x = take(x, *(index.transpose(0, 2, 1) for index in every))
+    return keep_where((step[None, :] < order.length[:, None])[:, :, None, None], x)
+
+
+def _step_read(step: np.ndarray, length: Array) -> Array:
+    """Which step both directions read in that round, along axis 1; between valid steps this is its own inverse."""
+    back = jnp.maximum(length - 1 - step, 0)
+    return jnp.concatenate([jnp.broadcast_to(step, back.shape), back], axis=1)
+
+
+def _halves(like: Array) -> Array:
+    """[..., 4h], a half for the gates that are sigmoids, 1 for the new values: sigmoid(x) is tanh(x / 2) / 2 + 1/2, so that
+    one tanh serves all four."""
+    halves = np.repeat([0.5, 0.5, 1.0, 0.5], like.shape[-1] // 4)
+    return jnp.asarray(halves.reshape((1,) * (like.ndim - 1) + (-1,)), like.dtype)
+
+
+def _gates(tanh: Array) -> tuple[Array, Array, Array, Array]:
+    """tanh of scaled inputs [..., 4h] -> input, forget, new and output gate [..., h]."""
+    i, f, g, o = jnp.split(tanh, 4, axis=-1)
+    return 0.5 * i + 0.5, 0.5 * f + 0.5, g, 0.5 * o + 0.5
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def recurrence(plan: ScanPlan, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:
+    """The states of an LSTM.
+
+    Args:
+      plan: made for these shapes.
+      sequence: [B, L, d]; finite numbers stand at padding.
+      length: [B] int32 in [0, L].
+      weight: [D, d + h, 4h], of frames and states, gates in the order input, forget, new, output.
+      bias: [D, 4h]. The second direction reads from the last valid step to the first.
+
+    Returns:
+      The state each direction ends with [B, D h], zeros where the length is 0; or where plan.every those of every step
+      [B, L, D h], zeros behind each length.
+    """
+    return _run(plan, sequence, length, weight, bias, keep=plan.every)[0]
+
+
+def _run(
+    plan: ScanPlan, sequence: Array, length: Array, weight: Array, bias: Array, *, keep: bool
+) -> tuple[Array, tuple[Array, _Order, Any]]:
+    """What `recurrence` gives; and frames [T, D, G R, d], their order, and what `_forward` keeps."""
+    order = _Order.of(plan, length)
+    frames = _as_walked(plan, sequence, order, len(weight))
+    last, kept = _forward(plan, frames, order, weight, bias, keep=keep)
+    if plan.every:
+        found = _as_given(plan, kept[0][1:], order)
+        return found.reshape(*found.shape[:2], -1), (frames, order, kept)
+    found = last.transpose(0, 2, 1, 3).reshape(len(order.walked), -1)
+    return found if order.place is None else take(found, order.place), (frames, order, kept)
+
+
+def _forward(
+    plan: ScanPlan, frames: Array, order: _Order, weight: Array, bias: Array, *, keep: bool
+) -> tuple[Array, tuple[Array, Array] | None]:
+    """[T, D, G R, d] -> the last states [G, D, R, h] and, to keep, states and cells [T + 1, D, G R, h]: the zeros before the
+    first step, then those behind each, of no meaning behind each length."""
+    _, directions, places, width = frames.shape
+    hidden, rows = weight.shape[-1] // 4, places // plan.groups
+    zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
+    recurrent = weight[:, width:]
+
+    def group(kept: Any, each: tuple[Array, Array, Array]) -> tuple[Any, Array]:
+        place, length, chunks = each
+
+        def chunk(number: Array, carry: Any) -> Any:
+            first = number * plan.chunk
+            part = dynamic_part(frames, (first, 0, place, 0), (plan.chunk, directions, rows, width))
+            # One product for all steps of the chunk leaves the recurrent one to each.
+            part = jnp.einsum("sdri,dio->sdro", part, weight[:, :width]) + bias[None, :, None]
+
+            def step(number: Array, carry: Any) -> Any:
+                state, cell, kept = carry
+                of_frame = jax.lax.dynamic_index_in_dim(part, number, keepdims=False, allow_negative_indices=False)
+                inputs = of_frame + jnp.einsum("dri,dio->dro", state, recurrent)
+                i, f, g, o = _gates(jnp.tanh(_halves(inputs) * inputs))
+                new_cell = f * cell + i * g
+                valid = jnp.broadcast_to((first + number < length)[None, :, None], cell.shape)
+                cell = jax.lax.select(valid, new_cell, cell)
+                state = jax.lax.select(valid, o * jnp.tanh(new_cell), state)
+                if kept is not None:
+                    behind = first + number + 1, 0, place, 0
+                    kept = put_part(kept[0], state[None], behind), put_part(kept[1], cell[None], behind)
+                return state, cell, kept
+
+            return jax.lax.fori_loop(0, plan.chunk, step, carry)
+
+        state, _, kept = jax.lax.fori_loop(0, chunks, chunk, (zeros, zeros, kept))
+        return kept, state
+
+    kept = (jnp.zeros((plan.padded + 1, directions, places, hidden), frames.dtype),) * 2 if keep else None
+    kept, last = jax.lax.scan(group, kept, order.groups(plan))
+    return last, kept
+
+
+def _remember(plan: ScanPlan, *primals: Any) -> tuple[Array, Any]:
+    """`recurrence`, and what its backward pass needs."""
+    sequence, length, weight, bias = (primal.value for primal in primals)
+    found, kept = _run(plan, sequence, length, weight, bias, keep=True)
+    wanted = () if primals[0].perturbed else None  # a sequence that is data needs no gradient
+    return found, (*kept, weight, bias, wanted)
+
+
+def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, None, Array, Array]:
+    """The gradients of sequence, weight and bias; pull: that of what `recurrence` gives."""
+    frames, order, (states, cells), weight, bias, wanted = saved
+    _, directions, places, width = frames.shape
+    hidden, rows = weight.shape[-1] // 4, places // plan.groups
+    zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
+    recurrent = weight[:, width:]
+    if plan.every:
+        pull = _as_walked(plan, pull.reshape(*pull.shape[:2], directions, hidden), order, directions)
+    else:
+        pull = pull if order.row is None else take(pull, order.row)
+        pull = pull.reshape(1, places, directions, hidden).transpose(0, 2, 1, 3)
+
+    def group(sums: Any, each: tuple[Array, Array, Array]) -> tuple[Any, None]:
+        place, length, chunks = each
+
+        def chunk(number: Array, carry: Any) -> Any:
+            d_state, d_cell, (d_weight, d_bias, d_frames) = carry
+            first = (chunks - 1 - number) * plan.chunk
+
+            def part(x: Array, first: Array | int, steps: int) -> Array:
+                return dynamic_part(x, (first, 0, place, 0), (steps, directions, rows, x.shape[-1]))
+
+            old_states = part(states, first, plan.chunk)
+            of_cells = part(cells, first, plan.chunk + 1)
+            old_cells, tanh_cells = of_cells[:-1], jnp.tanh(of_cells[1:])
+            read = jnp.concatenate([part(frames, first, plan.chunk), old_states], -1)
+            inputs = jnp.einsum("sdri,dio->sdro", read, weight) + bias[None, :, None]
+            halves = _halves(inputs)
+            tanh = jnp.tanh(halves * inputs)
+            i, f, g, o = _gates(tanh)
+            left = length[None, :] - first - np.arange(plan.chunk, dtype=np.int32)[:, None]  # [S, R], steps to the end
+            left = left[:, None, :, None]
+            # The end state is that of the last valid step, so that is where its gradient comes in. Behind it nothing does:
+            # with no gradient and slopes of 0 a step at padding hands on zeros.
+            if plan.every:
+                pulled = keep_where(left > 0, part(pull, first, plan.chunk))
+            else:
+                pulled = keep_where(left == 1, part(pull, 0, 1))
+            slopes = halves**2 * (1 - tanh**2) * jnp.concatenate([g, old_cells, i, tanh_cells], -1)
+            steps = pulled, o * (1 - tanh_cells**2), keep_where(left > 0, slopes), f
+
+            def step(number: Array, carry: Any) -> Any:
+                d_state, d_cell, d_gates = carry
+                number = plan.chunk - 1 - number
+                pulled, to_cell, slopes, forget = (
+                    jax.lax.dynamic_index_in_dim(x, number, keepdims=False, allow_negative_indices=False) for x in steps
+                )
+                d_state = d_state + pulled
+                d_cell = d_cell + d_state * to_cell
+                own = slopes * jnp.concatenate([d_cell, d_cell, d_cell, d_state], -1)
+                d_state = jnp.einsum("dro,dio->dri", own, recurrent)
+                return d_state, d_cell * forget, put_part(d_gates, own[None], (number, 0, 0, 0))
+
+            d_state, d_cell, d_gates = jax.lax.fori_loop(0, plan.chunk, step, (d_state, d_cell, jnp.zeros_like(tanh)))
+            d_weight += jnp.einsum("sdri,sdro->dio", read, d_gates, preferred_element_type=jnp.float32)
+            d_bias += d_gates.sum((0, 2), dtype=jnp.float32)
+            if d_frames is not None:
+                of_frames = jnp.einsum("sdro,dio->sdri", d_gates, weight[:, :width])
+                d_frames = put_part(d_frames, of_frames, (first, 0, place, 0))
+            return d_state, d_cell, (d_weight, d_bias, d_frames)
+
+        return jax.lax.fori_loop(0, chunks, chunk, (zeros, zeros, sums))[2], None
+
+    d_frames = None if wanted is None else jnp.zeros_like(frames)
+    sums = jnp.zeros(weight.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32), d_frames
+    (d_weight, d_bias, d_frames), _ = jax.lax.scan(group, sums, order.groups(plan))
+    d_sequence = None if wanted is None else _as_given(plan, d_frames, order).sum(2)
+    return d_sequence, None, d_weight.astype(weight.dtype), d_bias.astype(bias.dtype)
+
+
+recurrence.defvjp(_remember, _backward, symbolic_zeros=True)

@@ -1,0 +1,33 @@
+"""Array operations that JAX's own spell out at length: each of these is one or two instructions of a program.
+
+Indices are never negative and never beyond the end, so nothing is clamped or counted from the end.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def take(x: Array, *index: Any) -> Array:
+    """x[index], for integer arrays of one shape that index the leading axes of x from 0."""
+    return jnp.asarray(x).at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def dynamic_part(x: Array, start: Sequence[Any], sizes: Sequence[int]) -> Array:
+    """The part of x of these sizes that begins at `start`, one integer for each axis, which may be traced."""
+    return jax.lax.dynamic_slice(x, start, sizes, allow_negative_indices=False)
+
+
+def put_part(x: Array, part: Array, start: Sequence[Any]) -> Array:
+    """x with a part in the place that begins at `start`."""
+    return jax.lax.dynamic_update_slice(x, part, start, allow_negative_indices=False)
+
+
+def keep_where(valid: Array, x: Array) -> Array:
+    """x, with zeros where not valid; of both, axes of size 1 are as long as the other's."""
+    shape = jnp.broadcast_shapes(valid.shape, x.shape)
+    return jax.lax.select(jnp.broadcast_to(valid, shape), jnp.broadcast_to(x, shape), jnp.zeros(shape, x.dtype))
