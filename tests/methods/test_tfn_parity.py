@@ -110,7 +110,7 @@ def test_three_training_steps_have_the_scores_gradients_and_running_statistics_o
             )
 
 
-def test_a_golden_file_of_other_sizes_agrees(tmp_path):
+def test_a_golden_file_of_other_sizes_agrees_until_a_weight_is_changed(tmp_path):
     model, given = twin(), arrays(4)
     model.eval()
     value, features = score(model, given)
@@ -123,5 +123,9 @@ def test_a_golden_file_of_other_sizes_agrees(tmp_path):
         **{f"output/{name}": array.detach().numpy() for name, array in features.items()},
         **{f"grad/{name}": array for name, array in gradients(model).items()},
     }
-    np.savez(tmp_path / "tfn.npz", **file)
-    assert golden_mmsa.main([str(tmp_path / "tfn.npz")]) == 0
+    path = tmp_path / "tfn.npz"
+    np.savez(path, **file)
+    assert golden_mmsa.main([str(path)]) == 0
+    file["param/text_subnet.linear_1.weight"][0, 0] += 0.01
+    np.savez(path, **file)
+    assert golden_mmsa.main([str(path)]) == 1
