@@ -93,6 +93,7 @@ def _options(hp: sugrm_torch.Hyperparameters, protocol: str) -> sugrm.SUGRMOptio
         "weight_decay.encoder": hp.weight_decay_spt, "weight_decay.other": hp.weight_decay_other,
     }  # fmt: skip
     sizes = {
+        "batch_size": BATCH,
         "spt.width": WIDTH,
         "spt.heads": 2,
         "spt.iterations": hp.iterations,
