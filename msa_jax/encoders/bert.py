@@ -9,7 +9,7 @@ PyTorch's to about 1e-5.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.errors import InputError
-from msa_jax.layers.dropout import Dropout
+from msa_jax.layers.dropout import Dropout, mask_key
 
 Array = jax.Array
+Params = Mapping[str, Any]
 
 _normal = nn.initializers.normal(0.02)
 
@@ -221,25 +222,77 @@ class _Layer(nn.Module):
         return self.output_norm(x + self.dropout(transformed, deterministic))
 
 
+class _Layers(nn.Module):
+    """All layers, from parameters that lie stacked: those of `_Layer`, [L, ...]. See `Bert.scan_layers`."""
+
+    config: BertConfig
+    dtype: jnp.dtype
+    remat: bool
+    scan_layers: bool
+
+    @nn.compact
+    def __call__(self, x: Array, visible: Array, deterministic: bool, at: Array | None = None) -> Array:
+        """x [B * T, D] -> [B * T, D]; with `at` [S] -> [S, D], where the last layer computes those places alone."""
+        number = self.config.num_layers
+        layer = _Layer(self.config, self.dtype, parent=None)
+        if self.is_initializing():
+            keys = jax.random.split(self.make_rng("params"), number)
+            made = jax.vmap(lambda key: layer.init(key, x, visible, True)["params"])(keys)
+            for name, value in made.items():
+                self.put_variable("params", name, value)
+        draws = not deterministic and self.has_rng("dropout")
+        keys = jax.random.split(mask_key(self.make_rng("dropout")), number) if draws else None
+
+        def run(params: Params, x: Array, key: Array | None, at: Array | None = None) -> Array:
+            rngs = {"dropout": key} if draws else None
+            return layer.apply({"params": params}, x, visible, deterministic, at, rngs=rngs)
+
+        looped = number - (at is not None) if self.scan_layers else 0
+        sizes = [looped] * (looped > 0) + [1] * (number - looped)
+        parts = iter(_parts(self.variables["params"], sizes))
+        if looped:
+            # The loop stores what the backward pass needs: that costs more than to compute all but products again.
+            saved = None if self.remat else jax.checkpoint_policies.dots_saveable
+            step = jax.checkpoint(run, policy=saved, prevent_cse=False)
+            inputs = (next(parts), keys[:looped] if draws else None)
+            x, _ = jax.lax.scan(lambda x, given: (step(given[0], x, given[1]), None), x, inputs)
+        # One function, which the program holds once and calls for each layer.
+        alone = jax.jit(lambda part, *given: run(jax.tree.map(lambda leaf: leaf[0], part), *given))
+        alone = jax.checkpoint(alone) if self.remat else alone
+        for index in range(looped, number):
+            places = () if at is None or index < number - 1 else (at,)
+            x = alone(next(parts), x, keys[index] if draws else None, *places)
+        return x
+
+
+def _parts(stacked: Params, sizes: Sequence[int]) -> list[Params]:
+    """Cuts leaves [L, ...] into ones of these sizes. Backward their gradients are joined, not added up."""
+    cut = [jax.lax.split(leaf, sizes) for leaf in jax.tree.leaves(stacked)]
+    return [jax.tree.unflatten(jax.tree.structure(stacked), part) for part in zip(*cut, strict=True)]
+
+
 class Bert(nn.Module):
     """The encoder. Parameters are float32, computation in `dtype`, softmax and LayerNorm statistics in float32.
 
     `__call__` is `embed`, `encode` and `pool` in one; call them one by one to put something between. In training
-    (`deterministic=False`) dropout draws from the "dropout" random collection.
+    (`deterministic=False`) dropout draws from the "dropout" random collection. The parameters of the layers lie stacked
+    under `layers`, see `msa_jax.layers.stack`.
 
     remat: in a backward pass compute a layer again from its input instead of keeping what it computed: one more forward
     pass, for memory that grows with the layers by their inputs alone. Results are the same.
+    scan_layers: run the layers as a loop, which compiles faster. On CPU a step is then some percent slower: the loop copies
+    the weights of each layer out of the stack, and what the backward pass needs into one.
     """
 
     config: BertConfig
     dtype: jnp.dtype = jnp.float32
     use_pooler: bool = False
     remat: bool = False
+    scan_layers: bool = False
 
     def setup(self):
         self.embeddings = _Embeddings(self.config, self.dtype)
-        layer = nn.remat(_Layer, static_argnums=3) if self.remat else _Layer  # 3: deterministic
-        self.layer = [layer(self.config, self.dtype) for _ in range(self.config.num_layers)]
+        self.layers = _Layers(self.config, self.dtype, self.remat, self.scan_layers)
         if self.use_pooler:
             self.pooler = _dense(self.config.hidden_size, self.dtype)
 
@@ -265,21 +318,22 @@ class Bert(nn.Module):
           token_types: [B, T] int32; all 0 by default.
           padding_reads: padding attends to the tokens of segment 1, as a PyTorch BERT's does, and not to padding; only
             the states of padding change.
-          at: [S] int32, places in B * T whose states are wanted by themselves.
+          at: [S] int32, places in B * T whose states are wanted and no others.
           deterministic: no dropout.
 
         Returns:
-          `hidden` [B, T, D], finite but meaningless at padding; with `use_pooler`, `pooled` [B, D], from the first
-          token of each row; with `at`, `states` [S, D]: those of `hidden` but for their own dropout in the last layer,
-          and where a compiled program reads no other state, the last layer is computed for them alone.
+          `hidden` [B, T, D], finite but meaningless at padding; with `at` instead `states` [S, D], for which the last
+          layer computes those places alone. With `use_pooler`, `pooled` [B, D], from the first token of each row; with
+          `at` [S, D], from the states.
 
         Raises:
           InputError: rows longer than `max_positions` without `positions`.
         """
         embedded = self.embed(ids, positions=positions, token_types=token_types, deterministic=deterministic)
-        hidden, states = self._encode(embedded, segments, deterministic, padding_reads, at)
-        found = {"hidden": hidden} if at is None else {"hidden": hidden, "states": states}
-        return {**found, "pooled": self.pool(hidden[:, 0])} if self.use_pooler else found
+        states = self.encode(embedded, segments, deterministic, padding_reads=padding_reads, at=at)
+        found = {"hidden": states} if at is None else {"states": states}
+        first = states[:, 0] if at is None else states
+        return {**found, "pooled": self.pool(first)} if self.use_pooler else found
 
     def embed(
         self,
@@ -294,22 +348,22 @@ class Bert(nn.Module):
             raise InputError(f"rows of {ids.shape[1]} tokens; this BERT has {self.config.max_positions} positions")
         return self.embeddings(ids, positions, token_types, deterministic)
 
-    def encode(self, embedded: Array, segments: Array, deterministic: bool, *, padding_reads: bool = False) -> Array:
-        """embedded [B, T, D], segments [B, T] -> hidden states of the last layer [B, T, D]."""
-        return self._encode(embedded, segments, deterministic, padding_reads, None)[0]
-
-    def _encode(
-        self, embedded: Array, segments: Array, deterministic: bool, padding_reads: bool, at: Array | None
-    ) -> tuple[Array, Array | None]:
+    def encode(
+        self,
+        embedded: Array,
+        segments: Array,
+        deterministic: bool,
+        *,
+        padding_reads: bool = False,
+        at: Array | None = None,
+    ) -> Array:
+        """embedded [B, T, D], segments [B, T] -> states of the last layer [B, T, D]; with `at` [S], of those alone."""
         # Padding is a segment like the others: it sees itself, so that its softmax is finite, and nothing sees it.
         reader = jnp.where(segments == 0, 1, segments) if padding_reads else segments
         visible = jnp.asarray(reader[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
         # Between attentions rows do not matter, and on CPU layers of [B * T, D] are 3 to 5 % faster than of [B, T, D].
-        hidden = embedded.reshape(-1, embedded.shape[-1])
-        for layer in self.layer[:-1]:
-            hidden = layer(hidden, visible, deterministic)
-        states = None if at is None else self.layer[-1](hidden, visible, deterministic, at)
-        return self.layer[-1](hidden, visible, deterministic).reshape(embedded.shape), states
+        states = self.layers(embedded.reshape(-1, embedded.shape[-1]), visible, deterministic, at)
+        return states.reshape(embedded.shape) if at is None else states
 
     def pool(self, first: Array) -> Array:
         """States of [CLS] tokens [..., D] -> [..., D] in (-1, 1); needs `use_pooler`."""

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import ml_dtypes  # importing it also teaches numpy, and so safetensors, the name bfloat16
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from msa_jax.encoders import torch_bin
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
+from msa_jax.layers.stack import STACK, stack, unstack
 
 Params = dict[str, Any]
 Tensors = Mapping[str, np.ndarray]
@@ -33,29 +35,29 @@ _TEXT_FILES = (
 
 
 class _Weight(NamedTuple):
-    path: tuple[str, ...]  # in our parameters
+    path: str  # in our parameters, where the layers are apart
     name: str  # in Hugging Face's PyTorch model
     shape: tuple[int, ...]  # ours; that of a kernel is transposed in PyTorch
 
     @property
     def is_kernel(self) -> bool:
-        return self.path[-1] == "kernel"
+        return self.path.endswith("/kernel")
 
 
 def _layout(config: BertConfig) -> Iterator[_Weight]:
     width, inner = config.hidden_size, config.intermediate_size
 
     def dense(path: str, name: str, inputs: int, outputs: int) -> Iterator[_Weight]:
-        yield _Weight((*path.split("/"), "kernel"), f"{name}.weight", (inputs, outputs))
-        yield _Weight((*path.split("/"), "bias"), f"{name}.bias", (outputs,))
+        yield _Weight(f"{path}/kernel", f"{name}.weight", (inputs, outputs))
+        yield _Weight(f"{path}/bias", f"{name}.bias", (outputs,))
 
     def norm(path: str, name: str) -> Iterator[_Weight]:
-        yield _Weight((*path.split("/"), "scale"), f"{name}.LayerNorm.weight", (width,))
-        yield _Weight((*path.split("/"), "bias"), f"{name}.LayerNorm.bias", (width,))
+        yield _Weight(f"{path}/scale", f"{name}.LayerNorm.weight", (width,))
+        yield _Weight(f"{path}/bias", f"{name}.LayerNorm.bias", (width,))
 
     tables = {"word": config.vocab_size, "position": config.max_positions, "token_type": config.type_vocab_size}
     for table, rows in tables.items():
-        yield _Weight(("embeddings", table, "embedding"), f"embeddings.{table}_embeddings.weight", (rows, width))
+        yield _Weight(f"embeddings/{table}/embedding", f"embeddings.{table}_embeddings.weight", (rows, width))
     yield from norm("embeddings/norm", "embeddings")
     for index in range(config.num_layers):
         ours, theirs = f"layer_{index}", f"encoder.layer.{index}"
@@ -78,7 +80,7 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
 
     Returns:
       The config, and float32 numpy arrays in the tree of `Bert(config).init(...)["params"]`; with a `pooler` where the
-      file has one. Heads of pretraining (`cls.*`) are left out.
+      file has one, and with the layers stacked. Heads of pretraining (`cls.*`) are left out.
 
     Raises:
       InputError: no such folder, another architecture, a file that is damaged or would run code, a tensor that is
@@ -91,15 +93,13 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
     extra = max((int(n) + 1 for n in re.findall(r"encoder\.layer\.(\d+)\.", " ".join(tensors))), default=0)
     if extra > config.num_layers:
         raise InputError(f"{files}: has {extra} layers; config.json says num_hidden_layers {config.num_layers}")
-    params: Params = {}
+    found = {}
     for weight in _layout(config):
-        if weight.path[0] == "pooler" and prefix + "pooler.dense.weight" not in tensors:
+        if weight.path.startswith("pooler") and prefix + "pooler.dense.weight" not in tensors:
             continue
-        branch = params
-        for part in weight.path[:-1]:
-            branch = branch.setdefault(part, {})
-        branch[weight.path[-1]] = _checked(tensors, prefix + weight.name, weight, files)
-    return config, params
+        found[weight.path] = _checked(tensors, prefix + weight.name, weight, files)
+    paths = dict.fromkeys(re.sub(r"^layer_\d+", STACK, path) for path in found)
+    return config, unflatten_dict(stack(found, paths), sep="/")
 
 
 def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path) -> None:
@@ -116,15 +116,16 @@ def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path)
     from safetensors.numpy import save_file
 
     tensors = {}
+    stacked = {path: np.asarray(value, np.float32) for path, value in flatten_dict(params, sep="/").items()}
+    apart = unstack(stacked)
     for weight in _layout(config):
-        if weight.path[0] == "pooler" and "pooler" not in params:
+        if weight.path.startswith("pooler") and "pooler" not in params:
             continue
-        try:
-            value = np.asarray(functools.reduce(lambda branch, part: branch[part], weight.path, params), np.float32)
-        except KeyError:
-            raise InputError(f"parameter {'/'.join(weight.path)} is missing; expected a BERT's parameters") from None
+        if weight.path not in apart:
+            raise InputError(f"parameter {weight.path} is missing; expected a BERT's parameters")
+        value = apart[weight.path]
         if value.shape != weight.shape:
-            raise InputError(f"parameter {'/'.join(weight.path)} has shape {value.shape}; expected {weight.shape}")
+            raise InputError(f"parameter {weight.path} has shape {value.shape}; expected {weight.shape}")
         tensors[weight.name] = np.ascontiguousarray(value.T if weight.is_kernel else value)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

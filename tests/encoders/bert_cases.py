@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
 
 from msa_jax.encoders.bert_weights import _layout
+from msa_jax.layers.stack import unstack
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
@@ -23,11 +25,10 @@ def batch(config, lengths, seed=0):
 def torch_names(config, tree: Mapping) -> dict[str, np.ndarray]:
     """Parameters or gradients in PyTorch's names and orientation; key biases, whose gradient is 0, left out."""
     named = {}
+    apart = unstack(flatten_dict(tree, sep="/"))
     for weight in _layout(config):
-        value = tree
-        for part in weight.path:
-            value = value.get(part, {})
-        if not isinstance(value, Mapping) and not weight.name.endswith("key.bias"):
+        value = apart.get(weight.path)
+        if value is not None and not weight.name.endswith("key.bias"):
             named[weight.name] = np.asarray(value).T if weight.is_kernel else np.asarray(value)
     return named
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
-from msa_jax.layers.dropout import Dropout, drop, random_words
+from msa_jax.layers.dropout import Dropout, drop, mask_key, random_words
 
 KEY = jax.random.key(3)
 
@@ -130,3 +130,109 @@ def test_gradient_is_the_mask_with_its_scale():
 def test_a_rate_outside_its_range_is_refused(rate):
     with pytest.raises(InputError, match="dropout rate"):
         _apply(rate, jnp.ones((2, 2)))
+
+
+# Keys of masks
+
+
+def _data_key(first, second):
+    """The key of masks with these two words."""
+    return jax.random.wrap_key_data(jnp.array([first, second], jnp.uint32), impl=jax.random.key_impl(mask_key(KEY)))
+
+
+def _assert_unrelated(keys):
+    """Words of any two of these keys share no more than chance: bits, low bytes, and masks of a small rate."""
+    words = np.asarray(jax.jit(jax.vmap(lambda key: random_words(key, (4096,))))(keys))
+    assert len({row.tobytes() for row in words}) == len(words)
+    for bits in (words >> 31, words & 1, words < (1 << 32) * 0.1):
+        rate = bits.mean(1)
+        expected = 0.1 if bits.dtype == bool else 0.5
+        np.testing.assert_allclose(rate, expected, atol=5.5 * np.sqrt(expected * (1 - expected) / 4096))
+        correlation = np.corrcoef(bits.astype(np.float64))[np.triu_indices(len(keys), 1)]
+        assert np.abs(correlation).max() < 6 / np.sqrt(4096)
+        assert abs(correlation.mean()) < 5 / np.sqrt(4096 * len(correlation))
+    # Not the same words at other places either, as a seed that is only added to the index would give them.
+    first, second = words[0], words[1]
+    assert len(np.intersect1d(first, second)) <= 2
+
+
+def test_a_key_of_masks_is_made_once():
+    key = mask_key(KEY)
+    assert mask_key(key) is key
+    assert jax.random.key_impl(key) == jax.random.key_impl(jax.random.fold_in(key, 3))
+    np.testing.assert_array_equal(random_words(KEY, (5,)), random_words(key, (5,)))
+    np.testing.assert_array_equal(random_words(key, (5,)), jax.random.bits(key, (5,)))
+    old = jax.random.PRNGKey(3)  # the same key as an array of words
+    np.testing.assert_array_equal(random_words(old, (5,)), random_words(KEY, (5,)))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        lambda key: [jax.random.fold_in(key, number) for number in range(40)],
+        lambda key: [jax.random.fold_in(key, 1 << bit) for bit in range(32)],
+        lambda key: jax.random.split(key, 40),
+        lambda key: [key, *jax.random.split(key, 3), *(jax.random.fold_in(key, number) for number in range(3))],
+        lambda key: [jax.random.fold_in(jax.random.fold_in(key, a), b) for a in range(5) for b in range(5)],
+        lambda key: [jax.random.split(jax.random.fold_in(key, a), 3)[b] for a in range(5) for b in range(3)],
+        lambda _: [_data_key(a, b) for a in (0, 1, 2, 1 << 31) for b in (0, 1, 2, 1 << 31)],
+        lambda _: [mask_key(jax.random.key(seed)) for seed in range(20)],
+        lambda key: [jax.random.key(seed, impl=jax.random.key_impl(key)) for seed in range(20)],
+    ],
+    ids=["fold_in", "bits", "split", "relatives", "twice", "split of fold_in", "data", "seeds", "own seeds"],
+)
+def test_keys_that_differ_a_little_give_unrelated_words(keys):
+    found = keys(mask_key(KEY))
+    _assert_unrelated(found if isinstance(found, jax.Array) else jnp.stack(found))
+
+
+def test_no_two_of_many_keys_are_the_same():
+    key = mask_key(KEY)
+    split = jax.random.split(key, (100, 200))
+    folded = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(20000))
+    data = np.concatenate([jax.random.key_data(keys).reshape(-1, 2) for keys in (split, folded)])
+    assert len(np.unique(data, axis=0)) == 40000
+    ones = ((data[..., None] >> np.arange(32, dtype=np.uint32)) & 1).mean(0)
+    np.testing.assert_allclose(ones, 0.5, atol=5 * 0.5 / np.sqrt(40000))
+
+
+def test_all_of_jax_random_takes_such_a_key():
+    key = mask_key(KEY)
+    uniform = np.asarray(jax.random.uniform(key, (1 << 16,)))
+    assert abs(uniform.mean() - 0.5) < 5 / np.sqrt(12 * (1 << 16))
+    assert sorted(jax.random.permutation(key, 9).tolist()) == list(range(9))
+    for dtype in (jnp.uint8, jnp.uint16):
+        bits = np.asarray(jax.random.bits(key, (1 << 16,), dtype))
+        half = np.iinfo(bits.dtype).max / 2
+        assert abs(bits.mean() / half - 1) < 5 / np.sqrt(3 * (1 << 16))
+
+
+def test_keys_under_vmap_scan_and_jit_are_those_outside():
+    keys = jax.random.split(mask_key(KEY), 3)
+
+    def words(key):
+        return random_words(jax.random.fold_in(jax.random.split(key)[1], 7), (5,))
+
+    expected = np.stack([words(key) for key in keys])
+    np.testing.assert_array_equal(jax.jit(jax.vmap(words))(keys), expected)
+    np.testing.assert_array_equal(jax.lax.scan(lambda carry, key: (carry, words(key)), 0, keys)[1], expected)
+
+
+def test_masks_of_modules_and_steps_are_independent_and_need_no_threefry():
+    import flax.linen as nn
+
+    class Three(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return jnp.stack([Dropout(0.3)(x, False) for _ in range(3)])
+
+    def masks(key):
+        return Three().apply({}, jnp.ones((64, 64)), rngs={"dropout": key}) == 0
+
+    keys = jnp.stack([mask_key(jax.random.fold_in(KEY, step)) for step in range(4)])
+    drawn = np.asarray(jax.vmap(masks)(keys)).reshape(12, -1)
+    np.testing.assert_allclose(drawn.mean(1), 0.3, atol=5 * np.sqrt(0.21) / 64)
+    assert np.abs(np.corrcoef(drawn)[np.triu_indices(12, 1)]).max() < 5 / 64
+    program = jax.jit(masks).lower(keys[0]).as_text()
+    assert "threefry" not in program
+    assert "while" not in program
