@@ -147,14 +147,15 @@ def train_toy(
     out: Path,
     dataset: Dataset | None = None,
     *,
+    method: str = "toy",
     seeds: Iterable[int] = (1,),
     options: Mapping[str, Any] | None = None,
     **named: Any,
 ) -> Experiment:
-    """An experiment of the toy method; `named` goes to `train`."""
+    """An experiment of the toy method, or of another with its options; `named` goes to `train`."""
     dataset = tiny_dataset(modalities=("audio",)) if dataset is None else dataset
     changes = {**TOY_QUICK, **(options or {})}
-    return train("toy", dataset, seeds=tuple(seeds), out=out, log=None, options=changes, **named)
+    return train(method, dataset, seeds=tuple(seeds), out=out, log=None, options=changes, **named)
 
 
 def train_quick(

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from msa_jax import methods
 from msa_jax.config import override
@@ -43,6 +44,20 @@ def registered(method: Method) -> Iterator[Method]:
             methods.METHODS.remove(method.name)
         else:
             methods.register(before)
+
+
+@contextlib.contextmanager
+def seen_plans() -> Iterator[list[tuple[int, int, Plan]]]:
+    """The seed, the number and the plan of every epoch that is trained in the meantime."""
+    plans: list[tuple[int, int, Plan]] = []
+
+    def spied(*arguments: Any, **named: Any) -> Plan:
+        plans.append((named["seed"], named["epoch"], epoch_plan(*arguments, **named)))
+        return plans[-1][-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("msa_jax.train.epoch_trainer.epoch_plan", spied)
+        yield plans
 
 
 def runner_of(method: Method, dataset: Dataset, options: Mapping[str, Any]) -> Runner:

@@ -3,78 +3,22 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.train.experiment import train
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, TOY_QUICK, contrary, tiny_dataset, train_quick, train_toy
+from tests.train.kit import AUDIO, Interrupting, interrupt_and_resume, lines_of, outcome, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-
-class Interrupting:
-    """A log in which the n-th line of an epoch is never finished."""
-
-    def __init__(self, epochs: int):
-        self._left = epochs
-
-    def isatty(self) -> bool:
-        return False
-
-    def write(self, text: str) -> None:
-        if "epoch" in text:
-            self._left -= 1
-            if self._left == 0:
-                raise KeyboardInterrupt
-
-    def flush(self) -> None:
-        pass
-
-
-def outcome(folder: Path) -> dict:
-    """Everything that a resumed experiment must have in common with a straight one."""
-    result = json.loads((folder / "result.json").read_text())
-    assert result.pop("seconds") >= 0
-    assert result.pop("process").keys() == {"peak_memory_mb", "compile_seconds"}
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    arrays = {}
-    for path in sorted(folder.rglob("*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            arrays |= {f"{path.relative_to(folder)}/{name}": file[name].tobytes() for name in file.files}
-    return {
-        "result": result,
-        "lines": [{**line, "seconds": 0} for line in lines],
-        "csv": {path.name: path.read_bytes() for path in (folder / "predictions").iterdir()},
-        "arrays": arrays,
-        "steps": {path.name: path.read_bytes() for path in (folder / "steps").glob("*")},
-    }
-
-
-def interrupt_and_resume(folder: Path, at: list[int], begin) -> dict:
-    """The outcome of an experiment that `begin(log)` starts and that is interrupted in those epochs (of each attempt)."""
-    for epochs in at:
-        with pytest.raises(KeyboardInterrupt):
-            begin(Interrupting(epochs))
-        assert not (folder / "result.json").exists()
-    begin(None)
-    return outcome(folder)
-
-
-AUDIO = tiny_dataset(modalities=("audio",))
-
-
-def toy_experiment(folder: Path, dataset: Dataset = AUDIO, *, seeds: tuple[int, ...] = (3, 4), **options):
-    options = {**TOY_QUICK, "checkpoint_epochs": 1, "max_epochs": 5, "runs_per_program": 1, **options}
-    return lambda log: train("toy", dataset, seeds=seeds, out=folder, log=log, options=options, record_labels=True)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +32,8 @@ def straight(toy, tmp_path_factory) -> dict:
 @pytest.mark.parametrize(
     "at",
     [
-        [1],  # before there is a checkpoint
-        [3],
-        [2, 2, 3],  # again and again
+        [1, 1, 2, 3],  # before there is a checkpoint, and again and again
+        pytest.param([3], marks=pytest.mark.slow),
         [7],  # in the second run
     ],
     ids=str,
@@ -103,11 +46,9 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
     ("at", "options"),
     [
         pytest.param(4, {"checkpoint_epochs": 2}, marks=pytest.mark.slow),
-        (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2}),
-        (3, {"stages": 2, "patience": 2}),  # at the end of the first stage
+        (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2, "clip_norm": 1.0}),
+        (3, {"stages": 2, "patience": 2, "record_steps": 1, "accumulate": 2}),  # at the end of the first stage
         pytest.param(5, {"stages": 2, "patience": 2}, marks=pytest.mark.slow),  # in the second
-        (4, {"checkpoint_epochs": 2, "record_steps": 3}),  # records of an epoch beyond the checkpoint
-        (3, {"record_steps": 1, "stages": 2, "accumulate": 2}),
     ],
     ids=str,
 )
@@ -123,22 +64,25 @@ def test_records_that_a_killed_process_wrote_beyond_its_checkpoint_are_dropped(t
     with pytest.raises(KeyboardInterrupt):
         begin(Interrupting(4))
     file = tmp_path / "run" / "steps" / "3.jsonl"
-    assert [json.loads(line)["epoch"] for line in file.read_text().splitlines()] == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert [line["epoch"] for line in lines_of(file)] == [1, 1, 2, 2, 3, 3, 4, 4]
     with open(file, "a") as written:
         written.write('{"run": 0, "epo')  # and half a line
     begin(None)
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(2, 21, 2))  # each once
+    assert [line["step"] for line in lines_of(file)] == list(range(2, 21, 2))  # each once
+    straight = toy_experiment(tmp_path / "straight", seeds=(3,), **options)(None)
+    assert outcome(tmp_path / "run") == outcome(straight.path)
 
 
 def test_early_stopping_goes_on_counting_and_keeps_the_best(tmp_path):
-    begin = [toy_experiment(tmp_path / name, contrary(AUDIO), seeds=(3,), patience=3, max_epochs=9) for name in "ab"]
+    options = {"patience": 3, "max_epochs": 9, "schedule": "plateau", "plateau_patience": 1, "plateau_factor": 0.1}
+    begin = [toy_experiment(tmp_path / name, contrary(AUDIO), seeds=(3,), **options) for name in "ab"]
     begin[0](None)
     assert interrupt_and_resume(tmp_path / "b", [3], begin[1]) == outcome(tmp_path / "a")
     result = json.loads((tmp_path / "b" / "result.json").read_text())
     assert (result["runs"][0]["best_epoch"], result["runs"][0]["epochs"]) == (1, 4)
 
 
+@pytest.mark.slow
 def test_self_mm_resumes_with_its_labels(tmp_path):
     dataset, options = tiny_dataset(), {"max_epochs": 4, "checkpoint_epochs": 1}
     train_quick("self_mm", dataset, tmp_path / "straight", options=options)
@@ -166,12 +110,13 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in kept.rglob("*")} == before
 
 
+@pytest.mark.slow
 def test_an_experiment_that_is_killed_resumes(tmp_path):
     script = (
         "import sys; from pathlib import Path\n"
         "from msa_jax import methods; from msa_jax.train.experiment import train\n"
         "from tests.tiny import TOY, TOY_QUICK, tiny_dataset\n"
-        "methods.METHODS['toy'] = TOY\n"
+        "methods.register(TOY)\n"
         "train('toy', tiny_dataset(modalities=('audio',)), seeds=(3, 4), out=Path(sys.argv[1]), log=None,\n"
         "  record_labels=True,\n"
         "  options={**TOY_QUICK, 'runs_per_program': 1, 'checkpoint_epochs': 1, 'max_epochs': 20, 'patience': 20,\n"
@@ -229,11 +174,19 @@ def test_stages_that_are_killed_again_and_again_end_as_if_they_were_not(tmp_path
 # -- what cannot be resumed -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def unfinished(tmp_path):
+@pytest.fixture(scope="module")
+def interrupted(toy, tmp_path_factory) -> Path:
+    """An experiment that was interrupted in its third epoch."""
+    folder = tmp_path_factory.mktemp("interrupted") / "run"
     with pytest.raises(KeyboardInterrupt):
-        toy_experiment(tmp_path / "run")(Interrupting(3))
-    return tmp_path / "run"
+        toy_experiment(folder)(Interrupting(3))
+    return folder
+
+
+@pytest.fixture
+def unfinished(interrupted, tmp_path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(interrupted, tmp_path / "run"))
 
 
 def test_other_options_are_refused_and_named(unfinished):

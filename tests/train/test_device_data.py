@@ -1,7 +1,5 @@
 """The training arrays on the device, whole or in chunks: the same batches either way."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
@@ -10,10 +8,11 @@ from msa_jax.data.batches import epoch_plan
 from msa_jax.data.packing import choose_capacity
 from msa_jax.data.preprocess import text_lengths
 from msa_jax.methods import METHODS
-from msa_jax.train import resident
+from msa_jax.train import device_data
+from msa_jax.train.device_data import DeviceData
 from msa_jax.train.prepare import prepare
-from msa_jax.train.resident import DeviceData
 from tests.tiny import tiny_dataset, train_toy
+from tests.train.kit import outcome
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def batches(data: DeviceData, plan):
 def test_streamed_batches_are_those_of_the_plan(prepared, monkeypatch, chunk_batches):
     columns, plan = prepared.columns["train"], plan_of(prepared)
     row_bytes = sum(array.nbytes for array in jax.tree.leaves(columns)) // 26
-    monkeypatch.setattr(resident, "STREAM_BYTES", chunk_batches * row_bytes * 4)
+    monkeypatch.setattr(device_data, "STREAM_BYTES", chunk_batches * row_bytes * 4)
     data = DeviceData(columns, options_of(resident="no"))
     seen = list(batches(data, plan))
     assert [number for number, *_ in seen] == list(range(7))
@@ -60,7 +59,7 @@ def test_streamed_batches_are_those_of_the_plan(prepared, monkeypatch, chunk_bat
 def test_all_chunks_have_one_shape_and_hold_whole_windows(prepared, monkeypatch):
     columns, plan = prepared.columns["train"], plan_of(prepared)
     row_bytes = sum(array.nbytes for array in jax.tree.leaves(columns)) // 26
-    monkeypatch.setattr(resident, "STREAM_BYTES", 3 * row_bytes * 4)
+    monkeypatch.setattr(device_data, "STREAM_BYTES", 3 * row_bytes * 4)
     chunks = list(DeviceData(columns, options_of(resident="no", accumulate=2)).chunks([plan]))
     assert [(real, first) for _, _, real, first in chunks] == [(4, 0), (3, 4)]
     shapes = [jax.tree.map(np.shape, (arrays, tuple(part))) for arrays, part, _, _ in chunks]
@@ -80,27 +79,24 @@ def test_a_resident_dataset_is_one_chunk_and_the_plans_lie_side_by_side(prepared
 
 @pytest.mark.parametrize(("memory", "streams"), [(1, True), (10**12, False)])
 def test_by_default_the_size_of_the_device_decides(prepared, monkeypatch, memory, streams):
-    monkeypatch.setattr(resident, "device_memory", lambda: memory)
+    monkeypatch.setattr(device_data, "device_memory", lambda: memory)
     assert DeviceData(prepared.columns["train"], options_of()).streams is streams
 
 
 def test_the_device_has_memory():
-    assert resident.device_memory() > 2**27
+    assert device_data.device_memory() > 2**27
 
 
 @pytest.mark.usefixtures("toy")
 def test_streaming_trains_to_the_same_bits(tmp_path, monkeypatch):
     dataset = tiny_dataset(modalities=("audio",), rows=(40, 8, 8))
-    options = {"batch_size": 3, "accumulate": 2, "max_epochs": 3}
+    options = {"batch_size": 3, "accumulate": 2, "max_epochs": 3, "record_steps": 3}
     whole = train_toy(tmp_path / "whole", dataset, options={**options, "resident": "yes"})
-    monkeypatch.setattr(resident, "STREAM_BYTES", 1000)  # 4 of the 14 batches
+    monkeypatch.setattr(device_data, "STREAM_BYTES", 1000)  # 4 of the 14 batches
     parts = train_toy(tmp_path / "parts", dataset, options={**options, "resident": "no"})
-    assert whole.runs[0].best_epoch == parts.runs[0].best_epoch
-    for split in ("valid", "test"):
-        csv = [(folder / "predictions" / f"{split}.csv").read_bytes() for folder in (whole.path, parts.path)]
-        assert csv[0] == csv[1]
-    lines = [
-        [{**json.loads(line), "seconds": 0} for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for folder in (whole.path, parts.path)
-    ]
-    assert lines[0] == lines[1]
+    found = [outcome(experiment.path) for experiment in (whole, parts)]
+    for one in found:
+        for run in one["result"]["runs"]:
+            run["hyperparameters"].pop("resident")
+    assert found[0] == found[1]
+    assert len(found[0]["steps"]) == 1

@@ -1,0 +1,187 @@
+"""One run: selection on valid, early stopping, slower rates, and what is kept of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.methods.protocol import Term, one_stage
+from msa_jax.train.checkpoint import StageInit, load_stage
+from msa_jax.train.experiment_dir import load_result
+from tests.tiny import TOY, TOY_QUICK, contrary, tiny_dataset, train_toy
+from tests.train.kit import AUDIO, kept_params, lines_of, registered, run_of, runner_of, seen_plans
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+# -- early stopping ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def stopped(toy, tmp_path_factory):
+    """A run that stops early, and the same run cut off at its best epoch."""
+    out, dataset = tmp_path_factory.mktemp("stopped"), contrary(AUDIO)
+    long = train_toy(out / "long", dataset, options={"patience": 3, "max_epochs": 30})
+    best = long.runs[0].best_epoch
+    return long, train_toy(out / "short", dataset, options={"patience": 3, "max_epochs": best})
+
+
+def test_a_run_stops_after_as_many_epochs_without_improvement_as_it_has_patience(stopped):
+    run = stopped[0].runs[0]
+    values = [line["valid"]["MAE"] for line in lines_of(stopped[0].path)]
+    assert run.best_epoch == 1 + int(np.argmin(values))
+    assert run.epochs == len(values) == run.best_epoch + 3 < 30
+
+
+def test_the_parameters_of_the_best_epoch_are_kept_and_not_the_last(stopped):
+    kept, then = (kept_params(one.path) for one in stopped)
+    for path, array in then.items():
+        np.testing.assert_array_equal(kept[path], array)
+
+
+def test_all_metrics_are_of_the_best_epoch(stopped):
+    long, short = stopped
+    assert long.runs[0].valid == lines_of(long.path)[long.runs[0].best_epoch - 1]["valid"]
+    assert long.runs[0].valid != lines_of(long.path)[-1]["valid"]
+    assert long.runs[0].test == short.runs[0].test
+
+
+def test_the_plateau_schedule_slows_a_run_that_does_not_improve(tmp_path):
+    options = {"schedule": "plateau", "plateau_patience": 0, "plateau_factor": 1e-9, "max_epochs": 4}
+    train_toy(tmp_path / "run", contrary(AUDIO), options=options)
+    values = [line["valid"]["MAE"] for line in lines_of(tmp_path / "run")]
+    assert values[0] < values[1] == pytest.approx(values[2], abs=1e-6)  # the second was no better, and then it stands
+    assert values[2] == pytest.approx(values[3], abs=1e-6)
+
+
+# -- selection --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_can_be_selected_by_a_metric(tmp_path):
+    experiment = train_toy(tmp_path / "run", AUDIO, options={"selection": "Corr", "max_epochs": 6, "min_delta": 0.0})
+    values = [line["valid"]["Corr"] for line in lines_of(experiment.path)]
+    assert values[experiment.runs[0].best_epoch - 1] == max(values)
+    assert len(set(values)) > 1
+
+
+def _terms(step, options, inputs):
+    error = jnp.abs(step.outputs["prediction"] - step.batch["label"])
+    return {"error": error, "contrary": -error}, step.memory
+
+
+def terms(name: str, select=None):
+    """The toy method with two terms that may select: the error, and what falls when it rises."""
+    select = {} if select is None else {"select": select}
+    stages = one_stage(_terms, weights=lambda *arguments: {"contrary": 0.0}, **select)
+    return replace(TOY, name=name, stages=stages, valid_terms=("loss", "error", "contrary"))
+
+
+@pytest.mark.parametrize(
+    ("select", "option", "best"),
+    [(None, "term.error", np.argmin), (None, "term.loss", np.argmin), (Term("contrary"), "loss", np.argmax)],
+    ids=["option error", "option loss", "stage"],
+)
+def test_a_run_can_be_selected_by_a_loss_term_on_valid(tmp_path, select, option, best):
+    with registered(terms("terms", select)):
+        options = {"selection": option, "min_delta": 0.0, "evaluation_batch_size": 3}
+        experiment = train_toy(tmp_path / "run", AUDIO, method="terms", options=options)
+    values = [line["valid"]["MAE"] for line in lines_of(experiment.path)]
+    assert experiment.runs[0].best_epoch == 1 + int(best(values))
+    assert len(set(values)) > 1
+
+
+def test_a_run_in_which_the_metric_is_never_defined_selects_nothing(tmp_path):
+    dataset = tiny_dataset(modalities=("audio",), rows=(24, 1, 8))  # one row has no correlation
+    with pytest.raises(TrainingStopped, match="run 1: Corr on valid was not defined in any epoch"):
+        train_toy(tmp_path / "run", dataset, options={"selection": "Corr", "max_epochs": 2})
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+# -- stages -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def staged_and_plans(toy, tmp_path_factory):
+    """Two runs of two stages, one after the other, and the plans of their epochs."""
+    options = {"stages": 2, "max_epochs": 4}
+    with seen_plans() as plans:
+        done = train_toy(tmp_path_factory.mktemp("staged") / "run", AUDIO, seeds=(1, 2), options=options)
+    return done, plans
+
+
+@pytest.fixture(scope="module")
+def staged(staged_and_plans):
+    return staged_and_plans[0]
+
+
+def test_every_epoch_of_every_run_has_an_order_of_its_own(staged_and_plans):
+    plans = staged_and_plans[1]
+    assert [seed for seed, _, _ in plans] == [1] * 7 + [2] * 7
+    assert [epoch for _, epoch, _ in plans[:7]] == [epoch for _, epoch, _ in plans[7:]]
+    assert len({plan.rows.tobytes() for _, _, plan in plans}) == 14
+
+
+def test_stages_follow_each_other_and_epochs_are_counted_over_both(staged):
+    assert [(line["epoch"], line["stage"]) for line in lines_of(staged.path) if line["run"] == 0] == [
+        (1, "encoder"), (2, "encoder"), (3, "encoder"), (4, "score"), (5, "score"), (6, "score"), (7, "score"),
+    ]  # fmt: skip
+    assert staged.runs[0].epochs == 7
+    assert staged.runs[0].best_epoch > 3
+
+
+def test_a_stage_begins_with_the_best_parameters_of_the_one_before(tmp_path):
+    dataset = contrary(AUDIO)  # every epoch is worse than the one before
+    options = {"stages": 2, "max_epochs": 4, "patience": 1}
+    two = train_toy(tmp_path / "two", dataset, options=options)
+    one = train_toy(tmp_path / "one", dataset, options={**options, "encoder_epochs": 1})
+    assert [line["stage"] for line in lines_of(two.path)] == ["encoder", "encoder", "score", "score"]
+    assert [line["stage"] for line in lines_of(one.path)] == ["encoder", "score", "score"]
+    # The encoder does not move in the second stage: it is that of the first epoch in both.
+    kept, want = (kept_params(each.path) for each in (two, one))
+    np.testing.assert_array_equal(kept["audio_encoder/kernel"], want["audio_encoder/kernel"])
+    assert not np.array_equal(kept["score/kernel"], want["score/kernel"])
+
+
+# -- what is kept -----------------------------------------------------------------------------------------------------
+
+
+def test_a_finished_run_reads_back_as_it_was(staged):
+    kept = load_result(staged.path / "checkpoints" / "1")
+    run = staged.runs[0]
+    assert (kept.seed, kept.best_epoch, kept.epochs, kept.valid, kept.test) == (
+        run.seed, run.best_epoch, run.epochs, run.valid, run.test,
+    )  # fmt: skip
+    for split, heads in run.scores.items():
+        assert kept.scores[split].keys() == heads.keys()
+        for head, scores in heads.items():
+            np.testing.assert_array_equal(kept.scores[split][head], scores)
+
+
+def test_a_stage_leaves_the_parameters_and_the_memory(staged):
+    initial = runner_of(TOY, AUDIO, {**TOY_QUICK, "stages": 2}).inits.initial(run_of(1))
+    left: StageInit = load_stage(staged.path / "checkpoints" / "1" / "stages" / "encoder", initial)
+    params, start = left.variables.params, initial.variables.params
+    np.testing.assert_array_equal(params["score/kernel"], start["score/kernel"])
+    assert (params["audio_encoder/kernel"] != start["audio_encoder/kernel"]).all()
+    assert left.memory["last"].shape == (24,)
+    assert left.memory["error"] > 0
+
+
+def test_the_running_state_is_removed_at_the_end(staged):
+    assert not (staged.path / "checkpoints" / "1" / "state").exists()
+
+
+# -- losses that are not finite ---------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_with_run_epoch_step_and_term(tmp_path):
+    options = {"poison_epoch": 2, "poison_step": 6, "batch_size": 5}  # 5 batches an epoch: the second of epoch 2
+    for _ in range(2):  # the second time, the checkpoint of epoch 1 is there
+        with pytest.raises(TrainingStopped, match="run 7, epoch 2, step 2 of 5: loss term noise is not finite"):
+            train_toy(tmp_path / "run", AUDIO, seeds=(7,), options={**options, "checkpoint_epochs": 1})
+    assert issubclass(TrainingStopped, InputError)
+    assert not Path(tmp_path / "run" / "result.json").exists()
+    assert [line["epoch"] for line in lines_of(tmp_path / "run")] == [1]
