@@ -122,12 +122,12 @@ class Transformer(nn.Module):
     layers: how many. heads: H, a divisor of D. feedforward: hidden units between a layer's two linear maps.
     dropout: rate at the input, in the feed-forward part and at the end of each residual branch. attention_dropout: of the
     attention weights. tile: rows and steps of a tile, by default what suits the device.
-    norms: "before" each part of a layer, or "after" its residual sum, as in torch.nn.TransformerEncoder; one follows the
-    stack in both. activation: between the two linear maps. positions: add sinusoidal ones. keep_padding: compute the states
+    norms: "before" each part of a layer, or "after" its residual sum, as in torch.nn.TransformerEncoder. final_norm: one more
+    follows the stack. activation: between the two linear maps. positions: add sinusoidal ones. keep_padding: compute the states
     of padding too; what attends still sees valid steps alone.
 
     Parameters: `layer_0` to `layer_{layers - 1}` with `query`, `key`, `value`, `output`, `expand`, `contract` (kernel,
-    bias) and `attention_norm`, `feedforward_norm` (scale, bias); `norm`.
+    bias) and `attention_norm`, `feedforward_norm` (scale, bias); `norm` with `final_norm`.
 
     Raises:
       InputError: a width that the heads do not divide.
@@ -144,6 +144,7 @@ class Transformer(nn.Module):
     activation: Literal["relu", "gelu"] = "relu"
     positions: bool = True
     keep_padding: bool = False
+    final_norm: bool = True
 
     @nn.compact
     def __call__(self, x: Array, length: Array, *, train: bool) -> Array:
@@ -176,7 +177,9 @@ class Transformer(nn.Module):
         else:
             each = jnp.arange(len(parts)), parts, tiles.lengths
             parts = jax.lax.scan(lambda _, group_of: (None, group(*group_of)), None, each)[1]
-        x = _NormParams(width, name="norm")()(tiles.join(parts, steps))
+        x = tiles.join(parts, steps)
+        if self.final_norm:
+            x = _NormParams(width, name="norm")()(x)
         return jnp.where(valid, x, 0.0)
 
     def _layer(self, weights: _Weights, x: Array, length: Array, key: Array | None) -> Array:

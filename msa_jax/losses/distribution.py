@@ -55,8 +55,8 @@ def orthogonality(
 ) -> Array:
     """How far the features of two sets of vectors are from orthogonal (Bousmalis et al. 2016; the difference loss of MISA).
 
-    The squares of the entries of A^T B [h, h], where A and B are the vectors with the mean of the batch taken off and then brought to unit
-    length. No gradient flows through that length, as in the code of MISA.
+    The squares of the entries of A^T B [h, h], where A and B are the vectors without the mean of the batch, then brought to
+    unit length. No gradient flows through that length, as in the code of MISA.
 
     Args:
       first: [B, h].

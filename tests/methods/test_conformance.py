@@ -29,6 +29,7 @@ SMALL = {
     },
     "self_mm": {"audio_hidden": 4, "vision_hidden": 4},
     "tfn": {"text_hidden": 8, "text_size": 4, "audio_size": 4, "vision_size": 4, "fusion_hidden": 16},
+    "mag_bert": {f"learning_rate.{group}": 1e-3 for group in ("text", "audio", "vision", "other")},
     "misa": {"hidden": 16, "fusion_feedforward": 32, "dropout": 0.1},
     "mmim": {"audio_hidden": 4, "vision_hidden": 4, "width": 16},
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},

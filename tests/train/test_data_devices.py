@@ -10,10 +10,10 @@ import pytest
 
 from msa_jax.errors import InputError
 from msa_jax.methods.self_mm import SelfMMOptions
-from msa_jax.train.stages import text_capacity
+from msa_jax.train.stage_data import text_capacity
 from tests.paths import REPOSITORY
 from tests.tiny import tiny_dataset, train_quick, train_toy
-from tests.train.test_resume import Interrupting, toy_experiment
+from tests.train.kit import Interrupting, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -76,7 +76,7 @@ import json, sys
 from pathlib import Path
 from msa_jax import methods
 from tests.tiny import TOY, tiny_dataset, train_quick, train_toy
-methods.METHODS["toy"] = TOY
+methods.register(TOY)
 out = Path(sys.argv[1])
 scores = {}
 for name, options in json.loads(sys.argv[3]).items():

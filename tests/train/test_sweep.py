@@ -9,11 +9,11 @@ from msa_jax import cli
 from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
 from msa_jax.report import sweep as shown
-from msa_jax.train.points import Draw, make_points, parse_draws, parse_grid
-from msa_jax.train.run import Runner
+from msa_jax.train.runner import Runner
+from msa_jax.train.search_space import Draw, make_points, parse_draws, parse_grid
 from msa_jax.train.sweep import sweep
 from tests.tiny import TOY, TOY_QUICK, tiny_dataset, train_toy
-from tests.train.test_resume import Interrupting
+from tests.train.kit import Interrupting
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -109,7 +109,7 @@ def test_what_decides_a_shape_or_is_read_on_the_host_is_no_argument(toy):
     options = override(toy.options(), TOY_QUICK)
     runner = Runner(toy, options, prepare(AUDIO, toy, options), metric_kind="mosi")
     names = ["learning_rate.audio", "dropout", "weight_decay.other", "min_delta", "warmup", "standardise_clip"]
-    assert runner.arguments(names) == {"learning_rate.audio", "dropout"}  # the toy reads no weight decay
+    assert runner.traceable_options(names) == {"learning_rate.audio", "dropout"}  # the toy reads no weight decay
 
 
 # -- a sweep ----------------------------------------------------------------------------------------------------------

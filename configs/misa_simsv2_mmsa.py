@@ -1,0 +1,28 @@
+"""MISA on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
+
+    msa-jax train misa --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset misa_simsv2_mmsa
+
+Audio and vision are read for as many frames as the text has tokens, which is the first half a second of unaligned sequences.
+Windows of two mini-batches with summed gradients, the last incomplete window dropped; the validation loss is the mean of its
+batches, rounded. MMSA clips the sum after each mini-batch of a window, which here is clipped once.
+"""
+
+PRESET = {
+    "method": "misa",
+    "protocol": "reference",
+    "options": {
+        "batch_size": 16,
+        "max_epochs": 1000,
+        "patience": 8,
+        "min_delta": 1e-06,
+        "validation_decimals": 4,
+        "accumulate": 2,
+        "accumulate_reduce": "sum",
+        "tail": "drop",
+        "clip_value": 0.8,
+        "recurrent_start": "uniform",
+        "hidden": 64,
+        "weights.difference": 0.5,
+        "weights.reconstruction": 0.5,
+    },
+}
