@@ -12,8 +12,9 @@ import pytest
 from msa_jax import config, methods
 from msa_jax.data import make_synthetic
 from msa_jax.encoders.bert import BertConfig
-from msa_jax.train.mesh import Layout
+from msa_jax.methods.protocol import TextInput
 from msa_jax.train.prepare import prepare
+from msa_jax.train.runs import Layout
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, tiny_dataset
 from tests.train.abstract import programs
@@ -22,21 +23,24 @@ METHODS = tuple(methods.METHODS)
 SLICE = "v5e:2x2"
 
 
-LONG = {"confede", "dmmsa", "mmcl"}  # to trace
-
-
+# The conformance suite exports a step of every method; this is the whole program of an epoch.
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in METHODS]
+    "name", [pytest.param(name, marks=() if name == "text_only" else pytest.mark.slow) for name in METHODS]
 )
 def test_training_exports_for_gpu_and_tpu(name, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")  # what code asks that has another way on a CPU
-    dataset = tiny_dataset()
     method = methods.get(name)
-    options = config.override(method.options(), QUICK)
+    options = method.options()
+    known = config.flatten(options)
+    options = config.override(options, {option: value for option, value in QUICK.items() if option in known})
+    dataset = tiny_dataset(text="text_bert", human_labels=True, aligned=method.needs_aligned(options))
     prepared = prepare(dataset, method, options)
     found = list(programs(name, options, prepared.inputs, prepared.columns["train"]))
-    assert [stage for stage, _, _ in found] == [stage.name for stage in method.stages(options, prepared.inputs)]
-    for _, function, shapes in found if name == "confede" else found[-1:]:  # its first stages are DMMSA's too
+    stages = method.stages(options, prepared.inputs)
+    assert [each for each, _, _ in found] == [
+        f"{stage.name}/{phase.name}" for stage in stages for phase in stage.phases
+    ]
+    for _, function, shapes in found:
         exported = jax.export.export(function, platforms=("cuda", "tpu"))(*shapes)
         assert exported.platforms == ("cuda", "tpu")
         assert len(exported.in_avals) == len(jax.tree.leaves(shapes))
@@ -57,6 +61,7 @@ def compiled_elsewhere(name: str, **options) -> list[dict]:
     return [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.slow
 @pytest.mark.tpu_aot
 @pytest.mark.parametrize("name", METHODS)
 def test_every_stage_compiles_for_a_tpu_that_is_not_there(name, capsys):
@@ -64,12 +69,13 @@ def test_every_stage_compiles_for_a_tpu_that_is_not_there(name, capsys):
         figures = (stage[key] for key in ("gflop", "arguments", "temporary", "seconds"))
         with capsys.disabled():
             print(
-                "\n{:10s} {:8s} {:7.1f} GFLOP, {:5.0f} + {:5.0f} MiB, {:4.0f} s".format(name, stage["stage"], *figures)
+                "\n{:10s} {:16s} {:7.1f} GFLOP, {:5.0f} + {:5.0f} MiB, {:4.0f} s".format(name, stage["stage"], *figures)
             )
         assert stage["gflop"] > 0.1
         assert stage["arguments"] + stage["temporary"] < 16 * 1024  # of a v5e
 
 
+@pytest.mark.slow
 @pytest.mark.tpu_aot
 def test_layers_that_are_computed_again_save_memory_on_a_tpu(capsys):
     kept, again = (compiled_elsewhere("text_only", batch_size=1024, remat=remat)[0] for remat in (False, True))
@@ -79,7 +85,7 @@ def test_layers_that_are_computed_again_save_memory_on_a_tpu(capsys):
 
 
 def compile_for_tpu(name: str, changes: dict) -> None:
-    """Prints a line for each stage: MOSI's unaligned shapes, a BERT of MiniLM's sizes, 4 chips that share mini-batches.
+    """Prints a line for each phase: MOSI's unaligned shapes, a BERT of MiniLM's sizes, 4 chips that share mini-batches.
 
     GFLOP of a step, MiB of arguments (state, dataset) and of temporary arrays, of each chip; seconds of the compiler.
     """
@@ -92,7 +98,10 @@ def compile_for_tpu(name: str, changes: dict) -> None:
     method = methods.get(name)
     options = config.override(method.options(), {"data_devices": len(devices), "batch_size": 32, **changes})
     prepared = prepare(dataset, method, options)
-    inputs = replace(prepared.inputs, text=BertConfig(hidden_size=384, num_layers=6, intermediate_size=1536))
+    assert prepared.inputs.text is not None
+    bert = BertConfig(hidden_size=384, num_layers=6, intermediate_size=1536)
+    text = TextInput(width=bert.hidden_size, steps=prepared.inputs.text.steps, bert=bert)
+    inputs = replace(prepared.inputs, text=text)
     for stage, function, shapes in programs(name, options, inputs, prepared.columns["train"], layout=layout):
         begun = time.monotonic()
         compiled = function.lower(*shapes).compile()
