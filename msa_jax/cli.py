@@ -94,7 +94,8 @@ def _train(arguments: argparse.Namespace) -> None:
     dataset = _read_dataset(arguments)
     counts = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
     # JAX takes its time to load, and nobody should look at nothing meanwhile.
-    print(f"{arguments.method} on {dataset.card.name}: {counts}; loading JAX", file=sys.stderr, flush=True)
+    if not arguments.quiet:
+        print(f"{arguments.method} on {dataset.card.name}: {counts}; loading JAX", file=sys.stderr, flush=True)
     from msa_jax.report.compare import compare
     from msa_jax.train import processes
     from msa_jax.train.experiment import train

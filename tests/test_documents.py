@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from msa_jax import cli, config
+from msa_jax import arguments as command_line
+from msa_jax import config
 from msa_jax.report.studies import list_studies
 from tests.paths import REPOSITORY
 
@@ -44,9 +45,9 @@ def test_commands_of_the_readme_parse():
     lines = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("msa-jax ")]
     assert len(lines) >= 8
     for line in lines:
-        known, rest = cli._parser().parse_known_args(shlex.split(line)[1:])
+        known, rest = command_line._parser().parse_known_args(shlex.split(line)[1:])
         if hasattr(known, "options"):
-            cli._options(rest)
+            command_line._options(rest)
         else:
             assert not rest, line
 
@@ -65,8 +66,8 @@ def test_every_preset_says_the_command_that_runs_it():
         command = next(
             line.strip() for line in preset.description.splitlines() if line.strip().startswith("msa-jax train")
         )
-        known, rest = cli._parser().parse_known_args(shlex.split(command)[1:])
+        known, rest = command_line._parser().parse_known_args(shlex.split(command)[1:])
         assert known.method == preset.method
         # Either the command names the preset, or it is the one that is found by method and dataset.
         assert known.preset in (name, None)
-        cli._options(rest)
+        command_line._options(rest)

@@ -191,7 +191,8 @@ def check_bfloat16(conformance: Conformance) -> None:
 
 def check_what_moves(conformance: Conformance) -> None:
     """A few steps of each phase move every parameter that it trains, and no other."""
-    plan = conformance.plan(range(BATCH), [1] * BATCH)
+    # An odd number of samples: of an even one the signs of L1 may cancel.
+    plan = conformance.plan(range(BATCH), [1] * (BATCH - 1) + [0])
     for stage, walk in conformance.phases:
         state, frozen = conformance.start(stage)
         before = state.params

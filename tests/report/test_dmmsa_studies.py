@@ -5,7 +5,8 @@ import shlex
 
 import pytest
 
-from msa_jax import cli, config, methods
+from msa_jax import arguments as command_line
+from msa_jax import config, methods
 from msa_jax.report import studies
 from msa_jax.report.studies import list_studies, load_study, reproduce
 from tests.paths import REPOSITORY
@@ -155,9 +156,9 @@ def test_every_command_of_a_study_parses(name):
     lines = [line.strip() for line in load_study(name).description.splitlines() if line.strip().startswith("msa-jax ")]
     assert lines
     for line in lines:
-        known, rest = cli._parser().parse_known_args(shlex.split(line)[1:])
+        known, rest = command_line._parser().parse_known_args(shlex.split(line)[1:])
         assert known.study == name
-        assert set(cli._options(rest)) <= set(config.flatten(methods.get("dmmsa").options()))
+        assert set(command_line._options(rest)) <= set(config.flatten(methods.get("dmmsa").options()))
 
 
 # -- presets ----------------------------------------------------------------------------------------------------------

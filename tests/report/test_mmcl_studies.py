@@ -6,7 +6,9 @@ import shlex
 
 import pytest
 
-from msa_jax import cli, config, methods
+from msa_jax import arguments as command_line
+from msa_jax import config, methods
+from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, TextInput
 from msa_jax.report import studies
 from msa_jax.report.retrieval import pairs
 from msa_jax.report.studies import list_studies, load_study, reproduce
@@ -188,11 +190,20 @@ def test_table_1_shows_the_papers_rows_for_the_dataset_at_hand(tmp_path):
     assert len(printed) == 10
 
 
+def all_inputs() -> Inputs:
+    return Inputs(text=TextInput(width=8, steps=4), audio=SequenceInput(3, 2), vision=SequenceInput(3, 2))
+
+
+def exports_of_mmcl() -> tuple[str, ...]:
+    method = methods.get("mmcl")
+    return method.export_names(method.options(), all_inputs())
+
+
 def test_the_curves_are_terms_of_mmcl():
     from msa_jax.methods import mmcl
 
     study = load_study("mmcl.figure4")
-    weighted = mmcl.weights(mmcl.MMCLOptions(), {})
+    weighted = mmcl.weights(mmcl.MMCLOptions(), all_inputs(), {}, Clock(epoch=1, step=0))
     drawn = [term for curve in study.curves for term in curve.terms]
     assert set(drawn) == {*weighted, "multimodal", "loss"}
     assert [curve.name for curve in study.curves if curve.exponential] == ["exp(L_uniform)"]
@@ -203,7 +214,7 @@ def test_the_curves_are_terms_of_mmcl():
 def test_mmcl_records_and_exports_what_is_drawn(name):
     study = load_study(name)
     studies.KINDS[study.kind].check(study)
-    assert set(pairs(methods.get("mmcl").exports)) == {"audio", "vision"}
+    assert set(pairs(exports_of_mmcl())) == {"audio", "vision"}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -211,7 +222,7 @@ def test_every_command_of_a_study_parses(name):
     lines = [line.strip() for line in load_study(name).description.splitlines() if line.strip().startswith("msa-jax ")]
     assert lines
     for line in lines:
-        known, rest = cli._parser().parse_known_args(shlex.split(line)[1:])
+        known, rest = command_line._parser().parse_known_args(shlex.split(line)[1:])
         assert known.study == name
         assert known.preset is None or known.preset in config.preset_names()
-        assert set(cli._options(rest)) <= set(config.flatten(methods.get("mmcl").options()))
+        assert set(command_line._options(rest)) <= set(config.flatten(methods.get("mmcl").options()))

@@ -107,12 +107,13 @@ def test_seeds_protocol_preset_and_default_folder_are_those_of_train(tmp_path, a
 
 
 @pytest.mark.usefixtures("toy", "pretend")
-def test_an_option_holds_for_every_variant_whose_method_has_it(tmp_path, audio, monkeypatch):
+def test_an_option_holds_for_every_variant_whose_method_has_it(tmp_path, audio, request):
     @dataclass(frozen=True, kw_only=True)
     class WideOptions(ToyOptions):
         width: int = 4
 
-    monkeypatch.setitem(methods.METHODS, "wide", replace(TOY, name="wide", options=WideOptions))
+    methods.register(replace(TOY, name="wide", options=WideOptions))
+    request.addfinalizer(lambda: methods.METHODS.remove("wide"))
     variants = ({"name": "A", "method": "toy"}, {"name": "B", "method": "wide"})
     study = write_study(tmp_path / "toy_table9.py", variants=variants)
     options = {"width": "8", "max_epochs": "2"}

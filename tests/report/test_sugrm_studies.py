@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax import cli, config, methods
+from msa_jax import arguments as command_line
+from msa_jax import config, methods
 from msa_jax.labels import sugrm
 from msa_jax.report import studies
 from msa_jax.report.studies import list_studies, load_study, reproduce
@@ -146,14 +147,14 @@ def test_the_commands_they_name_are_known_to_the_command_line(study):
     commands = [line.strip() for line in found.description.splitlines() if line.strip().startswith("msa-jax ")]
     assert commands
     for command in commands:
-        arguments, rest = cli._parser().parse_known_args(shlex.split(command)[1:])
+        arguments, rest = command_line._parser().parse_known_args(shlex.split(command)[1:])
         assert arguments.study == study
-        assert cli._options(rest).keys() <= known
+        assert command_line._options(rest).keys() <= known
 
 
 def test_the_options_that_table_4_names_for_mosei_are_those_of_the_preset():
     words = load_study("sugrm.table4").description.replace("\n", " ")
-    given = cli._options(shlex.split(" ".join(re.findall(r"--spt\.[\w-]+ [\d.]*\d", words))))
+    given = command_line._options(shlex.split(" ".join(re.findall(r"--spt\.[\w-]+ [\d.]*\d", words))))
     preset = config.load_preset("sugrm_mosei").options
     assert {name: float(value) for name, value in given.items()} == {
         name: value for name, value in preset.items() if name.startswith("spt.") and name not in SAME_ON_BOTH

@@ -198,7 +198,7 @@ def test_folders_of_other_things_are_left_alone(finished, tmp_path):
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("msa_jax.train.sweep.load_dataset", lambda data: AUDIO)
+    monkeypatch.setattr("msa_jax.data.load_dataset", lambda data: AUDIO)
     out = tmp_path / "run"
     words = [
         "sweep",
