@@ -4,11 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from msa_jax import methods
 from msa_jax.data.schema import Dataset
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.modalities import UNIMODAL_LABELS
 from msa_jax.report.study import Outcome
 from msa_jax.train.predictor import Predictor
 
 Exports = dict[int, dict[str, dict[str, np.ndarray]]]  # seed -> split -> name -> [N] or [N, d]
+
+
+def exported_names(name: str) -> tuple[str, ...]:
+    """What the method of that name exports at its defaults, of data with all modalities."""
+    method = methods.get(name)
+    frames = SequenceInput(steps=1, width=1)
+    inputs = Inputs(
+        text=TextInput(width=1, steps=1), audio=frames, vision=frames, columns=UNIMODAL_LABELS, aligned=True
+    )
+    return method.export_names(method.options(), inputs)
 
 
 def read_exports(outcome: Outcome, dataset: Dataset, splits: Sequence[str]) -> Exports:

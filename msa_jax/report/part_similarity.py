@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax import methods
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.report import panels
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.exports import read_exports
+from msa_jax.report.exports import exported_names, read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import Table, summary_cells
 from msa_jax.report.vectors import unit
@@ -23,7 +22,7 @@ KEYS = dict.fromkeys(("positive", "negative", "own", "similar", "dissimilar"), 3
 def check(study: Study) -> None:
     """Every method must export parts."""
     for variant in study.variants:
-        if not any(name.startswith(PREFIX) for name in methods.get(variant.method).exports):
+        if not any(name.startswith(PREFIX) for name in exported_names(variant.method)):
             raise InputError(f"study {study.name}: method {variant.method} exports no {PREFIX}ts or the like")
 
 

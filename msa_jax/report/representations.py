@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax import methods, metrics
+from msa_jax import metrics
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.exports import read_exports
+from msa_jax.report.exports import exported_names, read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import Table, summary_cells
 from msa_jax.report.vectors import centred, effective_rank, linear_probe, silhouette, uniformity
@@ -28,7 +28,7 @@ def check(study: Study) -> None:
     if importlib.util.find_spec("sklearn") is None:
         raise InputError("t-SNE needs scikit-learn: pip install 'msa-jax[plots]'")
     for variant in study.variants:
-        if NAME not in methods.get(variant.method).exports:
+        if NAME not in exported_names(variant.method):
             raise InputError(f"study {study.name}: method {variant.method} exports no {NAME}")
 
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax import methods
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.exports import read_exports
+from msa_jax.report.exports import exported_names, read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import MISSING, Table, summary_cells
 from msa_jax.report.vectors import BLOCK, effective_rank, uniformity, unit
@@ -96,7 +95,7 @@ def pairs(names: Sequence[str]) -> dict[str, tuple[str, str]]:
 def check(study: Study) -> None:
     """Every method must export predictions and their targets."""
     for variant in study.variants:
-        if not pairs(methods.get(variant.method).exports):
+        if not pairs(exported_names(variant.method)):
             raise InputError(
                 f"study {study.name}: method {variant.method} exports no {PREDICTED}audio with {LATENT}audio or the like"
             )

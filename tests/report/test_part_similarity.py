@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from msa_jax import methods
 from msa_jax.errors import InputError
 from msa_jax.report import panels, part_similarity, studies
+from msa_jax.report.exports import exported_names
 from msa_jax.report.part_similarity import contrasts, mean_cosines
 from msa_jax.report.studies import load_study, reproduce
 from tests.report.studies_kit import exporting, pretend_to_train, write_study
@@ -108,7 +108,7 @@ def test_a_method_without_parts_is_refused_before_anything_is_trained(tmp_path, 
 
 def test_the_parts_of_the_shipped_study_are_exported():
     part_similarity.check(load_study("dmmsa.figure5"))
-    names = [name for name in methods.get("dmmsa").exports if name.startswith(part_similarity.PREFIX)]
+    names = [name for name in exported_names("dmmsa") if name.startswith(part_similarity.PREFIX)]
     assert names == [f"part_{name}" for name in NAMES]
 
 

@@ -33,7 +33,7 @@ class ReadingNetwork(nn.Module):
     def __call__(self, batch, *, train: bool) -> dict[str, jax.Array]:
         mask = batch["text"]["mask"][..., None]
         words = nn.Embed(self.inputs.text.bert.vocab_size, 4, name="words")(batch["text"]["ids"])
-        text = (words * mask).sum(1) / mask.sum(1)
+        text = (words * mask).sum(1) / jnp.maximum(mask.sum(1), 1)
         audio = batch["audio"]["features"].sum(1) / jnp.maximum(batch["audio"]["length"], 1)[:, None]
         scores = {"text": Linear(1, name="text")(text)[:, 0], "audio": Linear(1, name="audio")(audio)[:, 0]}
         return {"prediction": scores["text"] + scores["audio"], **scores}

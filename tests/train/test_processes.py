@@ -28,7 +28,7 @@ COMMAND = """
 import sys
 from msa_jax import cli, methods
 from tests.tiny import TOY
-methods.METHODS["toy"] = TOY
+methods.register(TOY)
 sys.stderr.isatty = lambda: True
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -117,7 +117,7 @@ def test_each_process_holds_the_rows_of_its_own():
 import sys
 import numpy as np
 from msa_jax.train import processes
-from msa_jax.train.mesh import Layout
+from msa_jax.train.runs import Layout
 processes.join(sys.argv[3], int(sys.argv[5]), int(sys.argv[7]))
 read = []
 class Rows(np.ndarray):
@@ -125,7 +125,7 @@ class Rows(np.ndarray):
         if isinstance(index, np.ndarray): read.extend(index.tolist())
         return np.asarray(self)[index]
 column = np.arange(14.0).reshape(7, 2).view(Rows)
-placed = Layout(2).share_rows({"x": column}, 1)["x"]
+placed = Layout(2).shard_rows({"x": column}, 1)["x"]
 assert placed.shape == (8, 2)
 print([shard.data[:, 0].tolist() for shard in placed.addressable_shards], sorted(set(read)))
 """

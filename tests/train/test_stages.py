@@ -1,74 +1,61 @@
 """Stages: options of their own, a head and label of their own, partners, a text encoder that runs once, results of others."""
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax import methods
 from msa_jax.config import override
 from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
-from msa_jax.methods.protocol import Stage
-from msa_jax.train.checkpoint import load_params
-from msa_jax.train.folder import MetricsFile
-from msa_jax.train.logs import Logs, Run
+from msa_jax.methods.protocol import Phase, Score, Stage
+from msa_jax.train.checkpoint import load_stage
+from msa_jax.train.evaluate import Scorer
+from msa_jax.train.experiment_dir import Logs, MetricsFile
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import prepare
-from msa_jax.train.program import merge
-from msa_jax.train.run import Runner
-from msa_jax.train.score import Scorer
-from msa_jax.train.stages import StageReader
-from tests.tiny import QUICK, TOY, TOY_QUICK, tiny_dataset, train_quick, train_toy
+from msa_jax.train.runner import Runner
+from msa_jax.train.stage_data import StageReader
+from tests.tiny import QUICK, TOY, TOY_QUICK, ToyOptions, tiny_dataset, train_quick, train_toy
+from tests.train.kit import kept_params, lines_of, registered, run_of, runner_of
+
+pytestmark = pytest.mark.usefixtures("toy")
 
 AUDIO = tiny_dataset(modalities=("audio",), rows=(12, 6, 6))
 
 
-def lines_of(path) -> list[dict]:
-    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+PHASES = TOY.stages(ToyOptions(), None)[0].phases
 
 
-def runner_of(method, dataset, options) -> Runner:
-    resolved = override(method.options(), options)
-    return Runner(method, resolved, prepare(dataset, method, resolved), metric_kind="mosi")
-
-
-def train_staged(monkeypatch, out, *stages: Stage, dataset=AUDIO, options=None):
-    """An experiment of the toy method with these stages."""
-    monkeypatch.setitem(
-        methods.METHODS,
-        "toy",
-        replace(TOY, stages=lambda options, inputs: stages, end_epoch=lambda memory, *rest: memory),
-    )
-    return train_toy(out, dataset, options=options)
+def train_staged(out, *stages: Stage, dataset=AUDIO, options=None, **changes):
+    """An experiment of the toy method with these stages, and other fields."""
+    with registered(replace(TOY, stages=lambda options, inputs: stages, **changes)):
+        return train_toy(out, dataset, options=options)
 
 
 # -- options, head and label of a stage -------------------------------------------------------------------------------
 
 
-def test_a_stage_has_options_of_its_own(monkeypatch, tmp_path):
-    first = Stage(name="first", options={"max_epochs": 2, "batch_size": 3, "learning_rate.other": 0.0})
-    run = train_staged(monkeypatch, tmp_path / "run", first, Stage(name="second"), options={"record_steps": 1})
+def test_a_stage_has_options_of_its_own(tmp_path):
+    first = Stage(name="first", phases=PHASES, options={"max_epochs": 2, "batch_size": 3, "learning_rate.other": 0.0})
+    run = train_staged(tmp_path / "run", first, Stage(name="second", phases=PHASES), options={"record_steps": 1})
     assert [line["stage"] for line in lines_of(run.path)] == ["first"] * 2 + ["second"] * 4
-    steps = [json.loads(line)["stage"] for line in (run.path / "steps" / "1.jsonl").read_text().splitlines()]
+    steps = [line["stage"] for line in lines_of(run.path / "steps" / "1.jsonl")]
     assert steps == ["first"] * 2 * 4 + ["second"] * 4 * 2  # 12 rows in batches of 3, then of 7
-    start = runner_of(TOY, AUDIO, TOY_QUICK).initial(one(1)).params
-    left = load_params(run.path / "checkpoints" / "1" / "stages" / "first")["params"]
-    np.testing.assert_array_equal(left["score"]["kernel"], start["score"]["kernel"])  # its learning rate was 0
-    assert not np.array_equal(left["audio_encoder"]["kernel"], start["audio_encoder"]["kernel"])
+    start = runner_of(TOY, AUDIO, TOY_QUICK).inits.initial(run_of(1))
+    left = load_stage(run.path / "checkpoints" / "1" / "stages" / "first", start).variables.params
+    moved = {path for path, value in start.variables.params.items() if not np.array_equal(left[path], value)}
+    assert moved == {"audio_encoder/kernel", "audio_encoder/bias"}  # the learning rate of the others was 0
 
 
-def test_an_option_of_a_stage_that_does_not_exist_is_an_error(monkeypatch, tmp_path):
+def test_an_option_of_a_stage_that_does_not_exist_is_an_error(tmp_path):
     with pytest.raises(InputError, match="unknown option 'batch_sizes'"):
-        train_staged(monkeypatch, tmp_path / "run", Stage(name="first", options={"batch_sizes": 2}))
+        train_staged(tmp_path / "run", Stage(name="first", phases=PHASES, options={"batch_sizes": 2}))
     assert not (tmp_path / "run").exists()
 
 
-def test_a_stage_is_selected_on_its_own_head_and_label(monkeypatch, tmp_path):
+def test_a_stage_is_selected_on_its_own_head_and_label(tmp_path):
     dataset = tiny_dataset(modalities=("audio",), rows=(12, 6, 6))
     rng = np.random.default_rng(5)
     splits = {
@@ -82,17 +69,15 @@ def test_a_stage_is_selected_on_its_own_head_and_label(monkeypatch, tmp_path):
             outputs = super().__call__(batch, train=train)
             return {**outputs, "audio": 2 * outputs["prediction"]}
 
-    monkeypatch.setitem(
-        methods.METHODS,
-        "toy",
-        replace(
-            TOY,
-            network=Network,
-            heads=("prediction", "audio"),
-            stages=lambda options, inputs: (Stage(name="audio", head="audio", label="label_a"),),
-        ),
+    stage = Stage(name="audio", phases=PHASES, select=Score("audio", "label_a"))
+    run = train_staged(
+        tmp_path / "run",
+        stage,
+        dataset=dataset,
+        options={"max_epochs": 2},
+        network=Network,
+        heads=("prediction", "audio"),
     )
-    run = train_toy(tmp_path / "run", dataset, options={"max_epochs": 2})
     best = lines_of(run.path)[run.runs[0].best_epoch - 1]
     error = np.abs(2 * run.runs[0].scores["valid"]["prediction"] - dataset.valid.label_a).mean()
     assert best["valid"]["MAE"] == pytest.approx(error, abs=1e-5)
@@ -101,15 +86,14 @@ def test_a_stage_is_selected_on_its_own_head_and_label(monkeypatch, tmp_path):
     )
 
 
-def test_a_stage_can_have_an_objective_of_its_own(monkeypatch, tmp_path):
-    def half(outputs, batch, memory, clock, options, inputs):
-        return {"half": 0.5 * jnp.abs(outputs["prediction"])}, memory
+def test_a_stage_can_have_an_objective_of_its_own(tmp_path):
+    def half(step, options, inputs):
+        return {"half": 0.5 * jnp.abs(step.outputs["prediction"])}, step.memory
 
     run = train_staged(
-        monkeypatch,
         tmp_path / "run",
-        Stage(name="half", objective=half, options={"max_epochs": 1}),
-        Stage(name="whole"),
+        Stage(name="half", phases=(Phase(objective=half),), options={"max_epochs": 1}),
+        Stage(name="whole", phases=PHASES),
     )
     terms = [set(line["train"]) for line in lines_of(run.path)]
     assert terms[0] == {"half", "loss"}
@@ -120,7 +104,7 @@ def test_a_stage_can_have_an_objective_of_its_own(monkeypatch, tmp_path):
 # -- partners ---------------------------------------------------------------------------------------------------------
 
 
-def test_partners_join_the_batch_behind_their_row(monkeypatch, tmp_path):
+def test_partners_join_the_batch_behind_their_row(tmp_path):
     """Each row is joined by the two that follow it in the split; the objective sees their own labels, rows and frames."""
 
     def partners(memory, rows, key, options):
@@ -128,7 +112,8 @@ def test_partners_join_the_batch_behind_their_row(monkeypatch, tmp_path):
 
     label, frames = AUDIO.train.label, AUDIO.train.audio[:, 0, 0]
 
-    def objective(outputs, batch, memory, clock, options, inputs):
+    def objective(step, options, inputs):
+        batch = step.batch
         rows = batch["row"].reshape(-1, 3)
         right = (rows[:, 1] == (rows[:, 0] + 1) % 12) & (rows[:, 2] == (rows[:, 0] + 2) % 12)
         own = jnp.isclose(batch["label"], jnp.asarray(label)[batch["row"]])
@@ -139,11 +124,12 @@ def test_partners_join_the_batch_behind_their_row(monkeypatch, tmp_path):
             "own": own.astype(jnp.float32),
             "same": same.astype(jnp.float32),
             "rows": jnp.float32(len(batch["label"])),
-            "fit": jnp.abs(outputs["prediction"] - batch["label"]),
-        }, memory
+            "fit": jnp.abs(step.outputs["prediction"] - batch["label"]),
+        }, step.memory
 
-    stage = Stage(name="joined", partners=partners, objective=objective, options={"max_epochs": 1})
-    run = train_staged(monkeypatch, tmp_path / "run", stage)
+    phase = Phase(objective=objective, batch_terms=("rows",), partners=partners)
+    stage = Stage(name="joined", phases=(phase,), options={"max_epochs": 1})
+    run = train_staged(tmp_path / "run", stage)
     train = lines_of(run.path)[0]["train"]
     assert train["right"] == train["own"] == train["same"] == 1
     assert train["rows"] == 21  # batches of 7
@@ -151,10 +137,11 @@ def test_partners_join_the_batch_behind_their_row(monkeypatch, tmp_path):
     assert len(run.runs[0].scores["valid"]["prediction"]) == 6
 
 
-def test_partners_need_the_training_split_on_the_device(monkeypatch, tmp_path):
-    stage = Stage(name="joined", partners=lambda memory, rows, key, options: rows[:, None])
+def test_partners_need_the_training_split_on_the_device(tmp_path):
+    phase = replace(PHASES[0], partners=lambda memory, rows, key, options: rows[:, None])
+    stage = Stage(name="joined", phases=(phase,))
     with pytest.raises(InputError, match="option resident: stage joined"):
-        train_staged(monkeypatch, tmp_path / "run", stage, options={"resident": "no"})
+        train_staged(tmp_path / "run", stage, options={"resident": "no"})
 
 
 # -- the text encoder runs once ---------------------------------------------------------------------------------------
@@ -167,17 +154,14 @@ def still(dataset, **changes):
     """A runner of Self-MM whose BERT drops nothing, so that running it once is running it in every step."""
     options = override(SELF_MM.options(), {**FROZEN, **changes})
     ready = prepare(dataset, SELF_MM, options)
-    text = replace(ready.inputs.text, hidden_dropout=0.0, attention_dropout=0.0)
+    bert = replace(ready.inputs.text.bert, hidden_dropout=0.0, attention_dropout=0.0)
+    text = replace(ready.inputs.text, bert=bert)
     return Runner(SELF_MM, options, replace(ready, inputs=replace(ready.inputs, text=text)), metric_kind="mosi")
 
 
 def finish(runner, folder):
     folder.mkdir(parents=True)
-    return runner.run([one(1, folder)], Logs(metrics=MetricsFile(folder / "m")))[0]
-
-
-def one(seed, folder=Path("nowhere")):
-    return Run(number=0, seed=seed, folder=folder / str(seed))
+    return runner.run([run_of(1, folder)], Logs(metrics=MetricsFile(folder / "m")))[0]
 
 
 @pytest.mark.parametrize("packed", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["packed", "padded"])
@@ -196,17 +180,16 @@ def test_it_runs_once_for_all_runs_that_share_it_and_again_for_another(tmp_path,
     dataset, calls = tiny_dataset(), []
     original = Scorer.text_states
     monkeypatch.setattr(
-        Scorer, "text_states", lambda self, params, split: calls.append(split) or original(self, params, split)
+        Scorer, "text_states", lambda self, variables, split: calls.append(split) or original(self, variables, split)
     )
     runner = still(dataset)
-    columns = runner.prepared.columns
-    reader, program = StageReader(columns), runner._programs[0]
-    params = runner.initial(one(1)).params
+    reader, programs = StageReader(runner.prepared.columns), runner.inits.stages[0]
+    variables = runner.inits.initial(run_of(1)).variables
     for _ in range(3):
-        data = reader.read(program, params)
+        data = reader.read(programs, variables)
     assert calls == ["train", "valid", "test"]
     assert data.lengths is None
-    reader.read(program, runner.initial(one(2)).params)
+    reader.read(programs, runner.inits.initial(run_of(2)).variables)
     assert calls == ["train", "valid", "test"] * 2
 
 
@@ -217,14 +200,14 @@ def test_an_encoder_that_is_trained_is_not_run_before(tmp_path, monkeypatch):
 
 def test_what_is_trained_and_what_is_frozen_are_apart_and_together_the_network():
     runner = still(tiny_dataset())
-    params = runner.initial(one(1)).params
-    trained, frozen = runner._programs[0].split(params)
-    assert set(frozen) == {"text_encoder"}
-    assert "text_encoder" not in trained
-    jax.tree.map(np.testing.assert_array_equal, merge(trained, frozen), params)
-    state = runner._state([one(1)], 0, [runner.initial(one(1))], epochs=np.zeros(1, np.int32))
-    assert "text_encoder" not in state.train.params  # so it is in no checkpoint of an epoch
-    assert "text_encoder" not in state.best_params
+    init = runner.inits.initial(run_of(1))
+    params, frozen = init.variables.params, runner.inits.stages[0].frozen(init.variables.params)
+    assert set(frozen) == {path for path in params if path.startswith("text_encoder/")} != set()
+    state = runner.inits.state([run_of(1)], 0, [init], epochs=np.zeros(1, np.int32))
+    # So the text encoder is in no checkpoint of an epoch.
+    assert set(state.train.params) == set(state.best.params) == set(params) - set(frozen)
+    for path, value in runner.inits.left(state.best, frozen, init.memory).variables.params.items():
+        np.testing.assert_array_equal(np.reshape(value, params[path].shape), params[path])
 
 
 def test_a_predictor_gives_the_scores_of_training(tmp_path):
@@ -244,12 +227,6 @@ def source(toy, tmp_path):
     return train_toy(tmp_path / "source", AUDIO, seeds=(1, 2), options=TWO)
 
 
-@pytest.fixture
-def toy(monkeypatch):
-    monkeypatch.setitem(methods.METHODS, "toy", TOY)
-    return TOY
-
-
 def test_stages_of_another_experiment_are_taken(source, tmp_path):
     taken = train_toy(tmp_path / "taken", AUDIO, seeds=(1, 2), options={**TWO, "stages_from": str(source.path)})
     assert {line["stage"] for line in lines_of(taken.path)} == {"score"}
@@ -258,10 +235,10 @@ def test_stages_of_another_experiment_are_taken(source, tmp_path):
         np.testing.assert_array_equal(one.scores["test"]["prediction"], other.scores["test"]["prediction"])
 
 
-def test_the_only_run_of_another_experiment_serves_every_seed(toy, tmp_path):
+def test_the_only_run_of_another_experiment_serves_every_seed(tmp_path):
     source = train_toy(tmp_path / "source", AUDIO, options=TWO)
     taken = train_toy(tmp_path / "taken", AUDIO, seeds=(1, 7), options={**TWO, "stages_from": str(source.path)})
-    kernels = [load_params(taken.path / "checkpoints" / seed)["audio_encoder"]["kernel"] for seed in ("1", "7")]
+    kernels = [kept_params(taken.path, seed)["audio_encoder/kernel"] for seed in (1, 7)]
     np.testing.assert_array_equal(*kernels)
     assert not np.array_equal(*(run.scores["test"]["prediction"] for run in taken.runs))
 
