@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,7 +29,7 @@ class TextEncoder(nn.Module):
     remat: of BERT.
     """
 
-    config: BertConfig | int
+    config: BertConfig | None
     dtype: jnp.dtype = jnp.float32
     tokens: bool = True
     keep_padding: bool = False
@@ -36,7 +37,7 @@ class TextEncoder(nn.Module):
     remat: bool = False
 
     @nn.compact
-    def __call__(self, text: Mapping[str, Array], *, train: bool, adapt: Adapt | None = None) -> dict[str, Array]:
+    def __call__(self, text: Mapping[str, Any], *, train: bool, adapt: Adapt | None = None) -> dict[str, Array]:
         """The states of a batch.
 
         Args:

@@ -86,7 +86,13 @@ def _index(shape: tuple[int, ...]) -> Array:
 
 
 _HASH = jax.extend.random.define_prng_impl(
-    key_shape=(2,), seed=_seed, split=_split, random_bits=_random_bits, fold_in=_fold_in, name="hash", tag="hash"
+    key_shape=(2,),
+    seed=_seed,
+    split=_split,
+    random_bits=_random_bits,
+    fold_in=_fold_in,
+    name="hash",
+    tag="hash",  # pyright: ignore[reportArgumentType]
 )
 
 

@@ -98,4 +98,4 @@ class ExportingNetwork(ToyNetwork):
 
 def exporting(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Makes "toy" a method that exports these names."""
-    monkeypatch.setitem(methods.METHODS, "toy", replace(TOY, network=ExportingNetwork, exports=names))
+    monkeypatch.setitem(methods.METHODS._registered, "toy", replace(TOY, network=ExportingNetwork, exports=names))

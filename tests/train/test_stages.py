@@ -127,7 +127,7 @@ def test_partners_join_the_batch_behind_their_row(tmp_path):
             "fit": jnp.abs(step.outputs["prediction"] - batch["label"]),
         }, step.memory
 
-    phase = Phase(objective=objective, batch_terms=("rows",), partners=partners)
+    phase = Phase(objective=objective, batch_terms=("same", "rows"), partners=partners)
     stage = Stage(name="joined", phases=(phase,), options={"max_epochs": 1})
     run = train_staged(tmp_path / "run", stage)
     train = lines_of(run.path)[0]["train"]
