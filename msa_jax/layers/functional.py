@@ -31,3 +31,13 @@ def keep_where(valid: Array, x: Array) -> Array:
     """x, with zeros where not valid; of both, axes of size 1 are as long as the other's."""
     shape = jnp.broadcast_shapes(valid.shape, x.shape)
     return jax.lax.select(jnp.broadcast_to(valid, shape), jnp.broadcast_to(x, shape), jnp.zeros(shape, x.dtype))
+
+
+def at(x: Array, place: Any) -> Array:
+    """x[place], for one integer, which may be traced."""
+    return jax.lax.dynamic_index_in_dim(x, place, keepdims=False, allow_negative_indices=False)
+
+
+def put_at(x: Array, place: Any, part: Array) -> Array:
+    """x with x[place] replaced by a part."""
+    return put_part(x, part[None], (place,) + (0,) * part.ndim)

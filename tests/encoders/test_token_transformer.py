@@ -10,6 +10,7 @@ import pytest
 
 from msa_jax.encoders.token_transformer import TokenTransformer
 from msa_jax.errors import InputError
+from msa_jax.layers.stack import unstack
 from tests.quick import quick_jit
 
 SIZE, WIDTH, HEADS, WIDE, STEPS = 3, 8, 2, 12, 9
@@ -57,7 +58,7 @@ def torch_encoder(torch, params, layers=1):
 
     module = decomposed.Encoder(SIZE, WIDTH, STEPS, layers, HEADS, WIDE).train()
     tensors = decomposed.encoder_tensors(module)
-    flat = flax.traverse_util.flatten_dict(params, sep="/")
+    flat = unstack(flax.traverse_util.flatten_dict(params, sep="/"))
     assert tensors.keys() == flat.keys()
     with torch.no_grad():
         for name, tensor in tensors.items():
@@ -86,7 +87,7 @@ def test_outputs_and_gradients_equal_those_of_torch(protocol, tile, layers):
     np.testing.assert_allclose(out, result.detach().numpy(), atol=2e-5)
 
     # Gradients under the same names: those of the joint projection are the rows of one tensor.
-    ours = flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, gradient), sep="/")
+    ours = unstack(flax.traverse_util.flatten_dict(jax.tree.map(np.asarray, gradient), sep="/"))
     np.testing.assert_allclose(ours["token"], theirs.token.grad.numpy(), atol=1e-4)
     np.testing.assert_allclose(ours["positions"], theirs.positions.grad.numpy(), atol=1e-4)
     np.testing.assert_allclose(ours["projection/kernel"].T, theirs.projection.weight.grad.numpy(), atol=1e-4)
@@ -147,7 +148,7 @@ def test_the_token_starts_as_ones_the_positions_as_zeros_and_the_feedforward_as_
     shapes = jax.eval_shape(
         lambda: encoder(feedforward=None).init(jax.random.key(0), jnp.zeros((1, 2, SIZE)), jnp.array([2]), train=False)
     )["params"]
-    assert shapes["transformer"]["layer_0"]["expand"]["kernel"].shape == (WIDTH, WIDTH)
+    assert shapes["transformer"]["layers"]["expand"]["kernel"].shape == (1, WIDTH, WIDTH)
     given = jnp.zeros((1, 2, SIZE)), jnp.array([2])
     params = quick_jit(lambda key: encoder().init(key, *given, train=False))(jax.random.key(0))["params"]
     assert np.array_equal(params["token"], np.ones(WIDTH))
