@@ -15,7 +15,7 @@ from msa_jax.layers.pooling import adaptive_mean, without_padding
 Array = jax.Array
 
 
-class Coded(NamedTuple):
+class Encoded(NamedTuple):
     """F_u and, where it was asked for, F_u† [B, L', D], zeros at padding, and their lengths [B] int32."""
 
     original: Array
@@ -23,7 +23,7 @@ class Coded(NamedTuple):
     length: Array
 
 
-class UniModalCoder(nn.Module):
+class UnimodalEncoder(nn.Module):
     """Bidirectional LSTM, feature cutoff, then a Transformer that the original and the cut-off sequence share.
 
     The LSTM runs once for both, and both go through the Transformer in one call, side by side on the batch axis.
@@ -47,7 +47,7 @@ class UniModalCoder(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, frames: Array, length: Array, *, train: bool, twin: bool) -> Coded:
+    def __call__(self, frames: Array, length: Array, *, train: bool, twin: bool) -> Encoded:
         """[B, L, d], [B] int32 in [0, L] -> F_u, F_u† where `twin`, and their lengths, at most max_steps."""
         h = BidirectionalLSTM(self.hidden, self.dtype, name="lstm")(frames, length)  # eq. 2
         if self.max_steps is not None and h.shape[1] > self.max_steps:
@@ -59,15 +59,15 @@ class UniModalCoder(nn.Module):
             h = jnp.stack([h, FeatureCutoff(self.cutoff)(h, train=train)], axis=1).reshape(2 * rows, steps, width)
         lengths = jnp.repeat(length, 2) if twin else length
         if self.kind == "linear":
-            coded = without_padding(Linear(width, self.dtype, name="linear")(h), lengths)
+            encoded = without_padding(Linear(width, self.dtype, name="linear")(h), lengths)
         else:
             # States lie in (-1, 1), most of them near 0: scaled as embeddings are (Vaswani et al., section 3.4), they are
             # not drowned by the positions.
             transformer = Transformer(
                 self.layers, self.heads, self.feedforward, self.dropout, self.dropout, self.dtype, name="transformer"
             )
-            coded = transformer(h * width**0.5, lengths, train=train)  # eq. 3
+            encoded = transformer(h * width**0.5, lengths, train=train)  # eq. 3
         if not twin:
-            return Coded(coded, None, length)
-        coded = coded.reshape(rows, 2, steps, width)
-        return Coded(coded[:, 0], coded[:, 1], length)
+            return Encoded(encoded, None, length)
+        encoded = encoded.reshape(rows, 2, steps, width)
+        return Encoded(encoded[:, 0], encoded[:, 1], length)

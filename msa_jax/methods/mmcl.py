@@ -62,7 +62,7 @@ from msa_jax.config import Options, Schedule, check_rates, check_sizes, flatten
 from msa_jax.encoders.cnn import check_convolutions
 from msa_jax.encoders.predictive import CrossModalPredictor, Sequences
 from msa_jax.encoders.text import TextEncoder
-from msa_jax.encoders.unimodal import UniModalCoder
+from msa_jax.encoders.unimodal import UnimodalEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
@@ -236,9 +236,9 @@ class MMCLNetwork(nn.Module):
         outputs["prediction"] = Linear(1, self.dtype, name="score")(outputs["representation"])[:, 0]
         return {name: value.astype(jnp.float32) for name, value in outputs.items()}
 
-    def _encoder(self, name: str) -> UniModalCoder:
+    def _encoder(self, name: str) -> UnimodalEncoder:
         options = self.options
-        return UniModalCoder(
+        return UnimodalEncoder(
             hidden=options.lstm_hidden,
             kind=options.unimodal,
             layers=options.layers,
