@@ -19,10 +19,10 @@ from msa_jax.train import processes
 from msa_jax.train.sweep import sweep
 from tests.paths import REPOSITORY
 from tests.tiny import TOY_QUICK, tiny_dataset, train_quick, train_toy
+from tests.train.kit import AUDIO
 
 pytestmark = pytest.mark.usefixtures("toy")
 
-AUDIO = tiny_dataset(modalities=("audio",))
 # On a terminal, where a process alone would walk an epoch in parts to draw how far it is.
 COMMAND = """
 import sys
@@ -91,10 +91,8 @@ def audio(tmp_path_factory) -> Path:
 
 
 # 24 rows in batches of 7: neither a batch nor the last one can be halved.
-STREAMED = pytest.param({"data_devices": 2, "resident": "no"}, marks=pytest.mark.slow)
-
-
-@pytest.mark.parametrize("options", [{"data_devices": 2}, pytest.param({}, marks=pytest.mark.slow), STREAMED], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{"data_devices": 2}, {}, {"data_devices": 2, "resident": "no"}], ids=str)
 def test_two_processes_are_one(tmp_path, audio, options):
     found = Together(*words(tmp_path / "two", audio, **options)).end()
     ended_well(found)
@@ -156,7 +154,8 @@ def test_packed_text_and_labels_of_self_mm_in_two_processes(tmp_path):
     np.testing.assert_allclose(scores(tmp_path / "two"), scores(alone.path), atol=1e-4)
 
 
-@pytest.mark.parametrize("lost", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [1, 0])
 def test_a_lost_process_ends_the_other_and_the_experiment_resumes(tmp_path, audio, lost):
     options = {"max_epochs": 60, "patience": 60, "checkpoint_epochs": 2, "data_devices": 2}
     log = tmp_path / "run" / "metrics.jsonl"
@@ -183,6 +182,7 @@ def test_a_lost_process_ends_the_other_and_the_experiment_resumes(tmp_path, audi
     np.testing.assert_allclose(scores(moved.path), scores(straight.path), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_ends_the_first_process_ends_all(tmp_path, audio):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "something").write_text("else")
