@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import uniform
@@ -40,9 +41,11 @@ class Convolution(nn.Module):
         stride, out = self.stride, -(-steps // self.stride)
         blocks = -(-self.kernel // stride)  # a window reaches over so many blocks of one stride
         before, inside = max((self.kernel - stride) // 2, 0), (out + blocks - 1) * stride
-        x = jnp.pad(x.astype(self.dtype), ((0, 0), (before, max(inside - before - steps, 0)), (0, 0)))[:, :inside]
+        zero = jnp.zeros((), self.dtype)
+        x = jax.lax.pad(x.astype(self.dtype), zero, ((0, 0, 0), (before, inside - before - steps, 0), (0, 0, 0)))
         x = x.reshape(batch, out + blocks - 1, stride * width)
-        kernel = jnp.pad(kernel, ((0, blocks * stride - self.kernel), (0, 0), (0, 0)))
+        if missing := blocks * stride - self.kernel:
+            kernel = jax.lax.pad(kernel, zero, ((0, missing, 0), (0, 0, 0), (0, 0, 0)))
         parts = kernel.reshape(blocks, stride * width, self.channels)
         return sum((x[:, j : j + out] @ parts[j] for j in range(blocks)), bias[None, None, :])
 
@@ -75,7 +78,7 @@ class ConvolutionStack(nn.Module):
         x = without_padding(x, length)
         for number, (kernel, stride) in enumerate(zip(self.kernels, self.strides, strict=True)):
             x = nn.tanh(Convolution(self.channels, kernel, stride, self.dtype, name=f"layer_{number}")(x))
-            length = -(-length // stride)
+            length = jax.lax.div(length + np.int32(stride - 1), np.int32(stride))
             x = without_padding(x, length)
         return x, length
 

@@ -153,16 +153,19 @@ class Transformer(nn.Module):
         random = train and any(rate != 0 for rate in fixed)
         activation = nn.relu if self.activation == "relu" else partial(nn.gelu, approximate=False)
         plan = LayerPlan(self.heads, self.norms == "before", activation, fixed if random else ())
-        key = mask_key(self.make_rng("dropout")) if random else None
         traced = tuple(None if known is not None else rate for known, rate in zip(fixed, rates, strict=True))
-
-        def step(x: Array, each: tuple[Read, Rest, Array]) -> tuple[Array, None]:
-            read, rest, number = each
-            draws = None if key is None else Draws(jax.random.fold_in(key, number), traced)
-            return layer(plan, read, rest, x, tiles, draws), None
-
         tiles, size = Tiles.of(length, steps, self.tile, padding=self.keep_padding)
-        x, _ = jax.lax.scan(step, tiles.split(x, size), (read, rest, jnp.arange(self.layers)))
+        x = tiles.split(x, size)
+        keys = None
+        if random:
+            chunks = len(x) // len(tiles.lengths)
+            keys = jax.random.split(mask_key(self.make_rng("dropout")), (self.layers, len(x), 3 + chunks))
+
+        def step(x: Array, each: tuple[Read, Rest, Array | None]) -> tuple[Array, None]:
+            read, rest, keys = each
+            return layer(plan, read, rest, x, tiles, None if keys is None else Draws(keys, traced)), None
+
+        x, _ = jax.lax.scan(step, x, (read, rest, keys))
         x = tiles.join(x, steps)
         if self.final_norm:
             x = _NormParams((width,), name="norm")()(x)

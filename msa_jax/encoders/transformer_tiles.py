@@ -24,7 +24,7 @@ import numpy as np
 
 from msa_jax.layers.dense import Affine, Norm
 from msa_jax.layers.dropout import drop
-from msa_jax.layers.functional import at, put_at, take
+from msa_jax.layers.functional import at, keep_where, put_at, take
 from msa_jax.layers.pooling import max_over_vmap
 
 Array = jax.Array
@@ -80,7 +80,7 @@ class Tiles(NamedTuple):
         groups, rows = self.lengths.shape
         _, steps, width = x.shape
         chunks = -(-steps // size)
-        x = x if self.row is None else take(x, self.row)
+        x = x if self.row is None else _deal(x, self.row, self.place)
         x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (0, chunks * size - steps, 0), (0, 0, 0)))
         x = x.reshape(groups, rows, chunks, size, width).transpose(0, 2, 1, 3, 4)
         return x.reshape(groups * chunks, rows, size, width)
@@ -91,7 +91,19 @@ class Tiles(NamedTuple):
         _, _, size, width = tiles.shape
         x = tiles.reshape(groups, -1, rows, size, width).transpose(0, 2, 1, 3, 4)
         x = x.reshape(groups * rows, -1, width)[:, :steps]
-        return x if self.place is None else take(x, self.place)
+        if self.place is None:
+            return x
+        # Nothing is read of places behind the batch; their own gradient would be that of row 0.
+        return _deal(keep_where((self.lengths.reshape(-1) > 0)[:, None, None], x), self.place, self.row)
+
+
+@jax.custom_vjp
+def _deal(x: Array, to: Array, back: Array) -> Array:
+    """x[to], whose gradient is that of x[back] and so no sum over rows."""
+    return take(x, to)
+
+
+_deal.defvjp(lambda x, to, back: (take(x, to), back), lambda back, pull: (take(pull, back), None, None))
 
 
 class Read(NamedTuple):
@@ -122,17 +134,18 @@ class LayerPlan(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """What dropout draws from: a key, and the rates that are traced."""
+    """What dropout draws from: the rates that are traced, and keys, derived all at once because each derivation is a kernel
+    of its own: [T, 3 + C] of a layer, [3 + C] of a tile, three for its residual branches and one for each chunk of keys."""
 
-    key: Array
+    keys: Array
     rates: tuple[Array | None, ...]
 
     def tile(self, tile: Array) -> "Draws":
-        return self._replace(key=jax.random.fold_in(self.key, tile))
+        return self._replace(keys=at(self.keys, tile))
 
     def drop(self, plan: LayerPlan, which: Array | int, x: Array, *, attention: bool = False) -> Array:
         rate = plan.rates[attention]
-        return drop(jax.random.fold_in(self.key, which), x, self.rates[attention] if rate is None else rate)
+        return drop(at(self.keys, which), x, self.rates[attention] if rate is None else rate)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

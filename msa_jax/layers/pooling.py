@@ -4,12 +4,15 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from msa_jax.layers.functional import keep_where
+
 Array = jax.Array
 
 
 def valid_steps(length: Array, steps: int) -> Array:
     """[B] int32 in [0, L] -> [B, L, 1] bool, for sequences of L = `steps`: the steps before each length."""
-    return (jnp.arange(steps)[None, :] < length[:, None])[..., None]
+    shape = len(length), steps, 1
+    return jax.lax.broadcasted_iota(jnp.int32, shape, 1) < jnp.broadcast_to(length[:, None, None], shape)
 
 
 @jax.custom_batching.custom_vmap
@@ -29,7 +32,7 @@ def _max_of_all_runs(size: int, batched: list[bool], counts: Array) -> tuple[Arr
 
 def without_padding(x: Array, length: Array) -> Array:
     """x [B, L, d] with zeros from each length [B] on, whatever stood there."""
-    return jnp.where(valid_steps(length, x.shape[1]), x, 0)
+    return keep_where(valid_steps(length, x.shape[1]), x)
 
 
 def masked_mean(x: Array, length: Array) -> Array:
@@ -64,11 +67,12 @@ def adaptive_mean(x: Array, length: Array, steps: int, target: Array) -> Array:
       [B, steps, D], the dtype of `x`; zeros from the target on, and where the length is 0.
     """
     chex.assert_rank([x, length, target], [3, 1, 1])
-    n, m = length[:, None], target[:, None]
     j = jnp.arange(steps)[None, :]
-    first, last = j * n // jnp.maximum(m, 1), -(-(j + 1) * n // jnp.maximum(m, 1))  # [B, steps]
+    n, m = (jnp.broadcast_to(each[:, None], (len(each), steps)) for each in (length, target))
+    divisor = jnp.maximum(m, 1)  # of numbers that are not negative, so that rounding down is rounding towards 0
+    first, last = jax.lax.div(j * n, divisor), jax.lax.div((j + 1) * n + divisor - 1, divisor)  # [B, steps]
     size = jnp.maximum(last - first, 1)
     step = jnp.arange(x.shape[1])[None, None, :]
     read = (step >= first[..., None]) & (step < last[..., None]) & (j < m)[..., None]  # [B, steps, L]
-    share = jnp.where(read, (1.0 / size)[..., None], 0.0).astype(x.dtype)
+    share = keep_where(read, (1.0 / size)[..., None]).astype(x.dtype)
     return jnp.einsum("bjl,bld->bjd", share, without_padding(x, length))

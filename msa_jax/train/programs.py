@@ -10,19 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options
-from msa_jax.data.batches import Plan
+from msa_jax.data.batches import Plan, ordered_plan
 from msa_jax.data.packing import Capacity
+from msa_jax.data.preprocess import Columns
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Phase, Stage
+from msa_jax.methods.protocol import Phase, Score, Stage
 from msa_jax.train.epoch import PhaseWalk, WindowRange
 from msa_jax.train.evaluate import Forward
+from msa_jax.train.judge import selected_term
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.optimiser import groups_of
 from msa_jax.train.progress import Progress
 from msa_jax.train.report import Report
 from msa_jax.train.runs import RUNS, SHARED, Layout, ShardedRuns, vmap_runs
 from msa_jax.train.state import Flat, TrainState, stack
-from msa_jax.train.step import Measured
+from msa_jax.train.step import Measured, check_names
 
 Array = jax.Array
 
@@ -57,9 +59,13 @@ class PhasePrograms:
 
     def measured(self, states: TrainState, frozen: Flat, data: Any, plans: Plan) -> Measured:
         """What a step measures, as shapes; the arguments, those of `train`, only give shapes."""
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (states, plans))
+        return self.measured_alone(one[0], frozen, data, one[1])
+
+    def measured_alone(self, state: TrainState, frozen: Flat, data: Any, plan: Plan) -> Measured:
+        """The same, where state and plan are those of one run."""
         if self._measured is None:
-            one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (states, plans))
-            self._measured = self.walk.measured(one[0], frozen, data, one[1])
+            self._measured = self.walk.measured(state, frozen, data, plan)
         return self._measured
 
     def empty_report(self, states: TrainState, frozen: Flat, data: Any, plans: Plan) -> Report:
@@ -204,9 +210,45 @@ class StagePrograms:
 
     def _moments(self, phase: PhasePrograms, params: Flat) -> Any:
         # Everything that Adam begins with is 0; zeros of the host need no program.
+        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._moment_shapes(phase, params))
+
+    def _moment_shapes(self, phase: PhasePrograms, params: Flat) -> Any:
         optimiser = phase.walk.optimiser(self.model.options)
-        shapes = jax.eval_shape(optimiser.init, {path: params[path] for path in phase.paths})
-        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.eval_shape(optimiser.init, {path: params[path] for path in phase.paths})
+
+    def check(self, columns: Columns, memory: Any, outputs: Mapping[str, Any]) -> None:
+        """Traces a step of every phase, on shapes alone.
+
+        Args:
+          columns: the training arrays. memory: as shapes. outputs: of the network.
+
+        Raises:
+          MethodError: a phase breaks the protocol, or the stage selects by something that is not there.
+        """
+        carried = {path: shape for path, shape in self.shapes.params.items() if path not in self.shared}
+        whole, real = (jax.ShapeDtypeStruct((), dtype) for dtype in (np.int32, np.float32))
+        state = TrainState(
+            params=carried,
+            statistics=dict(self.shapes.statistics),
+            optimiser={phase.phase.name: self._moment_shapes(phase, carried) for phase in self.phases},
+            memory=memory,
+            key=jax.eval_shape(lambda: jax.random.key(0)),
+            epoch=whole,
+            updates={phase.phase.name: whole for phase in self.phases},
+            rate=real,
+        )
+        size = self.options.batch_size
+        plan = ordered_plan(np.arange(size) % self.model.inputs.rows, size).widened(self.layout.rounded(size))
+        frozen = self.frozen(self.shapes.params)
+        measured = [phase.measured_alone(state, frozen, columns, plan) for phase in self.phases]
+        owner, select = f"stage {self.stage.name}", self.stage.select
+        term = selected_term(self.options, select)
+        if term is not None:
+            check_names(owner, "a loss term to select by", [term], measured[-1].means)
+        if isinstance(select, Score):
+            check_names(owner, "a head to select by", [select.head], outputs)
+            labels = dict.fromkeys(("label", *self.model.inputs.columns))
+            check_names(owner, "a label to select by", [select.label], labels)
 
     def check_records(self, memory: Any) -> dict[str, Any]:
         """The method's records, as shapes. Raises MethodError if one is not a value for each training sample."""

@@ -70,7 +70,7 @@ class StageInits:
     # -- checks, before anything is written ---------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Traces the network. Raises InputError if an option does not fit or the method breaks the protocol."""
+        """Traces the network and the steps. Raises InputError if an option does not fit or the method breaks the protocol."""
         size = len(self._example["label"])
         variables = Variables(dict(self.shapes.params), dict(self.shapes.statistics))
         outputs = jax.eval_shape(
@@ -79,8 +79,10 @@ class StageInits:
             self._example,
         )
         check_outputs(self._model, outputs, size)
-        self.stages[0].check_records(jax.eval_shape(self.traced_memory, {}))
+        memory = jax.eval_shape(self.traced_memory, {})
+        self.stages[0].check_records(memory)
         for programs in self.stages:
+            programs.check(self._prepared.columns["train"], memory, outputs)
             for phase in programs.stage.phases:
                 if phase.partners and streams(self._prepared.columns["train"], programs.options):
                     raise InputError(

@@ -8,16 +8,16 @@ import sys
 import numpy as np
 import pytest
 
+from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
+from msa_jax.methods import METHODS
 from msa_jax.methods.self_mm import SelfMMOptions
 from msa_jax.train.stage_data import text_capacity
 from tests.paths import REPOSITORY
-from tests.tiny import tiny_dataset, train_quick, train_toy
-from tests.train.kit import Interrupting, toy_experiment
+from tests.tiny import QUICK, tiny_dataset, train_quick, train_toy
+from tests.train.kit import AUDIO, Interrupting, runner_of, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
-
-AUDIO = tiny_dataset(modalities=("audio",))
 
 
 def assert_same(one, other, atol: float) -> None:
@@ -28,7 +28,10 @@ def assert_same(one, other, atol: float) -> None:
                 np.testing.assert_allclose(scores, second.scores[split][head], atol=atol, err_msg=f"{split} {head}")
 
 
-@pytest.mark.parametrize("options", [{}, {"resident": "no"}, {"accumulate": 2, "batch_size": 5}], ids=str)
+SLOW = [pytest.param(options, marks=pytest.mark.slow) for options in ({}, {"resident": "no"})]
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2, "batch_size": 5, "max_epochs": 2}, *SLOW], ids=str)
 def test_two_devices_share_a_mini_batch(tmp_path, options):
     # 24 rows in batches of 7 or 5: neither the batch nor the last of an epoch can be halved.
     runs = [
@@ -58,10 +61,10 @@ def test_mini_batches_of_text_are_planned_alike_for_any_number_of_devices():
 
 
 def test_a_checkpoint_of_one_device_goes_on_with_two(tmp_path):
-    straight = train_toy(tmp_path / "straight", AUDIO, seeds=(3,), options={"max_epochs": 5})
+    straight = train_toy(tmp_path / "straight", AUDIO, seeds=(3,), options={"max_epochs": 3})
     with pytest.raises(KeyboardInterrupt):
-        toy_experiment(tmp_path / "moved", seeds=(3,))(Interrupting(3))
-    moved = toy_experiment(tmp_path / "moved", seeds=(3,), data_devices=2)(None)
+        toy_experiment(tmp_path / "moved", seeds=(3,), max_epochs=3)(Interrupting(2))
+    moved = toy_experiment(tmp_path / "moved", seeds=(3,), max_epochs=3, data_devices=2)(None)
     assert_same(straight, moved, atol=1e-5)
 
 
@@ -71,11 +74,18 @@ def test_more_devices_than_there_are(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def fitting(name: str) -> Dataset:
+    """A dataset that the method of this name can be trained on."""
+    method = METHODS[name]
+    return tiny_dataset(text="text_bert", human_labels=True, aligned=method.needs_aligned(method.options()))
+
+
 SCRIPT = """
 import json, sys
 from pathlib import Path
 from msa_jax import methods
 from tests.tiny import TOY, tiny_dataset, train_quick, train_toy
+from tests.train.test_data_devices import fitting
 methods.register(TOY)
 out = Path(sys.argv[1])
 scores = {}
@@ -85,7 +95,7 @@ for name, options in json.loads(sys.argv[3]).items():
     if method == "toy":
         done = train_toy(out / name, tiny_dataset(modalities=("audio",)), seeds=(1, 2, 3, 4), options=options)
     else:
-        done = train_quick(method, tiny_dataset(), out / name, seeds=(1, 2), options=options)
+        done = train_quick(method, fitting(method), out / name, seeds=(1, 2), options=options)
     scores[name] = [run.scores["test"]["prediction"].tolist() for run in done.runs]
 print(json.dumps(scores))
 """
@@ -102,6 +112,7 @@ def on_eight(method: str, out, runs: dict) -> dict:
     return {name: np.array(scores) for name, scores in json.loads(found.stdout.splitlines()[-1]).items()}
 
 
+@pytest.mark.slow
 def test_runs_and_data_on_eight_devices(tmp_path):
     scores = on_eight(
         "toy", tmp_path, {"one": {"data_devices": 1}, "two": {"data_devices": 2}, "eight": {"data_devices": 8}}
@@ -113,10 +124,12 @@ def test_runs_and_data_on_eight_devices(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["self_mm", "sugrm", "mmcl", "dmmsa", "confede", "text_only"])
-def test_every_method_on_eight_devices(tmp_path, method):
-    several = method in ("dmmsa", "confede")  # stages, so that their runs go one after the other
-    together = {"runs_per_program": 1} if several else {}
-    found = on_eight(method, tmp_path, {"eight": {"data_devices": 4, **together}})["eight"]
-    alone = train_quick(method, tiny_dataset(), tmp_path / "alone", seeds=(1, 2), options={"runs_per_program": 1})
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_on_eight_devices(tmp_path, name):
+    method, dataset = METHODS[name], fitting(name)
+    # Stages, or a frozen encoder of its own: its runs go one after the other.
+    sequential = runner_of(method, dataset, QUICK).why_sequential() is not None
+    together = {"runs_per_program": 1} if sequential else {}
+    found = on_eight(name, tmp_path, {"eight": {"data_devices": 4, **together}})["eight"]
+    alone = train_quick(name, dataset, tmp_path / "alone", seeds=(1, 2), options={"runs_per_program": 1})
     np.testing.assert_allclose(found, np.stack([run.scores["test"]["prediction"] for run in alone.runs]), atol=2e-3)

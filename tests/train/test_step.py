@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Phase, no_weights
+from msa_jax.methods.protocol import Phase, Score, Term, no_weights
 from msa_jax.train.step import check_outputs, measure
-from tests.tiny import TOY, ToyOptions, tiny_dataset
-from tests.train.kit import runner_of
+from tests.tiny import TOY, ToyOptions, train_toy
+from tests.train.kit import AUDIO, registered, runner_of
 
 WEIGHT = jnp.array([1.0, 1.0, 0.0, 1.0])
 PHASE = Phase(name="fit", objective=lambda step, options, inputs: ({}, {}), batch_terms=("spread",))
-AUDIO = tiny_dataset(modalities=("audio",))
 
 
 # -- means and weights ------------------------------------------------------------------------------------------------
@@ -69,15 +68,6 @@ def test_terms_that_break_the_protocol_are_an_error(terms, weights, message):
     assert issubclass(MethodError, InputError)  # so that the command prints one line
 
 
-def test_a_step_of_a_method_whose_weight_names_no_term_ends_before_it_is_compiled():
-    (stage,) = TOY.stages(ToyOptions(), None)
-    phase = replace(stage.phases[0], weights=lambda *arguments: {"inertia": 1.0, "eror": 1.0})
-    method = replace(TOY, stages=lambda options, inputs: (replace(stage, phases=(phase,)),))
-    runner = runner_of(method, AUDIO, {"batch_size": 7})
-    with pytest.raises(MethodError, match="phase train names a weight of the term eror; there are multimodal, inertia"):
-        runner.traceable_options(["dropout"])
-
-
 def test_a_term_without_a_weight_has_weight_one():
     assert no_weights(None, None, None, None) == {}
     assert measure(PHASE, {"error": jnp.full(4, 2.0)}, no_weights(None, None, None, None), WEIGHT).means["loss"] == 2
@@ -117,6 +107,35 @@ def test_outputs_that_break_the_protocol_are_an_error(model, change, message):
         check_outputs(model, outputs, 3)
 
 
+# -- before the first step --------------------------------------------------------------------------------------------
+
+(STAGE,) = TOY.stages(ToyOptions(), None)
+WRONG = replace(STAGE.phases[0], name="wrong", weights=lambda *arguments: {"inertia": 1.0, "eror": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"phases": (STAGE.phases[0], WRONG)},
+            "phase wrong names a weight of the term eror; there are multimodal, ine",
+        ),
+        (
+            {"select": Term("eror")},
+            "stage last names a loss term to select by eror; there are inertia, loss, multimodal",
+        ),
+        ({"select": Score("audio")}, "stage last names a head to select by audio; there are prediction"),
+        ({"select": Score(label="label_a")}, "stage last names a label to select by label_a; there are label$"),
+    ],
+)
+def test_what_the_last_stage_gets_wrong_ends_training_before_the_first_step(tmp_path, change, message):
+    last = replace(STAGE, name="last", **change)
+    method = replace(TOY, name="wrong", stages=lambda options, inputs: (replace(STAGE, name="first"), last))
+    with registered(method), pytest.raises(MethodError, match=message):
+        train_toy(tmp_path / "run", AUDIO, method="wrong")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_head_that_is_not_there_ends_training_before_the_first_step():
     runner = runner_of(replace(TOY, heads=("prediction", "audio")), AUDIO, {})
     with pytest.raises(MethodError, match="toy names an output audio; there are prediction"):
@@ -125,5 +144,5 @@ def test_a_head_that_is_not_there_ends_training_before_the_first_step():
 
 def test_a_record_that_is_no_value_of_each_training_sample_is_an_error():
     runner = runner_of(replace(TOY, records=lambda memory: {"error": memory["error"]}), AUDIO, {})
-    with pytest.raises(MethodError, match=r"a record of another shape than \[N\]: error"):
+    with pytest.raises(MethodError, match=r"record error has shape \(\); expected \[N\], \(24,\)"):
         runner.inits.check()
