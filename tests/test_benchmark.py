@@ -17,6 +17,7 @@ from scripts import (  # noqa: E402
     benchmark_ours,
     benchmark_peer,
     benchmark_seeds,
+    benchmark_training,
     benchmark_workload,
 )
 from scripts.benchmark_worker import Worker  # noqa: E402
@@ -60,16 +61,17 @@ def test_counted_operations_are_those_torch_counts():
 def test_both_sides_train_the_same_network_and_their_parameters_move():
     ours, peer = benchmark_ours.OurTraining(TINY), benchmark_peer.PeerTraining(TINY, threads=1)
     size = sum(parameter.numel() for parameter in peer.model.parameters())
-    assert sum(array.size for array in _leaves(ours.state.params)) == size
-    before = np.array(ours.state.params["text_head"]["score"]["kernel"])
+    training = ours._training
+    assert sum(array.size for array in training.state.params.values()) == size
+    before = np.array(training.state.params["text_head/score/kernel"])
     weight = peer.model.heads["t"].layer_3.weight
     first = weight.detach().clone()
 
     assert ours.block(3) > 0  # 10 batches hold two windows: the third begins the epoch again
     assert peer.block(1) > 0
     assert peer.block(2, "tuned") > 0
-    assert int(ours.state.updates) == 3
-    assert np.abs(np.array(ours.state.params["text_head"]["score"]["kernel"]) - before).max() > 1e-4
+    assert int(training.state.updates["train"][0]) == 3
+    assert np.abs(np.array(training.state.params["text_head/score/kernel"]) - before).max() > 1e-4
     assert (weight.detach() - first).abs().max() > 1e-4
 
 
@@ -197,10 +199,14 @@ def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     assert benchmark.main(["--quick", "--only", "minilm_eager", "--json", str(file)]) == 0
     written = json.loads(file.read_text())
     assert written["ratios"] == {"minilm_eager": {"median": 3.0, "low": 2.0, "high": 4.0}}
-    assert set(written) == {"ratios", "seconds", "memory_mb", "counts", "machine", "versions"}
+    assert set(written) == {"ratios", "seconds", "memory_mb", "counts", "compile", "machine", "versions"}
     assert set(written["machine"]) == {"cpu", "cores", "load"}
     assert "3.00" in capsys.readouterr().out
 
 
-def _leaves(tree):
-    return [leaf for value in tree.values() for leaf in (_leaves(value) if isinstance(value, dict) else [value])]
+def test_the_compilation_of_a_method_is_measured_program_by_program():
+    compilation = benchmark_training.Compilation("self_mm", TINY)
+    assert compilation.programs() == [("self_mm", 0, 0)]
+    found = compilation.measure(0, 0)
+    assert found["stablehlo_lines"] > 500
+    assert found["cold_seconds"] > found["compiler_seconds"] > 0
