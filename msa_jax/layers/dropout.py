@@ -90,9 +90,9 @@ _HASH = jax.extend.random.define_prng_impl(
     seed=_seed,
     split=_split,
     random_bits=_random_bits,
-    fold_in=_fold_in,
+    fold_in=_fold_in,  # pyright: ignore[reportArgumentType] - its number is traced
     name="hash",
-    tag="hash",  # pyright: ignore[reportArgumentType]
+    tag="hash",
 )
 
 
