@@ -3,6 +3,9 @@
 No gradient is infinite or NaN where there is nothing: at zero vectors and empty masks.
 """
 
+from functools import partial
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -27,14 +30,31 @@ def l2_normalise(x: Array, axis: int = -1, *, smallest: float = SMALLEST) -> Arr
       The shape of x; unit length along the axis.
     """
     x = jnp.asarray(x)
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True))
+    # Jitted: a program holds the function once for each shape, however many losses call it.
+    return jax.jit(_unit, static_argnums=(1, 2))(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis, smallest)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _unit(x: Array, axis: int, smallest: float) -> Array:
+    return _unit_parts(x, axis, smallest)[0]
+
+
+def _unit_parts(x: Array, axis: int, smallest: float) -> tuple[Array, Array, Array, Array]:
+    """The unit vector, and what makes it: where there is none, the largest entry, and the length over that."""
+    largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
     none = largest <= smallest
-    # Scaled, no square overflows. The direction does not depend on the scale, so neither does its gradient.
-    x = x / jnp.where(none, 1.0, largest)
-    # The inner `where` keeps the square root away from 0, where its gradient is infinite.
-    squared = jnp.where(none, 1.0, jnp.sum(x * x, axis=axis, keepdims=True))
-    return jnp.where(none, 0.0, x / jnp.sqrt(squared))
+    largest = jnp.where(none, 1.0, largest)
+    scaled = x / largest  # so that no square overflows
+    length = jnp.where(none, 1.0, jnp.sqrt(jnp.sum(scaled * scaled, axis=axis, keepdims=True)))
+    return jnp.where(none, 0.0, scaled / length), none, largest, length
+
+
+@_unit.defjvp
+def _unit_jvp(axis: int, smallest: float, given: tuple[Array], along: tuple[Array]) -> tuple[Array, Array]:
+    unit, none, largest, length = _unit_parts(*given, axis, smallest)
+    change = along[0] / largest / length
+    change = change - unit * jnp.sum(unit * change, axis=axis, keepdims=True)
+    return unit, jnp.where(none, 0.0, change)
 
 
 def unit_rows(x: Array, where: Array, *, smallest: float = SMALLEST) -> Array:
@@ -53,12 +73,27 @@ def log_sum_exp(x: Array, where: Array) -> Array:
       [...], without overflow for x of any size; -inf, with gradient 0, where no entry is there.
     """
     chex.assert_equal_shape([x, where])
+    return jax.jit(_log_sum_exp)(x, where)
+
+
+@jax.custom_jvp
+def _log_sum_exp(x: Array, where: Array) -> Array:
+    return _log_sum_exp_parts(x, where)[0]
+
+
+def _log_sum_exp_parts(x: Array, where: Array) -> tuple[Array, Array, Array]:
+    """The logarithm; the exponentials, 0 where no entry is, over that of the largest entry; their sum, 1 without any."""
     none = ~jnp.any(where, axis=-1)
-    # The largest entry only shifts: the result does not depend on it, so neither does the gradient.
-    largest = jax.lax.stop_gradient(jnp.max(x, axis=-1, where=where, initial=-jnp.inf))
-    largest = jnp.where(none, 0.0, largest)
+    largest = jnp.where(none, 0.0, jnp.max(x, axis=-1, where=where, initial=-jnp.inf))
     exponentials = jnp.where(where, jnp.exp(jnp.where(where, x - largest[..., None], 0.0)), 0.0)
-    return jnp.where(none, -jnp.inf, largest + jnp.log(jnp.where(none, 1.0, exponentials.sum(-1))))
+    total = jnp.where(none, 1.0, exponentials.sum(-1))
+    return jnp.where(none, -jnp.inf, largest + jnp.log(total)), exponentials, total
+
+
+@_log_sum_exp.defjvp
+def _log_sum_exp_jvp(given: tuple[Array, Array], along: tuple[Array, Any]) -> tuple[Array, Array]:
+    found, exponentials, total = _log_sum_exp_parts(*given)
+    return found, jnp.sum(exponentials * along[0], axis=-1) / total
 
 
 def log_weight(scores: Array) -> Array:
