@@ -20,7 +20,7 @@ from msa_jax.layers.stack import is_stacked, layer_path
 from msa_jax.methods.protocol import Group, Phase
 
 Array = jax.Array
-SMALL = 2**19  # elements; parameters with fewer are joined
+SMALL = 2**17  # elements; parameters with fewer are joined
 JOINED = "joined"  # the key of their vector
 
 
