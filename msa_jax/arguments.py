@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from msa_jax.errors import InputError
+from msa_jax.paths import user_path
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -32,6 +33,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def _path(word: str) -> Path:
+    try:
+        return user_path(word)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Version(argparse.Action):
@@ -100,21 +108,21 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--overwrite", action="store_true", help="replace a sweep that is there")
 
     evaluate = command("evaluate", "score a finished experiment again")
-    evaluate.add_argument("folder", type=Path, metavar="DIR")
+    evaluate.add_argument("folder", type=_path, metavar="DIR")
     evaluate.add_argument("--data", metavar="D", help="default: the dataset it was trained on")
     evaluate.add_argument("--split", choices=("train", "valid", "test"), default="test")
 
     predict = command("predict", "per-sample scores with ids, all heads, as CSV")
-    predict.add_argument("folder", type=Path, metavar="DIR")
+    predict.add_argument("folder", type=_path, metavar="DIR")
     predict.add_argument("--data", required=True, metavar="D")
     predict.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    predict.add_argument("--out", required=True, type=Path, metavar="FILE.csv")
+    predict.add_argument("--out", required=True, type=_path, metavar="FILE.csv")
     predict.add_argument(
-        "--arrays", type=Path, metavar="FILE.npz", help="also write what else the method shows: gates, representations"
+        "--arrays", type=_path, metavar="FILE.npz", help="also write what else the method shows: gates, representations"
     )
 
     compare = command("compare", "a table of experiments: mean ± sd, paired differences")
-    compare.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+    compare.add_argument("folders", nargs="+", type=_path, metavar="DIR")
     compare.add_argument("--split", choices=("valid", "test"), default="test")
     compare.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
 
@@ -138,10 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("path", metavar="PATH")
     bring = command("data import", "convert a dataset into a native folder", group=kinds)
     bring.add_argument("path", metavar="PATH")
-    bring.add_argument("--out", required=True, type=Path, metavar="DIR")
+    bring.add_argument("--out", required=True, type=_path, metavar="DIR")
     bring.add_argument("--name", help="dataset kind where the file does not tell: mosi, mosei, sims")
     make = command("data synthetic", "make the synthetic dataset", group=kinds)
-    make.add_argument("--out", required=True, type=Path, metavar="DIR")
+    make.add_argument("--out", required=True, type=_path, metavar="DIR")
     for name, number in (("seed", 0), ("train", 512), ("valid", 128), ("test", 256)):
         make.add_argument(f"--{name}", type=int, default=number, metavar="N")
     make.add_argument("--mosi-shapes", action="store_true", help="audio up to 375 steps, vision up to 500")
@@ -158,7 +166,7 @@ def _add_training(parser: argparse.ArgumentParser, *, preset: str, seeds: str, o
     parser.add_argument("--preset", help=preset)
     parser.add_argument("--protocol", choices=("paper", "reference"), help="published equations, or the authors' code")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help=seeds)
-    parser.add_argument("--out", type=Path, metavar="DIR", help=out)
+    parser.add_argument("--out", type=_path, metavar="DIR", help=out)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(options={})  # the other words of the line
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError
+from msa_jax.paths import user_path
 
 Schedule = Literal["constant", "linear", "cosine", "plateau"]
 
@@ -341,7 +342,7 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     Raises:
       InputError: there is none of that name, or the file is not of that form.
     """
-    path = Path(name)
+    path = user_path(name)
     if path.suffix == ".json":
         try:
             description, content = "", json.loads(path.read_text(encoding="utf-8"))

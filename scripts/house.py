@@ -14,7 +14,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, PAGE = ROOT / "msa_jax", ROOT / "docs" / "design.md"
-EVERYWHERE = {"errors", "modalities", "numerics", "safe_pickle", "arguments", "__init__", "__main__"}
+EVERYWHERE = {
+    "errors",
+    "paths",
+    "signals",
+    "modalities",
+    "numerics",
+    "safe_pickle",
+    "arguments",
+    "__init__",
+    "__main__",
+}
 DISK = {
     "atomic",
     "checkpoint",

@@ -13,11 +13,13 @@ from tests.paths import REPOSITORY
 PACKAGE = REPOSITORY / "msa_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"errors", "modalities"}
+BASE = {"errors", "modalities", "paths"}
 # What each part of the package may import, besides itself.
 MAY_IMPORT = {
     "errors": set(),
     "modalities": set(),
+    "paths": {"errors"},
+    "signals": set(),
     "numerics": set(),
     "safe_pickle": BASE,
     "config": BASE,
@@ -32,8 +34,8 @@ MAY_IMPORT = {
     "testing": BASE | {"config", "data", "methods", "train"},
     "report": BASE | {"config", "losses", "metrics", "data", "encoders", "methods", "train"},
     "arguments": BASE | {"__version__"},
-    "cli": BASE | {"arguments", "config", "metrics", "data", "methods", "train", "report", "__version__"},
-    "__main__": {"cli"},
+    "cli": BASE | {"arguments", "signals", "config", "metrics", "data", "methods", "train", "report", "__version__"},
+    "__main__": {"cli", "signals"},
     "__init__": BASE | {"config", "data", "labels", "losses", "methods", "metrics", "testing", "train"},
 }
 TFDS_BUILDERS = PACKAGE / "data" / "tfds_builders.py"  # the one module that is itself imported where it is used

@@ -9,6 +9,7 @@ from msa_jax.data.schema import Card, Dataset, Split
 from msa_jax.data.synthetic import make_synthetic
 from msa_jax.data.tfds import NAMES, read_tfds
 from msa_jax.errors import InputError
+from msa_jax.paths import user_path
 
 __all__ = [
     "Card",
@@ -42,7 +43,7 @@ def load_dataset(source: "Dataset | str | os.PathLike[str]", *, data_dir: str | 
         raise InputError(f"dataset {name!r}: expected {_POSSIBLE}")
     if name == "synthetic":
         return make_synthetic()
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return read_native(path)
     if path.is_file():

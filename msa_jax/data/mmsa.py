@@ -18,6 +18,7 @@ from msa_jax import safe_pickle
 from msa_jax.data.columns import COLUMNS, Place
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.paths import user_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def read_mmsa(path: str | Path, *, name: str | None = None) -> Dataset:
       InputError: the file is missing, damaged, or would run code; the corpus cannot be recognised; or the data are
         wrong (see `validate`).
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if name is not None and name not in KINDS:

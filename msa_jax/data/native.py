@@ -16,6 +16,7 @@ import numpy as np
 from msa_jax.data.columns import COLUMNS
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.paths import user_path
 
 _FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
 
@@ -28,7 +29,7 @@ def read_native(folder: str | Path) -> Dataset:
     Raises:
       InputError: a file is missing, truncated, altered or pickled, the card is wrong, or the data are (see `validate`).
     """
-    folder = Path(folder).expanduser()
+    folder = user_path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected one with {', '.join(_FILES)}")
     for name in _FILES:
@@ -143,7 +144,7 @@ def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = Fals
     Raises:
       InputError: the dataset is not valid, the folder exists, or it cannot be written.
     """
-    folder = Path(folder).expanduser().absolute()
+    folder = user_path(folder).absolute()
     columns = {name: split.columns() for name, split in dataset.splits().items()}
     dataset = validate(dataset.card, columns, source=dataset.source)
     _check_target(folder, overwrite)

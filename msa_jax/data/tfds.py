@@ -14,6 +14,7 @@ import numpy as np
 from msa_jax.data.columns import COLUMNS
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
 from msa_jax.errors import InputError
+from msa_jax.paths import user_path
 
 NAMES = ("msa_mosi", "msa_mosei", "msa_sims", "msa_native")
 _NAME = re.compile(r"(?P<builder>\w+)(/(?P<config>[\w.-]+))?")
@@ -39,10 +40,10 @@ def read_tfds(name: str, *, data_dir: str | Path | None = None, manual_dir: str 
             f"unknown TFDS dataset {name!r}; expected one of {', '.join(NAMES)}, maybe with /CONFIGURATION"
         )
     tfds, builders = _import_builders()
-    root = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    root = user_path(data_dir or tfds.core.constants.DATA_DIR)
     if manual_dir is None and (root / "downloads" / "manual").is_dir():
         manual_dir = root / "downloads" / "manual"
-    manual_dir = None if manual_dir is None else Path(manual_dir).expanduser()
+    manual_dir = None if manual_dir is None else user_path(manual_dir)
     builder, config = parts["builder"], parts["config"]
     version = str(builders.BUILDERS[builder].VERSION)
     config = config or _only_config(builders, builder, root / builder, version, manual_dir)

@@ -20,6 +20,7 @@ from msa_jax.data.mmsa import PUBLISHED, read_mmsa
 from msa_jax.data.native import read_native
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
+from msa_jax.paths import user_path
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -43,7 +44,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _dataset(self) -> Dataset:
         if self._manual_dir is None:
             raise InputError(f"{self.name}: not prepared under {self.data_path}, and no manual_dir to prepare it from")
-        return self._read(Path(self._manual_dir).expanduser())
+        return self._read(user_path(self._manual_dir))
 
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = tfds.core.MetadataDict()  # a prepared dataset fills it when read

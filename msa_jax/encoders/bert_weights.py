@@ -16,6 +16,7 @@ from msa_jax.encoders import torch_bin
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.layers.stack import STACK, stack, unstack
+from msa_jax.paths import user_path
 
 Params = dict[str, Any]
 Tensors = Mapping[str, np.ndarray]
@@ -150,7 +151,7 @@ def resolve_source(source: str | Path) -> Path:
       InputError: a path that is no folder, or an id that the hub does not know or that cannot be reached.
     """
     text = str(source)
-    folder = Path(text).expanduser()
+    folder = user_path(text)
     if text and folder.is_dir():
         return folder
     if folder.is_file():

@@ -13,6 +13,7 @@ import numpy as np
 
 from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
+from msa_jax.paths import user_path
 from msa_jax.report.differences import (
     RESAMPLES,
     BootstrapDifference,
@@ -193,9 +194,12 @@ def _load(name: str, folder: str | Path, split: str) -> _Experiment:
     if twice is not None:  # a mean over several hyper-parameter points is the mean of no method
         raise InputError(f"{folder}: seed {twice} has {seeds.count(twice)} runs: expected one run per seed")
     scores = result["runs"][0][split]
-    kind = next((kind for kind, keys in METRIC_KEYS.items() if set(keys) <= set(scores)), None)
-    if kind is None:
-        raise InputError(f"{folder}: {split} has metrics {', '.join(scores)}: expected those of mosi, mosei or sims")
+    kinds = [kind for kind, keys in METRIC_KEYS.items() if set(keys) <= set(scores)]
+    if not kinds:
+        raise InputError(
+            f"{folder}: {split} has metrics {', '.join(scores)}: expected those of {', '.join(METRIC_KEYS)}"
+        )
+    kind = max(kinds, key=lambda kind: len(METRIC_KEYS[kind]))  # those of sims are among those of regression
     rows = {}
     if predictions.is_file():
         ids, label, heads = read_predictions(folder, split)
@@ -215,7 +219,7 @@ def _load(name: str, folder: str | Path, split: str) -> _Experiment:
 
 def _names(folders: Sequence[str | Path]) -> list[str]:
     """What the tables call each experiment: the folder's name, or its whole path where two folders share a name."""
-    paths = [Path(folder).resolve() for folder in folders]
+    paths = [user_path(folder).resolve() for folder in folders]
     if not paths:
         raise InputError("nothing to compare: expected at least one experiment folder")
     for path, folder in zip(paths, folders, strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 from msa_jax import metrics
 from msa_jax.data import load_dataset
 from msa_jax.errors import InputError
+from msa_jax.paths import user_path
 from msa_jax.report.table import Table, mean_sd
 from msa_jax.train.atomic import read_json
 from msa_jax.train.predictor import Predictor
@@ -59,7 +60,7 @@ def evaluate(folder: str | Path, *, data: Any = None, split: str = "test") -> Ev
     Raises:
       InputError: not a finished experiment, the dataset is gone, or does not fit.
     """
-    path = Path(folder)
+    path = user_path(folder)
     predictor = Predictor.load(path)
     source = data if data is not None else read_json(path / "config.json")["data"]
     try:
@@ -69,7 +70,9 @@ def evaluate(folder: str | Path, *, data: Any = None, split: str = "test") -> Ev
         raise InputError(f"{error}{hint}") from None
     part = dataset.splits()[split]
     runs = {
-        seed: metrics.evaluate(heads["prediction"], part.label, kind=dataset.card.metrics)
+        seed: metrics.evaluate(
+            heads["prediction"], part.label, kind=dataset.card.metrics, label_range=dataset.card.label_range
+        )
         for seed, heads in predictor.predict_runs(part).items()
     }
     mean, std = metrics.summarise(list(runs.values()))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.paths import user_path
 
 SPLITS = ("valid", "test")  # the splits a run is scored on
 
@@ -32,7 +33,7 @@ def read_result(folder: str | Path) -> dict:
         InputError: no such folder, an experiment that is not finished, no experiment at all, or a file that is not the
             JSON described above.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     path = folder / "result.json"
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected an experiment folder")

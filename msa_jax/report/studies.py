@@ -17,6 +17,7 @@ from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.paths import file_name, user_path
 from msa_jax.report import (
     cases,
     class_spread,
@@ -105,7 +106,7 @@ def reproduce(
     dataset = load_dataset(data)
     seeds = SEEDS if seeds is None else tuple(int(seed) for seed in seeds)
     options = dict(options or {})
-    folder = Path(out) if out is not None else Path("runs") / f"{found.name}-{dataset.card.name}"
+    folder = user_path(out) if out is not None else Path("runs") / f"{found.name}-{file_name(dataset.card.name)}"
     _check_options(found, options)
     presets = _presets(found, preset)
     planned = [

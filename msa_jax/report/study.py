@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES, label_column
+from msa_jax.paths import user_path
 from msa_jax.report.table import METRIC_LABELS, Table
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def load_study(name: str | Path) -> Study:
       InputError: there is none of that name, or the file is not of that form.
     """
     if Path(name).suffix == ".py":
-        path, shown = Path(name), Path(name).stem
+        path, shown = user_path(name), Path(name).stem
     else:
         shipped, shown = _shipped(), str(name)
         if shown not in shipped:

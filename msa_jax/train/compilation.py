@@ -9,6 +9,9 @@ from pathlib import Path
 
 import jax
 
+from msa_jax.errors import InputError
+from msa_jax.paths import user_path
+
 _SECONDS = [0.0]
 
 
@@ -22,9 +25,12 @@ def keep_compiled_programs() -> Path | None:
         return None
     if jax.config.jax_compilation_cache_dir is not None:
         return Path(jax.config.jax_compilation_cache_dir)
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "msa_jax" / "compiled"
     try:
+        folder = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "msa_jax" / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
+    except InputError as error:
+        warnings.warn(f"compiled programs are not kept: {error}", stacklevel=2)
+        return None
     except OSError as error:
         warnings.warn(f"compiled programs are not kept: {folder}: {error.strerror}", stacklevel=2)
         return None

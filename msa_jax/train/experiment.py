@@ -18,6 +18,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
+from msa_jax.paths import file_name, user_path
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.atomic import read_json, write_arrays, write_json, write_text
 from msa_jax.train.compilation import compile_seconds, keep_compiled_programs, peak_memory_mb, watch_compiler
@@ -79,7 +80,7 @@ def train(
     changes = {**(options or {}), **named}
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **changes)
     seeds = checked_seeds(seeds)
-    path = Path(out) if out is not None else Path("runs") / f"{method}-{dataset.card.name}"
+    path = user_path(out) if out is not None else Path("runs") / f"{method}-{file_name(dataset.card.name)}"
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
     progress.announce(settings, dataset, seeds, path)
     keep_compiled_programs()

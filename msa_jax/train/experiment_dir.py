@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,14 @@ from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arra
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
 LOCK = ".lock"
+# What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
+_NAMES = (
+    "config.json environment.json metrics.jsonl result.json predictions checkpoints labels steps preprocessing "
+    "sweep.json results.jsonl ranking.json best.json figure.png"
+)
+_WRITTEN = re.compile(
+    rf"({'|'.join(map(re.escape, _NAMES.split()))})|\.({'|'.join(map(re.escape, _NAMES.split()))})\.\d+"
+)
 # How an experiment is computed and where its dataset was: may be others when it is resumed.
 FREE, FREE_OPTIONS = ("data", "runs_per_program"), ("data_devices",)
 
@@ -78,6 +87,15 @@ def holds_other_things(folder: Path, mark: str = "config.json") -> bool:
     return any(path.name != "environment.json" and not path.name.startswith(".") for path in folder.iterdir())
 
 
+def is_ours(mark: Path) -> bool:
+    """Whether a file tells of an experiment or a sweep: other software has a `config.json` too."""
+    try:
+        content = read_json(mark)
+    except InputError:
+        return False
+    return isinstance(content, dict) and set(content) >= {"method", "protocol", "dataset", "seeds", "options"}
+
+
 def begin(
     folder: Path,
     content: Mapping[str, Any],
@@ -104,8 +122,8 @@ def begin(
         write_json(folder / mark, content)
         return
     before = read_json(folder / mark)
-    if not isinstance(before, dict):
-        raise InputError(f"{folder / mark}: found {type(before).__name__}; expected an object")
+    if not is_ours(folder / mark):
+        raise InputError(f"{folder}: not empty and not {_a(kind)}; choose another --out")
     different = [key for key in content if key not in ("options", *FREE) and before.get(key) != content[key]]
     known, wanted = before.get("options", {}), content["options"]
     different += [key for key in wanted if key not in FREE_OPTIONS and (key not in known or known[key] != wanted[key])]
@@ -123,16 +141,24 @@ def _a(kind: str) -> str:
 
 
 def clear(folder: Path, mark: str = "config.json") -> None:
-    """Empties an experiment folder, for `--overwrite`; the lock stays.
+    """Empties an experiment folder, for `--overwrite`; the lock stays. Deletes what experiments and sweeps write, no more.
 
     Raises:
-      InputError: it holds something and is not an experiment.
+      InputError: it is not recognised as an experiment, or holds something that no experiment writes. Nothing is deleted.
     """
-    if holds_other_things(folder, mark):
-        raise InputError(f"{folder}: not an experiment (no {mark}), so it is not overwritten")
-    for path in folder.iterdir():
-        if path.name != LOCK:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    begun = (folder / mark).exists()
+    if holds_other_things(folder, mark) or (begun and not is_ours(folder / mark)):
+        raise InputError(f"{folder}: not an experiment (no {mark} of one), so it is not overwritten")
+    held = sorted(path for path in folder.iterdir() if path.name != LOCK)
+    strange = [path for path in held if not _WRITTEN.fullmatch(path.name)] if begun else []
+    if strange:
+        raise InputError(
+            f"{folder}: holds {strange[0].name}, which no experiment writes, so it is not overwritten; move it or choose "
+            "another --out"
+        )
+    for path in held:
+        if _WRITTEN.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 class MetricsFile:

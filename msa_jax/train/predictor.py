@@ -12,6 +12,7 @@ from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.modalities import SEQUENCES
+from msa_jax.paths import user_path
 from msa_jax.train.atomic import read_json
 from msa_jax.train.checkpoint import load_variables
 from msa_jax.train.compilation import keep_compiled_programs
@@ -40,7 +41,7 @@ class Predictor:
         Raises:
           InputError: not an experiment, not finished, or damaged.
         """
-        path = Path(folder)
+        path = user_path(folder)
         if not (path / "config.json").is_file():
             raise InputError(f"{path}: not an experiment (no config.json)")
         if not (path / "result.json").is_file():

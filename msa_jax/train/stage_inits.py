@@ -13,6 +13,7 @@ import numpy as np
 from msa_jax.config import Options, with_values
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
+from msa_jax.paths import user_path
 from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, load_stage, other_run
 from msa_jax.train.device_data import streams
 from msa_jax.train.experiment_dir import Run
@@ -152,7 +153,7 @@ class StageInits:
 
     def _taken(self, seed: int) -> Path:
         """The folder of what the stage before the first one left in the experiment `stages_from`."""
-        experiment = Path(str(self._options.stages_from))
+        experiment = user_path(str(self._options.stages_from))
         return other_run(experiment, seed) / "stages" / self.stages[self._first - 1].stage.name
 
     def _init(self, run: Run, stage: int, initial: StageInit) -> StageInit:

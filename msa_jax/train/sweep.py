@@ -17,6 +17,7 @@ from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.paths import file_name, user_path
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.atomic import write_json
 from msa_jax.train.compilation import keep_compiled_programs
@@ -105,7 +106,7 @@ def sweep(
         )
     found = make_points(grid or {}, draws or {}, count=points, seed=draw_seed)
     resolved = [config.override(settings.options, point) for point in found]
-    path = Path(out) if out is not None else Path("runs") / f"sweep-{method}-{dataset.card.name}"
+    path = user_path(out) if out is not None else Path("runs") / f"sweep-{method}-{file_name(dataset.card.name)}"
     content = {
         "method": method,
         "dataset": dataset.card.name,

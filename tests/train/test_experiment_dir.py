@@ -100,19 +100,46 @@ def test_a_folder_that_may_not_be_written_is_an_input_error(tmp_path):
 # -- emptying ---------------------------------------------------------------------------------------------------------
 
 
+OURS = json.dumps({"method": "tfn", "protocol": "paper", "dataset": "mosi", "seeds": [1], "options": {}})
+
+
 def test_an_experiment_is_emptied_but_for_the_lock(tmp_path):
-    for name in ("config.json", "result.json", ".lock"):
-        (tmp_path / name).write_text("{}")
+    for name in ("config.json", "result.json", ".lock", ".result.json.123"):
+        (tmp_path / name).write_text(OURS)
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     experiment_dir.clear(tmp_path)
     assert names(tmp_path) == {".lock"}
 
 
-def test_what_is_not_an_experiment_is_not_emptied(tmp_path):
-    (tmp_path / "thesis.txt").write_text("")
-    with pytest.raises(InputError, match="not an experiment"):
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"thesis.txt": ""},
+        {"config.json": '{"model_type": "bert"}', "model.safetensors": "weights"},  # a text encoder
+        {"config.json": "{", "result.json": "{}"},
+        {"config.json": "[]"},
+        {"config.json": OURS, "thesis.txt": ""},
+        {"config.json": OURS, ".git": ""},
+        {"config.json": OURS, ".result.json": ""},
+    ],
+)
+def test_what_is_not_an_experiment_is_not_emptied(tmp_path, others):
+    for name, content in others.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match="not overwritten"):
         experiment_dir.clear(tmp_path)
-    assert names(tmp_path) == {"thesis.txt"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == others
+
+
+def test_what_a_link_in_an_experiment_leads_to_is_not_deleted(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "weights").write_text("")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json").write_text(OURS)
+    (tmp_path / "run" / "checkpoints").symlink_to(tmp_path / "kept")
+    experiment_dir.clear(tmp_path / "run")
+    assert names(tmp_path / "run") == set()
+    assert names(tmp_path / "kept") == {"weights"}
 
 
 def test_what_an_experiment_leaves_that_is_killed_while_it_begins_is_no_other_thing(tmp_path):

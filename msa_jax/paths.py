@@ -1,0 +1,31 @@
+"""Paths as people write them, and names of theirs in the names of files."""
+
+import re
+from pathlib import Path
+
+from msa_jax.errors import InputError
+
+_LONGEST = 100  # characters of a name in a path; file systems take 255 bytes
+
+
+def user_path(path: str | Path) -> Path:
+    """A path that someone wrote, `~` and `~name` expanded: a shell leaves them alone in `--out=~/runs`.
+
+    Raises:
+      InputError: nobody knows that home, or a file system cannot hold such a name.
+    """
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r}: no path; it holds a zero character")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no HOME and a user unknown to the system, or `~nosuchuser`
+        raise InputError(f"{path}: the home folder behind ~ is not known; write the whole path") from None
+
+
+def file_name(name: str) -> str:
+    """A name of someone's choice as a part of a path: one that stays where it is put, whatever stands in it.
+
+    Letters, digits and `. _ -` stay; each run of others becomes one `_`.
+    """
+    clean = re.sub(r"[^\w.\-]+", "_", name).lstrip("._-")[:_LONGEST]
+    return clean.rstrip("_") or "unnamed"
