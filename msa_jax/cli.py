@@ -4,6 +4,7 @@ Each command imports what it needs when it runs, because JAX takes seconds to im
 """
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, or 2 where the input is wrong; 130 after Ctrl-C. Ends with 3 where a process was lost."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _print_what_can_be_printed()
     warnings.showwarning = _one_line_warning
     try:
         parsed = parse(arguments)
@@ -41,6 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("msa-jax: interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
     return 0
+
+
+def _print_what_can_be_printed() -> None:
+    """A terminal that knows ASCII alone, or a file name that is no text, costs a question mark and not a result."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _end_if_alone(error: RuntimeError) -> None:

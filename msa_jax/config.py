@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, first_line
 from msa_jax.paths import user_path
 
 Schedule = Literal["constant", "linear", "cosine", "plateau"]
@@ -219,6 +219,8 @@ def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
     direct: dict[str, Any] = {}
     hints = typing.get_type_hints(type(options))
     for name, value in changes.items():
+        if not isinstance(name, str):
+            raise InputError(f"option {name!r:.100}: expected the name of an option")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             near += [option for option in known if option.startswith(f"{name}.") and option not in near]
@@ -235,6 +237,10 @@ def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
 
 def _convert(name: str, kind: Any, value: Any) -> Any:
     origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if getattr(value, "shape", None) == ():  # a number of numpy
+        value = value.item()
+    if not isinstance(value, str | int | float | tuple | list | types.NoneType):
+        raise InputError(f"option {name} is a {type(value).__name__}; expected {_described(kind)}")
     if origin is Literal:
         if value in choices:
             return value
@@ -248,7 +254,9 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
         kinds = [kind for kind in choices if kind is not types.NoneType and typing.get_origin(kind) is not Literal]
         return _convert(name, kinds[0], value)
     if origin is tuple:
-        parts = value.split(",") if isinstance(value, str) else list(value)
+        if not isinstance(value, str | tuple | list):
+            raise InputError(f"option {name} is {value!r}; expected {_described(kind)}")
+        parts = value.split(",") if isinstance(value, str) else value
         return tuple(_convert(name, choices[0], part) for part in parts if part != "")
     try:
         if kind is bool:
@@ -263,7 +271,19 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
                 return number
     except (KeyError, ValueError, OverflowError):
         pass
-    raise InputError(f"option {name} is {value!r}; expected {getattr(kind, '__name__', kind)}")
+    raise InputError(f"option {name} is {value!r:.100}; expected {_described(kind)}")
+
+
+def _described(kind: Any) -> str:
+    """The type of an option in words."""
+    origin, choices = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, choices))
+    if origin is tuple:
+        return f"a list of {_described(choices[0])}"
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_described(choice) for choice in choices)
+    return "none" if kind is types.NoneType else getattr(kind, "__name__", str(kind))
 
 
 def to_json(options: Any) -> dict[str, Any]:
@@ -320,16 +340,16 @@ def read_literal(path: Path, variable: str) -> tuple[str, Any]:
       InputError: no such file, not Python, or the variable is missing or not a literal.
     """
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: not a Python file ({error})") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deep
+        raise InputError(f"{path}: not a Python file ({first_line(error)})") from None
     for node in tree.body:
         if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [variable]:
             try:
                 return ast.get_docstring(tree) or "", ast.literal_eval(node.value)
-            except (ValueError, TypeError, RecursionError):
+            except (ValueError, TypeError, RecursionError, MemoryError):
                 raise InputError(f"{path}: {variable} must be a literal; expressions are not evaluated") from None
     raise InputError(f"{path}: no assignment to {variable}")
 
@@ -345,9 +365,9 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
     path = user_path(name)
     if path.suffix == ".json":
         try:
-            description, content = "", json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"preset {name}: cannot be read ({error})") from None
+            description, content = "", json.loads(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"preset {name}: cannot be read ({first_line(error)})") from None
     elif path.suffix == ".py":
         description, content = read_literal(path, "PRESET")
     elif name in (known := _presets(folder)):
@@ -357,8 +377,12 @@ def load_preset(name: str, folder: Path | None = None) -> Preset:
         raise InputError(f"no preset {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
     if not isinstance(content, dict) or not {"method"} <= set(content) <= {"method", "protocol", "options"}:
         raise InputError(f"preset {name}: expected a dict of method, protocol and options")
-    if not isinstance(content.get("options", {}), dict):
-        raise InputError(f"preset {name}: options is {content['options']!r}; expected a dict of names and values")
+    for key in ("method", "protocol"):
+        if not isinstance(content.get(key, ""), str):
+            raise InputError(f"preset {name}: {key} is {content[key]!r:.100}; expected a name")
+    options = content.get("options", {})
+    if not isinstance(options, dict) or not all(isinstance(option, str) for option in options):
+        raise InputError(f"preset {name}: options is {options!r:.100}; expected a dict of names and values")
     return Preset(
         name=name,
         description=description,

@@ -29,3 +29,8 @@ def file_name(name: str) -> str:
     """
     clean = re.sub(r"[^\w.\-]+", "_", name).lstrip("._-")[:_LONGEST]
     return clean.rstrip("_") or "unnamed"
+
+
+def shown(path: str | Path) -> str:
+    """A path as text that can be written anywhere: bytes of a name that are no UTF-8 become escapes like `\\\\udcff`."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -20,6 +20,7 @@ from msa_jax import __version__, config, metrics
 from msa_jax.cli import main
 from msa_jax.data import load_dataset, read_native, write_native
 from msa_jax.methods import METHODS
+from tests.mmsa_writer import write_mmsa
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, tiny_dataset, toy  # noqa: F401 - a fixture
 
@@ -401,3 +402,22 @@ def test_a_crash_is_not_hidden(monkeypatch):
     monkeypatch.setattr("msa_jax.train.experiment.train", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["train", "toy", "--data", "synthetic"])
+
+
+# -- terminals and file names -----------------------------------------------------------------------------------------
+
+
+def test_a_terminal_that_knows_ascii_alone_gets_the_table(place):
+    words = [sys.executable, "-m", "msa_jax", "compare", str(place / "run")]
+    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert b"mean ? sample standard deviation" in done.stdout
+
+
+def test_a_file_name_that_is_no_text_is_imported(place, tmp_path):
+    source = tmp_path / os.fsdecode(b"mosi_\xff.pkl")
+    write_mmsa(source)
+    words = [sys.executable, "-m", "msa_jax", "data", "import", source, "--out", tmp_path / "new"]
+    done = subprocess.run(words, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert read_native(tmp_path / "new").card.provenance.isprintable()

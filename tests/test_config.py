@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from msa_jax import config
@@ -25,6 +26,8 @@ class More(Options):
     [
         ("batch_size", "16", 16),
         ("batch_size", 16.0, 16),
+        ("batch_size", np.int64(16), 16),
+        ("warmup", np.float32(0.5), 0.5),
         ("warmup", "1e-1", 0.1),
         ("warmup", 0, 0.0),
         ("learning_rate.text", "2e-5", 2e-5),
@@ -67,6 +70,16 @@ def test_a_value_is_read_as_the_type_of_its_option(name, given, value):
         ("text_encoder", 3, "expected str"),
         ("sizes", "1,x", "expected int"),
         ("clip_norm", "some", "expected float"),
+        ("clip_norm", {}, "expected float or none"),
+        ("clip_norm", [1.0], "expected float"),
+        ("sizes", 5, "expected a list of int"),
+        ("sizes", None, "expected a list of int"),
+        ("names", [1], "expected str"),
+        ("precision", [], "expected one of auto, float32, bfloat16"),
+        ("precision", np.ones(3), "expected one of auto, float32, bfloat16"),
+        ("batch_size", np.ones(3), "expected int"),
+        ("runs_per_program", {1}, "expected int or one of auto"),
+        ("finetune_text", object(), "expected bool"),
     ],
 )
 def test_a_value_of_another_type_is_refused_with_the_full_name(name, given, expected):
@@ -169,6 +182,11 @@ def test_a_preset_is_read_and_never_run(tmp_path):
         ("PRESET = {'method': 'self_mm', 'options': ['batch_size']}", "expected a dict of names and values"),
         ("PRESET = {'method': 'self_mm', 'options': 5}", "expected a dict of names and values"),
         ("PRESET = '\\0'\0", "not a Python file"),
+        ("PRESET = {'method': 5}", "method is 5; expected a name"),
+        ("PRESET = {'method': 'tfn', 'protocol': []}", "protocol is \\[\\]; expected a name"),
+        ("PRESET = {'method': 'tfn', 'options': {5: 1}}", "expected a dict of names and values"),
+        ("PRESET = " + "[" * 2000 + "]" * 2000, "not a Python file"),
+        ("PRESET = " + "-" * 20_000 + "1", "not a Python file|must be a literal"),
     ],
 )
 def test_a_file_of_another_form_is_refused(tmp_path, content, message):
@@ -177,11 +195,18 @@ def test_a_file_of_another_form_is_refused(tmp_path, content, message):
         load_preset(str(tmp_path / "mine.py"))
 
 
-@pytest.mark.parametrize("content", ["{", "[1", ""])
+@pytest.mark.parametrize("content", ["{", "[1", "", "[" * 100_000, b"\xff\xfe".decode("latin1")])
 def test_json_that_is_none_is_refused(tmp_path, content):
     (tmp_path / "mine.json").write_text(content)
     with pytest.raises(InputError, match="cannot be read"):
         load_preset(str(tmp_path / "mine.json"))
+
+
+@pytest.mark.parametrize(("name", "form"), [("mine.py", "PRESET = {}"), ("mine.json", "{}")])
+def test_a_mark_of_the_byte_order_is_no_part_of_a_preset(tmp_path, name, form):
+    content = form.format('{"method": "tfn"}')
+    (tmp_path / name).write_text(content, encoding="utf-8-sig")
+    assert load_preset(str(tmp_path / name)).method == "tfn"
 
 
 @pytest.mark.parametrize("name", ["nowhere.py", "nowhere.json"])

@@ -18,7 +18,7 @@ from msa_jax import safe_pickle
 from msa_jax.data.columns import COLUMNS, Place
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.paths import user_path
+from msa_jax.paths import shown, user_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +262,7 @@ def _card(
         language=facts.language,
         metrics=kind,
         label_range=facts.label_range,
-        provenance=f"MMSA feature file {path.name}, SHA-256 {digest} ({verified}).",
+        provenance=f"MMSA feature file {shown(path.name)}, SHA-256 {digest} ({verified}).",
         modalities=modalities,
         caveats=caveats,
     )

@@ -56,7 +56,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: holds {constant}, which is no JSON; expected a number")
 
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse_constant)
+        entries = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse_constant)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:

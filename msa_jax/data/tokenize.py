@@ -125,7 +125,7 @@ def _read_options(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
+        options = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable JSON ({error})") from None
     if not isinstance(options, dict):
@@ -136,7 +136,7 @@ def _read_options(path: Path) -> dict[str, Any]:
 def _read_vocabulary(path: Path) -> list[str]:
     try:
         # Only line feeds end a token: some vocabularies hold other separators as tokens of their own.
-        tokens = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        tokens = path.read_bytes().decode("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable UTF-8 text ({error})") from None
     tokens = [token.rstrip("\r") for token in tokens]

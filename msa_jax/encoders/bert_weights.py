@@ -186,7 +186,7 @@ def _fetch(hub_id: str) -> Path:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a folder with config.json and weights") from None
     except (OSError, ValueError) as error:

@@ -78,7 +78,7 @@ def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.nda
     """
     path = predictions_path(folder, split)
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = [*csv.reader(file)] or [[]]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected the per-sample predictions of split {split}") from None
@@ -116,7 +116,7 @@ def read_metrics(folder: str | Path) -> list[dict]:
 def read_lines(path: Path) -> list[dict]:
     """A file that training appends to, such as `steps/1111.jsonl`: one dict for each line; otherwise as `read_metrics`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected one JSON object per line") from None
     except (UnicodeDecodeError, OSError) as error:
@@ -145,7 +145,7 @@ def last_stage(lines: Sequence[Mapping]) -> list[Mapping]:
 
 def _load_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from None
 
@@ -153,7 +153,7 @@ def _load_json(path: Path) -> object:
 def _resume_command(folder: Path) -> str:
     """The command that continues the experiment, with as much of it as its configuration tells."""
     try:
-        method = json.loads((folder / "config.json").read_text(encoding="utf-8"))["method"]
+        method = json.loads((folder / "config.json").read_text(encoding="utf-8-sig"))["method"]
     except (ValueError, OSError, KeyError, TypeError):
         method = None
     method = method if isinstance(method, str) else "METHOD"

@@ -46,7 +46,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 def write_text(path: Path, text: str) -> None:
     """Writes a file so that at any moment either the old or the new one is there, whole. InputError where it cannot be."""
     with _replacing(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -68,7 +68,7 @@ def without_nan(content: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Raises InputError where the file is missing or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
