@@ -292,8 +292,10 @@ def to_json(options: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """The value of an option as JSON holds it."""
-    return list(value) if isinstance(value, tuple) else value
+    """The value of an option as JSON holds it; a size that is kept as a float without a fraction."""
+    if isinstance(value, tuple):
+        return [plain(part) for part in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and value >= 2 else value
 
 
 # -- presets ----------------------------------------------------------------------------------------------------------

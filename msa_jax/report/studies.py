@@ -123,6 +123,7 @@ def reproduce(
         _run(outcome, f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
         for number, outcome in enumerate(planned, start=1)
     ]
+    found = replace(found, notes=(*found.notes, *_identical(outcomes)))
     against = comparability(found, dataset, outcomes)
     rendering = kind.render(found, dataset, outcomes, against)
     head = _head(found, dataset, outcomes, against, folder, seeds)
@@ -286,6 +287,21 @@ def _is_same(name: str, found: Any, wanted: Any) -> bool:
     if name == "option stages_from" and found and wanted:  # a study's folder may have been moved since
         return Path(found).name == Path(wanted).name
     return found == wanted
+
+
+def _identical(outcomes: Sequence[Outcome]) -> list[str]:
+    """A note for each group of variants with the same scores of every seed: nobody should read these as a finding."""
+    alike: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.runs:
+            alike.setdefault(repr(sorted(outcome.runs.items())), []).append(outcome)
+    return [
+        f"{', '.join(outcome.variant.name for outcome in group)}: the same in every number. Their best epochs "
+        f"({', '.join(map(str, sorted({epoch or 0 for outcome in group for epoch in outcome.epochs.values()})))}) lie "
+        "before what they differ in has an effect; train longer."
+        for group in alike.values()
+        if len(group) > 1
+    ]
 
 
 def _is_finished(outcome: Outcome) -> bool:
