@@ -1,4 +1,4 @@
-"""What is scored: the regression and classification metrics of MOSI, MOSEI and SIMS, under MMSA's names.
+"""What is scored: the regression and classification metrics of MOSI, MOSEI and SIMS, under MMSA's names; and of any range.
 
 All inputs are whole prediction arrays `[N]` of one split, never batches. Results are fractions, unrounded.
 
@@ -15,6 +15,19 @@ All inputs are whole prediction arrays `[N]` of one split, never batches. Result
 | Mult_acc_2      | all          | SIMS: same bin, cut 0; **zero is negative**                                        |
 | Mult_acc_3      | all          | SIMS: same bin, cuts -0.1, 0.1                                                     |
 | F1_score        | all          | SIMS: weighted F1 of the two bins of Mult_acc_2                                    |
+
+Kind "regression" is for labels in any range [low, high]. Its neutral point is 0 where that lies inside, otherwise the middle.
+
+| key             | rows         | definition                                                                         |
+|-----------------|--------------|------------------------------------------------------------------------------------|
+| MAE, Corr       | all          | as above                                                                           |
+| CCC             | all          | Lin's concordance: 2 cov(p, y) / (var p + var y + (mean p - mean y)^2)             |
+| R2              | all          | 1 - sum (y - p)^2 / sum (y - mean y)^2; NaN where the label is constant            |
+| Mult_acc_2      | all          | below the neutral point, or not: (p >= neutral) == (y >= neutral)                  |
+| F1_score        | all          | weighted F1 of those two classes                                                   |
+| Mult_acc_K      | all          | K = 3, 5, 7: the same of K levels, evenly spaced from low to high (nearest_levels) |
+
+On [-3, 3], Mult_acc_7 is that of MOSI.
 
 SIMS clips prediction and label to [-1, 1] before everything else, so its MAE and Corr are those of clipped predictions.
 "Acc-2 84.00/85.98" in a paper is Has0_acc_2/Non0_acc_2.
@@ -48,30 +61,48 @@ METRIC_KEYS = {
     "mosi": _MOSI_KEYS,
     "mosei": _MOSI_KEYS,
     "sims": ("Mult_acc_2", "Mult_acc_3", "Mult_acc_5", "F1_score", "MAE", "Corr"),
+    "regression": (
+        "Mult_acc_2",
+        "Mult_acc_3",
+        "Mult_acc_5",
+        "Mult_acc_7",
+        "F1_score",
+        "MAE",
+        "Corr",
+        "CCC",
+        "R2",
+    ),
 }
 HIGHER_IS_BETTER = {key: key != "MAE" for keys in METRIC_KEYS.values() for key in keys}
 
 SIMS_RANGE = (-1.0, 1.0)
 
 
-def evaluate(prediction: ArrayLike, label: ArrayLike, kind: str = "mosi") -> dict[str, float]:
+def evaluate(
+    prediction: ArrayLike, label: ArrayLike, kind: str = "mosi", *, label_range: tuple[float, float] | None = None
+) -> dict[str, float]:
     """Every metric of one split.
 
     Args:
         prediction: `[N]` real, finite; the raw score of the model.
-        label: `[N]` real, finite; the m-label, in [-3, 3] (MOSI, MOSEI) or [-1, 1] (SIMS).
-        kind: "mosi", "mosei" (the same metrics) or "sims".
+        label: `[N]` real, finite; the m-label, in [-3, 3] (MOSI, MOSEI), [-1, 1] (SIMS) or `label_range`.
+        kind: "mosi", "mosei" (the same metrics), "sims" or "regression" (any range).
+        label_range: lowest and highest possible label; "regression" needs it, the others have their own.
 
     Returns:
         `METRIC_KEYS[kind]` -> fraction (MAE in units of the label), in that order.
 
     Raises:
-        InputError: unknown kind, no rows, shapes that are not the same `[N]`, or a value that is not finite.
+        InputError: unknown kind, no rows, shapes that are not the same `[N]`, a value that is not finite, or a label
+            range that is missing or none.
     """
     if kind not in METRIC_KEYS:
         raise InputError(f"metrics {kind!r} are unknown: expected one of {', '.join(METRIC_KEYS)}")
     prediction, label = _same_rows(_scores(prediction, "prediction"), _scores(label, "label"))
-    scores = _sims(prediction, label) if kind == "sims" else _mosi(prediction, label)
+    if kind == "regression":
+        scores = _regression(prediction, label, _ends(label_range))
+    else:
+        scores = _sims(prediction, label) if kind == "sims" else _mosi(prediction, label)
     return {key: scores[key] for key in METRIC_KEYS[kind]}
 
 
@@ -123,6 +154,31 @@ def corr(prediction: ArrayLike, label: ArrayLike) -> float:
     return float(np.clip(np.sum(p * y) / np.sqrt(np.sum(p * p) * np.sum(y * y)), -1.0, 1.0))
 
 
+def ccc(prediction: ArrayLike, label: ArrayLike) -> float:
+    """Lin's concordance correlation of `[N]` and `[N]`: 2 cov(p, y) / (var p + var y + (mean p - mean y)^2), summed in float64.
+
+    1 only where p = y; 0 where one of the two is constant; NaN where both are constant and equal.
+    """
+    prediction, label = _same_rows(_scores(prediction, "prediction"), _scores(label, "label"))
+    p, y = prediction.astype(np.float64), label.astype(np.float64)
+    apart = np.mean((p - y) ** 2)  # var p + var y - 2 cov + (mean p - mean y)^2
+    covariance = np.mean((p - p.mean()) * (y - y.mean()))
+    total = apart + 2 * covariance
+    return float(2 * covariance / total) if total > 0 else float("nan")
+
+
+def r2(prediction: ArrayLike, label: ArrayLike) -> float:
+    """Share of the label's variance that is explained, `[N]` and `[N]`: 1 - sum (y - p)^2 / sum (y - mean y)^2, in float64.
+
+    At most 1, and negative where the mean of the labels would have been nearer. NaN where the label is constant.
+    """
+    prediction, label = _same_rows(_scores(prediction, "prediction"), _scores(label, "label"))
+    if np.all(label == label[0]):
+        return float("nan")
+    p, y = prediction.astype(np.float64), label.astype(np.float64)
+    return float(1 - np.sum((y - p) ** 2) / np.sum((y - y.mean()) ** 2))
+
+
 def rounded_classes(scores: ArrayLike, limit: int) -> np.ndarray:
     """Integer class of each score `[N]` -> `[N]` int32: round(clip(s, -limit, limit)), ties half to even.
 
@@ -137,6 +193,17 @@ def binned_classes(scores: ArrayLike, cuts: Sequence[float]) -> np.ndarray:
     A score on a cut belongs to the lower bin; both are compared in float32.
     """
     return np.searchsorted(np.asarray(cuts, np.float32), _scores(scores, "scores"), side="left").astype(np.int32)
+
+
+def nearest_levels(scores: ArrayLike, levels: int, label_range: tuple[float, float]) -> np.ndarray:
+    """The nearest of `levels` (odd) evenly spaced from low to high, `[N]` -> `[N]` int32 in [0, levels).
+
+    Beyond an end it is that end; halfway between two, the one that is an even number of steps from the middle: on [-3, 3] with seven levels these are
+    the classes of `rounded_classes(scores, 3)`.
+    """
+    (low, high), half = label_range, (levels - 1) // 2
+    steps = (_scores(scores, "scores").astype(np.float64) - (low + high) / 2) * ((levels - 1) / (high - low))
+    return (np.round(np.clip(steps, -half, half)) + half).astype(np.int32)
 
 
 def accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
@@ -190,6 +257,32 @@ def _sims(prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
         "MAE": mae(prediction, label),
         "Corr": corr(prediction, label),
     }
+
+
+def _regression(prediction: np.ndarray, label: np.ndarray, ends: tuple[float, float]) -> dict[str, float]:
+    low, high = ends
+    neutral = np.float32(0.0 if low < 0 < high else (low + high) / 2)
+    two = (prediction >= neutral, label >= neutral)
+    found = {"Mult_acc_2": accuracy(*two), "F1_score": weighted_f1(*two)}
+    for levels in (3, 5, 7):
+        classes = (nearest_levels(scores, levels, ends) for scores in (prediction, label))
+        found[f"Mult_acc_{levels}"] = accuracy(*classes)
+    return found | {
+        "MAE": mae(prediction, label),
+        "Corr": corr(prediction, label),
+        "CCC": ccc(prediction, label),
+        "R2": r2(prediction, label),
+    }
+
+
+def _ends(label_range: tuple[float, float] | None) -> tuple[float, float]:
+    try:
+        low, high = (float(end) for end in label_range or ())
+        if math.isfinite(low) and math.isfinite(high) and low < high:
+            return low, high
+    except (TypeError, ValueError):
+        pass
+    raise InputError(f"metrics 'regression' with label_range {label_range!r}: expected (low, high), low < high")
 
 
 def _scores(values: ArrayLike, name: str) -> np.ndarray:

@@ -276,3 +276,63 @@ def test_no_runs_or_runs_with_other_metrics_have_no_summary():
         metrics.summarise([])
     with pytest.raises(InputError, match="run 1 has metrics Corr: expected MAE"):
         metrics.summarise([{"MAE": 1.0}, {"Corr": 1.0}])
+
+
+# -- any range --------------------------------------------------------------------------------------------------------
+
+
+def _loop_regression(prediction: np.ndarray, label: np.ndarray, low: float, high: float) -> dict[str, float]:
+    neutral = 0.0 if low < 0 < high else (low + high) / 2
+    found = {"MAE": np.mean(np.abs(prediction - label)), "Corr": np.corrcoef(prediction, label)[0, 1]}
+    found["CCC"] = (
+        2
+        * np.cov(prediction, label, ddof=0)[0, 1]
+        / (prediction.var() + label.var() + (prediction - label).mean() ** 2)
+    )
+    found["R2"] = 1 - np.mean((label - prediction) ** 2) / label.var()
+    two = [[score >= neutral for score in scores] for scores in (prediction, label)]
+    found["Mult_acc_2"] = np.mean([p == y for p, y in zip(*two, strict=True)])
+    found["F1_score"] = _loop_weighted_f1(*two)
+    for k in (3, 5, 7):
+        levels = np.linspace(low, high, k)
+        nearest = [[int(np.argmin(np.abs(levels - score))) for score in scores] for scores in (prediction, label)]
+        found[f"Mult_acc_{k}"] = np.mean([p == y for p, y in zip(*nearest, strict=True)])
+    return found
+
+
+@pytest.mark.parametrize("ends", [(-3, 3), (-1, 1), (1, 5), (0, 100), (-2.5, 7)])
+def test_metrics_of_any_range_equal_a_plain_loop(ends):
+    rng = np.random.default_rng(3)
+    label = rng.uniform(*ends, 200)
+    prediction = label + rng.normal(0, 0.2 * (ends[1] - ends[0]), 200)
+    found = metrics.evaluate(prediction, label, "regression", label_range=ends)
+    assert tuple(found) == metrics.METRIC_KEYS["regression"]
+    assert found == pytest.approx(_loop_regression(prediction, label, *ends), rel=1e-5)
+
+
+def test_ccc_and_r2_know_a_shift_that_corr_does_not():
+    label = np.array([1.0, 2.0, 3.0, 4.0])
+    assert metrics.corr(label + 1, label) == pytest.approx(1.0)
+    assert metrics.ccc(label + 1, label) == pytest.approx(2 * 1.25 / (1.25 + 1.25 + 1))
+    assert metrics.r2(label + 1, label) == pytest.approx(1 - 4 / 5)
+    assert metrics.ccc(label, label) == metrics.r2(label, label) == 1.0
+
+
+def test_a_constant_has_no_r2_and_a_ccc_of_zero():
+    constant, label = np.full(4, 0.1), np.array([0.0, 1.0, 2.0, 3.0])
+    assert metrics.ccc(constant, label) == pytest.approx(0.0, abs=1e-12)
+    assert np.isnan(metrics.ccc(constant, constant))
+    assert np.isnan(metrics.r2(label, constant))
+
+
+def test_seven_levels_on_the_range_of_mosi_are_its_seven_classes():
+    scores = np.concatenate([np.arange(-4, 4.25, 0.25), np.random.default_rng(0).uniform(-4, 4, 200)])
+    np.testing.assert_array_equal(
+        metrics.nearest_levels(scores, 7, (-3.0, 3.0)) - 3, metrics.rounded_classes(scores, 3)
+    )
+
+
+@pytest.mark.parametrize("ends", [None, (3, -3), (1, 1), (0,), (0, np.inf), "ab", 3])
+def test_metrics_of_any_range_need_one(ends):
+    with pytest.raises(InputError, match=r"expected \(low, high\), low < high"):
+        metrics.evaluate([0.0], [0.0], "regression", label_range=ends)

@@ -14,7 +14,7 @@ from msa_jax.errors import DataWarning, InputError
 
 MODALITIES = ("text", "audio", "vision")
 SPLITS = ("train", "valid", "test")
-METRICS = ("mosi", "mosei", "sims")
+METRICS = ("mosi", "mosei", "sims", "regression")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,10 +23,16 @@ class Split:
 
     Sequences are padded with zeros at the back; `*_length` counts the valid steps, at least 1. In `text_bert` the
     second axis is token ids, mask (ones, then zeros) and token types.
+
+    To predict, one modality is enough: `Split(raw_text=["...", "..."])`. Ids that are left out are row numbers, labels
+    NaN (training needs them), lengths all steps. Lists become arrays.
+
+    Raises:
+      InputError: no modality and no id, or a column that is no array.
     """
 
-    id: np.ndarray  # [N] str, distinct
-    label: np.ndarray  # [N] f32, in the card's label_range
+    id: np.ndarray = None  # pyright: ignore[reportAssignmentType]  # [N] str, distinct
+    label: np.ndarray = None  # pyright: ignore[reportAssignmentType]  # [N] f32, in the card's label_range
     raw_text: np.ndarray | None = None  # [N] str
     text_bert: np.ndarray | None = None  # [N, 3, T] i32
     text: np.ndarray | None = None  # [N, T, Dt] f32, precomputed
@@ -37,6 +43,19 @@ class Split:
     label_t: np.ndarray | None = None  # [N] f32: human label of the text alone
     label_a: np.ndarray | None = None  # [N] f32: of the audio alone
     label_v: np.ndarray | None = None  # [N] f32: of the vision alone
+
+    def __post_init__(self):
+        given = {name: _array(name, value) for name, value in self.columns().items()}
+        rows = next((len(array) for array in given.values()), None)
+        if rows is None:
+            raise InputError("Split: no column; expected at least one of raw_text, text_bert, text, audio, vision")
+        given.setdefault("id", np.array([str(row) for row in range(rows)], np.str_))
+        given.setdefault("label", np.full(rows, np.nan, np.float32))
+        for name in ("audio", "vision"):
+            if name in given and given[name].ndim > 1:
+                given.setdefault(f"{name}_length", np.full(rows, given[name].shape[1], np.int32))
+        for name, array in given.items():
+            object.__setattr__(self, name, array)
 
     def __len__(self) -> int:
         return len(self.id)
@@ -51,17 +70,32 @@ class Split:
         return Split(**{name: value[rows] for name, value in self.columns().items()})
 
 
+def _array(name: str, value: Any) -> np.ndarray:
+    """A column as an array; texts in an array of objects, as pandas has them, as an array of text."""
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        raise InputError(f"Split: column {name} is a {type(value).__name__}; expected {COLUMNS[name]}")
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        raise InputError(f"Split: column {name}: rows of different shapes; expected {COLUMNS[name]}") from None
+    if array.ndim == 0:
+        raise InputError(f"Split: column {name} is one {array.dtype}; expected {COLUMNS[name]}")
+    if array.dtype == object and array.size and all(isinstance(element, str) for element in array.flat):
+        return array.astype(np.str_)
+    return array
+
+
 @dataclass(frozen=True, kw_only=True)
 class Card:
     """What is known of a dataset beyond its arrays.
 
-    `metrics` names the family of scores, `label_range` the lowest and highest label, `modalities` describes each
-    modality in words.
+    `metrics` names the family of scores ("regression" for labels in any range), `label_range` the lowest and highest
+    label, `modalities` describes each modality in words.
     """
 
     name: str
     language: str = "en"
-    metrics: Literal["mosi", "mosei", "sims"]
+    metrics: Literal["mosi", "mosei", "sims", "regression"]
     label_range: tuple[float, float]
     provenance: str = ""
     modalities: dict[str, str] = field(default_factory=dict)

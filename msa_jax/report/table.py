@@ -17,6 +17,8 @@ Cell = str | int | float | None
 METRIC_LABELS = {
     "MAE": "MAE",
     "Corr": "Corr",
+    "CCC": "CCC",
+    "R2": "R2",
     "Has0_acc_2": "Acc-2 has0",
     "Non0_acc_2": "Acc-2 non0",
     "Has0_F1_score": "F1 has0",
@@ -156,11 +158,11 @@ def percent(fraction: float | None) -> str:
 
 
 def metric_cell(key: str, mean: float | None, sd: float | None = None, *, signed: bool = False) -> str:
-    """One metric as papers print it: MAE and Corr as they are with three digits, the others in percent with two.
+    """One metric as papers print it: MAE, Corr, CCC and R2 as they are with three digits, the others in percent with two.
 
     ("MAE", 0.713, 0.012) -> "0.713 ± 0.012"; ("F1_score", 0.8, 0.01) -> "80.00 ± 1.00"; `signed` for differences.
     """
-    if key in ("MAE", "Corr"):
+    if key in ("MAE", "Corr", "CCC", "R2"):
         return mean_sd(mean, sd, 3, signed=signed)
     mean, sd = (None if _is_missing(value) else 100.0 * value for value in (mean, sd))
     return mean_sd(mean, sd, 2, signed=signed)

@@ -153,6 +153,9 @@ class Runner:
         stage = int(state.stage) + 1
         return self.inits.state(runs, stage, inits, epochs=state.standing.epochs), self.inits.read(stage, inits)
 
+    def _measured(self, prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
+        return metrics.evaluate(prediction, label, kind=self._metric_kind, label_range=self.prepared.inputs.label_range)
+
     # -- between two epochs ------------------------------------------------------------------------------------------
 
     def _selection(self, state: RunState, data: StageData, epoch: Epoch) -> tuple[np.ndarray, list[dict[str, float]]]:
@@ -166,10 +169,7 @@ class Runner:
         scores = data.scorer.scores(now, frozen, "valid", [score.head], runs=runs)[score.head][active]
         failed = epoch.failed | ~np.isfinite(scores).all(1)
         label = self.prepared.columns["valid"][score.label]
-        valid = [
-            metrics.evaluate(one, label, kind=self._metric_kind) if not bad else {}
-            for one, bad in zip(scores, failed, strict=True)
-        ]
+        valid = [self._measured(one, label) if not bad else {} for one, bad in zip(scores, failed, strict=True)]
         term = selected_term(options, select)
         if term is not None:
             phase, memory = programs.phases[-1].phase, state.train.memory
@@ -243,7 +243,7 @@ class Runner:
                 continue
             own = {split: {head: array[place] for head, array in of.items()} for split, of in scores.items()}
             measured = {
-                split: metrics.evaluate(of["prediction"], self.prepared.columns[split]["label"], kind=self._metric_kind)
+                split: self._measured(of["prediction"], self.prepared.columns[split]["label"])
                 for split, of in own.items()
             }
             best, memory = self._layout.to_host(take((state.best, state.train.memory), place))

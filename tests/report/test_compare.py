@@ -198,7 +198,7 @@ def test_two_metric_kinds_are_refused(write_scored):
 
 
 def test_unknown_metrics_are_refused(write_experiment):
-    with pytest.raises(InputError, match="test has metrics loss: expected those of mosi, mosei or sims"):
+    with pytest.raises(InputError, match="test has metrics loss: expected those of mosi, mosei, sims, regression"):
         compare([write_experiment("a", {1: {"loss": 0.3}})])
 
 
