@@ -181,7 +181,11 @@ def _plan(
     asked = {name: value for name, value in options.items() if name in known}
     ignored = tuple(name for name in options if name not in known)
     settings = resolve(
-        variant.method, dataset=dataset.card.name, preset=preset, protocol=protocol, **asked, **variant.options
+        variant.method,
+        dataset=dataset.card.name,
+        preset=preset,
+        protocol=protocol,
+        options={**asked, **variant.options},
     )
     reason = None
     missing = [need for need in variant.needs if not _has(dataset, need)]

@@ -77,8 +77,7 @@ def train(
     use_cores()
     watch_compiler()
     dataset = load_dataset(dataset)
-    changes = {**(options or {}), **named}
-    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **changes)
+    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
     path = user_path(out) if out is not None else Path("runs") / f"{method}-{file_name(dataset.card.name)}"
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)

@@ -24,16 +24,22 @@ class Settings:
 
 
 def resolve(
-    method: str, *, dataset: str | None = None, preset: str | None = None, protocol: str | None = None, **changes: Any
+    method: str,
+    *,
+    dataset: str | None = None,
+    preset: str | None = None,
+    protocol: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> Settings:
-    """Defaults of the method, then the protocol's, then the preset's, then `changes`; the later wins.
+    """Defaults of the method, then the protocol's, then the preset's, then options by name; the later wins.
 
     Args:
       method: its name.
       dataset: the name on its card; without a preset, the one called `{method}_{dataset}` is taken if there is one.
       preset: a name or path; "none" for no preset at all.
       protocol: "paper" or "reference"; by default the preset's, otherwise "paper".
-      changes: dotted option names and values.
+      options: dotted option names and values; `named` are those whose names have no dot.
 
     Raises:
       InputError: something unknown, or a preset of another method.
@@ -48,11 +54,11 @@ def resolve(
     protocol = protocol or (found.protocol if found else "paper")
     if protocol not in ("paper", "reference"):
         raise InputError(f"protocol is {protocol!r}; expected paper or reference")
-    options = protocol_options(chosen, protocol)
+    resolved = protocol_options(chosen, protocol)
     if found is not None:
-        options = config.override(options, found.options)
-    options = config.override(options, changes)
-    return Settings(method=chosen, options=options, protocol=protocol, preset=found.name if found else None)
+        resolved = config.override(resolved, found.options)
+    resolved = config.override(resolved, {**(options or {}), **named})
+    return Settings(method=chosen, options=resolved, protocol=protocol, preset=found.name if found else None)
 
 
 def protocol_options(method: Method, protocol: str) -> Options:

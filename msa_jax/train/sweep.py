@@ -97,8 +97,7 @@ def sweep(
     use_cores()
     processes.check_alone("a sweep")
     dataset = load_dataset(dataset)
-    changes = {**(options or {}), **named}
-    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **changes)
+    settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
     if rank_by not in metrics.METRIC_KEYS[dataset.card.metrics]:
         raise InputError(

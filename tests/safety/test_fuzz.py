@@ -1,0 +1,42 @@
+"""Damaged inputs, some hundred quickly and ten thousand with all tests."""
+
+import random
+
+import pytest
+
+from scripts import fuzz
+
+
+def test_no_damaged_input_is_a_crash():
+    found = fuzz.fuzz(300)
+    assert found["findings"] == []
+    for kind, outcomes in found["outcomes"].items():
+        assert outcomes.get("refused", 0) > 10, kind  # the damage is real
+
+
+@pytest.mark.slow
+def test_no_damaged_input_of_ten_thousand_is_a_crash():
+    assert fuzz.fuzz(10_000, seed=1)["findings"] == []
+
+
+def test_an_input_is_the_same_every_time():
+    tree = {"a": {"b": 1, "c": [1, 2]}, "d": "text"}
+    assert repr(fuzz.damaged_tree(random.Random("0/7"), tree)) == repr(fuzz.damaged_tree(random.Random("0/7"), tree))
+    assert fuzz.damaged_bytes(random.Random(3), b"abcdef") == fuzz.damaged_bytes(random.Random(3), b"abcdef")
+
+
+def _raise():
+    raise KeyError("x")
+
+
+@pytest.mark.parametrize(
+    ("doing", "expected"),
+    [
+        (lambda: None, "fine"),
+        (_raise, "KeyError"),
+        (["data", "check", "nowhere"], "refused"),
+        (["methods", "tfn"], "fine"),
+    ],
+)
+def test_a_crash_is_told_from_a_refusal(doing, expected):
+    assert fuzz.outcome(doing)[0] == expected
