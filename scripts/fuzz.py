@@ -37,7 +37,8 @@ from msa_jax.train.settings import resolve
 SECONDS = 60  # an input that takes longer hangs
 STRANGE = (
     None, True, -1, 0, 3, 2**70, 1.5, float("nan"), float("inf"), -0.0, "", "x", "nan", "\0", "../../x", "~nosuchuser",
-    "é\ud800", b"", b"\xff\xfe", [], [[]], [1, [2, 3]], {}, {"a": 1}, (), set(), object, 1j, range(3), "x" * 10_000, [None], "[" * 500,
+    "é\ud800", b"", b"\xff\xfe", [], [[]], [1, [2, 3]], {}, {"a": 1}, (), set(), object, 1j, range(3), "x" * 10_000, [None],
+    "[" * 500,
 )  # fmt: skip
 ARRAYS: tuple[Callable[[], Any], ...] = (
     lambda: np.zeros(0),
@@ -88,7 +89,7 @@ def damaged_bytes(rng: random.Random, content: bytes) -> bytes:
 
 def damaged_value(rng: random.Random, value: Any) -> Any:
     """Another value: strange, or the same array with another type, shape or some odd elements."""
-    if isinstance(value, np.ndarray) and rng.random() < 0.6:
+    if isinstance(value, np.ndarray) and value.ndim and rng.random() < 0.6:
         how = rng.randrange(7)
         if how == 0:
             return value[: rng.randrange(len(value) + 1)]
@@ -200,6 +201,7 @@ def native_folder(rng: random.Random, good: Good, folder: Path) -> Doing:
 
 
 _MMSA = {"label": "regression_labels", "audio_length": "audio_lengths", "vision_length": "vision_lengths"}
+_MMSA |= {f"label_{letter.lower()}": f"regression_labels_{letter}" for letter in "TAV"}
 
 
 def mmsa_pickle(rng: random.Random, good: Good, folder: Path) -> Doing:
@@ -302,6 +304,7 @@ def outcome(doing: Doing) -> tuple[str, str]:
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+            warnings.simplefilter("always")
             if isinstance(doing, list):
                 status: Any = cli.main(doing)
             else:
