@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,31 @@ class Preprocessor:
             clip=clip,
         )
 
-    def apply(self, split: Split, *, source: str = "the data") -> Columns:
+    def reads(self) -> tuple[str, ...]:
+        """The columns of a split that `apply` needs, where no modality is missing."""
+        text = () if self.text_column is None else (self.text_column,)
+        text += (
+            ("text_bert",) if self.text_column == "text" else ()
+        )  # whose mask tells where the text ends, if it is there
+        return (
+            *text,
+            *(
+                name
+                for modality in SEQUENCES
+                if modality in self.modalities
+                for name in (modality, f"{modality}_length")
+            ),
+        )
+
+    def apply(self, split: Split, *, source: str = "the data", missing: Collection[str] = ()) -> Columns:
         """The arrays a network reads.
+
+        Args:
+          split: with these modalities.
+          source: what to call it in messages.
+          missing: modalities of which no column is read. Instead of them, each sample has one frame of zeros (after
+            standardising), and as text no word: the special tokens alone, or one token of id 0 or one step of zeros where there
+            is no tokenizer.
 
         Returns:
           `text` {ids [N, T] int32, mask [N, T] int32} or {features [N, T, D], mask}; `audio` and `vision` {features
@@ -91,18 +114,34 @@ class Preprocessor:
         """
         columns: Columns = {}
         if self.text_column:
-            columns["text"] = self._text(split, source)
+            columns["text"] = self._no_text(len(split)) if "text" in missing else self._text(split, source)
         for name in SEQUENCES:
             if name in self.modalities:
-                columns[name] = self._sequence(name, split, source)
+                columns[name] = (
+                    self._no_sequence(name, len(split)) if name in missing else self._sequence(name, split, source)
+                )
         for name in ("label", "label_t", "label_a", "label_v"):
             if getattr(split, name) is not None:
                 columns[name] = getattr(split, name)
         return columns
 
+    def _no_text(self, rows: int) -> Columns:
+        if self.tokenizer is not None:
+            ids, mask = self.tokenizer.encode([""] * rows, max_tokens=self.max_tokens)
+            return {"ids": ids, "mask": mask}
+        mask = np.ones((rows, 1), np.int32)
+        if self.text_column == "text_bert":
+            return {"ids": np.zeros((rows, 1), np.int32), "mask": mask}
+        return {"features": np.zeros((rows, 1, self.widths["text"]), np.float32), "mask": mask}
+
+    def _no_sequence(self, name: str, rows: int) -> Columns:
+        return {"features": np.zeros((rows, 1, self.widths[name]), np.float32), "length": np.ones(rows, np.int32)}
+
     def _text(self, split: Split, source: str) -> Columns:
         if getattr(split, self.text_column) is None:
-            raise InputError(f"{source}: column {self.text_column} is missing; this experiment was trained on it")
+            raise InputError(
+                f"{source}: column {self.text_column} is missing; this experiment was trained on it{_instead('text')}"
+            )
         if self.text_column == "raw_text":
             ids, mask = self.tokenizer.encode(list(split.raw_text), max_tokens=self.max_tokens)
             return {"ids": ids, "mask": mask}
@@ -128,7 +167,7 @@ class Preprocessor:
     def _sequence(self, name: str, split: Split, source: str) -> Columns:
         sequence = getattr(split, name)
         if sequence is None:
-            raise InputError(f"{source}: {name} is missing; this experiment was trained with it")
+            raise InputError(f"{source}: {name} is missing; this experiment was trained with it{_instead(name)}")
         if sequence.shape[-1] != self.widths[name]:
             raise InputError(f"{source}: {name} has {sequence.shape[-1]} features; expected {self.widths[name]}")
         length = getattr(split, f"{name}_length")
@@ -169,6 +208,10 @@ class Preprocessor:
             return cls(tokenizer=tokenizer, statistics=statistics, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{folder}: the preprocessing of this experiment cannot be read ({error})") from None
+
+
+def _instead(name: str) -> str:
+    return f"; to predict without it, say so: --missing {name}, in Python missing=({name!r},)"
 
 
 def text_lengths(columns: Columns) -> np.ndarray | None:

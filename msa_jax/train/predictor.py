@@ -1,17 +1,22 @@
 """Using a finished experiment: scores for new data."""
 
+import os
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
 from msa_jax.data.preprocess import Columns, Preprocessor
-from msa_jax.data.schema import Split
-from msa_jax.errors import InputError
+from msa_jax.data.samples import check_samples
+from msa_jax.data.schema import Dataset, Split
+from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods.protocol import Inputs, Method
-from msa_jax.modalities import SEQUENCES
+from msa_jax.modalities import MODALITIES, SEQUENCES
 from msa_jax.paths import user_path
 from msa_jax.train.atomic import read_json
 from msa_jax.train.checkpoint import load_variables
@@ -60,21 +65,70 @@ class Predictor:
             metrics=content.metrics,
         )
 
-    def predict(self, split: Split) -> np.ndarray:
-        """[N] float32: the mean over the runs of the predicted sentiment, on the scale of the training labels."""
-        runs = self.predict_runs(split)
+    def predict(self, split: Split, *, missing: Sequence[str] = ()) -> np.ndarray:
+        """[N] float32: the mean over the runs of the predicted sentiment, on the scale of the training labels.
+
+        Args:
+          split: the modalities of training; ids, labels and lengths may be left out.
+          missing: modalities to do without, as in `predict_runs`.
+
+        Raises:
+          InputError: as `predict_runs`.
+        """
+        runs = self.predict_runs(split, missing=missing)
         return np.mean([heads["prediction"] for heads in runs.values()], axis=0, dtype=np.float32)
 
-    def predict_runs(self, split: Split, *, exports: bool = False) -> dict[int, dict[str, np.ndarray]]:
+    def predict_texts(self, texts: Iterable[str], *, missing: Sequence[str] = ()) -> np.ndarray:
+        """`predict` of new texts: [N] float32.
+
+        Raises:
+          InputError: no text, or one that is no string; training read other columns than raw text, or audio or vision too and
+            these are not said to be missing.
+        """
+        return self.predict(self.split_of_texts(texts), missing=missing)
+
+    def split_of_texts(self, texts: Iterable[str]) -> Split:
+        """Samples of text alone. Raises InputError: no text, one that is no string, or training did not read raw text."""
+        if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+            raise InputError(f"texts is one {type(texts).__name__}; expected a list of strings, also for a single text")
+        listed = list(texts)
+        for row, text in enumerate(listed):
+            if not isinstance(text, str):
+                raise InputError(f"text {row} is a {type(text).__name__}; expected a string")
+        if not listed:
+            raise InputError("there is nothing to predict: no text")
+        self.check_reads_texts()
+        return Split(raw_text=np.array(listed, np.str_))
+
+    def check_reads_texts(self) -> None:
+        """Raises InputError if training did not read raw text, so that new texts cannot be predicted."""
+        column = self.preprocessor.text_column
+        if column is None:
+            raise InputError("this experiment was trained without text, so new texts have no score")
+        if column != "raw_text":
+            raise InputError(
+                f"this experiment was trained on column {column}, so it has no tokenizer for new texts; a dataset with "
+                "raw_text gives one that has"
+            )
+
+    def predict_runs(
+        self, split: Split, *, exports: bool = False, missing: Sequence[str] = ()
+    ) -> dict[int, dict[str, np.ndarray]]:
         """{seed: {head: [N] float32}}, in the order of the rows.
 
         Args:
+          split: as for `predict`.
           exports: add what else the method lets one look at, `Method.exports`, [N] or [N, d]: the mean gate of each modality
             (SUGRM), the fused representation.
+          missing: modalities of training that are not read: each sample has one frame of zeros instead (in aligned data as many
+            as it has tokens), or as text no word. The network has not learned from such samples; a `DataWarning` says so.
 
         Raises:
-          InputError: a modality is missing or of another feature size than in training; there is nothing to export.
+          InputError: a modality is missing, or of another feature size than in training; a column has NaN or infinite values or
+            is otherwise not what it should be; there is nothing to export.
         """
+        if not isinstance(split, Split):
+            raise InputError(_no_split(split))
         heads = self.method.head_names(self.options, self.inputs)
         names = self.method.export_names(self.options, self.inputs) if exports else ()
         if exports and not names:
@@ -82,7 +136,7 @@ class Predictor:
         if len(split) == 0:
             raise InputError("there is nothing to predict: the split is empty")
         keep_compiled_programs()
-        columns = self.preprocessor.apply(split)
+        columns = self._columns(split, missing)
         columns["label"] = np.zeros(len(split), np.float32)  # a score needs none
         model = Model(self.method, self.options, self.inputs, compute_dtype(self.options))
         scorer = Scorer(Forward(model, ONE), {"split": columns}, self.options)
@@ -91,6 +145,71 @@ class Predictor:
             scores = scorer.scores(one_run(variables), {}, "split", (*heads, *names), runs=1)
             runs[seed] = {name: values[0] for name, values in scores.items()}
         return runs
+
+    def _columns(self, split: Split, missing: Sequence[str]) -> Columns:
+        """What the network reads of a split, zeros for what is missing."""
+        missing = _modalities(missing)
+        if strange := [name for name in missing if name not in self.preprocessor.modalities]:
+            raise InputError(
+                f"missing names {strange[0]}; this experiment was trained with {', '.join(self.preprocessor.modalities)}"
+            )
+        read = [name for name in self.preprocessor.reads() if not _is_of(name, missing)]
+        columns = self.preprocessor.apply(check_samples(split, read), missing=missing)
+        if not missing:
+            return columns
+        frames = "one frame of zeros"
+        if self.inputs.aligned:
+            if "text" in missing:
+                raise InputError(
+                    "text cannot be missing: audio and vision of this experiment are aligned with its tokens"
+                )
+            length = columns["text"]["mask"].sum(1).astype(np.int32)
+            frames = "frames of zeros, as many as it has tokens,"
+            for name in missing:
+                width = columns[name]["features"].shape[-1]
+                zeros = np.zeros((len(split), int(length.max()), width), np.float32)
+                columns[name] = {"features": zeros, "length": length}
+        said = [
+            "no word"
+            if name == "text"
+            else f"{frames} as {name}" + " (the training mean)" * (name in self.preprocessor.statistics)
+            for name in missing
+        ]
+        absent = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing"
+        warnings.warn(
+            f"{absent}: each sample has {' and '.join(said)}; the network has not learned from such samples, so expect "
+            "worse scores",
+            DataWarning,
+            stacklevel=4,
+        )
+        return columns
+
+
+def _modalities(missing: Sequence[str]) -> tuple[str, ...]:
+    """Each once, in the order of MODALITIES."""
+    named = (missing,) if isinstance(missing, str) else tuple(missing)
+    for name in named:
+        if name not in MODALITIES:
+            raise InputError(f"missing names {name!r}; expected some of {', '.join(MODALITIES)}")
+    return tuple(name for name in MODALITIES if name in named)
+
+
+def _is_of(column: str, modalities: Sequence[str]) -> bool:
+    """Whether a column carries one of the modalities."""
+    return any(column in (name, f"{name}_length", f"raw_{name}", f"{name}_bert") for name in modalities)
+
+
+def _no_split(given: Any) -> str:
+    """What is wrong with something else than a split."""
+    if isinstance(given, Dataset):
+        return "predict takes one split; found a Dataset, of which it takes e.g. dataset.test"
+    if isinstance(given, str) or (
+        isinstance(given, list | tuple) and given and all(isinstance(one, str) for one in given)
+    ):
+        return "predict takes a Split; found text, for which there is predict_texts([...]), or Split(raw_text=[...])"
+    if isinstance(given, os.PathLike):
+        return "predict takes a Split; found a path, of which load_dataset(path).test is one"
+    return f"predict takes a Split; found {type(given).__name__}: Split(raw_text=[...], audio=...) makes one of arrays"
 
 
 def _like_training(inputs: Inputs) -> Columns:

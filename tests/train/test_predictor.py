@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from msa_jax.data.schema import Split
-from msa_jax.errors import InputError
+from msa_jax.errors import DataWarning, InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.methods.protocol import Inputs, fits_anything, no_memory, no_records, one_stage
 from msa_jax.train.predictor import Predictor
@@ -238,3 +238,134 @@ def test_a_configuration_of_another_method_is_an_input_error(copied):
     (copied / "config.json").write_text(json.dumps({**content, "method": "text_only"}))
     with pytest.raises(InputError, match="unknown option 'poison_epoch'"):
         Predictor.load(copied)
+
+
+# -- no more than prediction needs ------------------------------------------------------------------------------------
+
+
+def test_ids_labels_and_lengths_may_be_left_out(predictor, scores):
+    test = DATASET.test
+    lengths = np.full(len(test), test.audio.shape[1], np.int32)
+    want = only_run(predictor).predict(replace(test, audio_length=lengths))
+    got = only_run(predictor).predict(Split(raw_text=test.raw_text, audio=test.audio))
+    np.testing.assert_array_equal(got, want)
+    assert not np.allclose(got, scores[1]["prediction"], atol=1e-6)
+    listed = Split(raw_text=test.raw_text.tolist(), audio=test.audio.tolist())
+    np.testing.assert_array_equal(only_run(predictor).predict(listed), want)
+
+
+def test_a_missing_modality_is_zeros_where_one_says_so(predictor):
+    test = DATASET.test
+    zeros = Split(raw_text=test.raw_text, audio=np.zeros((len(test), 1, 3), np.float32))
+    want = only_run(predictor).predict(zeros)
+    for given in (Split(raw_text=test.raw_text), test):  # what is there is not read
+        with pytest.warns(DataWarning, match="audio is missing: each sample has one frame of zeros as audio"):
+            got = only_run(predictor).predict(given, missing=("audio",))
+        np.testing.assert_array_equal(got, want)
+    with pytest.warns(DataWarning, match="text is missing: each sample has no word"):
+        got = only_run(predictor).predict(Split(audio=test.audio, audio_length=test.audio_length), missing="text")
+    empty = replace(test, raw_text=np.full(len(test), ""))
+    np.testing.assert_array_equal(got, only_run(predictor).predict(empty))
+
+
+def test_a_missing_modality_of_aligned_data_has_a_frame_for_each_token(predictor):
+    aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
+    with pytest.warns(DataWarning, match="frames of zeros, as many as it has tokens"):
+        got = aligned._columns(Split(raw_text=DATASET.test.raw_text), ("audio",))
+    np.testing.assert_array_equal(got["audio"]["length"], got["text"]["mask"].sum(1))
+    assert got["audio"]["features"].shape == (8, got["text"]["mask"].sum(1).max(), 3)
+    with pytest.raises(InputError, match="text cannot be missing"):
+        aligned.predict(DATASET.test, missing=("text",))
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (("smell",), "missing names 'smell'; expected some of text, audio, vision"),
+        (("vision",), "missing names vision; this experiment was trained with text, audio"),
+    ],
+)
+def test_what_cannot_be_missing_is_an_input_error(predictor, missing, message):
+    with pytest.raises(InputError, match=message):
+        predictor.predict(DATASET.test, missing=missing)
+
+
+def test_a_missing_modality_is_named_with_what_can_be_done(predictor):
+    with pytest.raises(InputError, match=r"audio is missing; .*: --missing audio, in Python missing=\('audio',\)"):
+        predictor.predict_texts(["good film"])
+
+
+def with_nan(array: np.ndarray) -> np.ndarray:
+    array = array.copy()
+    array[5, 1, 2] = np.nan
+    return array
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"audio": with_nan(DATASET.test.audio)}, "column audio, row 5: 1 NaN or infinite values"),
+        ({"audio": np.where(DATASET.test.audio > 9, 0, 1e300)}, "column audio, row 0: .* NaN or infinite values"),
+        ({"raw_text": DATASET.test.raw_text[:3]}, "column raw_text: 3 rows; expected 8"),
+        ({"raw_text": np.arange(8)}, "column raw_text.*expected text"),
+        ({"raw_text": np.array(["a", None] * 4)}, "column raw_text.*expected text"),
+        ({"audio": DATASET.test.audio[:, 0]}, "column audio: shape .*; expected float32"),
+        ({"audio_length": np.full(8, 99)}, "column audio_length, row 0"),
+    ],
+)
+def test_columns_that_are_not_what_they_should_be_are_an_input_error(predictor, change, message):
+    with pytest.raises(InputError, match=message):
+        predictor.predict(replace(DATASET.test, **change))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (DATASET, "predict takes one split; found a Dataset"),
+        (["good film"], r"predict_texts\(\[...\]\)"),
+        ("good film", r"predict_texts\(\[...\]\)"),
+        (Path("data"), r"load_dataset\(path\).test"),
+        (np.zeros(3), "predict takes a Split; found ndarray"),
+        (None, "predict takes a Split; found NoneType"),
+    ],
+)
+def test_what_is_no_split_is_an_input_error(predictor, given, message):
+    with pytest.raises(InputError, match=message):
+        predictor.predict(given)
+
+
+@pytest.fixture(scope="module")
+def of_texts(tmp_path_factory) -> Predictor:
+    """text_only, trained on raw text."""
+    out = tmp_path_factory.mktemp("texts") / "run"
+    return Predictor.load(train_quick("text_only", tiny_dataset(modalities=("text",)), out).path)
+
+
+def test_texts_need_nothing_else(of_texts):
+    test = tiny_dataset(modalities=("text",)).test
+    np.testing.assert_allclose(of_texts.predict_texts(test.raw_text), of_texts.predict(test), atol=1e-6)
+    assert of_texts.predict_texts(["good film"]).shape == (1,)
+    assert of_texts.predict_texts(text for text in ("good", "")).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ("good film", "texts is one str; expected a list of strings"),
+        (["good", None], "text 1 is a NoneType; expected a string"),
+        ([], "there is nothing to predict: no text"),
+        (3, "texts is one int"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_an_input_error(of_texts, texts, message):
+    with pytest.raises(InputError, match=message):
+        of_texts.predict_texts(texts)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"), [(None, "was trained without text"), ("text_bert", "trained on column text_bert")]
+)
+def test_texts_are_refused_where_training_read_none(of_texts, column, message):
+    other = replace(of_texts, preprocessor=replace(of_texts.preprocessor, text_column=column))
+    with pytest.raises(InputError, match=message):
+        other.predict_texts(["good film"])

@@ -1,0 +1,175 @@
+"""Samples to predict: what a network reads and no more. One split, without ids, without labels, from wherever it lies."""
+
+import os
+import warnings
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_jax import safe_pickle
+from msa_jax.data import load_dataset
+from msa_jax.data.columns import COLUMNS, LABELS, Place, check_columns
+from msa_jax.data.mmsa import columns_of
+from msa_jax.data.native import read_npz
+from msa_jax.data.padding import settle_padding
+from msa_jax.data.schema import SPLITS, Dataset, Split
+from msa_jax.errors import DataWarning, InputError
+from msa_jax.paths import user_path
+
+_ANY_LABEL = (-1e30, 1e30)
+
+
+def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None) -> Split:
+    """One split of a dataset; the others need not be there, nor ids, labels or lengths.
+
+    Args:
+      source: what `load_dataset` takes, a native folder or an MMSA .pkl with fewer splits, an .npz file of one split, or a
+        .pkl whose dict is one split.
+      name: "train", "valid" or "test"; by default "test", or the only one there is.
+
+    Raises:
+      InputError: there is no such split, or its columns are not what they should be.
+    """
+    if not isinstance(source, Dataset):
+        path = user_path(source)
+        found = _splits_at(path)
+        if found:
+            chosen = _chosen(path, name, found)
+            read = found[chosen]
+            columns = (
+                read_npz(read) if isinstance(read, Path) else _of_mmsa(read, Place(source=str(path), split=chosen))
+            )
+            settled = settle_padding({chosen: columns}, source=str(path))[chosen]
+            return _repaired(settled, source=str(path), split=chosen)
+    return load_dataset(source).splits()[name or "test"]
+
+
+def check_samples(
+    split: Split,
+    names: Collection[str] | None = None,
+    *,
+    source: str = "the data",
+    name: str = "given",
+    label_range: tuple[float, float] | None = None,
+) -> Split:
+    """The columns of a split that somebody made, checked as a dataset's are.
+
+    Args:
+      split: with its lengths.
+      names: the columns that are read; all by default. Those that are absent stay absent.
+      source, name: what to call data and split in messages.
+      label_range: check the labels too, which must be in it; by default they are not read.
+
+    Raises:
+      InputError: a column of another shape or type or with other rows, a length beyond the array, or a NaN or infinite value.
+    """
+    columns = {key: value for key, value in split.columns().items() if names is None or key in names}
+    for key in ("id", *(LABELS if label_range is None else ())):
+        columns.pop(key, None)
+    label = split.label if label_range is None else None
+    return _checked(columns, split.id, label, source=source, split=name, label_range=label_range, refuse=True)
+
+
+def read_texts(content: bytes, *, source: str) -> Split:
+    """Samples of text alone, one on each line; the ids are the numbers of the lines, from 1. An empty line is an empty text.
+
+    Raises:
+      InputError: no line, or a line that is no UTF-8.
+    """
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = lines[:-1] if lines[-1] == b"" else lines
+    if not lines:
+        raise InputError(f"{source}: no text; expected one on each line")
+    texts = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(line.removesuffix(b"\r").decode("utf-8"))
+        except UnicodeDecodeError:
+            raise InputError(f"{source}: line {number} is not UTF-8 text") from None
+    return Split(id=np.array([str(number + 1) for number in range(len(texts))]), raw_text=np.array(texts))
+
+
+def _splits_at(path: Path) -> dict[str, Any]:
+    """{split: its file, or its columns as MMSA has them}; empty where only `load_dataset` knows what the path means."""
+    if path.is_dir():
+        return {split: path / f"{split}.npz" for split in SPLITS if (path / f"{split}.npz").is_file()}
+    if not path.is_file():
+        return {}
+    if path.suffix.lower() == ".npz":
+        return {path.stem: path}
+    if path.suffix.lower() not in (".pkl", ".pickle"):
+        return {}
+    content = safe_pickle.load(path)
+    if not isinstance(content, Mapping):
+        return {}  # `load_dataset` says what is wrong with it
+    found = {split: content[split] for split in SPLITS if isinstance(content.get(split), Mapping)}
+    return found or (
+        {path.stem: content} if {"raw_text", "text_bert", "text", "audio", "vision"} & set(content) else {}
+    )
+
+
+def _chosen(path: Path, name: str | None, found: Collection[str]) -> str:
+    if name is None:
+        name = next(iter(found)) if len(found) == 1 else "test"
+    if name not in found:
+        raise InputError(f"{path}: no split {name}; found {', '.join(found)}: choose with --split")
+    return name
+
+
+def _of_mmsa(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:
+    values = {key: value for key, value in values.items() if value is not None}
+    sized = (value for key, value in values.items() if key in {"id", *COLUMNS} and hasattr(value, "__len__"))
+    rows = len(next(sized, ()))
+    filled = {"id": [str(row) for row in range(rows)], "regression_labels": np.full(rows, np.nan, np.float32)}
+    return columns_of({**filled, **values}, place)
+
+
+def _repaired(columns: Mapping[str, Any], *, source: str, split: str) -> Split:
+    """A split out of a file, NaN and infinite features replaced by 0."""
+    given = dict(columns)
+    for name in LABELS[1:]:
+        given.pop(name, None)
+    whole = Split(**{name: value for name, value in given.items() if name in COLUMNS})
+    place = Place(source=source, split=split)
+    label = whole.label
+    if label.dtype.kind not in "fiu" or label.shape != (len(whole),):
+        place.refuse("label", f"{label.dtype} {list(label.shape)}", str(COLUMNS["label"]))
+    read = {name: value for name, value in whole.columns().items() if name not in ("id", "label")}
+    unknown = {name: value for name, value in given.items() if name not in COLUMNS}
+    return _checked({**read, **unknown}, whole.id, label, source=source, split=split, refuse=False)
+
+
+def _checked(
+    columns: Mapping[str, Any],
+    ids: np.ndarray,
+    label: np.ndarray | None,
+    *,
+    source: str,
+    split: str,
+    refuse: bool,
+    label_range: tuple[float, float] | None = None,
+) -> Split:
+    """`check_columns` where ids may be anything, and labels NaN unless they are among the columns (label is None)."""
+    rows = np.array([str(row) for row in range(len(ids))], np.str_)
+    unlabelled = {} if label is None else {"label": np.zeros(len(ids), np.float32)}
+    arrays, replaced = check_columns(
+        {**columns, **unlabelled, "id": rows}, source=source, split=split, label_range=label_range or _ANY_LABEL
+    )
+    for name, count in replaced.items():
+        if count and refuse:
+            with np.errstate(over="ignore"):
+                finite = np.isfinite(np.asarray(columns[name], np.float32))
+            row = int(np.argmin(finite.reshape(len(ids), -1).all(1)))
+            Place(source=source, split=split).refuse(
+                name, f"{count} NaN or infinite values, the first here", "finite numbers", row=row
+            )
+        if count:
+            warnings.warn(
+                f"{source}: split {split}, column {name}: {count} NaN or infinite values replaced by 0",
+                DataWarning,
+                stacklevel=3,
+            )
+    kept = {"id": np.asarray(ids).astype(np.str_)} | ({} if label is None else {"label": label.astype(np.float32)})
+    return Split(**{**arrays, **kept})

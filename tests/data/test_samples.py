@@ -1,0 +1,155 @@
+"""What prediction reads: one split from wherever it lies, texts line by line, columns that somebody made."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from msa_jax.data import Split, read_mmsa, write_native
+from msa_jax.data.samples import check_samples, load_split, read_texts
+from msa_jax.errors import DataWarning, InputError
+from msa_jax.testing import tiny_dataset
+from tests.mmsa_writer import write_mmsa
+
+DATASET = tiny_dataset()
+NEEDED = ("raw_text", "audio", "audio_length", "vision", "vision_length")
+
+
+def bare(split: Split) -> dict[str, np.ndarray]:
+    """No ids, no labels, no lengths."""
+    return {name: getattr(split, name) for name in ("raw_text", "audio", "vision")}
+
+
+def assert_same(split: Split, other: Split, names: tuple[str, ...] = NEEDED) -> None:
+    for name in names:
+        np.testing.assert_array_equal(getattr(split, name), getattr(other, name))
+
+
+def test_a_whole_folder_gives_its_test_split_and_others_by_name(tmp_path):
+    write_native(DATASET, tmp_path / "d")
+    assert_same(load_split(tmp_path / "d"), DATASET.test, (*NEEDED, "id", "label"))
+    assert_same(load_split(tmp_path / "d", "valid"), DATASET.valid, (*NEEDED, "id", "label"))
+    assert load_split(DATASET, "train") is DATASET.train
+
+
+@pytest.mark.parametrize("name", ["valid", "test"])
+def test_a_folder_with_one_split_is_enough(tmp_path, name):
+    np.savez(tmp_path / f"{name}.npz", **bare(DATASET.test))
+    split = load_split(tmp_path)
+    assert_same(split, DATASET.test, ("raw_text", "audio", "vision"))
+    assert split.id.tolist() == [str(row) for row in range(8)]
+    assert np.isnan(split.label).all()
+    assert set(split.audio_length) == {6}
+    with pytest.raises(InputError, match=f"no split train; found {name}"):
+        load_split(tmp_path, "train")
+
+
+def test_an_npz_file_is_a_split(tmp_path):
+    np.savez(tmp_path / "new.npz", **DATASET.valid.columns())
+    assert_same(load_split(tmp_path / "new.npz"), DATASET.valid, (*NEEDED, "id", "label"))
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_pickle_with_one_split_is_enough(tmp_path, nested):
+    path = tmp_path / "new.pkl"
+    columns = bare(DATASET.test)
+    path.write_bytes(pickle.dumps({"test": columns} if nested else columns))
+    split = load_split(path)
+    assert_same(split, DATASET.test, ("raw_text", "audio", "vision"))
+    assert len(split) == 8
+
+
+def test_a_whole_pickle_gives_what_reading_the_dataset_gives(tmp_path):
+    path = write_mmsa(tmp_path / "mosi.pkl")
+    with pytest.warns(DataWarning, match="split test, column audio: 2 NaN or infinite values"):
+        split = load_split(path)
+    with pytest.warns(DataWarning, match="column audio: 6 NaN or infinite values"):
+        dataset = read_mmsa(path, name="mosi")
+    assert_same(split, dataset.test, (*NEEDED, "id", "label"))
+
+
+def test_padding_in_front_of_the_frames_is_moved_behind_them(tmp_path):
+    test = DATASET.test
+    audio = np.stack(
+        [np.roll(row, 6 - length, axis=0) for row, length in zip(test.audio, test.audio_length, strict=True)]
+    )
+    np.savez(tmp_path / "new.npz", **{**bare(test), "audio": audio, "audio_length": test.audio_length})
+    with pytest.warns(DataWarning, match="padding in front"):
+        split = load_split(tmp_path / "new.npz")
+    np.testing.assert_array_equal(split.audio, test.audio)
+
+
+def test_features_of_a_file_that_are_not_finite_are_replaced_and_counted(tmp_path):
+    columns = bare(DATASET.test)
+    columns["audio"] = columns["audio"].copy()
+    columns["audio"][2, 0] = np.inf
+    np.savez(tmp_path / "new.npz", **columns)
+    with pytest.warns(DataWarning, match="column audio: 3 NaN or infinite values replaced by 0"):
+        split = load_split(tmp_path / "new.npz")
+    assert not split.audio[2, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"raw_text": np.array(["a", "b"]), "audio": np.zeros((3, 2, 3))}, "column audio: 3 rows; expected 2"),
+        ({"raw_text": np.array([1, 2])}, "column raw_text.*expected text"),
+        ({"raw_txt": np.array(["a"]), "raw_text": np.array(["a"])}, "raw_txt: unknown column"),
+        ({"raw_text": np.array(["a"]), "label": np.array(["good"])}, "column label: <U4"),
+        ({}, "no column"),
+    ],
+)
+def test_a_file_of_wrong_columns_is_an_input_error(tmp_path, columns, message):
+    np.savez(tmp_path / "new.npz", **columns)
+    with pytest.raises(InputError, match=message):
+        load_split(tmp_path / "new.npz")
+
+
+def test_what_is_nothing_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match="no such file or folder"):
+        load_split(tmp_path / "nothing")
+
+
+def test_labels_are_checked_where_training_reads_them():
+    split = Split(raw_text=["a", "b"])
+    assert np.isnan(check_samples(split).label).all()
+    with pytest.raises(InputError, match=r"column label, row 0.*: nan; expected a number in label_range"):
+        check_samples(split, label_range=(-3.0, 3.0))
+
+
+# -- texts ------------------------------------------------------------------------------------------------------------
+
+
+def test_each_line_is_a_text():
+    split = read_texts("\ufeffgut\r\n\nsehr schön\u2028ja".encode(), source="-")
+    assert split.raw_text.tolist() == ["gut", "", "sehr schön\u2028ja"]
+    assert split.id.tolist() == ["1", "2", "3"]
+    assert len(read_texts(b"one\n", source="-")) == 1
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", "no text"), (b"a\n\xff\n", "line 2 is not UTF-8")])
+def test_what_is_no_text_is_an_input_error(content, message):
+    with pytest.raises(InputError, match=message):
+        read_texts(content, source="file")
+
+
+# -- splits by hand ---------------------------------------------------------------------------------------------------
+
+
+def test_texts_of_pandas_are_texts():
+    assert Split(raw_text=np.array(["a", "bc"], object)).raw_text.dtype == np.dtype("<U2")  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "no column"),
+        ({"raw_text": "good"}, "column raw_text is a str; expected text"),
+        ({"audio": 3.0}, "column audio is a float"),
+        ({"audio": np.float32(3)}, "column audio is a float32"),
+        ({"audio": [[1.0], [1.0, 2.0]]}, "column audio: rows of different shapes"),
+    ],
+)
+def test_what_is_no_column_is_an_input_error(columns, message):
+    with pytest.raises(InputError, match=message):
+        Split(**columns)
