@@ -18,7 +18,7 @@ import types
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -151,6 +151,16 @@ def _bytearray(contents: Any = b"", encoding: str = "latin1") -> bytearray:
     return bytearray(_latin1_bytes(contents, encoding) if isinstance(contents, str) else memoryview(contents))
 
 
+def _defaultdict(factory: Any = None) -> dict:
+    # A plain dict: what a missing key would make is of no use here.
+    return {}
+
+
+def _factory(*arguments: Any) -> NoReturn:
+    # Stands for the class that a defaultdict makes its values with: a mark, never called.
+    raise pickle.UnpicklingError("it calls a class")
+
+
 def _no_bytes() -> bytes:
     # Protocol 2 writes b"" as `bytes()`.
     return b""
@@ -160,6 +170,12 @@ _NDARRAY = _Call(_reconstruct)  # stands for the class numpy.ndarray: a mark, of
 
 _NAMES: Names = {
     ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "defaultdict"): _defaultdict,
+    **{
+        (builtins, name): _factory
+        for builtins in ("builtins", "__builtin__")
+        for name in ("list", "dict", "int", "float")
+    },
     **{
         (builtins, name): kind
         for builtins in ("builtins", "__builtin__")  # Python 3's and Python 2's
@@ -181,6 +197,34 @@ _NAMES: Names = {
 }
 
 
+_INSTEAD = {
+    "torch": ", so it holds torch tensors: store them as arrays, tensor.numpy()",
+    "pandas": ", so it holds pandas objects: store them as arrays, to_numpy(), or the table as .csv",
+}
+
+# How a file begins that is no pickle, and what it is then.
+_OTHER_KINDS = (
+    (rb"version https://git-lfs", "a Git LFS pointer, not the file itself: run `git lfs pull`"),
+    (rb"\s*<(!doctype|html|head|\?xml)", "a web page, maybe of a download that failed"),
+    (rb"PK\x03\x04", "a zip archive (an .npz, a file of torch.save, or several files): unpack it first"),
+    (rb"\x1f\x8b", "compressed by gzip: unpack it first"),
+    (rb"BZh", "compressed by bzip2: unpack it first"),
+    (rb"\xfd7zXZ", "compressed by xz: unpack it first"),
+    (rb"Rar!|7z\xbc\xaf", "an archive: unpack it first"),
+    (rb"\x89HDF", "an HDF5 file, not a pickle"),
+    (rb"\x93NUMPY", "an array of numpy.save, not a pickle"),
+    (rb"\Z", "empty"),
+)
+
+
+def _refuse_other_kinds(stream: BinaryIO, shown: str) -> None:
+    head = stream.read(64)
+    for beginning, what in _OTHER_KINDS:
+        if re.match(beginning, head, re.IGNORECASE):
+            raise InputError(f"{shown}: {what}; expected a pickle")
+    stream.seek(0)
+
+
 class _RestrictedUnpickler(pickle.Unpickler):
     def __init__(self, stream: BinaryIO, names: Names, persistent: Callable[[Any], Any] | None, **options: Any):
         super().__init__(stream, **options)
@@ -191,7 +235,8 @@ class _RestrictedUnpickler(pickle.Unpickler):
         try:
             found = self._names[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+            hint = _INSTEAD.get(module.split(".")[0], "")
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}{hint}") from None
         return _Call(found) if isinstance(found, types.FunctionType) else found
 
     def persistent_load(self, pid: Any) -> Any:
@@ -280,6 +325,7 @@ def load(
     allowed = {**_NAMES, **(names or {})}
     try:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as stream:
+            _refuse_other_kinds(stream, shown)
             _refuse_memo_jumps(stream)
             stream.seek(0)
             return _finished(_RestrictedUnpickler(stream, allowed, persistent, encoding="latin1").load(), {})

@@ -1,12 +1,16 @@
-"""What comes in: datasets, from native folders, MMSA's feature files, TensorFlow Datasets, or made up."""
+"""What comes in: datasets, from native folders, MMSA's feature files, tables, TensorFlow Datasets, or made up."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from msa_jax.data.identity import said
 from msa_jax.data.mmsa import read_mmsa
 from msa_jax.data.native import read_native, write_native
-from msa_jax.data.schema import Card, Dataset, Split
+from msa_jax.data.schema import Card, Dataset, Split, validate
 from msa_jax.data.synthetic import make_synthetic
+from msa_jax.data.table import SUFFIXES, read_table
 from msa_jax.data.tfds import NAMES, read_tfds
 from msa_jax.errors import InputError
 from msa_jax.paths import user_path
@@ -19,40 +23,68 @@ __all__ = [
     "make_synthetic",
     "read_mmsa",
     "read_native",
+    "read_table",
     "write_native",
 ]
 
 
-def load_dataset(source: "Dataset | str | os.PathLike[str]", *, data_dir: str | Path | None = None) -> Dataset:
+def load_dataset(
+    source: "Dataset | str | os.PathLike[str]",
+    *,
+    data_dir: str | Path | None = None,
+    name: str | None = None,
+    language: str | None = None,
+    label_range: tuple[float, float] | None = None,
+    metrics: str | None = None,
+    split_seed: int = 0,
+) -> Dataset:
     """The dataset that `source` means.
 
     Args:
       source: a `Dataset` (returned as it is), "synthetic", the path of a native folder, the path of an MMSA feature
-        file (.pkl or .pickle), or a TFDS name such as "msa_mosi" or "msa_native/my_dataset".
+        file (.pkl or .pickle) or of a table (.csv, .tsv, .jsonl or .parquet), or a TFDS name such as "msa_mosi" or
+        "msa_native/my_dataset".
       data_dir: where TFDS keeps its data; only used with a TFDS name.
+      name, language, label_range, metrics: what the dataset is, instead of what its card says or what is guessed.
+      split_seed: of the splits of a table that has none.
 
     Raises:
       InputError: it is none of these, or the data in it are wrong.
     """
+    words = said(name=name, language=language, label_range=label_range, metrics=metrics)
     if isinstance(source, Dataset):
-        return source
+        return _described(source, words)
     if not isinstance(source, (str, os.PathLike)):
         raise InputError(f"dataset {source!r}: found {type(source).__name__}, expected {_POSSIBLE}")
-    name = os.fspath(source)
-    if not isinstance(name, str) or not name.strip():
-        raise InputError(f"dataset {name!r}: expected {_POSSIBLE}")
-    if name == "synthetic":
-        return make_synthetic()
-    path = user_path(name)
+    given = os.fspath(source)
+    if not isinstance(given, str) or not given.strip():
+        raise InputError(f"dataset {given!r}: expected {_POSSIBLE}")
+    if given == "synthetic":
+        return _described(make_synthetic(), words)
+    path = user_path(given)
     if path.is_dir():
-        return read_native(path)
+        return read_native(path, **words)
     if path.is_file():
-        if path.suffix.lower() in (".pkl", ".pickle"):
-            return read_mmsa(path)
-        raise InputError(f"{name}: a file that is no .pkl; expected {_POSSIBLE}")
-    if name.split("/")[0] in NAMES:
-        return read_tfds(name, data_dir=data_dir)
-    raise InputError(f"{name}: no such file or folder, and no TFDS name; expected {_POSSIBLE}")
+        suffix = path.suffix.lower()
+        if suffix in (".pkl", ".pickle"):
+            return read_mmsa(path, **words)
+        if suffix in SUFFIXES:
+            return read_table(path, **words, split_seed=split_seed)
+        raise InputError(f"{given}: a file of another kind; expected {_POSSIBLE}")
+    if given.split("/")[0] in NAMES:
+        return _described(read_tfds(given, data_dir=data_dir), words)
+    raise InputError(f"{given}: no such file or folder, and no TFDS name; expected {_POSSIBLE}")
 
 
-_POSSIBLE = f"'synthetic', a native dataset folder, an MMSA .pkl file, or a TFDS name ({', '.join(NAMES)})"
+def _described(dataset: Dataset, words: dict[str, Any]) -> Dataset:
+    """The dataset with what was said of it on its card."""
+    if not words:
+        return dataset
+    columns = {name: split.columns() for name, split in dataset.splits().items()}
+    return validate(replace(dataset.card, **words), columns, source=dataset.source)
+
+
+_POSSIBLE = (
+    "'synthetic', a native dataset folder, an MMSA .pkl file, "
+    f"a table ({', '.join(SUFFIXES)}), or a TFDS name ({', '.join(NAMES)})"
+)

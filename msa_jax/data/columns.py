@@ -104,10 +104,7 @@ def _check_names(place: Place, present: Mapping[str, Any]) -> None:
 def _typed(place: Place, name: str, value: Any) -> np.ndarray:
     """`value` as an array of the right rank and kind, in its own precision (a cast could hide an infinity)."""
     column = COLUMNS[name]
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        place.refuse(name, "rows of different shapes", str(column))
+    array = texts(place, name, value) if column.kind == "text" else numbers(place, name, value, str(column))
     admitted = {"text": "U", "float": "fiu", "int": "iu"}[column.kind]
     if array.dtype.kind not in admitted:
         place.refuse(name, f"type {array.dtype}", str(column))
@@ -130,6 +127,68 @@ def _typed(place: Place, name: str, value: Any) -> np.ndarray:
         if row is not None:
             place.refuse(name, "an integer beyond 32 bits", str(column), row=row)
     return array
+
+
+def texts(place: Place, name: str, value: Any, *, whole_numbers: bool = False) -> np.ndarray:
+    """[N] text. Every element is looked at, because numpy would make text of anything: of NaN the word "nan".
+
+    Args:
+      value: an array or list of texts, or of bytes that are UTF-8.
+      whole_numbers: whether these are admitted too, as they are written.
+
+    Raises:
+      InputError: an element is something else.
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
+        return value
+    shape = getattr(value, "shape", None)
+    if shape is not None and len(shape) != 1:
+        place.refuse(name, f"shape {list(shape)}", "text [N]")
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__len__"):
+        place.refuse(name, type(value).__name__, "text [N]")
+    if shape is not None and value.dtype.kind not in ("SOiu" if whole_numbers else "SO"):
+        if len(value) == 0:  # of no type in particular, as numpy makes an empty list
+            return np.zeros(0, np.str_)
+        place.refuse(name, f"type {value.dtype}", "text [N]")
+    found = []
+    for row, element in enumerate(value.tolist() if isinstance(value, np.ndarray) else value):
+        if isinstance(element, bytes):
+            try:
+                element = element.decode()
+            except UnicodeDecodeError:
+                place.refuse(name, "bytes that are not UTF-8", "text", row=row)
+        if not isinstance(element, str) and not (whole_numbers and type(element) is int):
+            number = f" {element}" if isinstance(element, (int, float)) else ""
+            place.refuse(name, f"{type(element).__name__}{number}", "text", row=row)
+        found.append(str(element))
+    return np.array(found, np.str_)
+
+
+def numbers(place: Place, name: str, value: Any, expected: str) -> np.ndarray:
+    """Numbers in rows of one shape, as an array of rank 1 at least. Raises InputError where a row is something else."""
+    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
+        place.refuse(name, type(value).__name__, expected)
+    if isinstance(value, np.ndarray) and value.dtype.kind not in "fiubO":
+        place.refuse(name, f"type {value.dtype}", expected)
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind in "fiub":
+            return array
+    except (ValueError, TypeError, OverflowError):
+        pass
+    rows = []
+    for row, element in enumerate(value):
+        try:
+            array = np.asarray(element.tolist() if isinstance(element, np.ndarray) else element)
+        except (ValueError, TypeError, OverflowError):
+            place.refuse(name, "lists of different lengths", expected, row=row)
+        if array.dtype.kind not in "fiub":
+            found = type(element).__name__ if array.ndim == 0 else "something other than numbers"
+            place.refuse(name, found, expected, row=row)
+        if rows and array.shape != rows[0].shape:
+            place.refuse(name, f"shape {list(array.shape)} where row 0 has {list(rows[0].shape)}", expected, row=row)
+        rows.append(array)
+    return np.stack(rows) if rows else np.zeros(0, np.float32)
 
 
 def _is_unicode(text: str) -> bool:

@@ -8,43 +8,18 @@ import hashlib
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from msa_jax import safe_pickle
-from msa_jax.data.columns import COLUMNS, Place
+from msa_jax.data.columns import COLUMNS, LABELS, Place, numbers, texts
+from msa_jax.data.identity import CORPORA, corpus_said, entries_of, guessed, said
+from msa_jax.data.padding import lengths_by_zeros, settle_padding
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import shown, user_path
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Kind:
-    """What a corpus has in common in all its files. `sizes`: feature sizes (audio, vision) of the files we know."""
-
-    language: str
-    label_range: tuple[float, float]
-    sizes: tuple[tuple[int, int], ...]
-    audio: str
-    vision: str
-
-
-KINDS: Mapping[str, _Kind] = {
-    "mosi": _Kind(
-        language="en", label_range=(-3.0, 3.0), sizes=((5, 20),), audio="COVAREP, selected", vision="Facet, selected"
-    ),
-    "mosei": _Kind(language="en", label_range=(-3.0, 3.0), sizes=((74, 35),), audio="COVAREP", vision="Facet"),
-    "sims": _Kind(
-        language="zh",
-        label_range=(-1.0, 1.0),
-        sizes=((33, 709), (25, 177)),
-        audio="zero-crossing rate, MFCC, CQT chroma",
-        vision="OpenFace 2",
-    ),
-}
 
 # SHA-256 of the published feature files, as MMSA's README lists them.
 PUBLISHED: Mapping[tuple[str, str], str] = {
@@ -75,39 +50,46 @@ _CORPUS_IN_PATH = re.compile(r"(?<![a-z])(?:cmu|ch)?(mosei|mosi|sims)(?:v2)?(?![
 _UNUSED_ENTRIES = ("config",)  # MMSA-FET's settings, beside the splits
 
 
-def read_mmsa(path: str | Path, *, name: str | None = None) -> Dataset:
+def read_mmsa(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    language: str | None = None,
+    label_range: tuple[float, float] | None = None,
+    metrics: str | None = None,
+) -> Dataset:
     """The dataset in an MMSA feature file.
 
     Recorded lengths are taken as they are (frames of zeros inside a sequence are common); 0 becomes 1. An aligned file
     records none: audio and vision then have as many steps as the text has tokens, [CLS] and [SEP] included; without
-    `text_bert`, they end at the last frame that is not all zeros.
+    `text_bert`, they end at the last frame that is not all zeros. Padding in front of the frames is moved behind them.
+
+    A file that MMSA published is known by its SHA-256. Of any other, what is not said is guessed from its feature sizes,
+    its path, its columns and its labels, in a warning, and the name is that of the file.
 
     Args:
       path: the pickle.
-      name: "mosi", "mosei" or "sims"; by default recognised by the file's SHA-256, its columns, its sizes or its path.
+      name: of the dataset, which presets and the results of papers go by. "mosi", "mosei" and "sims" are the corpora, and
+        bring what follows with them.
+      language: "en", "zh", ...
+      label_range: lowest and highest possible label.
+      metrics: "mosi", "mosei", "sims", or "regression" for labels in any range.
 
     Raises:
-      InputError: the file is missing, damaged, or would run code; the corpus cannot be recognised; or the data are
-        wrong (see `validate`).
+      InputError: the file is missing, damaged, or would run code; or the data are wrong (see `validate`).
     """
     path = user_path(path)
+    words = said(name=name, language=language, label_range=label_range, metrics=metrics)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    if name is not None and name not in KINDS:
-        raise InputError(f"unknown corpus {name!r}; expected one of {', '.join(KINDS)}")
     splits = _split_dicts(safe_pickle.load(path), path)
     digest = _sha256(path)
-    kind = name or _recognise(path, digest, splits)
-    published = digest in PUBLISHED.values()
-    if not published and (kind, path.name) in PUBLISHED:
-        warnings.warn(
-            f"{path}: not the file of this name that MMSA published for {kind} (SHA-256 {digest}); read as it is",
-            DataWarning,
-            stacklevel=2,
-        )
+    published = next((corpus for (corpus, _), known in PUBLISHED.items() if digest == known), None)
     recorded = all("audio_lengths" in split or "vision_lengths" in split for split in splits.values())
-    columns = {split: _columns(values, Place(source=str(path), split=split)) for split, values in splits.items()}
-    card = _card(kind, path, columns["train"], digest=digest, published=published, recorded=recorded)
+    columns = {split: columns_of(values, Place(source=str(path), split=split)) for split, values in splits.items()}
+    columns = settle_padding(columns, source=str(path))
+    entries = _entries(words, path, digest, published, columns)
+    card = _card(entries, path, columns["train"], digest=digest, published=published, recorded=recorded)
     return validate(card, columns, source=str(path))
 
 
@@ -115,25 +97,44 @@ def _split_dicts(content: Any, path: Path) -> dict[str, Mapping[str, Any]]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds {type(content).__name__}, expected a dict with train, valid and test")
     for split in SPLITS:
-        if not isinstance(content.get(split), dict):
-            found = ", ".join(map(str, content)) or "nothing"
+        if split not in content:
+            found = ", ".join(map(repr, content)) or "nothing"
             raise InputError(
                 f"{path}: split {split} is missing; found {found}, expected a dict with train, valid and test"
             )
+        if not isinstance(content[split], dict):
+            raise InputError(
+                f"{path}: split {split} is of type {type(content[split]).__name__}; expected a dict of columns"
+            )
         if not all(isinstance(key, str) for key in content[split]):
             raise InputError(f"{path}: split {split} has a column whose name is no text")
+    splits = {split: _without_spaces(content[split], path, split) for split in SPLITS}
     extra = [str(key) for key in content if key not in SPLITS and key not in _UNUSED_ENTRIES]
     extra += sorted(
         {
             key
-            for split in SPLITS
-            for key in content[split]
+            for columns in splits.values()
+            for key in columns
             if key not in _COLUMN_OF_KEY and not _UNUSED_KEYS.fullmatch(key)
         }
     )
     if extra:
         warnings.warn(f"{path}: not used: {', '.join(extra)}", DataWarning, stacklevel=3)
-    return {split: content[split] for split in SPLITS}
+    return splits
+
+
+def _without_spaces(columns: Mapping[str, Any], path: Path, split: str) -> Mapping[str, Any]:
+    """The columns, those with a space around their name under the name that is meant."""
+    meant = {key: key.strip() for key in columns if key != key.strip() and key.strip() in _COLUMN_OF_KEY}
+    if not meant:
+        return columns
+    for key, name in meant.items():
+        if name in columns or list(meant.values()).count(name) > 1:
+            raise InputError(f"{path}: split {split}, column {name}: there twice, the other time as {key!r}")
+    warnings.warn(
+        f"{path}: split {split}: read without the spaces: {', '.join(map(repr, meant))}", DataWarning, stacklevel=4
+    )
+    return {meant.get(key, key): value for key, value in columns.items()}
 
 
 def _sha256(path: Path) -> str:
@@ -141,26 +142,55 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _recognise(path: Path, digest: str, splits: Mapping[str, Mapping[str, Any]]) -> str:
-    for (kind, _), known in PUBLISHED.items():
-        if digest == known:
-            return kind
-    train = splits["train"]
-    sizes = tuple(train[key].shape[-1] if getattr(train.get(key), "ndim", 0) == 3 else 0 for key in ("audio", "vision"))
-    for kind, facts in KINDS.items():
+def _entries(
+    words: Mapping[str, Any],
+    path: Path,
+    digest: str,
+    published: str | None,
+    columns: Mapping[str, Mapping[str, np.ndarray]],
+) -> dict[str, Any]:
+    """Name, language, label range and metrics: as said, as the known file or the corpus has them, or guessed."""
+    meant = corpus_said(words)
+    if published is not None or meant is not None:
+        if published is None:
+            _warn_of_other_file(path, str(meant), digest)
+        entries = {**entries_of(meant or str(published)), **words}
+        return {**entries, "name": meant} if meant else entries
+    train = columns["train"]
+    resembles = _resembled(path, train)
+    remark = ""
+    if resembles is not None and (resembles[0], path.name) in PUBLISHED:
+        remark = f"{_other_file(resembles[0], digest)}; "
+    labels = [split[column] for split in columns.values() for column in LABELS if column in split]
+    texts = train["raw_text"].ravel().tolist() if "raw_text" in train else []
+    return guessed(
+        words, source=str(path), stem=path.stem, labels=labels, texts=texts, resembles=resembles, remark=remark
+    )
+
+
+def _warn_of_other_file(path: Path, corpus: str, digest: str) -> None:
+    if (corpus, path.name) in PUBLISHED:
+        warnings.warn(f"{path}: {_other_file(corpus, digest)}; read as it is", DataWarning, stacklevel=4)
+
+
+def _other_file(corpus: str, digest: str) -> str:
+    return f"not the file of this name that MMSA published for {corpus} (SHA-256 {digest})"
+
+
+def _resembled(path: Path, train: Mapping[str, np.ndarray]) -> tuple[str, str] | None:
+    """A corpus that the file may be of, and why one may think so."""
+    sizes = tuple(train[name].shape[-1] if name in train else 0 for name in ("audio", "vision"))
+    for corpus, facts in CORPORA.items():
         if sizes in facts.sizes:
-            return kind
-    # Other features: the nearest part of the path that names a corpus.
-    for part in reversed(path.absolute().parts):
+            return corpus, f"its feature sizes, those of {corpus}"
+    for part in reversed(path.absolute().parts):  # other features: the nearest part of the path that names a corpus
         found = _CORPUS_IN_PATH.findall(part.lower())
         if found:
-            return found[-1]
-    if "regression_labels_T" in train:
-        return "sims"  # the only one of them with unimodal labels
-    raise InputError(f"{path}: cannot tell which corpus this is; say name={', name='.join(map(repr, KINDS))}")
+            return found[-1], f"its path, which names {found[-1]}"
+    return ("sims", "its unimodal labels, as sims has them") if "label_t" in train else None
 
 
-def _columns(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:
+def columns_of(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:
     """MMSA's columns under our names, each as an array of its kind."""
     for key in ("id", "regression_labels"):
         if key not in values:
@@ -183,32 +213,18 @@ def _columns(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:
 
 
 def _texts(value: Any, key: str, place: Place) -> np.ndarray:
-    array = np.asarray(value)
+    # MMSA's ids are text; those of one's own file may be whole numbers.
+    array = texts(place, key, value, whole_numbers=key == "id")
     if array.ndim != 1:
         place.refuse(key, f"shape {list(array.shape)}", "text [N]")
-    if array.dtype.kind == "U":
-        return array
-    texts = [
-        element.decode("utf-8", "replace") if isinstance(element, bytes) else element for element in array.tolist()
-    ]
-    for row, element in enumerate(texts):
-        # MMSA's ids are text; those of one's own file may be whole numbers.
-        if not isinstance(element, str) and not (key == "id" and type(element) is int):
-            place.refuse(key, f"{type(element).__name__}", "text", row=row)
-    return np.array([str(element) for element in texts])
+    return array
 
 
 def _numbers(value: Any, key: str, place: Place) -> np.ndarray:
-    try:
-        array = np.asarray(value)
-        if array.dtype == object:
-            array = array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError):
-        array = np.asarray("no numbers")
-    if array.ndim == 0 or array.dtype.kind not in "fiub":
-        place.refuse(key, "something other than numbers in rows of one shape", f"{COLUMNS[_COLUMN_OF_KEY[key]]}")
-    if COLUMNS[_COLUMN_OF_KEY[key]].shape == ("N",) and array.shape[1:] == (1,):
-        return array[:, 0]
+    column = COLUMNS[_COLUMN_OF_KEY[key]]
+    array = numbers(place, key, value, str(column))
+    if column.shape == ("N",) and array.ndim > 1 and set(array.shape[1:]) == {1}:
+        return array.reshape(len(array))
     return array
 
 
@@ -232,21 +248,25 @@ def _lengths(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     text_bert = columns.get("text_bert")
     if text_bert is not None and text_bert.shape == (len(sequence), 3, steps):
         return (text_bert[:, 1] != 0).sum(axis=1).astype(np.int32).clip(1, steps)
-    holds = (sequence != 0).any(axis=2)  # [N, A]
-    last = steps - holds[:, ::-1].argmax(axis=1)
-    return np.where(holds.any(axis=1), last, 1).astype(np.int32)
+    return lengths_by_zeros(sequence)
 
 
 def _card(
-    kind: str, path: Path, train: Mapping[str, np.ndarray], *, digest: str, published: bool, recorded: bool
+    entries: Mapping[str, Any],
+    path: Path,
+    train: Mapping[str, np.ndarray],
+    *,
+    digest: str,
+    published: str | None,
+    recorded: bool,
 ) -> Card:
-    facts = KINDS[kind]
     text = [described for column, described in _TEXT_WORDS.items() if column in train]
     modalities = {"text": ", ".join(text) or "absent"}
-    for name, described in (("audio", facts.audio), ("vision", facts.vision)):
+    for name in ("audio", "vision"):
         if name in train:
             steps, size = train[name].shape[1:]
-            modalities[name] = f"{described if published else 'features'}, {size}-d, up to {steps} steps"
+            described = getattr(CORPORA[published], name) if published else "features"
+            modalities[name] = f"{described}, {size}-d, up to {steps} steps"
         else:
             modalities[name] = "absent"
     verified = "verified: the file MMSA published" if published else "unverified: not a file that MMSA published"
@@ -258,10 +278,7 @@ def _card(
             else "No recorded lengths: as many steps as word pieces (aligned files), or up to the last non-zero frame."
         )
     return Card(
-        name=kind,
-        language=facts.language,
-        metrics=kind,
-        label_range=facts.label_range,
+        **entries,
         provenance=f"MMSA feature file {shown(path.name)}, SHA-256 {digest} ({verified}).",
         modalities=modalities,
         caveats=caveats,

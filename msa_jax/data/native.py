@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from msa_jax.data.columns import COLUMNS
+from msa_jax.data.identity import said
+from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
@@ -21,23 +23,35 @@ from msa_jax.paths import user_path
 _FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
 
 
-def read_native(folder: str | Path) -> Dataset:
+def read_native(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    language: str | None = None,
+    label_range: tuple[float, float] | None = None,
+    metrics: str | None = None,
+) -> Dataset:
     """The dataset in a native folder, validated.
 
-    Warns where the card's counts or columns differ from the arrays.
+    Warns where the card's counts or columns differ from the arrays. Padding in front of audio and vision is moved behind.
+
+    Args:
+      folder: where `card.json` and the splits are.
+      name, language, label_range, metrics: instead of what the card says.
 
     Raises:
       InputError: a file is missing, truncated, altered or pickled, the card is wrong, or the data are (see `validate`).
     """
     folder = user_path(folder)
+    words = said(name=name, language=language, label_range=label_range, metrics=metrics)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected one with {', '.join(_FILES)}")
     for name in _FILES:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: no file {name}, expected {', '.join(_FILES)}")
-    entries = _read_card(folder / "card.json")
+    entries = {**_read_card(folder / "card.json"), **words}
     card = parse_card(entries, source=str(folder / "card.json"))
-    splits = {split: _read_npz(folder / f"{split}.npz") for split in SPLITS}
+    splits = {split: read_npz(folder / f"{split}.npz") for split in SPLITS}
     listed = entries.get("columns")
     if isinstance(listed, Mapping):
         for split, columns in splits.items():
@@ -46,7 +60,7 @@ def read_native(folder: str | Path) -> Dataset:
                     raise InputError(
                         f"{folder}: split {split}, column {name}: missing column; expected, as card.json lists it"
                     )
-    dataset = validate(card, splits, source=str(folder))
+    dataset = validate(card, settle_padding(splits, source=str(folder)), source=str(folder))
     _compare_with_card(entries, dataset, folder / "card.json")
     return dataset
 
@@ -70,7 +84,8 @@ def _read_card(path: Path) -> dict[str, Any]:
     return entries
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The columns of one split, none of them a pickle. Raises InputError where the file is damaged or something else."""
     # Each member is read whole, which checks its CRC: np.load stops at the last value and would miss some damage.
     name = None
     try:
@@ -173,7 +188,7 @@ def _check_target(folder: Path, overwrite: bool) -> None:
     if strange:
         raise InputError(f"{folder}: holds {strange[0]}, which is no part of a native dataset; choose another folder")
     if held and not overwrite:
-        raise InputError(f"{folder}: a dataset is there already; choose another folder or overwrite it")
+        raise InputError(f"{folder}: a dataset is there already; choose another folder")
 
 
 def _put_in_place(part: Path, folder: Path) -> None:

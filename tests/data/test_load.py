@@ -32,7 +32,8 @@ def test_native_folder_is_read_from_text_and_from_a_path(tmp_path):
 @pytest.mark.parametrize("suffix", [".pkl", ".pickle", ".PKL"])
 def test_pickle_is_read_as_a_feature_file(suffix, tmp_path):
     path = write_mmsa(tmp_path / f"features{suffix}", kind="mosi", sizes=(3, 3, 3), minus_inf=False)
-    assert load_dataset(path).card.name == "mosi"
+    assert load_dataset(path, name="mosi").card.metrics == "mosi"
+    assert load_dataset(path, name="mine", language="en", label_range=(-3, 3), metrics="mosi").card.name == "mine"
 
 
 @pytest.mark.parametrize("source", ["no/such/folder", "features.pkl", "msa_iemocap", "Synthetic"])
@@ -48,9 +49,21 @@ def test_what_is_no_name_is_refused(source):
 
 
 def test_other_files_are_refused(tmp_path):
-    (tmp_path / "table.csv").write_text("id,label\n")
-    with pytest.raises(InputError, match=r"table\.csv: a file that is no \.pkl"):
-        load_dataset(tmp_path / "table.csv")
+    (tmp_path / "table.xlsx").write_text("id,label\n")
+    with pytest.raises(InputError, match=r"table\.xlsx: a file of another kind; expected .* a table \(\.csv, \.tsv"):
+        load_dataset(tmp_path / "table.xlsx")
+
+
+def test_what_a_dataset_is_can_be_said_of_every_source(tmp_path):
+    words = {"name": "mine", "language": "de", "label_range": (-4.0, 4.0), "metrics": "regression"}
+    dataset = make_synthetic(**SMALL)
+    write_native(dataset, tmp_path / "data")
+    for source in (dataset, tmp_path / "data", "synthetic"):
+        card = load_dataset(source, **words).card
+        assert {key: getattr(card, key) for key in words} == words
+        assert load_dataset(source, name="other").card.metrics == "mosi"
+    with pytest.raises(InputError, match=r"column label, row \d+ .*label_range \[0, 0\.1\]"):
+        load_dataset(tmp_path / "data", label_range=(0, 0.1))
 
 
 def test_importing_the_data_package_does_not_import_tfds():

@@ -3,7 +3,7 @@
 import os
 import pickle
 import struct
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 
 import numpy as np
 import pytest
@@ -329,3 +329,47 @@ def test_missing_file_and_folder_are_named(tmp_path):
         safe_pickle.load(tmp_path)
     with pytest.raises(InputError, match="weights: not a readable pickle"):
         safe_pickle.load(b"not a pickle", described_as="weights")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "a Git LFS pointer"),
+        (b"<!DOCTYPE html>\n<html>Sign in</html>", "a web page"),
+        (b"\n  <html lang='en'>", "a web page"),
+        (b"PK\x03\x04\x14\x00", "a zip archive"),
+        (b"\x1f\x8b\x08\x00", "compressed by gzip"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"\x93NUMPY\x01\x00", "an array of numpy.save"),
+        (b"", "empty"),
+    ],
+)
+def test_what_is_another_kind_of_file_is_said_to_be(content, what, tmp_path):
+    (tmp_path / "features.pkl").write_bytes(content)
+    with pytest.raises(InputError, match=f"features.pkl: {what}.*; expected a pickle"):
+        safe_pickle.load(tmp_path / "features.pkl")
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        ("torch._utils", "_rebuild_tensor_v2", r"torch tensors: store them as arrays, tensor\.numpy\(\)"),
+        ("pandas.core.frame", "DataFrame", r"pandas objects: store them as arrays, to_numpy\(\)"),
+    ],
+)
+def test_what_to_store_instead_is_said(module, name, hint):
+    with pytest.raises(InputError, match=f"it asks for {module}.{name}, so it holds {hint}"):
+        safe_pickle.load(program(stack_global(module, name)))
+
+
+@pytest.mark.parametrize("factory", [list, dict, int, float, None])
+def test_a_default_dict_is_read_as_a_dict(factory):
+    loaded = safe_pickle.load(pickle.dumps(defaultdict(factory, {"a": [1]})))
+    assert type(loaded) is dict
+    assert loaded == {"a": [1]}
+
+
+@pytest.mark.parametrize("name", ["list", "dict", "int", "float"])
+def test_the_class_of_a_default_dict_is_never_called(name):
+    with pytest.raises(InputError, match="refused, nothing in it was run: it calls a class"):
+        safe_pickle.load(program(stack_global("builtins", name), short_text("9"), pickle.TUPLE1 + pickle.REDUCE))

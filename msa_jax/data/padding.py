@@ -1,0 +1,114 @@
+"""Where the frames of padded sequences lie: padding in front is moved behind, and what else is odd is counted."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from msa_jax.errors import DataWarning
+
+_BLOCK = 256  # rows looked at together, so that little memory is taken beside a large array
+
+
+def filled_frames(sequence: np.ndarray) -> np.ndarray:
+    """Which frames are not all zero.  # [N, L, D] -> [N, L] bool"""
+    blocks = [(sequence[start : start + _BLOCK] != 0).any(axis=2) for start in range(0, len(sequence), _BLOCK)]
+    return np.concatenate(blocks) if blocks else np.zeros(sequence.shape[:2], bool)
+
+
+def lengths_by_zeros(sequence: np.ndarray) -> np.ndarray:
+    """Frames of each row up to the zeros at its end; from the zeros in front, where more rows begin than end with them.
+
+    A row of zeros alone has one.  # [N, L, D] -> [N] i32
+    """
+    filled, steps = filled_frames(sequence), sequence.shape[1]
+    if not filled.size:
+        return np.ones(len(sequence), np.int32)
+    first, last = filled.argmax(axis=1), steps - filled[:, ::-1].argmax(axis=1)
+    in_front = ((first > 0) & (last == steps)).sum() > ((first == 0) & (last < steps) & filled.any(axis=1)).sum()
+    return np.where(filled.any(axis=1), steps - first if in_front else last, 1).astype(np.int32)
+
+
+def settle_padding(splits: Mapping[str, Mapping[str, Any]], *, source: str) -> dict[str, dict[str, Any]]:
+    """The splits, with audio and vision that begin at the first step. Arrays given are never changed.
+
+    A row is padded in front if its frames lie in the last `length` steps and not in the first ones. Such rows are shifted if
+    more rows of the column are so than are padded behind. Frames that are not zero and lie behind the length are counted,
+    and so are frames of zeros within it where these are more than half: one `DataWarning` for a column. Columns of wrong
+    shapes are left for `validate` to refuse.
+    """
+    settled = {name: dict(columns) for name, columns in splits.items()}
+    for modality in ("audio", "vision"):
+        _settle(settled, modality, source)
+    return settled
+
+
+def _settle(splits: Mapping[str, dict[str, Any]], modality: str, source: str) -> None:
+    filled = {
+        name: filled_frames(columns[modality]) for name, columns in splits.items() if _well_formed(columns, modality)
+    }
+    lengths = {name: splits[name][f"{modality}_length"] for name in filled}
+    in_front = {}
+    left = right = 0
+    for name, frames in filled.items():
+        length, steps = lengths[name][:, None], frames.shape[1]
+        place = np.arange(steps)
+        behind, early = (frames & (place >= length)).any(axis=1), (frames & (place < steps - length)).any(axis=1)
+        in_front[name] = behind & ~early
+        left, right = left + int(in_front[name].sum()), right + int((early & ~behind).sum())
+    moved = {}
+    if left > right:
+        for name, rows in in_front.items():
+            if rows.any():
+                filled[name][rows] = _shifted(filled[name][rows], lengths[name][rows])
+                array = splits[name][modality].copy()
+                array[rows] = _shifted(array[rows], lengths[name][rows])
+                splits[name][modality] = array
+                moved[name] = int(rows.sum())
+    found = _oddities(filled, lengths, moved)
+    if found:
+        warnings.warn(f"{source}: column {modality}: {'; '.join(found)}", DataWarning, stacklevel=5)
+
+
+def _oddities(
+    filled: Mapping[str, np.ndarray], lengths: Mapping[str, np.ndarray], moved: Mapping[str, int]
+) -> list[str]:
+    rows = sum(len(frames) for frames in filled.values())
+    lost = rows_lost = empty = within = 0
+    for name, frames in filled.items():
+        inside = np.arange(frames.shape[1]) < lengths[name][:, None]
+        behind = frames & ~inside
+        lost, rows_lost = lost + int(behind.sum()), rows_lost + int(behind.any(axis=1).sum())
+        empty, within = empty + int((inside & ~frames).sum()), within + int(inside.sum())
+    found = []
+    if moved:
+        each = ", ".join(f"{count} in {name}" for name, count in moved.items())
+        found.append(
+            f"padding in front of the frames in {sum(moved.values())} of {rows} rows, moved behind them ({each})"
+        )
+    if lost:
+        found.append(f"{lost} non-zero frames behind the length, in {rows_lost} of {rows} rows, are not used")
+    if 2 * empty > within:
+        found.append(f"{empty} of {within} frames within the length are zero")
+    return found
+
+
+def _well_formed(columns: Mapping[str, Any], modality: str) -> bool:
+    sequence, length = columns.get(modality), columns.get(f"{modality}_length")
+    return (
+        isinstance(sequence, np.ndarray)
+        and isinstance(length, np.ndarray)
+        and sequence.ndim == 3
+        and sequence.dtype.kind in "fiu"
+        and length.dtype.kind in "iu"
+        and length.shape == (len(sequence),)
+        and 0 not in sequence.shape
+        and bool(((length >= 1) & (length <= sequence.shape[1])).all())
+    )
+
+
+def _shifted(array: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Each row turned so that its last `length` steps come first.  # [n, L, ...], [n] -> [n, L, ...]"""
+    steps = array.shape[1]
+    return array[np.arange(len(array))[:, None], (np.arange(steps) - length[:, None]) % steps]

@@ -1,0 +1,307 @@
+"""A table of texts and labels as a dataset: .csv, .tsv, .jsonl or .parquet with the columns text and label, id and split."""
+
+import csv
+import io
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from msa_jax.data.identity import corpus_said, entries_of, guessed, said
+from msa_jax.data.schema import SPLITS, Card, Dataset, check_card, validate
+from msa_jax.errors import DataWarning, InputError
+from msa_jax.paths import shown, user_path
+
+COLUMNS = ("id", "text", "label", "split")
+_SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+_SHARES = {"test": 0.2, "valid": 0.1}  # of the rows, at least one each; the rest is for training
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """One row: `where` it stands as a person counts ("line 2"), and its cells by column."""
+
+    where: str
+    cells: dict[str, Any]
+
+
+def read_table(
+    path: str | Path,
+    *,
+    name: str | None = None,
+    language: str | None = None,
+    label_range: tuple[float, float] | None = None,
+    metrics: str | None = None,
+    split_seed: int = 0,
+) -> Dataset:
+    """The dataset in a table whose columns are `text`, `label` and, if there are, `id` and `split`; others are not used.
+
+    Text files are UTF-8, with or without a byte order mark; their first line names the columns (in .jsonl each line is an
+    object). A .csv may be separated by commas, semicolons or tabs. Without ids these are the numbers of the rows, from 1.
+    `split` is train, valid (val, validation, dev) or test. Without that column the rows are shuffled by `split_seed`: 20 %
+    are test and 10 % valid, rounded and at least one row each, the rest is train.
+
+    Args:
+      path: the table. A .parquet needs pandas and pyarrow.
+      name, language, label_range, metrics: of the card. By default the name of the file; English, or Chinese where most
+        letters are; the smallest usual range that holds the labels; and "regression". A guess is said in a warning.
+      split_seed: of the splits that are made here, not negative.
+
+    Raises:
+      InputError: naming file, line and column, what was found and what was expected.
+    """
+    path = user_path(path)
+    words = said(name=name, language=language, label_range=label_range, metrics=metrics)
+    if type(split_seed) is not int or split_seed < 0:
+        raise InputError(f"split_seed is {split_seed!r}; expected a whole number, not negative")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: no table; expected {', '.join(_READERS)}")
+    rows = reader(path)
+    columns = _columns(path, rows)
+    unused = [column for column in columns if column not in COLUMNS]
+    if unused:
+        warnings.warn(f"{path}: not used: {', '.join(unused)}", DataWarning, stacklevel=2)
+    texts = [_text(path, row) for row in rows]
+    labels = [_label(path, row) for row in rows]
+    ids = [_id(path, row) for row in rows] if "id" in columns else [str(number + 1) for number in range(len(rows))]
+    _check_ids(path, rows, ids)
+    corpus = corpus_said(words)
+    if corpus is not None:
+        entries = {**entries_of(corpus), **words, "name": corpus}
+    else:
+        entries = guessed(words, source=str(path), stem=path.stem, labels=[np.array(labels)], texts=texts)
+    made = "" if "split" in columns else f" Splits made by shuffling with seed {split_seed}."
+    card = Card(
+        **entries,
+        provenance=f"Table {shown(path.name)}, {len(rows)} rows.{made}",
+        modalities={"text": "raw text"},
+    )
+    check_card(card, source=str(path))
+    _check_range(path, rows, labels, card.label_range)
+    where = _given_splits(path, rows) if "split" in columns else _made_splits(path, len(rows), split_seed)
+    arrays = {"id": np.array(ids, np.str_), "label": np.array(labels, np.float64), "raw_text": np.array(texts, np.str_)}
+    splits = {split: {key: array[where[split]] for key, array in arrays.items()} for split in SPLITS}
+    return validate(card, splits, source=str(path))
+
+
+# -- rows of each form ------------------------------------------------------------------------------------------------
+
+
+def _decoded(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {line}: not UTF-8 text; save the table as UTF-8") from None
+
+
+def _from_csv(path: Path) -> list[_Row]:
+    text = _decoded(path)
+    heading = next((line for line in text.splitlines() if line.strip()), "")
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=heading.count)
+    records = _records(path, text, separator)
+    _, header = next(records, (0, []))
+    names = [cell.strip().lower() for cell in header]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path}: column {twice} is there twice")
+    rows = []
+    for line, cells in records:
+        if len(cells) != len(names):
+            raise InputError(
+                f"{path}: line {line}: {len(cells)} cells; expected {len(names)} ({', '.join(names)}). "
+                "A text that holds a separator stands in double quotes"
+            )
+        rows.append(_Row(where=f"line {line}", cells=dict(zip(names, cells, strict=True))))
+    return rows or _no_rows(path, names)
+
+
+def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each record that is not blank. A quoted text may go over several lines; the first one counts."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(f"{path}: line {line}: {error}; is a double quote missing?") from None
+
+
+def _from_jsonl(path: Path) -> list[_Row]:
+    rows = []
+    for number, line in enumerate(_decoded(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: line {number}: not JSON ({error})") from None
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: line {number}: {type(content).__name__}; expected an object with text and label")
+        rows.append(_Row(where=f"line {number}", cells={key.strip().lower(): cell for key, cell in content.items()}))
+    return rows or _no_rows(path, [])
+
+
+def _from_parquet(path: Path) -> list[_Row]:
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+
+        frame = pandas.read_parquet(path)
+    except ImportError:
+        raise InputError(
+            f"{path}: reading .parquet needs pandas and pyarrow (pip install pandas pyarrow); or save it as .csv"
+        ) from None
+    except Exception as error:  # what a damaged file raises has no common base
+        raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())[:200]})") from None
+    names = [str(column).strip().lower() for column in frame.columns]
+    values = [frame.iloc[:, place].tolist() for place in range(len(names))]
+    rows = [
+        _Row(where=f"row {number}", cells=dict(zip(names, cells, strict=True)))
+        for number, cells in enumerate(zip(*values, strict=True), start=1)
+    ]
+    return rows or _no_rows(path, names)
+
+
+_READERS: dict[str, Callable[[Path], list[_Row]]] = {
+    ".csv": _from_csv,
+    ".tsv": _from_csv,
+    ".jsonl": _from_jsonl,
+    ".parquet": _from_parquet,
+}
+SUFFIXES = tuple(_READERS)
+
+
+def _no_rows(path: Path, names: Sequence[str]) -> NoReturn:
+    raise InputError(f"{path}: no rows; found {', '.join(names) or 'nothing'}, expected the columns text and label")
+
+
+# -- cells ------------------------------------------------------------------------------------------------------------
+
+
+def _refuse(path: Path, row: _Row, column: str, found: str, expected: str) -> NoReturn:
+    raise InputError(f"{path}: {row.where}, column {column}: {found}; expected {expected}")
+
+
+def _columns(path: Path, rows: Sequence[_Row]) -> list[str]:
+    """All columns there are, in their order; text and label are among them, and no row lacks one that is read."""
+    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
+    for column in ("text", "label"):
+        if column not in columns:
+            raise InputError(
+                f"{path}: column {column} is missing; found {', '.join(columns)}, expected text and label, "
+                "and if there are id and split, named in the first line"
+            )
+    for column in COLUMNS:
+        for row in rows:
+            if column in columns and column not in row.cells:
+                _refuse(path, row, column, "missing", "it, because other rows have it")
+    return columns
+
+
+def _text(path: Path, row: _Row) -> str:
+    text = row.cells["text"]
+    if not isinstance(text, str):
+        _refuse(path, row, "text", _shown(text), "text")
+    if not text.strip():
+        _refuse(path, row, "text", "nothing", "text")
+    return _checked_unicode(path, row, "text", text)
+
+
+def _label(path: Path, row: _Row) -> float:
+    cell = row.cells["label"]
+    try:
+        if isinstance(cell, bool) or not isinstance(cell, (str, int, float)) or (isinstance(cell, str) and "_" in cell):
+            raise ValueError
+        label = float(cell)
+        if math.isfinite(label):
+            return label
+    except (ValueError, OverflowError):
+        pass
+    _refuse(path, row, "label", _shown(cell), "a number")
+
+
+def _id(path: Path, row: _Row) -> str:
+    id = row.cells["id"]
+    if type(id) is int:
+        return str(id)
+    if not isinstance(id, str):
+        _refuse(path, row, "id", _shown(id), "text or a whole number")
+    if not id.strip():
+        _refuse(path, row, "id", "nothing", "text or a whole number")
+    return _checked_unicode(path, row, "id", id.strip())
+
+
+def _checked_unicode(path: Path, row: _Row, column: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        _refuse(path, row, column, "half a surrogate pair, which no file can hold", "Unicode text")
+    return text
+
+
+def _check_ids(path: Path, rows: Sequence[_Row], ids: Sequence[str]) -> None:
+    owner: dict[str, _Row] = {}
+    for row, id in zip(rows, ids, strict=True):
+        if id in owner:
+            _refuse(path, row, "id", f"{id!r}, which {owner[id].where} has", "ids that differ")
+        owner[id] = row
+
+
+def _check_range(path: Path, rows: Sequence[_Row], labels: Sequence[float], ends: tuple[float, float]) -> None:
+    (low, high), slack = ends, 1e-6 * (ends[1] - ends[0])
+    for row, label in zip(rows, labels, strict=True):
+        if not low - slack <= label <= high + slack:
+            _refuse(path, row, "label", f"{label:g}", f"a number in label_range [{low:g}, {high:g}]")
+
+
+def _shown(cell: Any) -> str:
+    if isinstance(cell, (str, int, float)) or cell is None:
+        return "nothing" if cell is None or (isinstance(cell, str) and not cell.strip()) else f"{cell!r:.60}"
+    return type(cell).__name__
+
+
+# -- splits -----------------------------------------------------------------------------------------------------------
+
+
+def _given_splits(path: Path, rows: Sequence[_Row]) -> dict[str, np.ndarray]:
+    splits = []
+    for row in rows:
+        cell = row.cells["split"]
+        split = _SPLIT_OF.get(cell.strip().lower()) if isinstance(cell, str) else None
+        if split is None:
+            _refuse(path, row, "split", _shown(cell), "train, valid or test")
+        splits.append(split)
+    for split in SPLITS:
+        if split not in splits:
+            raise InputError(f"{path}: column split: no row is {split}; expected some of each of {', '.join(SPLITS)}")
+    return {split: np.flatnonzero(np.array(splits) == split) for split in SPLITS}
+
+
+def _made_splits(path: Path, rows: int, seed: int) -> dict[str, np.ndarray]:
+    if rows < len(SPLITS):
+        raise InputError(f"{path}: {rows} rows and no column split; expected three rows at least")
+    order = np.random.default_rng(seed).permutation(rows)
+    made = {}
+    for split, share in _SHARES.items():
+        count = max(1, round(share * rows))
+        made[split], order = np.sort(order[:count]), order[count:]
+    made["train"] = np.sort(order)
+    counts = ", ".join(f"{name} {len(made[name])}" for name in SPLITS)
+    warnings.warn(
+        f"{path}: no column split: rows shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test ({counts})",
+        DataWarning,
+        stacklevel=3,
+    )
+    return made

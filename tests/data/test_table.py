@@ -1,0 +1,201 @@
+"""Tables of texts and labels: read exactly, split the same way every time, and every wrong cell named by its line."""
+
+import json
+import sys
+import types
+import warnings
+
+import numpy as np
+import pytest
+
+from msa_jax.data import load_dataset, read_native, read_table, write_native
+from msa_jax.errors import DataWarning, InputError
+
+SAID = {"name": "mine", "language": "en", "label_range": (-3, 3), "metrics": "mosi"}
+ROWS = (
+    "id,text,label,split\n"
+    "a,good film,2.5,train\n"
+    'b,"not, really ""good""\nat all",-1,train\n'
+    "\n"
+    "c,  好看 ,0,valid\n"
+    "d,bad,-3,test\n"
+)
+
+
+def written(tmp_path, content, name="texts.csv"):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def quietly(path, **words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return read_table(path, **(SAID | words))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(("name", "separator"), [("t.csv", ","), ("t.csv", ";"), ("t.csv", "\t"), ("t.TSV", "\t")])
+def test_a_table_is_read_exactly(mark, name, separator, tmp_path):
+    rows = "\n".join(line if "really" in line else line.replace(",", separator) for line in ROWS.split("\n"))
+    rows = rows.replace('b,"', f'b{separator}"').replace('at all",-1,', f'at all"{separator}-1{separator}')
+    dataset = quietly(written(tmp_path, mark + rows.encode(), name))
+    assert dataset.train.id.tolist() == ["a", "b"]
+    assert dataset.train.raw_text.tolist() == ["good film", 'not, really "good"\nat all']
+    assert dataset.train.label.tolist() == [2.5, -1.0]
+    assert (dataset.valid.raw_text.tolist(), dataset.test.label.tolist()) == (["  好看 "], [-3.0])
+    assert {key: getattr(dataset.card, key) for key in SAID} == SAID
+    assert dataset.card.provenance == f"Table {name}, 4 rows."
+
+
+def test_lines_of_objects_are_the_same_table(tmp_path):
+    rows = [
+        {"id": "a", "text": "good film", "label": 2.5, "split": "train"},
+        {"split": "train", "label": "-1", "text": 'not, really "good"\nat all', "id": "b"},
+        {"id": "c", "text": "  好看 ", "label": 0, "split": "dev"},
+        {"id": "d", "text": "bad", "label": -3, "split": "TEST"},
+    ]
+    path = written(tmp_path, "\n\n".join(json.dumps(row) for row in rows), "t.jsonl")
+    assert quietly(path).fingerprint() == quietly(written(tmp_path, ROWS)).fingerprint()
+
+
+def test_parquet_is_read_by_pandas(tmp_path, monkeypatch):
+    cells = (["a", "b", "c"], [1.0, -1.0, 0.5], ["train", "valid", "test"])
+
+    class Columns:
+        def __getitem__(self, at):
+            return np.array(cells[at[1]], object)
+
+    frame = types.SimpleNamespace(columns=("Text", "label", "split"), iloc=Columns())
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(read_parquet=lambda path: frame))
+    dataset = quietly(written(tmp_path, b"PAR1", "t.parquet"))
+    assert (dataset.train.id.tolist(), dataset.test.raw_text.tolist()) == (["1"], ["c"])
+
+
+def test_without_pandas_parquet_is_one_clear_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(
+        InputError, match=r"t\.parquet: reading \.parquet needs pandas and pyarrow .*or save it as \.csv"
+    ):
+        quietly(written(tmp_path, b"PAR1", "t.parquet"))
+
+
+def many(rows):
+    return "text,label\n" + "".join(f"text {row},{row % 7 - 3}\n" for row in range(rows))
+
+
+@pytest.mark.parametrize(("rows", "counts"), [(3, (1, 1, 1)), (10, (7, 1, 2)), (101, (71, 10, 20))])
+def test_splits_are_made_where_there_are_none(rows, counts, tmp_path):
+    path = written(tmp_path, many(rows))
+    with pytest.warns(
+        DataWarning, match=r"no column split: rows shuffled with seed 0, 70 % train, 10 % valid, 20 % test"
+    ):
+        dataset = read_table(path, **SAID)
+    assert tuple(len(split) for split in dataset.splits().values()) == counts
+    ids = [split.id.astype(int) for split in dataset.splits().values()]
+    assert sorted(np.concatenate(ids)) == list(range(1, rows + 1))
+    assert all((np.diff(one) > 0).all() for one in ids)  # the order of the table is kept
+    assert dataset.card.provenance.endswith("Splits made by shuffling with seed 0.")
+
+
+def test_splits_follow_the_seed(tmp_path):
+    path = written(tmp_path, many(60))
+    with pytest.warns(DataWarning, match="shuffled with seed"):
+        first, again, other = (read_table(path, **SAID, split_seed=seed).test.id.tolist() for seed in (4, 4, 5))
+    assert first == again != other
+    with pytest.raises(InputError, match="split_seed is -1"):
+        read_table(path, **SAID, split_seed=-1)
+
+
+def test_what_is_not_said_is_guessed_in_one_line(tmp_path):
+    path = written(tmp_path, "text,label,split\n好看,1,train\n不好看,5,valid\n一般,3,test\n", "mosi reviews.csv")
+    with pytest.warns(
+        DataWarning, match="guessed from labels and texts: language zh, label_range 1 to 5, metrics regr"
+    ) as caught:
+        card = load_dataset(path).card
+    assert len(caught) == 1
+    assert (card.name, card.language, card.label_range, card.metrics) == (
+        "own_mosi_reviews",
+        "zh",
+        (1, 5),
+        "regression",
+    )
+
+
+def test_a_table_becomes_a_native_folder(tmp_path):
+    dataset = quietly(written(tmp_path, ROWS))
+    again = read_native(write_native(dataset, tmp_path / "data"))
+    assert again.fingerprint() == dataset.fingerprint()
+    assert again.card == dataset.card
+
+
+def test_other_columns_are_left_aside_in_a_warning(tmp_path):
+    path = written(tmp_path, "text,Label,mood,split\na,1,x,train\nb,1,x,valid\nc,1,x,test\n")
+    with pytest.warns(DataWarning, match="texts.csv: not used: mood") as caught:
+        read_table(path, **SAID)
+    assert len(caught) == 1
+
+
+HEAD = "id,text,label,split\na,x,1,train\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no rows; found nothing"),
+        ("id,text,label\n", "no rows; found id, text, label"),
+        ("id,words,label\na,b,1\n", "column text is missing; found id, words, label, expected text and label"),
+        ("text,text,label\na,b,1\n", "column text is there twice"),
+        (HEAD + "b,y\n", r"line 3: 2 cells; expected 4 \(id, text, label, split\)"),
+        (HEAD + "b,y, z,1,test\n", "line 3: 5 cells; expected 4"),
+        (HEAD + 'b,"y\nz",good,test\n', "line 3, column label: 'good'; expected a number"),
+        (HEAD + 'b,"y\nz",1,test\nc,x,,test\n', "line 5, column label: nothing; expected a number"),
+        (HEAD + "b,y,nan,test\n", "line 3, column label: 'nan'; expected a number"),
+        (HEAD + "b,y,1_0,test\n", "line 3, column label: '1_0'; expected a number"),
+        (HEAD + "b,y,7,test\n", r"line 3, column label: 7; expected a number in label_range \[-3, 3\]"),
+        (HEAD + "b, ,1,test\n", "line 3, column text: nothing; expected text"),
+        (HEAD + " ,y,1,test\n", "line 3, column id: nothing"),
+        (HEAD + "\n\na,y,1,test\n", "line 5, column id: 'a', which line 2 has; expected ids that differ"),
+        (HEAD + "b,y,1,testing\n", "line 3, column split: 'testing'; expected train, valid or test"),
+        (HEAD + "b,y,1,test\n", "column split: no row is valid"),
+        ("text,label\na,1\nb,1\n", "2 rows and no column split; expected three rows at least"),
+        (HEAD + 'b,"y,1,test\n', "line 3: unexpected end of data; is a double quote missing"),
+        (HEAD.encode() + b"b,caf\xe9,1,test\n", "line 3: not UTF-8 text"),
+        ("text,label\na,1".encode("utf-16"), "line 1: not UTF-8 text"),
+    ],
+)
+def test_what_is_wrong_is_named_by_line_and_column(content, message, tmp_path):
+    path = written(tmp_path, content)
+    with pytest.raises(InputError, match=message) as raised:
+        quietly(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert "\n" not in str(raised.value)
+
+
+GOOD = '{"text": "a", "label": 1, "id": 3, "split": "train"}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD + "{'text'}", "line 2: not JSON"),
+        (GOOD + "[" * 100_000, "line 2: not JSON"),
+        (GOOD + "[1]", "line 2: list; expected an object"),
+        (GOOD + '{"text": "a", "label": 1, "split": "test"}', "line 2, column id: missing; expected it, because"),
+        (GOOD + '{"text": ["a"], "label": 1, "id": 1, "split": "test"}', "line 2, column text: list; expected text"),
+        (GOOD + '{"text": null, "label": 1, "id": 1, "split": "test"}', "line 2, column text: nothing; expected text"),
+        (GOOD + '{"text": 5, "label": 1, "id": 1, "split": "test"}', "line 2, column text: 5; expected text"),
+        (GOOD + '{"text": "\\ud800", "label": 1, "id": 1, "split": "test"}', "line 2, column text: half a surrogate"),
+        (
+            GOOD + '{"text": "a", "label": true, "id": 1, "split": "test"}',
+            "line 2, column label: True; expected a number",
+        ),
+        (GOOD + '{"text": "a", "label": NaN, "id": 1, "split": "test"}', "line 2, column label: nan"),
+        (GOOD + f'{{"text": "a", "label": 1{"0" * 400}, "id": 1, "split": "test"}}', "line 2, column label: 1000"),
+        (GOOD + '{"text": "a", "label": 1, "id": 1.5, "split": "test"}', "line 2, column id: 1.5"),
+        (GOOD + '{"text": "a", "label": 1, "id": 1, "split": 3}', "line 2, column split: 3; expected train"),
+    ],
+)
+def test_what_is_wrong_in_lines_of_objects_is_named(content, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        quietly(written(tmp_path, content, "t.jsonl"))
