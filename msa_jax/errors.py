@@ -1,6 +1,9 @@
 """The kinds of message that a user gets, and what is quoted in them."""
 
 
+LONGEST = 1000  # characters of a message
+
+
 class InputError(ValueError):
     """The input, an option or a file is wrong. The command prints the message as one line and exits with status 2."""
 
@@ -15,6 +18,12 @@ class DataWarning(UserWarning):
 
 class TrainingStopped(InputError):
     """Training cannot go on: a loss is not finite. The message names run, epoch, step and loss term."""
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error as one line that fits a screen: what is long in it, such as a value, loses its middle."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def first_line(error: Exception) -> str:

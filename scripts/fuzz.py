@@ -30,7 +30,7 @@ import numpy as np
 from msa_jax import cli, config
 from msa_jax.data import make_synthetic, write_native
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, one_line
 from msa_jax.methods import BUILT_IN
 from msa_jax.train.settings import resolve
 
@@ -312,7 +312,7 @@ def outcome(doing: Doing) -> tuple[str, str]:
                     doing()
                     status = 0
                 except InputError as error:
-                    print(f"msa-jax: {' '.join(str(error).split())}", file=sys.stderr)
+                    print(f"msa-jax: {one_line(error)}", file=sys.stderr)
                     status = 2
     except BaseException as error:
         return type(error).__name__, traceback.format_exc()
@@ -325,8 +325,8 @@ def outcome(doing: Doing) -> tuple[str, str]:
         return f"status {status}", err.getvalue()
     if not last.startswith("msa-jax: ") or any("Traceback" in line for line in others):
         return "no line", err.getvalue()
-    if len(last) > 2000:
-        return "a line of more than 2,000 characters", last
+    if len(last) > 1100:
+        return "a line of more than 1,100 characters", last
     return "refused", ""
 
 
