@@ -42,6 +42,10 @@ def _path(word: str) -> Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _names(word: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in word.split(","))
+
+
 class _Version(argparse.Action):
     """Unlike the action "version" of argparse it looks the version up only when it is asked for."""
 
@@ -69,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "`msa-jax methods METHOD` lists them.",
     )  # fmt: skip
     train.add_argument("method", metavar="METHOD")
-    train.add_argument("--data", required=True, metavar="D", help="native folder, MMSA .pkl, TFDS name, or synthetic")
+    train.add_argument("--data", required=True, metavar="D", help="native folder, MMSA .pkl, table, TFDS name, or synthetic")
     _add_training(
         train,
         preset="options by name (see `msa-jax methods`) or file; none for no preset",
@@ -114,9 +118,14 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = command("predict", "per-sample scores with ids, all heads, as CSV")
     predict.add_argument("folder", type=_path, metavar="DIR")
-    predict.add_argument("--data", required=True, metavar="D")
-    predict.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    predict.add_argument("--out", required=True, type=_path, metavar="FILE.csv")
+    predict.add_argument("--data", metavar="D", help="one split is enough; ids, labels and lengths may be left out")
+    predict.add_argument("--split", choices=("train", "valid", "test"), help="default test, or the only one there is")
+    predict.add_argument("--texts", type=_path, metavar="FILE", help="new texts, one a line; - is standard input")
+    predict.add_argument("--text", action="append", default=[], help="a new text; may be repeated")
+    absent = "modalities of training to do without, e.g. audio,vision: zeros stand in for them, and scores are worse"
+    predict.add_argument("--missing", type=_names, default=(), metavar="MODALITIES", help=absent)
+    predict.add_argument("--out", type=_path, metavar="FILE.csv", help="default standard output")
+    predict.add_argument("--with-text", action="store_true", help="write the text beside the scores")
     predict.add_argument(
         "--arrays", type=_path, metavar="FILE.npz", help="also write what else the method shows: gates, representations"
     )
@@ -147,7 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     bring = command("data import", "convert a dataset into a native folder", group=kinds)
     bring.add_argument("path", metavar="PATH")
     bring.add_argument("--out", required=True, type=_path, metavar="DIR")
-    bring.add_argument("--name", help="dataset kind where the file does not tell: mosi, mosei, sims")
+    bring.add_argument("--name", help="of the dataset; mosi, mosei and sims bring what follows with them")
+    bring.add_argument("--language", metavar="L", help="en, zh, ...")
+    bring.add_argument("--label-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="lowest and highest label")
+    bring.add_argument("--metrics", choices=("mosi", "mosei", "sims", "regression"), help="regression: any label range")
+    bring.add_argument("--split-seed", type=int, default=0, metavar="N", help="of the splits of a table without; default 0")
     make = command("data synthetic", "make the synthetic dataset", group=kinds)
     make.add_argument("--out", required=True, type=_path, metavar="DIR")
     for name, number in (("seed", 0), ("train", 512), ("valid", 128), ("test", 256)):

@@ -8,37 +8,54 @@ import io
 import json
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msa_jax import signals
 from msa_jax.arguments import parse
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from msa_jax.data import Dataset
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0, or 2 where the input is wrong; 130 after Ctrl-C. Ends with 3 where a process was lost."""
+    """Runs one command. Returns 0, or 2 where the input is wrong.
+
+    Args:
+      arguments: by default those of the process, which is the command's own then: Ctrl-C and SIGTERM end it with 130 and 143
+        (see `signals`). Otherwise Ctrl-C is an exception as ever, and this returns 130.
+
+    A process that trained with another one that is lost ends with 3.
+    """
+    if arguments is None:
+        signals.take_over()
+        sys.unraisablehook = _show_if_of_the_main_thread
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     _print_what_can_be_printed()
     warnings.showwarning = _one_line_warning
     try:
         parsed = parse(arguments)
         _COMMANDS[parsed.command](parsed)
+        sys.stdout.flush()
     except InputError as error:
-        print(f"msa-jax: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"msa-jax: {one_line(error)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # `msa-jax ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
     except OSError as error:  # a full disk, a folder that may not be written
         print(f"msa-jax: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        _drop_output()
         return 2
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         _end_if_alone(error)
-        raise
+        message = _missing_backend()
+        if message is None:
+            raise
+        print(f"msa-jax: {message}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("msa-jax: interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
         return 130
@@ -52,7 +69,27 @@ def _print_what_can_be_printed() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _end_if_alone(error: RuntimeError) -> None:
+def _drop_output() -> None:
+    """What cannot be written to standard output would be tried again, and complained of, when Python ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _show_if_of_the_main_thread(ignored: Any) -> None:
+    """Where a checkpoint cannot be written, each of the threads that write it fails; the main thread says so in one line."""
+    if threading.current_thread() is threading.main_thread():
+        sys.__unraisablehook__(ignored)
+
+
+def _missing_backend() -> str | None:
+    from msa_jax.train import processes
+
+    return processes.missing_backend_message()
+
+
+def _end_if_alone(error: Exception) -> None:
     """Ends this process at once where another one that it trained with is gone: nothing waits for that one then."""
     from msa_jax.train import processes
 
@@ -160,28 +197,25 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _predict(arguments: argparse.Namespace) -> None:
-    from msa_jax.data import load_dataset
+    from msa_jax.report.prediction import check_outputs, predict
     from msa_jax.train.atomic import write_arrays, write_text
-    from msa_jax.train.experiment import predictions_csv
-    from msa_jax.train.predictor import Predictor
 
-    predictor = Predictor.load(arguments.folder)
-    split = load_dataset(arguments.data).splits()[arguments.split]
-    found = predictor.predict_runs(split, exports=arguments.arrays is not None)
-    heads = predictor.method.head_names(predictor.options, predictor.inputs)
-    runs = {str(seed): {name: named[name] for name in heads if name in named} for seed, named in found.items()}
-    content = {"file": str(arguments.out), "rows": len(split), "runs": list(runs)}
+    check_outputs((arguments.out, arguments.arrays), (arguments.data, arguments.texts))
+    done = predict(
+        arguments.folder,
+        **{name: getattr(arguments, name) for name in ("data", "split", "texts", "text", "missing", "with_text")},
+        exports=arguments.arrays is not None,
+    )
+    content: dict[str, Any] = {"rows": len(done.split), "runs": list(done.runs)}
     if arguments.arrays is not None:
-        arrays = {
-            f"{seed}/{name}": value
-            for seed, named in found.items()
-            for name, value in named.items()
-            if name not in heads
-        }
-        write_arrays(arguments.arrays, {"id": split.id, "label": split.label, **arrays})
+        write_arrays(arguments.arrays, {"id": done.split.id, "label": done.split.label, **done.exports})
         content["arrays"] = str(arguments.arrays)
-    write_text(arguments.out, predictions_csv(split.id, split.label, runs))
-    _print(arguments, content, f"{arguments.out}: {len(split)} rows, runs {', '.join(runs)}")
+    if arguments.out is None:
+        _print(arguments, {**content, "predictions": done.rows()}, done.csv().removesuffix("\n"))
+        return
+    write_text(arguments.out, done.csv())
+    said = f"{arguments.out}: {len(done.split)} rows, runs {', '.join(done.runs)}"
+    _print(arguments, {"file": str(arguments.out), **content}, said)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -225,10 +259,10 @@ def _data_check(arguments: argparse.Namespace) -> None:
 
 
 def _data_import(arguments: argparse.Namespace) -> None:
-    from msa_jax.data import load_dataset, read_mmsa, write_native
+    from msa_jax.data import load_dataset, write_native
 
-    named = arguments.name and Path(arguments.path).suffix in (".pkl", ".pickle")
-    dataset = read_mmsa(arguments.path, name=arguments.name) if named else load_dataset(arguments.path)
+    words = {key: getattr(arguments, key) for key in ("name", "language", "label_range", "metrics", "split_seed")}
+    dataset = load_dataset(arguments.path, **words)
     write_native(dataset, arguments.out)
     _print(arguments, {"folder": str(arguments.out)}, f"{arguments.out}: written")
 

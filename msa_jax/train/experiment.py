@@ -201,12 +201,31 @@ def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner,
     )
 
 
-def predictions_csv(ids: np.ndarray, label: np.ndarray, runs: dict[str, dict[str, np.ndarray]]) -> str:
-    """`id, label`, then `{run}/{head}` for every run and head; numbers with all the digits that float32 has."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = {f"{run}/{head}": values for run, heads in runs.items() for head, values in heads.items()}
-    writer.writerow(["id", "label", *columns])
-    for row, name in enumerate(ids):
-        writer.writerow([name, repr(float(label[row])), *(repr(float(values[row])) for values in columns.values())])
-    return text.getvalue()
+def predictions_csv(
+    ids: np.ndarray,
+    label: np.ndarray | None,
+    runs: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    text: np.ndarray | None = None,
+) -> str:
+    """`id`, `label` and `text` if given, then `{run}/{head}` for every run and head.
+
+    A number is the shortest one that is the same float32; a label that is not known is empty.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    columns: dict[str, Sequence[Any]] = {"id": ids}
+    if label is not None:
+        columns["label"] = [shortest(value) if np.isfinite(value) else "" for value in label]
+    if text is not None:
+        columns["text"] = text
+    for run, heads in runs.items():
+        columns |= {f"{run}/{head}": [shortest(value) for value in values] for head, values in heads.items()}
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return file.getvalue()
+
+
+def shortest(value: Any) -> str:
+    """A number as people write it: the shortest text that is the same float32, 1.2 and not 1.2000000476837158."""
+    return str(np.float32(value))

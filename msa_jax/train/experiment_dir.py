@@ -96,6 +96,16 @@ def is_ours(mark: Path) -> bool:
     return isinstance(content, dict) and set(content) >= {"method", "protocol", "dataset", "seeds", "options"}
 
 
+def check_not_ours(path: Path) -> None:
+    """Raises InputError if a file to write is one that an experiment or a sweep writes, or lies among such files."""
+    whole = path.resolve()
+    for folder in whole.parents:
+        name = whole.relative_to(folder).parts[0]
+        own = name == LOCK or _WRITTEN.fullmatch(name)
+        if own and any(is_ours(folder / mark) for mark in ("config.json", "sweep.json")):
+            raise InputError(f"{path}: the experiment in {folder} writes this itself; choose another file")
+
+
 def begin(
     folder: Path,
     content: Mapping[str, Any],
@@ -173,10 +183,14 @@ class MetricsFile:
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, *lines: Mapping[str, Any]) -> None:
+        """Adds lines at the end. InputError where they cannot be written; `rewind` drops a part of them that was."""
         if not processes.is_primary():
             return
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(without_nan(line)) + "\n" for line in lines)
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.writelines(json.dumps(without_nan(line)) + "\n" for line in lines)
+        except OSError as error:
+            raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
 
     def read(self) -> list[dict[str, Any]]:
         if not self._path.exists():

@@ -121,7 +121,8 @@ class Predictor:
           exports: add what else the method lets one look at, `Method.exports`, [N] or [N, d]: the mean gate of each modality
             (SUGRM), the fused representation.
           missing: modalities of training that are not read: each sample has one frame of zeros instead (in aligned data as many
-            as it has tokens), or as text no word. The network has not learned from such samples; a `DataWarning` says so.
+            as the other modalities have), or as text no word. The network has
+            not learned from such samples; a `DataWarning` says so.
 
         Raises:
           InputError: a modality is missing, or of another feature size than in training; a column has NaN or infinite values or
@@ -153,6 +154,8 @@ class Predictor:
             raise InputError(
                 f"missing names {strange[0]}; this experiment was trained with {', '.join(self.preprocessor.modalities)}"
             )
+        if len(missing) == len(self.preprocessor.modalities):
+            raise InputError(f"missing names {' and '.join(missing)}, all that this experiment was trained with")
         read = [name for name in self.preprocessor.reads() if not _is_of(name, missing)]
         columns = self.preprocessor.apply(check_samples(split, read), missing=missing)
         if not missing:
@@ -163,8 +166,9 @@ class Predictor:
                 raise InputError(
                     "text cannot be missing: audio and vision of this experiment are aligned with its tokens"
                 )
-            length = columns["text"]["mask"].sum(1).astype(np.int32)
-            frames = "frames of zeros, as many as it has tokens,"
+            there = next(columns[name] for name in self.preprocessor.modalities if name not in missing)
+            length = (there["mask"].sum(1) if "mask" in there else there["length"]).astype(np.int32)
+            frames = "frames of zeros, as many as the others have,"
             for name in missing:
                 width = columns[name]["features"].shape[-1]
                 zeros = np.zeros((len(split), int(length.max()), width), np.float32)

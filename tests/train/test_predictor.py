@@ -270,7 +270,7 @@ def test_a_missing_modality_is_zeros_where_one_says_so(predictor):
 
 def test_a_missing_modality_of_aligned_data_has_a_frame_for_each_token(predictor):
     aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
-    with pytest.warns(DataWarning, match="frames of zeros, as many as it has tokens"):
+    with pytest.warns(DataWarning, match="frames of zeros, as many as the others have"):
         got = aligned._columns(Split(raw_text=DATASET.test.raw_text), ("audio",))
     np.testing.assert_array_equal(got["audio"]["length"], got["text"]["mask"].sum(1))
     assert got["audio"]["features"].shape == (8, got["text"]["mask"].sum(1).max(), 3)
@@ -282,6 +282,7 @@ def test_a_missing_modality_of_aligned_data_has_a_frame_for_each_token(predictor
     ("missing", "message"),
     [
         (("smell",), "missing names 'smell'; expected some of text, audio, vision"),
+        (("text", "audio"), "missing names text and audio, all that this experiment was trained with"),
         (("vision",), "missing names vision; this experiment was trained with text, audio"),
     ],
 )
