@@ -7,15 +7,21 @@ import contextlib
 import io
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from msa_jax.errors import InputError
+from msa_jax import signals
+from msa_jax.errors import InputError, first_line
 from msa_jax.train import processes
+
+_DAMAGED = (ValueError, EOFError, KeyError, RuntimeError, MemoryError)
+_DAMAGED += (struct.error, zipfile.BadZipFile, zlib.error)
 
 
 @contextlib.contextmanager
@@ -32,15 +38,17 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
+            with signals.unfinished(temporary):
+                with open(temporary, "wb") as file:
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder is gone, or nothing can be changed in it
+                temporary.unlink()
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -82,9 +90,12 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` that `write_arrays` wrote. Raises InputError if it cannot be read."""
+    """The arrays of an `.npz` that `write_arrays` wrote. Raises InputError if it cannot be read or is damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from None
+    # What else zipfile, zlib and numpy say of bytes that are no archive; an `.npy` has no `files`.
+    except (*_DAMAGED, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read, the file is damaged ({first_line(error)})") from None

@@ -4,8 +4,13 @@ orbax writes them. Parameters lie in files by the names that people use, every l
 """
 
 import contextlib
+import functools
 import hashlib
+import logging
+import os
+import re
 import shutil
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,27 +37,37 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder: Path):
-        import orbax.checkpoint as ocp
-
-        self._ocp, self._folder = ocp, folder / "state"
-        self._manager = ocp.CheckpointManager(
-            self._folder.absolute(),
-            options=ocp.CheckpointManagerOptions(
-                max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True
-            ),
-        )
+        self._ocp, self._folder = _orbax(), folder / "state"
+        with _writing(self._folder):
+            self._manager = self._ocp.CheckpointManager(
+                self._folder.absolute(),
+                options=self._ocp.CheckpointManagerOptions(
+                    max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True
+                ),
+            )
 
     @property
     def empty(self) -> bool:
         """Whether no state has been saved yet."""
         return self._manager.latest_step() is None
 
+    def check_there(self) -> None:
+        """Raises InputError where somebody has removed the folder, which nothing that is written should make again."""
+        if processes.is_primary() and not self._folder.is_dir():
+            raise InputError(f"{self._folder.parent}: the folder was removed while it was being trained into")
+
     def save(self, state: RunState) -> None:
-        """Writes the state in the background; the one before it stays until this one is whole."""
+        """Writes the state in the background; the one before it stays until this one is whole.
+
+        Raises:
+          InputError: this one cannot be written, or the one before it could not.
+        """
+        self.check_there()
         items = self._ocp.args.Composite(
             state=self._ocp.args.StandardSave(state), stage=self._ocp.args.JsonSave({"stage": int(state.stage)})
         )
-        self._manager.save(int(state.standing.epochs.max()), args=items)
+        with _writing(self._folder):
+            self._manager.save(int(state.standing.epochs.max()), args=items)
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
         """The newest state that is whole; there must be one.
@@ -79,9 +94,12 @@ class RunCheckpoints:
             ) from None
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Waits for what is being written. Raises InputError where it cannot be."""
+        with _writing(self._folder):
+            try:
+                self._manager.wait_until_finished()
+            finally:
+                self._manager.close()
 
     def delete(self) -> None:
         """Closes and removes the state: the runs have ended."""
@@ -201,12 +219,11 @@ def _stacked(folder: Path, kept: Any, shapes: Variables) -> Variables:
 
 
 def _save(folder: Path, tree: Any) -> None:
-    import orbax.checkpoint as ocp
-
-    folder.mkdir(parents=True, exist_ok=True)
-    processes.run_on_primary(lambda: _clean(folder))
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save((folder / "params").absolute(), jax.tree.map(np.asarray, tree), force=True)
+    with _writing(folder / "params"):
+        folder.mkdir(parents=True, exist_ok=True)
+        processes.run_on_primary(lambda: _clean(folder))
+        with _orbax().StandardCheckpointer() as checkpointer:
+            checkpointer.save((folder / "params").absolute(), jax.tree.map(np.asarray, tree), force=True)
     write_json(folder / "params.json", _digests(folder / "params"))
 
 
@@ -215,21 +232,66 @@ def _clean(folder: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def _load(folder: Path) -> Any:
+@functools.cache
+def _orbax() -> Any:
+    """orbax, which keeps its log to itself: what goes wrong is an exception too, and the rest is for its developers."""
     import orbax.checkpoint as ocp
 
+    inside = str(Path(ocp.__file__).parent)
+
+    def of_others(record: logging.LogRecord) -> bool:
+        trace = record.exc_info[2] if record.exc_info else None
+        files = [record.pathname, *(frame.filename for frame in traceback.extract_tb(trace))]
+        return inside not in record.getMessage() and not any(file.startswith(inside) for file in files)
+
+    for name in ("absl", "asyncio"):  # it writes through the second, in threads of its own
+        logging.getLogger(name).addFilter(of_others)
+    return ocp
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turns what orbax says of a disk that is full, a quota, or a folder that is gone or read-only into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = _system_error(error)
+        if reason is None:
+            raise
+        raise InputError(
+            f"{path}: the checkpoint cannot be written ({reason}); once it can be, the same command goes on from the last "
+            "one that is whole"
+        ) from None
+
+
+def _system_error(error: BaseException | None) -> str | None:
+    """What the system said, where an error or one that it came from is one of the system's; None for any other."""
+    seen = []
+    while error is not None and error not in seen:
+        seen.append(error)
+        code = re.search(r"os_error_code='(\d+)'", str(error))  # as tensorstore has it
+        if code:
+            return os.strerror(int(code[1]))
+        if isinstance(error, OSError):
+            return error.strerror or first_line(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _load(folder: Path) -> Any:
     with _reading(folder) as (checkpointer, path):
-        arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), _metadata(checkpointer, path))
+        restore = _orbax().RestoreArgs(restore_type=np.ndarray)
+        arguments = jax.tree.map(lambda _: restore, _metadata(checkpointer, path))
         return checkpointer.restore(path, restore_args=arguments)
 
 
 @contextlib.contextmanager
 def _reading(folder: Path) -> Iterator[tuple["ocp.PyTreeCheckpointer", Path]]:
-    import orbax.checkpoint as ocp
-
     path = _checked(folder)
     try:
-        with ocp.PyTreeCheckpointer() as checkpointer:
+        with _orbax().PyTreeCheckpointer() as checkpointer:
             yield checkpointer, path
     except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: the checkpoint cannot be read ({first_line(error)})") from None

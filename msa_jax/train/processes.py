@@ -42,6 +42,8 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
             raise InputError(
                 f"process is {process} of {processes}; expected a number from 0 to {max(processes - 1, 0)}"
             )
+    # It would take SIGTERM for itself, and nothing would end.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator,
@@ -102,3 +104,18 @@ def lost_process_message(error: Exception) -> str | None:
         f"process {jax.process_index()} of {count()}: another process was lost ({first_line(error)}); "
         "the same command in all processes resumes from the last checkpoint"
     )
+
+
+def missing_backend_message() -> str | None:
+    """What to say where JAX_PLATFORMS names what JAX cannot use here; None where JAX has a device."""
+    named = jax.config.jax_platforms
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        extra = "tpu" if "tpu" in str(named) else "cuda"
+        reason = f" ({first_line(error)})" if str(error) else ""
+        return (
+            f"JAX_PLATFORMS is {named}: JAX finds no such device{reason}; install what it needs with "
+            f"pip install 'msa-jax[{extra}]', or unset JAX_PLATFORMS"
+        )
+    return None

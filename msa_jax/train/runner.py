@@ -131,6 +131,7 @@ class Runner:
                     checkpoints.save(state)
         finally:
             checkpoints.close()
+        checkpoints.check_there()
         results = self._finish(runs, state, data, keep)
         checkpoints.delete()
         return results

@@ -151,6 +151,7 @@ class _Points:
         self._last: tuple[Options, Runner] | None = None
 
     def train(self) -> None:
+        self._results.rewind(run=-1, epoch=0)  # no run: only a line that was not finished
         done = {line["run"] for line in self._results.read()}
         taken = self._arguments()
         alike: dict[tuple[Any, ...], list[int]] = {}
