@@ -1,6 +1,7 @@
 """From texts to token ids: the tokenizer of a pretrained encoder, or one built from the training text."""
 
 import heapq
+import importlib.util
 import itertools
 import json
 from collections import Counter, defaultdict
@@ -14,8 +15,10 @@ import tokenizers
 
 from msa_jax.errors import InputError
 
+_VOCABULARY_FILES = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or a sentencepiece model (*.model)"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _PAD_TOKENS = ("[PAD]", "<pad>")
+_UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,30 @@ class Tokenizer:
     def pad_id(self) -> int:
         """The id at padding; 0 where the vocabulary has no padding token."""
         return next((i for i in map(self.backend.token_to_id, _PAD_TOKENS) if i is not None), 0)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the vocabulary has, special ones included."""
+        return self.backend.get_vocab_size(with_added_tokens=True)
+
+    @property
+    def first_id(self) -> int | None:
+        """The id that every text begins with, that of [CLS] or <s>; None where texts are not framed."""
+        frame = self.backend.post_process(self.backend.encode("", add_special_tokens=False)).ids
+        return frame[0] if frame else None
+
+    def unknown_share(self, ids: np.ndarray, mask: np.ndarray) -> float:
+        """The share in [0, 1] of tokens that stand for what the vocabulary lacks; what frames a text does not count.
+
+        Args:
+          ids, mask: [N, T] of N texts, from `encode`.
+        """
+        special = self.backend.num_special_tokens_to_add(is_pair=False)
+        count = int(mask.sum()) - special * len(ids)
+        unknown = next((i for i in map(self.backend.token_to_id, _UNKNOWN_TOKENS) if i is not None), None)
+        if unknown is None or count <= 0:
+            return 0.0
+        return int(((ids == unknown) & (mask > 0)).sum()) / count
 
     def encode(
         self, texts: Sequence[str], *, max_tokens: int, length: int | None = None
@@ -101,10 +128,12 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """The tokenizer in a Hugging Face folder.
 
     `tokenizer.json` is read as it is; otherwise `vocab.txt` makes a BERT WordPiece tokenizer, cased or not by
-    `tokenizer_config.json`; any other is left to transformers.
+    `tokenizer_config.json`; any other is left to transformers, such as RoBERTa's byte-level BPE in `vocab.json` and
+    `merges.txt` and the sentencepiece model of XLM-R.
 
     Raises:
-      InputError: no such folder, a damaged file, or no tokenizer in it that works without its own Python code.
+      InputError: no such folder, a damaged file, no vocabulary beyond special tokens, or no tokenizer in it that works
+        without its own Python code.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -170,6 +199,12 @@ def _from_vocabulary(tokens: Sequence[str], options: dict[str, Any]) -> Tokenize
 def _from_transformers(folder: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
+    models = sorted(folder.glob("*.model"))
+    if models and importlib.util.find_spec("sentencepiece") is None:
+        raise InputError(
+            f"{models[0]}: a sentencepiece model, which the package sentencepiece reads and is not installed; install it "
+            "with protobuf, or put the tokenizer.json of the same encoder beside the model"
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers has many ways to fail, and optional packages it may miss
@@ -178,6 +213,9 @@ def _from_transformers(folder: Path) -> Tokenizer:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, tokenizers.Tokenizer):
         raise InputError(f"{folder}: {type(tokenizer).__name__} has no tokenizer.json form; expected a fast tokenizer")
+    # Without a vocabulary transformers makes a tokenizer all the same, to which every word is unknown.
+    if set(backend.get_vocab(with_added_tokens=True)) <= set(tokenizer.all_special_tokens):
+        raise InputError(f"{folder}: no vocabulary; expected {_VOCABULARY_FILES}")
     return Tokenizer(tokenizers.Tokenizer.from_str(backend.to_str()))
 
 

@@ -1,6 +1,8 @@
-"""BERT as a Flax module.
+"""BERT as a Flax module; RoBERTa and XLM-R are the same with other positions.
 
-*Paper*: Devlin et al. 2019, BERT: Pre-training of deep bidirectional transformers for language understanding.
+*Papers*: Devlin et al. 2019, BERT: Pre-training of deep bidirectional transformers for language understanding. Liu et al.
+2019, RoBERTa: A robustly optimized BERT pretraining approach. Conneau et al. 2020, Unsupervised cross-lingual
+representation learning at scale (XLM-R).
 
 *Deviations and why*: what a token attends to is given by segments, not by a 0/1 mask, so that several utterances can
 share one row: their tokens never see each other, and the hidden states equal those of one utterance per row. Everything
@@ -9,6 +11,7 @@ PyTorch's to about 1e-5.
 """
 
 import functools
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,9 +48,12 @@ _ACTIVATION_ALIASES = {"gelu_python": "gelu", "gelu_pytorch_tanh": "gelu_new", "
 class BertConfig:
     """Sizes and rates of a BERT; the defaults are those of BERT-base, uncased English.
 
+    max_positions: rows of the table of positions. first_position: the row of an utterance's first token, 0 in BERT and
+    pad_id + 1 in RoBERTa and XLM-R, whose padding has row pad_id.
+
     Raises:
-      InputError: a size that is not positive, a width that the heads do not divide, an unknown activation, or a rate
-        outside [0, 1).
+      InputError: a size that is not positive, a width that the heads do not divide, an unknown activation, a rate
+        outside [0, 1), or a first position that is neither 0 nor pad_id + 1.
     """
 
     vocab_size: int = 30522
@@ -62,6 +68,7 @@ class BertConfig:
     attention_dropout: float = 0.1
     hidden_act: str = "gelu"
     pad_id: int = 0
+    first_position: int = 0
 
     def __post_init__(self):
         sizes = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions")
@@ -81,20 +88,34 @@ class BertConfig:
                 raise InputError(f"BERT config: {name} is {value!r}; expected a number in [0, 1)")
         if not isinstance(self.layer_norm_eps, (int, float)) or not self.layer_norm_eps > 0:
             raise InputError(f"BERT config: layer_norm_eps is {self.layer_norm_eps!r}; expected a positive number")
+        if not isinstance(self.pad_id, int) or isinstance(self.pad_id, bool) or self.pad_id < 0:
+            raise InputError(f"BERT config: pad_id is {self.pad_id!r}; expected a whole number, at least 0")
+        if self.first_position not in (0, self.pad_id + 1):
+            raise InputError(f"BERT config: first_position is {self.first_position!r}; expected 0 or {self.pad_id + 1}")
+        if self.max_tokens < 1:
+            raise InputError(
+                f"BERT config: max_positions is {self.max_positions}; expected more than {self.first_position}, "
+                "where positions begin"
+            )
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of the longest utterance that there are positions for."""
+        return self.max_positions - self.first_position
 
     @classmethod
     def from_dict(cls, hugging_face: Mapping[str, Any]) -> "BertConfig":
         """The config in a Hugging Face `config.json`.
 
         Raises:
-          InputError: another architecture than BERT, relative positions, a decoder, or a size that is missing.
+          InputError: another architecture than BERT, RoBERTa and XLM-R, relative positions, a decoder, or a size that is
+            missing.
         """
         kind = hugging_face.get("model_type")
         if kind is None:  # old configs name no type; some name the classes they were saved from
-            classes = hugging_face.get("architectures") or ["BertModel"]
-            kind = "bert" if str(classes[0]).startswith("Bert") else classes[0]
-        if kind != "bert":
-            raise InputError(f"model_type is {kind!r}; only BERT encoders (model_type 'bert') are supported")
+            kind = _kind_of_class(hugging_face.get("architectures"))
+        if kind not in MODEL_TYPES:
+            raise InputError(f"model_type is {kind!r}; expected an encoder of type {', '.join(MODEL_TYPES)}")
         if (positions := hugging_face.get("position_embedding_type", "absolute")) != "absolute":
             raise InputError(f"position_embedding_type is {positions!r}; only 'absolute' is supported")
         if hugging_face.get("is_decoder") or hugging_face.get("add_cross_attention"):
@@ -105,8 +126,11 @@ class BertConfig:
                 fields[name] = hugging_face[theirs]
             elif name in _REQUIRED:
                 raise InputError(f"{theirs} is missing; expected a BERT config")
-        if fields.get("pad_id", 0) is None:
-            del fields["pad_id"]
+        is_roberta = kind != "bert"
+        if fields.get("pad_id") is None:
+            fields["pad_id"] = int(is_roberta)
+        if is_roberta and isinstance(fields["pad_id"], int):
+            fields["first_position"] = fields["pad_id"] + 1
         act = fields.get("hidden_act")
         if isinstance(act, str):
             fields["hidden_act"] = _ACTIVATION_ALIASES.get(act, act)
@@ -115,7 +139,22 @@ class BertConfig:
     def to_dict(self) -> dict[str, Any]:
         """The same config in the words of a Hugging Face `config.json`."""
         named = {theirs: getattr(self, name) for name, theirs in _HUGGING_FACE_NAMES.items()}
-        return {"architectures": ["BertModel"], "model_type": "bert", "position_embedding_type": "absolute", **named}
+        kind = {"architectures": ["BertModel"], "model_type": "bert"}
+        if self.first_position:
+            kind = {"architectures": ["RobertaModel"], "model_type": "roberta"}
+        return {**kind, "position_embedding_type": "absolute", **named}
+
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta")  # of Hugging Face configs, as `BertConfig` describes them
+
+
+def _kind_of_class(classes: Any) -> Any:
+    """The model_type of the first class name, such as RobertaForMaskedLM; the name itself if it is of another kind."""
+    if not classes:
+        return "bert"
+    first = classes[0] if isinstance(classes, list) else classes
+    found = re.match("(Bert|Roberta|XLMRoberta)(Model|LMHead|For)", str(first))
+    return {"Bert": "bert", "Roberta": "roberta", "XLMRoberta": "xlm-roberta"}[found[1]] if found else first
 
 
 _REQUIRED = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions")
@@ -158,8 +197,11 @@ class _Embeddings(nn.Module):
         self.dropout = Dropout(c.hidden_dropout)
 
     def __call__(self, ids: Array, positions: Array | None, token_types: Array | None, deterministic: bool) -> Array:
+        c = self.config
         if positions is None:
             positions = jnp.arange(ids.shape[1])[None]  # [1, T]
+        if c.first_position:
+            positions = jnp.where(ids == c.pad_id, c.first_position - 1, positions + c.first_position)
         if token_types is None:
             token_types = jnp.zeros((1, 1), jnp.int32)
         embedded = self.word(ids) + self.position(positions) + self.token_type(token_types)
@@ -313,8 +355,8 @@ class Bert(nn.Module):
           ids: [B, T] int32 in [0, vocab_size); an id beyond gives NaN.
           segments: [B, T] int32. 0 is padding; a token attends exactly to the tokens of its own segment in its row. An
             attention mask of 0 and 1 is one segment per row.
-          positions: [B, T] int32 in [0, max_positions), the place of each token in its utterance; 0, 1, ... along the
-            row by default, so packed rows must give them.
+          positions: [B, T] int32 in [0, max_tokens), the place of each token in its utterance; 0, 1, ... along the
+            row by default, so packed rows must give them. RoBERTa's offset is added here, not by the caller.
           token_types: [B, T] int32; all 0 by default.
           padding_reads: padding attends to the tokens of segment 1, as a PyTorch BERT's does, and not to padding; only
             the states of padding change.
@@ -327,7 +369,7 @@ class Bert(nn.Module):
           `at` [S, D], from the states.
 
         Raises:
-          InputError: rows longer than `max_positions` without `positions`.
+          InputError: rows longer than `max_tokens` of the config without `positions`.
         """
         embedded = self.embed(ids, positions=positions, token_types=token_types, deterministic=deterministic)
         states = self.encode(embedded, segments, deterministic, padding_reads=padding_reads, at=at)
@@ -344,8 +386,8 @@ class Bert(nn.Module):
         deterministic: bool,
     ) -> Array:
         """ids [B, T] -> [B, T, D], the input of the first layer: normalised and dropped out."""
-        if positions is None and ids.shape[1] > self.config.max_positions:
-            raise InputError(f"rows of {ids.shape[1]} tokens; this BERT has {self.config.max_positions} positions")
+        if positions is None and ids.shape[1] > self.config.max_tokens:
+            raise InputError(f"rows of {ids.shape[1]} tokens; this BERT has {self.config.max_tokens} positions")
         return self.embeddings(ids, positions, token_types, deterministic)
 
     def encode(

@@ -1,4 +1,4 @@
-"""Pretrained BERT weights, from and to Hugging Face folders, without torch."""
+"""Pretrained weights of BERT, RoBERTa and XLM-R, from and to Hugging Face folders, without torch."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from msa_jax.encoders import torch_bin
-from msa_jax.encoders.bert import BertConfig
+from msa_jax.encoders.bert import MODEL_TYPES, BertConfig
 from msa_jax.errors import InputError
 from msa_jax.layers.stack import STACK, stack, unstack
 from msa_jax.paths import user_path
@@ -22,6 +22,12 @@ Params = dict[str, Any]
 Tensors = Mapping[str, np.ndarray]
 
 _ANCHOR = "embeddings.word_embeddings.weight"  # what precedes it in a file precedes every tensor of the encoder
+# What precedes the tensors of other architectures, some of which have BERT's names and another computation.
+_OTHERS = (
+    *("albert", "bart", "camembert", "convbert", "data2vec_text", "deberta", "distilbert", "electra", "ernie", "esm"),
+    *("flaubert", "funnel", "ibert", "layoutlm", "longformer", "luke", "mobilebert", "mpnet", "nezha", "roformer"),
+    *("squeezebert", "xlm", "xlnet"),
+)
 _TEXT_FILES = (
     "config.json",
     "tokenizer.json",
@@ -73,7 +79,7 @@ def _layout(config: BertConfig) -> Iterator[_Weight]:
 
 
 def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
-    """The config and the parameters of a pretrained BERT.
+    """The config and the parameters of a pretrained BERT, RoBERTa or XLM-R.
 
     Args:
       source: a folder with `config.json` and weights, or a hub id. Of several weight files the first of these is read:
@@ -88,9 +94,10 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
         missing, of another shape, or not finite.
     """
     folder = resolve_source(source)
-    config = _read_config(folder / "config.json")
+    config = _read_config(folder / "config.json")  # before the weights, which may be gigabytes
     tensors, files = _read_weights(folder)
     prefix = _prefix(tensors, files)
+    config = _read_config(folder / "config.json", prefix, files)
     extra = max((int(n) + 1 for n in re.findall(r"encoder\.layer\.(\d+)\.", " ".join(tensors))), default=0)
     if extra > config.num_layers:
         raise InputError(f"{files}: has {extra} layers; config.json says num_hidden_layers {config.num_layers}")
@@ -104,7 +111,7 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
 
 
 def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path) -> None:
-    """Writes `config.json` and `model.safetensors` that Hugging Face's BertModel and `load_bert` read.
+    """Writes `config.json` and `model.safetensors` that Hugging Face's BertModel or RobertaModel and `load_bert` read.
 
     Args:
       config: the encoder's.
@@ -196,12 +203,33 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_config(path: Path) -> BertConfig:
+def _read_config(path: Path, prefix: str = "", files: str = "") -> BertConfig:
+    """The config. What precedes the names of the weights in `files` says which architecture it is, if the config does not.
+
+    Raises:
+      InputError: a config of another kind; weights named for another architecture than the config's.
+    """
     content = _read_json(path)
+    named = next((part for part in reversed(prefix.split(".")) if part in ("bert", "roberta", *_OTHERS)), None)
+    if named in _OTHERS:
+        raise InputError(
+            f"{files}: weights of {named}, by the name {prefix + _ANCHOR}; expected a BERT, RoBERTa or XLM-R"
+        )
+    typed = bool(content.get("model_type") or content.get("architectures"))
     try:
-        return BertConfig.from_dict(content)
+        config = BertConfig.from_dict({**content, "model_type": named} if named and not typed else content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+    if named and (named == "roberta") != (config.first_position > 0):
+        raise InputError(
+            f"{files}: weights of {named}, by the name {prefix + _ANCHOR}; config.json says another model_type"
+        )
+    if files and not named and not typed and config.pad_id != 0:
+        raise InputError(
+            f'{path}: names no model_type, and pad_token_id {config.pad_id} is unlike BERT\'s; expected "model_type": '
+            f"one of {', '.join(MODEL_TYPES)}"
+        )
+    return config
 
 
 def _read_weights(folder: Path) -> tuple[Tensors, str]:

@@ -1,7 +1,9 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,13 +16,15 @@ from msa_jax.data.schema import Dataset
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
-from msa_jax.errors import InputError
+from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.model import flat
 from msa_jax.train.state import Flat
 
 HEAD_WIDTH = 32  # of the heads of the "scratch" encoder
+UNKNOWN_SHARE = 0.2  # of the tokens of a split that may be unknown without a warning
+FEWEST_TOKENS = 0.5  # of a vocabulary, as a share of the rows of the embedding table that it is for
 VOCABULARY = {"zh": 21128}  # of BERT by language, where token ids come without a tokenizer; 30522 otherwise
 
 
@@ -43,7 +47,14 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
 
     Raises:
       InputError: the text encoder cannot be had, or dataset, method and options do not fit together.
+
+    Warns:
+      DataWarning: more than a fifth of the tokens of a split are unknown to the tokenizer.
     """
+    if method.text_encoder is None and options.text_encoder not in ("scratch", "features"):
+        raise InputError(
+            f"text_encoder is {options.text_encoder}, but method {method.name} reads no tokens; leave the option out"
+        )
     width, config, bert, tokenizer, column = _text(dataset, options)
     preprocessor = Preprocessor.fit(
         dataset,
@@ -57,6 +68,8 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     columns = {
         name: preprocessor.apply(split, source=f"{dataset.source}, {name}") for name, split in dataset.splits().items()
     }
+    if tokenizer is not None:
+        _warn_of_unknown(tokenizer, columns, f"{dataset.source}: text_encoder {options.text_encoder}")
     inputs = inputs_of(columns, text=(width, config), label_range=dataset.card.label_range)
     check_inputs(method, options, inputs)
     return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
@@ -116,18 +129,62 @@ def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, A
         return config.hidden_size, config, None, None, "text_bert"
     folder = resolve_source(options.text_encoder)
     config, params = load_bert(str(folder))
-    if config.max_positions < options.max_tokens:
+    if config.max_tokens < options.max_tokens:
         raise InputError(
-            f"option max_tokens is {options.max_tokens}; {options.text_encoder} has {config.max_positions} positions"
+            f"option max_tokens is {options.max_tokens}; {options.text_encoder} has {config.max_tokens} positions"
         )
     if train.raw_text is not None:
         tokenizer = load_tokenizer(folder)
-        if tokenizer.vocab_size > config.vocab_size:
-            raise InputError(
-                f"{options.text_encoder}: its tokenizer knows {tokenizer.vocab_size} tokens, its weights {config.vocab_size}"
-            )
+        _check_vocabulary(tokenizer, config, options.text_encoder)
         return config.hidden_size, config, params, tokenizer, "raw_text"
+    _check_token_ids(dataset, folder)
     return config.hidden_size, config, params, None, "text_bert"
+
+
+def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, encoder: str) -> None:
+    """Raises InputError if the tokenizer cannot be the one that these weights were trained with."""
+    if tokenizer.vocab_size > config.vocab_size:
+        raise InputError(
+            f"{encoder}: its tokenizer knows {tokenizer.vocab_size} tokens, its weights {config.vocab_size}"
+        )
+    if tokenizer.tokens < FEWEST_TOKENS * config.vocab_size:
+        raise InputError(
+            f"{encoder}: its tokenizer knows {tokenizer.tokens} tokens alone, its weights {config.vocab_size}; expected "
+            "the vocabulary that the weights were trained with"
+        )
+    if config.first_position and tokenizer.pad_id != config.pad_id:
+        raise InputError(
+            f"{encoder}: its tokenizer pads with id {tokenizer.pad_id}, config.json says pad_token_id {config.pad_id}, "
+            "from which positions are counted; expected the tokenizer that the weights were trained with"
+        )
+
+
+def _check_token_ids(dataset: Dataset, folder: Path) -> None:
+    """Raises InputError if the column text_bert is from another tokenizer than the one in the folder, if there is one."""
+    try:
+        expected = load_tokenizer(folder).first_id
+    except InputError:  # ids can be read without a tokenizer
+        return
+    first = dataset.train.text_bert[:, 0, 0]
+    if expected is not None and not (first == expected).any():
+        raise InputError(
+            f"{dataset.source}, train: column text_bert, row 0: begins with token id {first[0]}; the tokenizer in {folder} "
+            f"begins texts with {expected}, so the ids are another tokenizer's; expected its own, or a column raw_text"
+        )
+
+
+def _warn_of_unknown(tokenizer: Tokenizer, columns: Mapping[str, Columns], source: str) -> None:
+    shares = {
+        name: tokenizer.unknown_share(split["text"]["ids"], split["text"]["mask"]) for name, split in columns.items()
+    }
+    much = [f"{100 * share:.0f} % of the tokens of {name}" for name, share in shares.items() if share > UNKNOWN_SHARE]
+    if much:
+        warnings.warn(
+            f"{source}: {', '.join(much)} are unknown to its vocabulary and all read the same; expected a text encoder "
+            "for the language of the texts",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _scratch(vocab_size: int, pad_id: int, options: Options) -> BertConfig:
@@ -168,8 +225,10 @@ def pretrained(bert: Any, module: str | None, shapes: Flat) -> dict[str, np.ndar
     found = {path: np.asarray(value, np.float32) for path, value in given.items() if path in own}
     missing = [path for path in own if path not in found and f"{module}/bert/pooler/" not in path]
     other = [path for path, value in found.items() if value.shape != own[path]]
-    if missing or other or not own:
-        named = ", ".join([*missing, *other][:3]) or f"{module}/bert"
+    if not own:
+        raise InputError(f"text_encoder is given, but the network has none at {module}/bert; leave the option out")
+    if missing or other:
+        named = ", ".join([*missing, *other][:3])
         raise InputError(f"the pretrained text encoder's parameters do not fit the network: {named}")
     return found
 

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 import os
 import shutil
@@ -172,12 +173,82 @@ def test_a_folder_without_a_readable_tokenizer_is_refused(tmp_path):
         load_tokenizer(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm-roberta"])
+@pytest.mark.parametrize("options", [None, '{"do_lower_case": true}'])
+def test_a_folder_without_a_vocabulary_is_refused_though_transformers_makes_a_tokenizer(tmp_path, kind, options):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    if options is not None:
+        (tmp_path / "tokenizer_config.json").write_text(options)
+    with pytest.raises(
+        InputError, match=r"no vocabulary; expected tokenizer.json, vocab.txt, vocab.json with merges.txt"
+    ):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sentencepiece") is not None, reason="sentencepiece is installed")
+def test_a_sentencepiece_model_without_the_package_that_reads_it_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "xlm-roberta"}')
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"sentencepiece.bpe.model: a sentencepiece model, .* or put the tokenizer.json"
+    ):
+        load_tokenizer(tmp_path)
+
+
+def test_the_tokenizer_json_of_an_xlm_r_is_read_as_it_is(tmp_path):
+    """Pieces of a unigram model behind <s> <pad> </s> <unk>, as XLM-R's; framed, padded, saved and loaded again."""
+    pieces = [
+        ("<s>", 0.0),
+        ("<pad>", 0.0),
+        ("</s>", 0.0),
+        ("<unk>", 0.0),
+        ("▁good", -1.0),
+        ("▁film", -1.0),
+        ("▁", -4.0),
+    ]
+    backend = tokenizers.Tokenizer(tokenizers.models.Unigram([*pieces, ("s", -2.0)], unk_id=3))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    backend.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    backend.save(str(tmp_path / "tokenizer.json"))
+    first = load_tokenizer(tmp_path)
+    first.save(tmp_path / "again")
+    for tokenizer in (first, load_tokenizer(tmp_path / "again")):
+        ids, mask = tokenizer.encode(["good films", "好"], max_tokens=9)
+        np.testing.assert_array_equal(ids, [[0, 4, 5, 7, 2], [0, 6, 3, 2, 1]])
+        np.testing.assert_array_equal(mask, [[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+        assert (tokenizer.first_id, tokenizer.pad_id, tokenizer.tokens, tokenizer.vocab_size) == (0, 1, 8, 8)
+        assert tokenizer.unknown_share(ids, mask) == 1 / 5
+
+
 def test_loading_a_tokenizer_does_not_import_transformers(folder):
     code = (
         "import sys; from msa_jax.data.tokenize import load_tokenizer; load_tokenizer(sys.argv[1]);"
         "sys.exit('transformers' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], cwd=REPOSITORY, check=True)
+
+
+# what a vocabulary lacks
+
+
+def test_the_share_of_unknown_tokens_leaves_out_special_ones_and_padding(folder):
+    tokenizer = load_tokenizer(folder)
+    ids, mask = tokenizer.encode(["a good zebra", "x y", ""], max_tokens=9)
+    assert tokenizer.unknown_share(ids, mask) == 3 / 5
+    assert tokenizer.unknown_share(np.where(mask == 1, ids, 1), mask) == 3 / 5
+    assert tokenizer.unknown_share(*tokenizer.encode(["", ""], max_tokens=9)) == 0
+    assert tokenizer.unknown_share(*tokenizer.encode(["a good film"], max_tokens=9)) == 0
+    assert tokenizer.first_id == 2
+
+
+def test_a_tokenizer_without_unknown_or_special_tokens_has_no_share_and_no_first_id():
+    tokenizer = Tokenizer(tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "b": 1}, [])))
+    assert tokenizer.unknown_share(*tokenizer.encode(["ab", "z"], max_tokens=9)) == 0
+    assert tokenizer.first_id is None
+    assert tokenizer.tokens == 2
 
 
 # build

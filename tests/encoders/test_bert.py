@@ -382,8 +382,8 @@ def test_config_reads_hugging_face_s_names():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "roberta"}, "model_type is 'roberta'"),
-        ({"model_type": None, "architectures": ["RobertaModel"]}, "model_type is 'RobertaModel'"),
+        ({"model_type": "distilbert"}, "model_type is 'distilbert'; expected an encoder of type bert, roberta"),
+        ({"model_type": None, "architectures": ["ElectraModel"]}, "model_type is 'ElectraModel'"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
         ({"is_decoder": True}, "only encoders"),
         ({"hidden_size": 100}, "not a multiple of num_heads"),

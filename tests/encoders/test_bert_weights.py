@@ -363,8 +363,8 @@ def test_a_folder_without_weights_or_config_says_what_it_expected(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match=r"config.json: not readable JSON"):
         load_bert(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
-    with pytest.raises(InputError, match=r"config.json: model_type is 'roberta'"):
+    (tmp_path / "config.json").write_text('{"model_type": "distilbert"}')
+    with pytest.raises(InputError, match=r"config.json: model_type is 'distilbert'"):
         load_bert(tmp_path)
     shutil.copy(BERT / "config.json", tmp_path)
     with pytest.raises(InputError, match=r"none of model.safetensors, .*found config.json"):
