@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, Place, check_columns
+from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, Place, check_columns, texts
 from msa_jax.errors import DataWarning, InputError
 
 MODALITIES = ("text", "audio", "vision")
@@ -74,14 +74,14 @@ def _array(name: str, value: Any) -> np.ndarray:
     """A column as an array; texts in an array of objects, as pandas has them, as an array of text."""
     if isinstance(value, str) or not hasattr(value, "__len__"):
         raise InputError(f"Split: column {name} is a {type(value).__name__}; expected {COLUMNS[name]}")
+    if COLUMNS[name].kind == "text":
+        return texts(Place(source="Split", split="given"), name, value, whole_numbers=name == "id")
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
         raise InputError(f"Split: column {name}: rows of different shapes; expected {COLUMNS[name]}") from None
     if array.ndim == 0:
         raise InputError(f"Split: column {name} is one {array.dtype}; expected {COLUMNS[name]}")
-    if array.dtype == object and array.size and all(isinstance(element, str) for element in array.flat):
-        return array.astype(np.str_)
     return array
 
 

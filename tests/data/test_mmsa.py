@@ -366,7 +366,7 @@ def changed(**changes):
         (changed(raw_text=[["a", "b"], ["c"], ["d"], [], []]), "column raw_text, row 0: list; expected text"),
         (changed(raw_text=["a", "b", "c", 12345, "e"]), "column raw_text, row 3: int 12345; expected text"),
         (changed(raw_text=["a", np.nan, "c", "d", "e"]), "column raw_text, row 1: float nan; expected text"),
-        (changed(raw_text=np.arange(5)), "column raw_text: type int64; expected text"),
+        (changed(raw_text=np.arange(5)), "column raw_text, row 0: int 0; expected text"),
         (changed(raw_text=["a", b"caf\xe9", "c", "d", "e"]), "column raw_text, row 1: bytes that are not UTF-8"),
         (changed(raw_text="abcde"), "column raw_text: str; expected text"),
         (changed(id=[], raw_text=[]), "column id: no rows"),

@@ -181,7 +181,7 @@ def test_empty_id_is_refused():
         ("label", [0.5, "0.5", 0, 0, 0, 0], "row 1: str", "float32 [N]"),
         ("label", {0: 0.5}, "dict", "float32 [N]"),
         ("label", np.zeros(5), "5 rows", "6"),
-        ("id", np.arange(6), "type int64", "text [N]"),
+        ("id", np.arange(6), "row 0: int 0", "text"),
         ("raw_text", np.array(["a", "b", float("nan"), "d", "e", "f"], dtype=object), "row 2: float nan", "text"),
         ("raw_text", ["a", "b", "c", float("nan"), "e", "f"], "row 3: float nan", "text"),
         ("raw_text", [["a", "b"], ["c"], [], [], [], []], "row 0: list", "text"),
