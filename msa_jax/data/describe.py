@@ -7,6 +7,7 @@ import numpy as np
 
 from msa_jax.data.columns import LABELS
 from msa_jax.data.native import card_entries
+from msa_jax.data.padding import filled_frames
 from msa_jax.data.schema import MODALITIES, Dataset, Split
 
 
@@ -15,7 +16,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
 
     Keys: those of card.json; `source`; `splits`, in each `rows`, a summary of each label column (`mean`, `std`, `min`,
     `max`; counts `negative`, `zero`, `positive`) and of each sequence length in steps, words or tokens (`mean`,
-    `median`, `max`); `sha256`.
+    `median`, `max`), and how many frames within the lengths are all zero (`zero_frames`); `sha256`.
     """
     return {
         **card_entries(dataset),
@@ -35,11 +36,21 @@ def _split_summary(split: Split) -> dict[str, Any]:
     return {
         "rows": len(split),
         "labels": {name: _label_summary(columns[name]) for name in LABELS if name in columns},
+        "zero_frames": {
+            name: _zero_frames(columns[name], columns[f"{name}_length"])
+            for name in ("audio", "vision")
+            if name in columns
+        },
         "lengths": {
             name: {"mean": float(value.mean()), "median": float(np.median(value)), "max": int(value.max())}
             for name, value in lengths.items()
         },
     }
+
+
+def _zero_frames(sequence: np.ndarray, length: np.ndarray) -> int:
+    filled = filled_frames(sequence)
+    return int((~filled & (np.arange(filled.shape[1]) < length[:, None])).sum())
 
 
 def _label_summary(label: np.ndarray) -> dict[str, float | int]:
@@ -84,11 +95,14 @@ def render(description: Mapping[str, Any]) -> str:
         rows.append([name, *(_label_cell(split["labels"][name]) for split in splits.values())])
     for name in first["lengths"]:
         rows.append([name, *(_length_cell(split["lengths"][name]) for split in splits.values())])
+    for name in first["zero_frames"]:
+        if any(split["zero_frames"][name] for split in splits.values()):
+            rows.append([f"{name} zeros", *(str(split["zero_frames"][name]) for split in splits.values())])
     parts = [
         _aligned([[label, text] for label, text in head if text]),
         "Columns\n" + _aligned([list(column) for column in columns], indent="  "),
-        "Splits (labels: mean ± standard deviation, negative/zero/positive; lengths: mean, median, longest)\n"
-        + _aligned(rows, indent="  "),
+        "Splits (labels: mean ± standard deviation, negative/zero/positive; lengths: mean, median, longest; "
+        "zeros: frames within them)\n" + _aligned(rows, indent="  "),
     ]
     return "\n\n".join(parts)
 
