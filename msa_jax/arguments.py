@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--overwrite", action="store_true", help="replace an experiment that is there")
     train.add_argument("--record-labels", action="store_true", help="keep the unimodal labels of every epoch")
+    keep = "keep the last state of every run, from which `msa-jax resume` goes on to more epochs"
+    train.add_argument("--keep-state", action="store_true", help=keep)
     several = train.add_argument_group("several processes, each started with the same command")
     several.add_argument(
         "--distributed", action="store_true", help="join the others, which SLURM, GKE, Open MPI or Cloud TPU tell of"
@@ -89,6 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where nothing else tells of it")
     several.add_argument("--processes", type=int, metavar="N", help="how many there are")
     several.add_argument("--process", type=int, metavar="I", help="the number of this one, from 0")
+
+    resume = command("resume", "go on with an experiment: an unfinished one to its end, a finished one to more epochs")
+    resume.add_argument("folder", type=_path, metavar="DIR")
+    more = "go on to this many epochs, more than a finished experiment had"
+    resume.add_argument("--max-epochs", type=int, metavar="N", help=more)
+    resume.add_argument("--data", metavar="D", help="where the dataset is now; default where it was")
+    resume.add_argument("--keep-state", action="store_true", help=keep)
+    resume.add_argument("--quiet", action="store_true", help="no progress")
 
     sweep = command(
         "sweep", "train many points of options and rank them on valid, or resume an unfinished sweep",

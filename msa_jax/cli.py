@@ -18,6 +18,8 @@ from msa_jax.arguments import parse
 from msa_jax.errors import InputError, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from msa_jax.data import Dataset
 
 
@@ -142,7 +144,6 @@ def _train(arguments: argparse.Namespace) -> None:
     # JAX takes its time to load, and nobody should look at nothing meanwhile.
     if not arguments.quiet:
         print(f"{arguments.method} on {dataset.card.name}: {counts}; loading JAX", file=sys.stderr, flush=True)
-    from msa_jax.report.compare import compare
     from msa_jax.train import processes
     from msa_jax.train.experiment import train
 
@@ -151,14 +152,33 @@ def _train(arguments: argparse.Namespace) -> None:
         dataset,
         overwrite=arguments.overwrite,
         record_labels=arguments.record_labels,
+        keep_state=arguments.keep_state,
         **_training(arguments),
     )
-    if not processes.is_primary():
-        return
+    if processes.is_primary():
+        _print_result(arguments, experiment.path)
+
+
+def _resume(arguments: argparse.Namespace) -> None:
+    from msa_jax.train.experiment import resume
+
+    experiment = resume(
+        arguments.folder,
+        max_epochs=arguments.max_epochs,
+        data=arguments.data,
+        keep_state=arguments.keep_state,
+        log=None if arguments.quiet else sys.stderr,
+    )
+    _print_result(arguments, experiment.path)
+
+
+def _print_result(arguments: argparse.Namespace, folder: "Path") -> None:
+    from msa_jax.report.compare import compare
+
     if arguments.json:
-        print((experiment.path / "result.json").read_text(encoding="utf-8"), end="")
+        print((folder / "result.json").read_text(encoding="utf-8"), end="")
     else:
-        print(compare([experiment.path]).text())
+        print(compare([folder]).text())
 
 
 def _sweep(arguments: argparse.Namespace) -> None:
@@ -318,6 +338,7 @@ def _listed(name: str, presets: Sequence[str]) -> dict[str, Any]:
 
 _COMMANDS = {
     "train": _train,
+    "resume": _resume,
     "sweep": _sweep,
     "evaluate": _evaluate,
     "predict": _predict,

@@ -4,17 +4,18 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from msa_jax import config, metrics
+from msa_jax import config, methods, metrics
 from msa_jax.config import Options
 from msa_jax.data import load_dataset
-from msa_jax.data.schema import Dataset
+from msa_jax.data.samples import check_samples
+from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
@@ -27,8 +28,8 @@ from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
-from msa_jax.train.settings import SEEDS, RunConfig, checked_seeds, resolve
-from msa_jax.train.stage_data import HELD_OUT
+from msa_jax.train.settings import SEEDS, RunConfig, Settings, checked_seeds, resolve
+from msa_jax.train.stage_data import HELD_OUT, resolve_stages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ def train(
     protocol: str | None = None,
     overwrite: bool = False,
     record_labels: bool = False,
+    keep_state: bool = False,
     log: TextIO | None = sys.stderr,
     options: dict[str, Any] | None = None,
     **named: Any,
@@ -67,6 +69,8 @@ def train(
       preset, protocol: as in `resolve`.
       overwrite: replace an experiment that is there.
       record_labels: keep the unimodal labels of every epoch.
+      keep_state: keep the last state of every run, so that `resume` goes on from there with more epochs: four times the size
+        of the parameters.
       log: where progress goes; None is silent.
       options: dotted option names and values; `named` are those whose names have no dot.
 
@@ -76,18 +80,133 @@ def train(
     """
     use_cores()
     watch_compiler()
-    dataset = load_dataset(dataset)
+    dataset = _checked(dataset)
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
     path = user_path(out) if out is not None else Path("runs") / f"{method}-{file_name(dataset.card.name)}"
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
+
+    def check(runner: Runner) -> None:
+        if overwrite or not (path / "config.json").is_file():
+            runner.inits.check_stages_from(seeds)
+        if overwrite:
+            experiment_dir.clear(path)
+        if (path / "result.json").is_file():
+            raise InputError(
+                f"{path}: this experiment is finished; choose another --out, or --overwrite; "
+                f"`msa-jax resume {path} --max-epochs N` trains it further"
+            )
+
+    return _train_in(
+        path, settings, dataset, seeds, progress, check, record_labels=record_labels, keep_state=keep_state
+    )
+
+
+def resume(
+    folder: str | Path,
+    *,
+    max_epochs: int | None = None,
+    data: Dataset | str | Path | None = None,
+    keep_state: bool = False,
+    log: TextIO | None = sys.stderr,
+) -> Experiment:
+    """Goes on with an experiment, with what its folder says: an unfinished one to its end, a finished one to more epochs.
+
+    Runs that early stopping ended stay as they are. The others go on from their last states if these were kept
+    (`keep_state`); otherwise they begin again, and come through the same epochs. Either way the end is that of an experiment
+    that had `max_epochs` from its beginning, unless the schedule of the learning rate depends on it (linear, cosine, or a
+    warm-up): states that were kept then have had other rates, which is said.
+
+    Args:
+      folder: of the experiment.
+      max_epochs: of the last stage, more than it had; None for an unfinished experiment.
+      data: where the dataset is now, by default where it was.
+      keep_state: keep the last states once more; if they were kept before, they are.
+      log: where progress goes; None is silent.
+
+    Raises:
+      InputError: not an experiment, finished and not to have more epochs, its dataset is gone or has changed, or it is in use.
+        TrainingStopped: a loss is not finite.
+    """
+    use_cores()
+    watch_compiler()
+    path = user_path(folder)
+    if not experiment_dir.is_ours(path / "config.json"):
+        raise InputError(f"{path}: not an experiment (no config.json of one)")
+    before = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+    had, finished = before.options["max_epochs"], (path / "result.json").is_file()
+    if max_epochs is None and finished:
+        raise InputError(
+            f"{path}: finished, with at most {had} epochs; to train it further, --max-epochs N with N beyond {had}"
+        )
+    if max_epochs is not None:
+        least = had + finished  # the same number again resumes what was killed
+        if isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < least:
+            raise InputError(
+                f"{path}: max_epochs is {max_epochs!r}; expected a whole number from {least}, since it had {had}"
+            )
+    method = methods.get(before.method)
+    old = config.override(method.options(), before.options)
+    options = old if max_epochs is None else config.override(old, {"max_epochs": max_epochs})
+    dataset = _checked(before.data if data is None else data)
+    progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
+    settings = Settings(method=method, options=options, protocol=before.protocol, preset=before.preset)
+
+    def check(runner: Runner) -> None:
+        if max_epochs is None or max_epochs == had:
+            return
+        fingerprint = take_fraction(dataset, old.train_fraction, seed=old.train_fraction_seed).fingerprint()
+        experiment_dir.begin(path, replace(before, inputs=runner.prepared.inputs).to_json(), fingerprint)
+        if any((path / "checkpoints").glob("*/result.json")) and not any((path / "checkpoints").glob("*/state")):
+            progress.line(f"{path}: the last states were not kept (--keep-state), so the runs begin again at epoch 1")
+        elif spanned := _spanned(method, old, options, runner):
+            progress.line(
+                f"{path}: {spanned}; until now that was {had}, so the end is not that of one training of {max_epochs} epochs"
+            )
+        experiment_dir.reopen(path, before.seeds, max_epochs)
+
+    return _train_in(
+        path,
+        settings,
+        dataset,
+        before.seeds,
+        progress,
+        check,
+        record_labels=before.record_labels,
+        keep_state=keep_state or before.keep_state,
+    )
+
+
+def _spanned(method: Method, old: Options, new: Options, runner: Runner) -> str | None:
+    """What of epochs that are over would have been other with these `max_epochs`; None if nothing."""
+    if old.schedule in ("linear", "cosine") or old.warmup > 0:
+        return "the schedule of the learning rate spans max_epochs"
+    *first, _ = resolve_stages(method, old, runner.prepared.inputs)
+    *now, _ = resolve_stages(method, new, runner.prepared.inputs)
+    if [own.max_epochs for _, own in first] != [own.max_epochs for _, own in now]:
+        return "stages before the last have max_epochs too"
+    return None
+
+
+def _train_in(
+    path: Path,
+    settings: Settings,
+    dataset: Dataset,
+    seeds: tuple[int, ...],
+    progress: Progress,
+    check: Callable[[Runner], None],
+    *,
+    record_labels: bool,
+    keep_state: bool,
+) -> Experiment:
+    """Trains what is left to train of an experiment in its folder, once `check` found nothing against it."""
     progress.announce(settings, dataset, seeds, path)
     keep_compiled_programs()
     dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
     progress.line(runner.inits.describe())
     content = RunConfig(
-        method=method,
+        method=settings.method.name,
         runs_per_program=runs_per_program(runner, settings.options, len(seeds)),
         dataset=dataset.card.name,
         data=dataset.source,
@@ -96,17 +215,13 @@ def train(
         preset=settings.preset,
         seeds=seeds,
         record_labels=record_labels,
+        keep_state=keep_state,
         options=config.to_json(settings.options),
         inputs=runner.prepared.inputs,
     )
 
     def begin() -> None:
-        if overwrite or not (path / "config.json").is_file():
-            runner.inits.check_stages_from(seeds)
-        if overwrite:
-            experiment_dir.clear(path)
-        if (path / "result.json").is_file():
-            raise InputError(f"{path}: this experiment is finished; choose another --out, or --overwrite")
+        check(runner)
         experiment_dir.begin(path, content.to_json(), dataset.fingerprint())
         runner.prepared.preprocessor.save(path / "preprocessing")
 
@@ -115,6 +230,18 @@ def train(
         # Resumed on a machine with other devices, the same runs stay side by side.
         together = read_json(path / "config.json").get("runs_per_program", 1)
         return _train_all(path, replace(content, runs_per_program=together), dataset, runner, progress)
+
+
+def _checked(dataset: Any) -> Dataset:
+    """A dataset that can be trained on. One that somebody made is checked as one that is read."""
+    if isinstance(dataset, Split):
+        raise InputError(
+            "train takes a Dataset; found one Split of it: Dataset(card=..., train=..., valid=..., test=...)"
+        )
+    dataset = load_dataset(dataset)
+    for name, split in dataset.splits().items():
+        check_samples(split, source=dataset.source, name=name, label_range=dataset.card.label_range)
+    return dataset
 
 
 def prepared_runner(method: Method, options: Options, dataset: Dataset, progress: Progress) -> Runner:
@@ -158,7 +285,7 @@ def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner,
     )
     together, results = content.runs_per_program, []
     for first in range(0, len(runs), together):
-        ended = runner.run(runs[first : first + together], logs)
+        ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
         results += [result for result in ended if result is not None]  # none fails: the first that does stops all
     for split in HELD_OUT:
         part = dataset.splits()[split]
@@ -168,6 +295,7 @@ def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner,
         if result.records:  # the last unimodal labels of every training sample, if the method generates any
             named = {"id": np.asarray(dataset.train.id, np.str_), "label": dataset.train.label, **result.records}
             write_arrays(path / "labels" / f"{result.seed}.npz", named)
+            write_text(path / "labels" / f"{result.seed}.csv", labels_csv(named))
     mean, std = metrics.summarise([result.test for result in results])
     write_json(
         path / "result.json",
@@ -223,6 +351,16 @@ def predictions_csv(
         columns |= {f"{run}/{head}": [shortest(value) for value in values] for head, values in heads.items()}
     writer.writerow(columns)
     writer.writerows(zip(*columns.values(), strict=True))
+    return file.getvalue()
+
+
+def labels_csv(columns: Mapping[str, np.ndarray]) -> str:
+    """`id`, then every other column: the human label and the generated ones of one run."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    cells = [column if name == "id" else [shortest(value) for value in column] for name, column in columns.items()]
+    writer.writerows(zip(*cells, strict=True))
     return file.getvalue()
 
 

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +34,7 @@ _WRITTEN = re.compile(
     rf"({'|'.join(map(re.escape, _NAMES.split()))})|\.({'|'.join(map(re.escape, _NAMES.split()))})\.\d+"
 )
 # How an experiment is computed and where its dataset was: may be others when it is resumed.
-FREE, FREE_OPTIONS = ("data", "runs_per_program"), ("data_devices",)
+FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state"), ("data_devices",)
 
 
 @contextlib.contextmanager
@@ -94,6 +94,20 @@ def is_ours(mark: Path) -> bool:
     except InputError:
         return False
     return isinstance(content, dict) and set(content) >= {"method", "protocol", "dataset", "seeds", "options"}
+
+
+def reopen(folder: Path, seeds: Sequence[int], max_epochs: int) -> None:
+    """Makes an experiment one that is not finished and goes on to more epochs; whenever this ends, it can be resumed.
+
+    Args:
+      folder: locked, of an experiment with less `max_epochs`.
+      seeds: of its runs.
+    """
+    content = read_json(folder / "config.json")
+    (folder / "result.json").unlink(missing_ok=True)
+    for seed in seeds:
+        (folder / "checkpoints" / str(seed) / "result.json").unlink(missing_ok=True)
+    write_json(folder / "config.json", {**content, "options": {**content["options"], "max_epochs": max_epochs}})
 
 
 def check_not_ours(path: Path) -> None:

@@ -50,11 +50,29 @@ def judge(
         improved[place] = np.isfinite(value) and value <= after["best_value"][place] - np.float32(options.min_delta)
         if improved[place]:
             after["best_value"][place], after["best_epoch"][place] = value, epoch
-        waited = stage_epoch - max(int(after["best_epoch"][place]) - (epoch - stage_epoch), 0)
-        after["ended"][place] = waited >= options.patience or stage_epoch >= options.max_epochs
+        after["ended"][place] = _has_ended(int(after["best_epoch"][place]), epoch, stage_epoch, options)
         if options.schedule == "plateau":
             _plateau(after, place, value, options)
     return Judged(Standing(**after), improved)
+
+
+def _has_ended(best_epoch: int, epoch: int, stage_epoch: int, options: Options) -> bool:
+    waited = stage_epoch - max(best_epoch - (epoch - stage_epoch), 0)
+    return waited >= options.patience or stage_epoch >= options.max_epochs
+
+
+def reopened(standing: Standing, stage_epochs: np.ndarray, options: Options) -> Standing:
+    """How runs stand that may have more epochs than when they stopped: those that had had max_epochs go on.
+
+    Args:
+      standing: of R runs. stage_epochs: [R], the epochs that each has had in its stage.
+      options: patience and max_epochs, as they are now.
+    """
+    ended = np.array(standing.failed)
+    for place in np.flatnonzero(~ended):
+        best, epoch = int(standing.best_epoch[place]), int(standing.epochs[place])
+        ended[place] = _has_ended(best, epoch, int(stage_epochs[place]), options)
+    return standing.replace(ended=ended)
 
 
 def _plateau(after: dict[str, np.ndarray], place: int, value: np.float32, options: Options) -> None:

@@ -18,7 +18,7 @@ from msa_jax.train.checkpoint import RunCheckpoints, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, device_memory, streams
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
-from msa_jax.train.judge import check_selection, judge, rounded, selected_term, selection_value
+from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
 from msa_jax.train.report import step_lines
@@ -95,13 +95,16 @@ class Runner:
 
     # -- the loop of epochs -------------------------------------------------------------------------------------------
 
-    def run(self, runs: Sequence[Run], logs: Logs, *, tolerant: bool = False, keep: bool = True) -> list[Result | None]:
+    def run(
+        self, runs: Sequence[Run], logs: Logs, *, tolerant: bool = False, keep: bool = True, keep_state: bool = False
+    ) -> list[Result | None]:
         """Trains runs to their ends, from their newest checkpoint if there is one.
 
         Args:
           runs: R of them, side by side; more than one only if `why_sequential` has no reason.
           tolerant: a run that is not finite any more ends, and the others go on.
           keep: write the results and best parameters to the folders of the runs; otherwise only valid is scored.
+          keep_state: leave the last state where it is, so that the runs can go on to more epochs.
 
         Returns:
           A result each; None for a run that failed.
@@ -115,6 +118,8 @@ class Runner:
         together = f"{runs[0].folder.name}_to_{runs[-1].folder.name}"
         checkpoints = RunCheckpoints(runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together)
         state, data = self.inits.resume(runs, checkpoints)
+        stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
+        state = state.replace(standing=reopened(state.standing, stage_epochs, data.programs.options))
         for place, run in enumerate(runs):
             logs.rewind(run, int(state.standing.epochs[place]))
         try:
@@ -133,7 +138,8 @@ class Runner:
             checkpoints.close()
         checkpoints.check_there()
         results = self._finish(runs, state, data, keep)
-        checkpoints.delete()
+        if not keep_state:
+            checkpoints.delete()
         return results
 
     def _check_selected(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> None:

@@ -1,8 +1,10 @@
 """What is trained: a method with its options, from protocol, preset and changes; the configuration of an experiment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+
+import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
@@ -68,7 +70,13 @@ def protocol_options(method: Method, protocol: str) -> Options:
 
 
 def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Seeds as they are used. Raises InputError where there are none, one twice, or one out of range."""
+    """Seeds as they are used. Raises InputError if there are none, one twice, one out of range or no whole number."""
+    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
+        raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, also for a single seed: seeds=[1111]")
+    seeds = tuple(seeds)
+    for seed in seeds:
+        if isinstance(seed, bool | np.bool_) or not isinstance(seed, int | np.integer):
+            raise InputError(f"seeds holds {seed!r}; expected whole numbers in [0, 2^32)")
     seeds = tuple(int(seed) for seed in seeds)
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}; expected distinct numbers in [0, 2^32)")
@@ -80,6 +88,7 @@ class RunConfig:
     """`config.json` of an experiment folder: enough to train it again, and to use it.
 
     data: where the dataset was. metrics: their kind. options: by dotted name, as JSON. runs_per_program: runs side by side.
+    keep_state: the last states of the runs are kept.
     """
 
     method: str
@@ -91,6 +100,7 @@ class RunConfig:
     preset: str | None
     seeds: tuple[int, ...]
     record_labels: bool
+    keep_state: bool = False
     options: Mapping[str, Any]
     inputs: Inputs
 
@@ -108,6 +118,7 @@ class RunConfig:
     def from_json(cls, content: Any, source: str) -> "RunConfig":
         """What `to_json` made. Raises InputError, naming the source, if it is something else."""
         try:
+            content = {"keep_state": False, **content}  # which experiments did not have at first
             named = {field.name: content[field.name] for field in fields(cls)}
             named |= {"seeds": tuple(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}
             return cls(**named)

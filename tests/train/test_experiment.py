@@ -90,7 +90,13 @@ def test_labels_are_recorded_once_an_epoch_where_that_is_asked_for(tmp_path, fin
         np.testing.assert_array_equal(final["last"], last["last"])
         assert final["id"].tolist() == AUDIO.train.id.tolist()
         np.testing.assert_array_equal(final["label"], AUDIO.train.label)
-    assert {path.name for path in (finished.path / "labels").iterdir()} == {"1.npz", "2.npz"}  # not asked for
+        with open(experiment.path / "labels" / "1.csv", newline="") as file:
+            header, *rows = csv.reader(file)
+        assert header == ["id", "label", "last"]
+        assert [row[0] for row in rows] == AUDIO.train.id.tolist()
+        np.testing.assert_array_equal(np.array([row[2] for row in rows], np.float32), final["last"])
+    files = {path.name for path in (finished.path / "labels").iterdir()}
+    assert files == {"1.npz", "2.npz", "1.csv", "2.csv"}  # those of every epoch were not asked for
     # The deviation of one run is null.
     assert experiment.std["MAE"] is None
     assert json.loads((experiment.path / "result.json").read_text())["std"]["MAE"] is None
@@ -260,3 +266,26 @@ def test_the_options_of_an_experiment_are_in_its_folder(finished):
     assert set(QUICK) - {"dropout"} <= set(content["options"])
     environment = json.loads((finished.path / "environment.json").read_text())
     assert environment["dataset_sha256"] == AUDIO.fingerprint()
+
+
+# -- datasets that somebody made --------------------------------------------------------------------------------------
+
+
+def test_a_split_is_no_dataset(tmp_path):
+    with pytest.raises(InputError, match="train takes a Dataset; found one Split of it"):
+        train_toy(tmp_path / "run", AUDIO.test)  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dataset_with_wrong_columns_is_refused_before_anything_is_written(tmp_path):
+    audio = AUDIO.valid.audio.copy()
+    audio[2, 1] = np.nan
+    for change, message in (
+        ({"audio": audio}, "split valid, column audio, row 2: 3 NaN or infinite values"),
+        ({"label": None}, "split valid, column label, row 0.*: nan; expected a number in label_range"),
+        ({"label": AUDIO.valid.label + 9}, "split valid, column label, row .*; expected a number in label_range"),
+        ({"audio": AUDIO.valid.audio[:3]}, "split valid, column audio: 3 rows; expected 8"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train_toy(tmp_path / "run", replace(AUDIO, valid=replace(AUDIO.valid, **change)))
+    assert not (tmp_path / "run").exists()

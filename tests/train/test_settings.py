@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from msa_jax.encoders.bert import BertConfig
@@ -50,6 +51,28 @@ def test_seeds_that_are_none_or_alike_or_out_of_range_are_refused(seeds):
     with pytest.raises(InputError, match="seeds are"):
         checked_seeds(seeds)
     assert checked_seeds([0, 2**32 - 1]) == (0, 2**32 - 1)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"),
+    [
+        ([1.5], "seeds holds 1.5; expected whole numbers"),
+        ([1, True], "seeds holds True"),
+        (["1"], "seeds holds '1'"),
+        ([None], "seeds holds None"),
+        (1, r"seeds is 1; expected a list of whole numbers, also for a single seed: seeds=\[1111\]"),
+        ("1111", "seeds is '1111'; expected a list"),
+        (None, "seeds is None; expected a list"),
+    ],
+)
+def test_seeds_that_are_no_list_of_whole_numbers_are_refused(seeds, message):
+    with pytest.raises(InputError, match=message):
+        checked_seeds(seeds)
+
+
+def test_whole_numbers_of_numpy_are_seeds():
+    assert checked_seeds(np.array([3, 4])) == (3, 4)  # pyright: ignore[reportArgumentType]
+    assert checked_seeds(range(2)) == (0, 1)
 
 
 # -- the configuration ------------------------------------------------------------------------------------------------
