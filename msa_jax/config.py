@@ -39,8 +39,8 @@ class Options:
     """What every method understands.
 
     Text:
-      text_encoder: a BERT by hub id or folder; "scratch", a small one trained from nothing; or "features", the
-        dataset's precomputed `text`.
+      text_encoder: a BERT, RoBERTa or XLM-R by hub id or folder; "scratch", a small BERT trained from nothing; or "features",
+        the dataset's precomputed `text`.
       max_tokens: utterances are cut to this many tokens, [CLS] and [SEP] included.
       finetune_text: train the text encoder. False freezes it.
       freeze: a regular expression; parameters whose path matches it, such as `text_encoder/bert/layer_[0-8]/`, are not trained.
