@@ -35,9 +35,10 @@ SMALL = {
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},
 }  # fmt: skip
 SMALL["dmmsa"] = SMALL["confede"]
-# The checks of the largest programs, and training end to end, by one method that has most of what there is.
-SLOW = {"training", "export"}
-QUICK_TRAINING = {"tfn"}
+# Quickly, a method for each thing that the protocol has: labels in memory, statistics, phases, stages with BERT frozen. Of
+# these, training end to end and export by one.
+QUICK = {"self_mm", "tfn", "mmim", "dmmsa"}
+LARGEST, QUICK_LARGEST = {"training", "export"}, {"tfn"}
 
 
 @cache
@@ -48,7 +49,7 @@ def conformance(name: str) -> Conformance:
 def cases():
     for name in BUILT_IN:
         for check in CHECKS:
-            slow = check in SLOW and name not in QUICK_TRAINING
+            slow = name not in QUICK or (check in LARGEST and name not in QUICK_LARGEST)
             yield pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}, {check}")
 
 

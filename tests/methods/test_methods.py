@@ -129,10 +129,23 @@ def prepared_for(name):
 
 
 @pytest.mark.parametrize("name", config.preset_names())
-def test_every_preset_is_accepted_and_every_step_of_it_can_be_traced(name):
+def test_every_preset_is_accepted(name):
     preset = config.load_preset(name)
     assert preset.description
     assert config.to_json(resolve(preset.method, preset=name).options).items() >= preset.options.items()
+
+
+def traced_presets():
+    """Quickly one preset of each method; its others differ in sizes and rates."""
+    seen = set()
+    for name in config.preset_names():
+        method = config.load_preset(name).method
+        yield pytest.param(name, marks=[pytest.mark.slow] if method in seen else [])
+        seen.add(method)
+
+
+@pytest.mark.parametrize("name", list(traced_presets()))
+def test_every_step_of_a_preset_can_be_traced(name):
     settings, prepared = prepared_for(name)
     inits = Runner(settings.method, settings.options, prepared, metric_kind="mosi").inits
     inits.check()
