@@ -198,8 +198,8 @@ def binned_classes(scores: ArrayLike, cuts: Sequence[float]) -> np.ndarray:
 def nearest_levels(scores: ArrayLike, levels: int, label_range: tuple[float, float]) -> np.ndarray:
     """The nearest of `levels` (odd) evenly spaced from low to high, `[N]` -> `[N]` int32 in [0, levels).
 
-    Beyond an end it is that end; halfway between two, the one that is an even number of steps from the middle: on [-3, 3] with seven levels these are
-    the classes of `rounded_classes(scores, 3)`.
+    Beyond an end it is that end; halfway between two, the one that is an even number of steps from the middle.
+    On [-3, 3] with seven levels these are the classes of `rounded_classes(scores, 3)`.
     """
     (low, high), half = label_range, (levels - 1) // 2
     steps = (_scores(scores, "scores").astype(np.float64) - (low + high) / 2) * ((levels - 1) / (high - low))

@@ -155,7 +155,8 @@ def texts(place: Place, name: str, value: Any, *, whole_numbers: bool = False) -
                 place.refuse(name, "bytes that are not UTF-8", "text", row=row)
         if not isinstance(element, str) and not (whole_numbers and type(element) is int):
             number = f" {element}" if isinstance(element, (int, float)) else ""
-            place.refuse(name, f"{type(element).__name__}{number}", "text", row=row)
+            joined = ", its words joined" if isinstance(element, (list, tuple)) else ""
+            place.refuse(name, f"{type(element).__name__}{number}", f"text{joined}", row=row)
         found.append(str(element))
     return np.array(found, np.str_)
 

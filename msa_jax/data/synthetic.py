@@ -65,7 +65,7 @@ def make_synthetic(
       train, valid, test: rows in each split, at least 1.
       audio_steps, vision_steps: the longest sequence, at least 4.
       label_range: lowest and highest label; labels are rounded to 30 steps between them (0.2 for [-3, 3]).
-      metrics: "mosi", "mosei" or "sims".
+      metrics: "mosi", "mosei", "sims" or "regression".
 
     Raises:
       InputError: a value is not one of these.

@@ -357,3 +357,23 @@ def test_card_without_a_needed_entry_is_refused(missing):
 
 def test_card_built_in_python_is_checked_too():
     refused(splits(), "metrics of the card", card=replace(CARD, metrics="bleu"))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"raw_text": ["a", float("nan")]}, "row 1: float nan; expected text"),
+        ({"raw_text": [["a", "word"], ["b"]]}, "row 0: list; expected text, its words joined"),
+        ({"raw_text": np.array(["a", 3], object)}, "row 1: int 3; expected text"),
+        ({"raw_text": ["a"], "id": [None]}, "column id, row 0: NoneType; expected text"),
+    ],
+)
+def test_texts_of_a_split_are_looked_at_before_numpy_makes_text_of_them(given, found):
+    with pytest.raises(InputError, match=found):
+        Split(**given)
+
+
+@pytest.mark.parametrize("ends", [(0, 1e39), (-float("inf"), 1), (0, float("nan")), (1, 1)])
+def test_label_range_that_no_label_can_have_is_refused(ends):
+    with pytest.raises(InputError, match="label_range of the card is"):
+        validate(replace(CARD, label_range=ends), splits(), source="there")
