@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from msa_jax.errors import DataWarning, InputError, TrainingStopped
     from msa_jax.methods import register
     from msa_jax.train import TrainPackage
-    from msa_jax.train.experiment import Experiment
+    from msa_jax.train.experiment import Experiment, resume
     from msa_jax.train.predictor import Predictor
 
     train: TrainPackage
@@ -39,6 +39,7 @@ __all__ = [
     "metrics",
     "modalities",
     "register",
+    "resume",
     "testing",
     "train",
 ]
@@ -54,6 +55,7 @@ _MODULE_OF = {  # every name that is no module
     "TrainingStopped": "errors",
     "load_dataset": "data",
     "register": "methods",
+    "resume": "train.experiment",
 }
 
 

@@ -126,6 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--data", metavar="D", help="default: the dataset it was trained on")
     evaluate.add_argument("--split", choices=("train", "valid", "test"), default="test")
 
+    errors = command("errors", "samples with text, label, scores and error, the worst first")
+    errors.add_argument("folder", type=_path, metavar="DIR")
+    errors.add_argument("--data", metavar="D", help="default: the dataset it was trained on")
+    errors.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    errors.add_argument("--sort", choices=("error", "label", "score"), default="error", help="label, score: lowest first")
+    errors.add_argument("--top", type=int, metavar="N", help="so many samples; default 20 as text, all as csv or json")
+    errors.add_argument("--format", choices=("text", "csv", "json"), default="text")
+
     predict = command("predict", "per-sample scores with ids, all heads, as CSV")
     predict.add_argument("folder", type=_path, metavar="DIR")
     predict.add_argument("--data", metavar="D", help="one split is enough; ids, labels and lengths may be left out")

@@ -216,6 +216,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     _print(arguments, evaluation.json(), evaluation.text())
 
 
+def _errors(arguments: argparse.Namespace) -> None:
+    from msa_jax.report.errors import TOP, errors
+
+    form = "json" if arguments.json else arguments.format
+    top = TOP if arguments.top is None and form == "text" else arguments.top
+    found = errors(arguments.folder, data=arguments.data, split=arguments.split, sort=arguments.sort, top=top)
+    if form == "csv":
+        print(found.csv(), end="")
+    else:
+        print(json.dumps(found.json(), indent=1) if form == "json" else found.text())
+
+
 def _predict(arguments: argparse.Namespace) -> None:
     from msa_jax.report.prediction import check_outputs, predict
     from msa_jax.train.atomic import write_arrays, write_text
@@ -341,6 +353,7 @@ _COMMANDS = {
     "resume": _resume,
     "sweep": _sweep,
     "evaluate": _evaluate,
+    "errors": _errors,
     "predict": _predict,
     "compare": _compare,
     "reproduce": _reproduce,

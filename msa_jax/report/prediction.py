@@ -11,7 +11,7 @@ import numpy as np
 from msa_jax.data.samples import load_split, read_texts
 from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
-from msa_jax.train.experiment import predictions_csv
+from msa_jax.train.experiment import predictions_csv, shortest
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
 
@@ -36,9 +36,9 @@ class Prediction:
         return [
             {
                 "id": str(name),
-                **({} if label is None else {"label": float(label[row]) if np.isfinite(label[row]) else None}),
+                **({} if label is None else {"label": _number(label[row])}),
                 **({} if text is None else {"text": str(text[row])}),
-                **{column: float(values[row]) for column, values in columns.items()},
+                **{column: _number(values[row]) for column, values in columns.items()},
             }
             for row, name in enumerate(self.split.id)
         ]
@@ -104,6 +104,10 @@ def predict(
         },
         with_text=with_text or data is None,
     )
+
+
+def _number(value: np.floating) -> float | None:
+    return float(shortest(value)) if np.isfinite(value) else None
 
 
 def _read_texts(source: str | Path) -> Split:
