@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from msa_jax.encoders import torch_bin
-from msa_jax.encoders.bert import MODEL_TYPES, BertConfig
+from msa_jax.encoders.bert_config import MODEL_TYPES, BertConfig
 from msa_jax.errors import InputError
 from msa_jax.layers.stack import STACK, stack, unstack
 from msa_jax.paths import user_path

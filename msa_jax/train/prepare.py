@@ -14,7 +14,7 @@ from msa_jax.config import Options
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
-from msa_jax.encoders.bert import BertConfig
+from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
