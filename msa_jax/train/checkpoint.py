@@ -51,18 +51,13 @@ class RunCheckpoints:
         """Whether no state has been saved yet."""
         return self._manager.latest_step() is None
 
-    def check_there(self) -> None:
-        """Raises InputError where somebody has removed the folder, which nothing that is written should make again."""
-        if processes.is_primary() and not self._folder.is_dir():
-            raise InputError(f"{self._folder.parent}: the folder was removed while it was being trained into")
-
     def save(self, state: RunState) -> None:
         """Writes the state in the background; the one before it stays until this one is whole.
 
         Raises:
           InputError: this one cannot be written, or the one before it could not.
         """
-        self.check_there()
+        check_there(self._folder)
         items = self._ocp.args.Composite(
             state=self._ocp.args.StandardSave(state), stage=self._ocp.args.JsonSave({"stage": int(state.stage)})
         )
@@ -109,6 +104,12 @@ class RunCheckpoints:
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # where a single run has left its result there
             self._folder.parent.rmdir()
+
+
+def check_there(folder: Path) -> None:
+    """Raises InputError where somebody has removed the folder, which nothing that is written may make again."""
+    if processes.is_primary() and not folder.is_dir():
+        raise InputError(f"{folder}: the folder was removed while it was being trained into")
 
 
 class StageInit(NamedTuple):

@@ -108,14 +108,12 @@ def lost_process_message(error: Exception) -> str | None:
 
 def missing_backend_message() -> str | None:
     """What to say where JAX_PLATFORMS names what JAX cannot use here; None where JAX has a device."""
-    named = jax.config.jax_platforms
+    named = str(jax.config.jax_platforms)
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
-        extra = "tpu" if "tpu" in str(named) else "cuda"
+        extra = next((of for word, of in (("tpu", "tpu"), ("cuda", "cuda"), ("gpu", "cuda")) if word in named), None)
+        remedy = f"install what it needs with pip install 'msa-jax[{extra}]'" if extra else "expected cpu, cuda or tpu"
         reason = f" ({first_line(error)})" if str(error) else ""
-        return (
-            f"JAX_PLATFORMS is {named}: JAX finds no such device{reason}; install what it needs with "
-            f"pip install 'msa-jax[{extra}]', or unset JAX_PLATFORMS"
-        )
+        return f"JAX_PLATFORMS is {named}: JAX finds no such device{reason}; {remedy}, or unset JAX_PLATFORMS"
     return None

@@ -14,7 +14,7 @@ from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.errors import TrainingStopped
 from msa_jax.methods.protocol import Method, Score
-from msa_jax.train.checkpoint import RunCheckpoints, save_stage, save_variables
+from msa_jax.train.checkpoint import RunCheckpoints, check_there, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, device_memory, streams
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
@@ -136,7 +136,7 @@ class Runner:
                     checkpoints.save(state)
         finally:
             checkpoints.close()
-        checkpoints.check_there()
+        check_there(runs[0].folder.parent)
         results = self._finish(runs, state, data, keep)
         if not keep_state:
             checkpoints.delete()
@@ -225,6 +225,7 @@ class Runner:
             better = improved[epoch.active[well]]
             self._progress.line(progress_line(runs, lines, better, seconds * len(epoch.active)))
         if logs.record is not None:
+            check_there(runs[0].folder.parent)
             for number in well:
                 place = epoch.active[number]
                 memory = self._layout.to_host(take(state.train.memory, place))

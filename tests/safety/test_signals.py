@@ -1,0 +1,152 @@
+"""Ctrl-C and SIGTERM end the command at once, with one line, at any moment; the same command then goes on."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from msa_jax import signals
+from msa_jax.cli import main
+from msa_jax.data import write_native
+from msa_jax.testing import tiny_dataset
+from scripts import kills
+from tests.safety.commands import TOY_MAIN, errors, start, training
+
+ENDINGS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+READY = "print('ready', flush=True)\n"
+BUSY = {  # what the main thread may be doing
+    "computing": "while True: pass",
+    "waiting": "import time; time.sleep(60)",
+    "outside Python": "import hashlib; hashlib.pbkdf2_hmac('sha256', b'x', b'x', 200_000_000)",
+    "swallowing exceptions": (
+        "import time\nwhile True:\n  try: time.sleep(60)\n  except BaseException: print('swallowed', flush=True)"
+    ),
+    "in callbacks of the garbage collector": (
+        "import gc, time\ngc.callbacks.append(lambda *_: time.sleep(0.2))\nwhile True: gc.collect()"
+    ),
+    "ending": "import atexit, time\natexit.register(time.sleep, 60)\nraise SystemExit(0)",
+}
+
+
+@pytest.mark.parametrize(("number", "status", "word"), ENDINGS, ids=str)
+@pytest.mark.parametrize("doing", BUSY)
+def test_whatever_a_command_is_doing_it_ends_at_once_and_says_so(doing, number, status, word):
+    with start(f"from msa_jax import signals\nsignals.take_over()\n{READY}{BUSY[doing]}") as process:
+        assert process.stdout.readline() == "ready\n"
+        begun = time.monotonic()
+        process.send_signal(number)
+        output, error = process.communicate(timeout=30)
+        assert time.monotonic() - begun < 10
+    assert (process.returncode, output) == (status, "")
+    assert error.startswith(f"msa-jax: {word}; a training resumes")
+    assert len(error.splitlines()) == 1
+
+
+def test_a_signal_that_was_ignored_stays_ignored():
+    ignored = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as `nohup` and `&` do
+    with start(
+        f"{ignored}from msa_jax import signals\nsignals.take_over()\n{READY}import time; time.sleep(1)"
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_a_forked_process_has_the_usual_signals_and_does_not_end_its_parent():
+    code = (
+        "import os, signal, time\nfrom msa_jax import signals\nsignals.take_over()\nchild = os.fork()\n"
+        "if child == 0: time.sleep(60)\n"
+        "time.sleep(0.2)\nos.kill(child, signal.SIGTERM)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    with start(code) as process:
+        output, error = process.communicate(timeout=30)
+    assert (process.returncode, output, error) == (0, f"{-signal.SIGTERM}\n", "")
+
+
+def test_what_is_not_whole_is_deleted(tmp_path):
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom msa_jax import signals\nsignals.take_over()\n"
+        "done, part, folder = (Path(sys.argv[1]) / name for name in ('done', 'part', 'folder'))\n"
+        "with signals.unfinished(done): done.touch()\n"
+        "with signals.unfinished(part), signals.unfinished(folder):\n"
+        f"  part.touch(); folder.mkdir(); (folder / 'x').touch(); {READY}  time.sleep(60)"
+    )
+    with start(code, str(tmp_path)) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert [path.name for path in tmp_path.iterdir()] == ["done"]
+
+
+def test_a_notebook_that_calls_the_command_keeps_its_own_signals(capsys):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert main(["methods"]) == 0
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    thread = threading.Thread(target=signals.take_over)  # nor can anything but a main thread change them
+    thread.start()
+    thread.join()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_command_hears_signals_before_it_imports_anything_slow():
+    code = (
+        "import sys\nfrom msa_jax import __main__, signals\n"
+        "signals.take_over = lambda: sys.exit(f'{sorted({name.split(chr(46))[0] for name in sys.modules})}')\n"
+        "__main__.main()"
+    )
+    with start(code) as process:
+        error = process.communicate(timeout=30)[1]
+    assert "msa_jax" in error
+    assert not {"argparse", "json", "numpy", "jax"} & set(error.strip("[]\n").replace("'", "").split(", "))
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory) -> Path:
+    """A tiny dataset of audio in a folder."""
+    return write_native(tiny_dataset(modalities=("audio",)), tmp_path_factory.mktemp("data") / "audio")
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"), [ENDINGS[0], pytest.param(*ENDINGS[1], marks=pytest.mark.slow)], ids=str
+)
+def test_a_training_ends_and_the_same_command_goes_on_to_the_same_end(tmp_path, audio, number, status, word):
+    with start(TOY_MAIN, *training(audio, tmp_path / "killed", max_epochs="8")) as process:
+        for line in process.stderr:
+            if "epoch   3" in line:
+                break
+        process.send_signal(number)
+        output, error = process.communicate(timeout=300)
+    assert (process.returncode, output) == (status, "")
+    assert [line.split(";")[0] for line in errors(error)] == [f"msa-jax: {word}"]
+    for name in ("killed", "straight"):  # the same command, and one that nothing disturbs
+        with start(TOY_MAIN, *training(audio, tmp_path / name, max_epochs="8")) as process:
+            error = process.communicate(timeout=300)[1]
+        assert process.returncode == 0, error
+    assert kills.contents(tmp_path / "killed") == kills.contents(tmp_path / "straight")
+    assert kills.temporary(tmp_path / "killed") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("delay", [0.4, 1, 1.5, 2.5, 4, 8])
+def test_no_moment_of_a_start_is_deaf(tmp_path, audio, delay, number):
+    with start(TOY_MAIN, *training(audio, tmp_path / "run", max_epochs="1000")) as process:
+        time.sleep(delay)
+        begun = time.monotonic()
+        process.send_signal(number)
+        error = process.communicate(timeout=300)[1]
+        assert time.monotonic() - begun < 10
+    assert process.returncode == 128 + number
+    assert len(errors(error)) == 1
+
+
+@pytest.mark.slow
+def test_a_few_random_kills_change_nothing():
+    found = kills.run(["self_mm", "sweep"], count=8, seed=1, jobs=1)
+    assert sum(bool(kill.signal) for kill in found) >= 8
+    assert [kill for kill in found if kill.fault is not None] == []
