@@ -95,9 +95,11 @@ def guessed(
     if resembles is not None:
         corpus, reason = resembles
         facts = CORPORA[corpus]
-        low, high = facts.label_range
-        if ((finite >= low) & (finite <= high)).all() and words.get("label_range", (low, high)) == (low, high):
-            why, language, label_range, metrics = reason, facts.language, (low, high), corpus
+        if _fit(finite, facts.label_range) and words.get("label_range", facts.label_range) == facts.label_range:
+            why, language, label_range, metrics = reason, facts.language, facts.label_range, corpus
+    meant = CORPORA.get(str(words.get("metrics")))
+    if meant is not None and _fit(finite, meant.label_range):  # the range for which these metrics are made
+        label_range = meant.label_range
     guess = {"language": language, "label_range": label_range, "metrics": metrics}
     entries = {"name": _own_name(stem), **guess, **words}
     unsaid = [f"{key} {_shown(guess[key])}" for key in guess if key not in words]
@@ -109,6 +111,10 @@ def guessed(
             stacklevel=4,
         )
     return entries
+
+
+def _fit(labels: np.ndarray, label_range: tuple[float, float]) -> bool:
+    return bool(((labels >= label_range[0]) & (labels <= label_range[1])).all())
 
 
 def _range(labels: np.ndarray) -> tuple[float, float]:

@@ -122,6 +122,13 @@ def test_what_is_not_said_is_guessed_in_one_line(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("metrics", "expected"), [("mosi", (-3, 3)), ("sims", (-1, 1)), ("regression", (0, 1))])
+def test_metrics_that_are_said_bring_their_label_range(metrics, expected, tmp_path):
+    path = written(tmp_path, "text,label,split\na,1,train\nb,0.5,valid\nc,0,test\n")
+    with pytest.warns(DataWarning, match="guessed from labels and texts: language en, label_range"):
+        assert read_table(path, metrics=metrics).card.label_range == expected
+
+
 def test_a_table_becomes_a_native_folder(tmp_path):
     dataset = quietly(written(tmp_path, ROWS))
     again = read_native(write_native(dataset, tmp_path / "data"))
