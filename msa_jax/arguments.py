@@ -130,7 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     errors.add_argument("folder", type=_path, metavar="DIR")
     errors.add_argument("--data", metavar="D", help="default: the dataset it was trained on")
     errors.add_argument("--split", choices=("train", "valid", "test"), default="test")
-    errors.add_argument("--sort", choices=("error", "label", "score"), default="error", help="label, score: lowest first")
+    order = "label, score: the lowest first"
+    errors.add_argument("--sort", choices=("error", "label", "score"), default="error", help=order)
     errors.add_argument("--top", type=int, metavar="N", help="so many samples; default 20 as text, all as csv or json")
     errors.add_argument("--format", choices=("text", "csv", "json"), default="text")
 

@@ -55,7 +55,7 @@ def load_dataset(
     if isinstance(source, Dataset):
         return _described(source, words)
     if not isinstance(source, (str, os.PathLike)):
-        raise InputError(f"dataset {source!r}: found {type(source).__name__}, expected {_POSSIBLE}")
+        raise InputError(f"dataset: found {type(source).__name__}, expected {_POSSIBLE}, or a Dataset")
     given = os.fspath(source)
     if not isinstance(given, str) or not given.strip():
         raise InputError(f"dataset {given!r}: expected {_POSSIBLE}")
