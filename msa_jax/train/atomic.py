@@ -4,6 +4,7 @@ Of several processes that train as one, the first writes; in the others, nothing
 """
 
 import contextlib
+import glob
 import io
 import json
 import os
@@ -44,11 +45,30 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
                     file.flush()
                     os.fsync(file.fileno())
                 os.replace(temporary, path)
+            _delete_left_behind(path)
         finally:
             with contextlib.suppress(OSError):  # the folder is gone, or nothing can be changed in it
                 temporary.unlink()
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _delete_left_behind(path: Path) -> None:
+    """Deletes what processes that were killed while they wrote this file left beside it."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        number = part.suffix[1:]
+        if number.isdecimal() and not _lives(int(number)):
+            part.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
