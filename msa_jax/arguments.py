@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         "`msa-jax methods METHOD` lists them.",
     )  # fmt: skip
     train.add_argument("method", metavar="METHOD")
-    train.add_argument("--data", required=True, metavar="D", help="native folder, MMSA .pkl, table, TFDS name, or synthetic")
+    train.add_argument(
+        "--data", required=True, metavar="D", help="native folder, MMSA .pkl, table, TFDS name, or synthetic"
+    )
     _add_training(
         train,
         preset="options by name (see `msa-jax methods`) or file; none for no preset",
@@ -179,7 +181,9 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--language", metavar="L", help="en, zh, ...")
     bring.add_argument("--label-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="lowest and highest label")
     bring.add_argument("--metrics", choices=("mosi", "mosei", "sims", "regression"), help="regression: any label range")
-    bring.add_argument("--split-seed", type=int, default=0, metavar="N", help="of the splits of a table without; default 0")
+    bring.add_argument(
+        "--split-seed", type=int, default=0, metavar="N", help="of the splits of a table without; default 0"
+    )
     make = command("data synthetic", "make the synthetic dataset", group=kinds)
     make.add_argument("--out", required=True, type=_path, metavar="DIR")
     for name, number in (("seed", 0), ("train", 512), ("valid", 128), ("test", 256)):

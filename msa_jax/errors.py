@@ -1,6 +1,5 @@
 """The kinds of message that a user gets, and what is quoted in them."""
 
-
 LONGEST = 1000  # characters of a message
 
 
