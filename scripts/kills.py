@@ -39,7 +39,15 @@ _SMALL = {
     "checkpoint-epochs": "1",
     "runs-per-program": "1",
 }
-_STAGES = {f"stage-{name}.max-epochs": "2" for name in ("text", "audio", "vision")}
+_STAGES = {
+    **{f"stage-{name}.max-epochs": "2" for name in ("text", "audio", "vision")},
+    "width": "8",
+    "audio-layers": "1",
+    "vision-layers": "1",
+    "heads": "2",
+    "feedforward": "8",
+    "projection": "8",
+}
 
 
 def _options(options: Mapping[str, str]) -> list[str]:
