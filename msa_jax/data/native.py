@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from msa_jax import signals
 from msa_jax.data.columns import COLUMNS
 from msa_jax.data.identity import said
 from msa_jax.data.padding import settle_padding
@@ -165,12 +166,13 @@ def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = Fals
     _check_target(folder, overwrite)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        part.mkdir(parents=True)
-        for name, split in dataset.splits().items():
-            np.savez_compressed(part / f"{name}.npz", **split.columns())
-        text = json.dumps(card_entries(dataset), indent=1, ensure_ascii=False, allow_nan=False)
-        (part / "card.json").write_text(text + "\n", encoding="utf-8")
-        _put_in_place(part, folder)
+        with signals.unfinished(part):
+            part.mkdir(parents=True)
+            for name, split in dataset.splits().items():
+                np.savez_compressed(part / f"{name}.npz", **split.columns())
+            text = json.dumps(card_entries(dataset), indent=1, ensure_ascii=False, allow_nan=False)
+            (part / "card.json").write_text(text + "\n", encoding="utf-8")
+            _put_in_place(part, folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
