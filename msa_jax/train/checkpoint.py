@@ -259,6 +259,8 @@ def _writing(path: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = _system_error(error)
+        if reason is None and not path.is_dir():  # orbax finds out by itself, in words of its own
+            reason = "the folder was removed"
         if reason is None:
             raise
         raise InputError(

@@ -462,8 +462,8 @@ def test_a_program_holds_the_code_of_a_layer_once(scan):
     assert lines(9) - lines(3) <= (0 if scan else 6 * 25)  # a call each way, and the 16 parameters cut out
 
 
-@pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("at", [None, np.arange(2) * 6], ids=["all", "some"])
+@pytest.mark.parametrize("layers", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("at", [pytest.param(None, marks=pytest.mark.slow), np.arange(2) * 6], ids=["all", "some"])
 def test_a_loop_over_the_layers_gives_the_same_with_the_same_masks(at, layers):
     config = dataclasses.replace(TINY, num_layers=layers)
     params = _random_params(config)
@@ -484,7 +484,7 @@ def test_a_loop_over_the_layers_gives_the_same_with_the_same_masks(at, layers):
         assert_close(value, others[name], 1e-5)
 
 
-@pytest.mark.parametrize("at", [None, np.arange(3) * 16], ids=["all", "some"])
+@pytest.mark.parametrize("at", [pytest.param(None, marks=pytest.mark.slow), np.arange(3) * 16], ids=["all", "some"])
 def test_layers_that_are_computed_again_give_the_same_and_keep_less(at):
     config = dataclasses.replace(TINY, num_layers=2)
     params = _random_params(config)

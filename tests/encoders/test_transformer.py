@@ -210,8 +210,8 @@ def test_attention_dropout_keeps_the_expectation_of_what_is_read():
     assert error.max() > 1e-6
 
 
-@pytest.mark.parametrize("norms", ["before", "after"])
-@pytest.mark.parametrize("tile", [ONE, (2, 4)], ids=str)
+@pytest.mark.parametrize("norms", ["before", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("tile", [pytest.param(ONE, marks=pytest.mark.slow), (2, 4)], ids=str)
 def test_gradients_with_dropout_equal_those_of_forward_differentiation(tile, norms, monkeypatch):
     # The gradient is written by hand, so its masks are drawn again. Its twin is what JAX derives of the forward pass.
     length, x = np.array(LENGTHS, np.int32), sequences(LENGTHS)

@@ -299,8 +299,8 @@ def test_options_survive_json():
 # -- the engine -------------------------------------------------------------------------------------------------------
 
 
-# Without the stage of the head there is one program less to compile.
-@pytest.mark.parametrize("head", [pytest.param(True, marks=pytest.mark.slow), False], ids=["head", "no head"])
+@pytest.mark.parametrize("head", [True, False], ids=["head", "no head"])
+@pytest.mark.slow
 def test_it_trains_through_its_stages_with_bert_frozen_in_the_fusion(tmp_path, head):
     options = {
         **{name: value for name, value in cases.SMALL.items() if "dropout" not in name},

@@ -285,6 +285,7 @@ def test_every_parameter_that_can_change_the_score_has_a_gradient(params):
             assert np.abs(value).max() > 1e-7, path
 
 
+@pytest.mark.slow
 def test_eight_samples_can_be_learned_by_heart():
     optax = pytest.importorskip("optax")
     rng = np.random.default_rng(5)

@@ -182,6 +182,7 @@ def test_the_task_can_be_the_absolute_error():
     np.testing.assert_allclose(terms["multimodal"], np.abs(outputs["prediction"] - batch["label"]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_samples_without_weight_change_neither_losses_nor_gradients():
     kept = np.array([0, 2, 4])
     batch = make_batch()
@@ -200,6 +201,7 @@ def test_samples_without_weight_change_neither_losses_nor_gradients():
     same_gradients(gradients, expected_gradients)
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_has_finite_losses_and_gradients():
     _, terms, value, gradients = evaluate(make_batch(rows=1))
     assert terms["difference"] == 0
@@ -255,6 +257,7 @@ def test_the_classifier_of_modalities_learns_what_the_shared_parts_hide(monkeypa
 # -- sequences --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing():
     batch = make_batch()
     params = make_params(MISANetwork(options_of(), inputs_of()), batch)
@@ -292,6 +295,7 @@ def test_without_text_the_lengths_are_their_own():
 
 
 @pytest.mark.parametrize(("modalities", "similarity"), SUBSETS)
+@pytest.mark.slow
 def test_absent_modalities_are_left_out(modalities, similarity):
     options, inputs = options_of(similarity=similarity), inputs_of(modalities)
     outputs, terms, value, gradients = evaluate(make_batch(modalities), modalities, similarity=similarity)
@@ -319,6 +323,7 @@ def test_one_modality_has_the_difference_of_its_own_parts_alone():
     np.testing.assert_allclose(terms["difference"], ((units[0].T @ units[1]) ** 2).mean(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_outputs_are_float32_in_bfloat16_and_near_those_of_float32():
     batch = make_batch()
     params = make_params(MISANetwork(options_of(), inputs_of()), batch, spread=0.2)

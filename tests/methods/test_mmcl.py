@@ -85,6 +85,7 @@ def test_the_twin_shares_all_parameters_and_differs_by_the_cutoff_alone():
 # -- padding, rows that do not count, small batches -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_padding_changes_no_output_and_no_term():
     short, long = make_batch(), make_batch(extra=5, fill=3.0)
     want, found = outputs_of(short), outputs_of(long)
@@ -95,6 +96,7 @@ def test_padding_changes_no_output_and_no_term():
         np.testing.assert_allclose(terms[1][name], terms[0][name], atol=1e-4, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_rows_of_weight_zero_change_no_term_and_no_gradient():
     batch = make_batch()
     batch["weight"] = np.array([1, 1, 1, 0, 0, 0, 1, 0], np.float32)
@@ -182,6 +184,7 @@ def test_a_step_moves_every_parameter():
     assert {value.dtype for value in gradient.values()} == {np.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_eight_samples_can_be_learned_by_heart():
     batch = make_batch()
     network = network_of(batch, **LINEAR)

@@ -95,7 +95,10 @@ def assert_same(first: Mapping[str, Any], second: Mapping[str, Any], **tolerance
 # -- who learns what --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("quirks", [{}, {"gaussian_normaliser": False, "bounded_variance": False, "add_va": True}])
+QUIRKS = {"gaussian_normaliser": False, "bounded_variance": False, "add_va": True}
+
+
+@pytest.mark.parametrize("quirks", [{}, pytest.param(QUIRKS, marks=pytest.mark.slow)])
 def test_the_joint_pass_has_the_gradients_of_both_phases(quirks):
     inputs, batch = inputs_of(), batch_of()
     joint = found(options_of(**quirks), inputs, batch)
@@ -234,6 +237,7 @@ def test_samples_of_weight_zero_change_nothing(number):
     assert_same(first["gradient"], second["gradient"])
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing():
     options, inputs = options_of(bidirectional=True), inputs_of()
     params = params_far_from_start(mmim.MMIMNetwork(options, inputs), batch_of())
@@ -246,6 +250,7 @@ def test_padding_changes_nothing():
     assert_same(plain["outputs"]["prediction"], padded["outputs"]["prediction"])
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_has_a_finite_loss_and_gradient():
     options, inputs = options_of(batch_size=1), inputs_of()
     memory = mmim.init_memory(options, inputs, {})._replace(batches=jnp.int32(2), sign=np.ones(1, np.float32))
@@ -297,6 +302,7 @@ def test_bfloat16_keeps_losses_in_float32_and_near_those_of_float32():
     assert_same(outputs[0]["states"], outputs[1]["states"], atol=0.1)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_equal_runs_apart():
     options, inputs, batch = options_of(), inputs_of(), batch_of()
     one = params_far_from_start(mmim.MMIMNetwork(options, inputs), batch)
@@ -312,6 +318,7 @@ def test_runs_side_by_side_equal_runs_apart():
         assert_same({path: x[number] for path, x in flat.items()}, apart["gradient"], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_values_of_a_sweep_may_be_traced():
     inputs, batch = inputs_of(), batch_of()
     plain = options_of(beta=0.3, entropy_epsilon=1e-2)

@@ -28,7 +28,7 @@ DATASET = tiny_dataset(text="text", label_range=(-1.0, 1.0), metrics="sims")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    options = {**FEATURES, "max_epochs": 4, "checkpoint_epochs": 1}
+    options = {**FEATURES, "max_epochs": 4, "checkpoint_epochs": 1, "spt.iterations": 2}
     return train_quick("sugrm", DATASET, tmp_path_factory.mktemp("sugrm") / "run", options=options)
 
 
@@ -77,7 +77,7 @@ def test_there_is_nothing_to_export_from_a_method_without_exports(tmp_path):
 
 @pytest.mark.slow
 def test_it_resumes_with_its_labels(trained, tmp_path):
-    options = {**QUICK, **FEATURES, "max_epochs": 4, "checkpoint_epochs": 1}
+    options = {**QUICK, **FEATURES, "max_epochs": 4, "checkpoint_epochs": 1, "spt.iterations": 2}
 
     class Interrupting:
         left = 3

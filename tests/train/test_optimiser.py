@@ -163,13 +163,13 @@ def test_layers_of_several_groups_move_as_optax_moves_each_by_itself(arrays, mod
 
 
 def test_small_parameters_are_one_vector_and_large_ones_and_uneven_stacks_stay_apart():
-    shapes = {**STACKED, "wide/kernel": (256, 129), "small/kernel": (256, 127)}
+    shapes = {**STACKED, "wide/kernel": (512, 257), "small/kernel": (512, 255)}
     assigned = groups_of(shapes, LAYERED, TRAIN)
     state = build_optimiser(Options(), LAYERED, assigned, 10).init(start_values(shapes))
     sizes = {name: value.shape for name, value in state.mu.items()}
     assert sizes == {
-        "joined": (2 + 256 * 127,),
-        "wide/kernel": (256, 129),
+        "joined": (2 + 512 * 255,),
+        "wide/kernel": (512, 257),
         "bert/layers/kernel": (3, 4, 2),
         "bert/layers/bias": (3, 2),
     }
