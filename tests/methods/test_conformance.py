@@ -35,9 +35,9 @@ SMALL = {
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},
 }  # fmt: skip
 SMALL["dmmsa"] = SMALL["confede"]
-# Quickly, a method for each thing that the protocol has: labels in memory, statistics, phases, stages with BERT frozen. Of
-# these, training end to end and export by one.
-QUICK = {"self_mm", "tfn", "mmim", "dmmsa"}
+# Quickly, a method for each thing that the protocol has: labels in memory, statistics, phases. Stages have quick tests of
+# their own (test_decomposed, tests/train/test_stages). Of these methods, training end to end and export by one.
+QUICK = {"self_mm", "tfn", "mmim"}
 LARGEST, QUICK_LARGEST = {"training", "export"}, {"tfn"}
 
 

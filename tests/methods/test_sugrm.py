@@ -32,6 +32,7 @@ def trained(tmp_path_factory):
     return train_quick("sugrm", DATASET, tmp_path_factory.mktemp("sugrm") / "run", options=options)
 
 
+@pytest.mark.slow
 def test_it_scores_every_task_with_the_metrics_of_the_dataset(trained):
     with open(trained.path / "predictions" / "test.csv", newline="", encoding="utf-8") as file:
         header = next(csv.reader(file))
@@ -39,6 +40,7 @@ def test_it_scores_every_task_with_the_metrics_of_the_dataset(trained):
     assert set(trained.mean) == set(metrics.METRIC_KEYS["sims"])
 
 
+@pytest.mark.slow
 def test_unimodal_labels_move_within_the_label_range_of_the_dataset(trained):
     with np.load(trained.path / "labels" / "1.npz") as file:
         labels = {name: file[name] for name in file.files if name.startswith("label_")}
@@ -48,6 +50,7 @@ def test_unimodal_labels_move_within_the_label_range_of_the_dataset(trained):
         assert not np.array_equal(values, DATASET.train.label)
 
 
+@pytest.mark.slow
 def test_predict_exports_the_mean_gate_of_each_modality_and_the_representation(trained, tmp_path, capsys):
     write_native(DATASET, tmp_path / "data")
     arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "scores.csv"), "--json"]
