@@ -2,7 +2,7 @@
 
 import functools
 import importlib.util
-import os
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from msa_jax.errors import InputError
+from msa_jax.train.atomic import write_bytes
 
 DPI = 150
 # Okabe and Ito's palette: distinct to colour-blind readers, and in grey by their order of lightness.
@@ -31,10 +32,10 @@ def check_matplotlib() -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes a PNG, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(temporary, format="png", dpi=DPI)
-    os.replace(temporary, path)
+    """Writes a PNG, whole or not at all. InputError where it cannot be written."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    write_bytes(path, drawn.getvalue())
 
 
 def label_bins(label: np.ndarray, label_range: tuple[float, float]) -> np.ndarray:

@@ -73,8 +73,13 @@ def _lives(process: int) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Writes a file so that at any moment either the old or the new one is there, whole. InputError where it cannot be."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all. InputError where it cannot be."""
     with _replacing(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))
+        file.write(content)
 
 
 def write_json(path: Path, content: Any) -> None:
