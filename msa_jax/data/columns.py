@@ -118,7 +118,7 @@ def _typed(place: Place, name: str, value: Any) -> np.ndarray:
     if array.size == 0:
         place.refuse(name, f"shape {list(array.shape)}", f"{column}, no size zero")
     if column.kind == "text":
-        row = next((row for row, text in enumerate(array.tolist()) if not _is_unicode(text)), None)
+        row = next((row for row, text in enumerate(array.tolist()) if not is_unicode(text)), None)
         if row is not None:
             place.refuse(name, "half a surrogate pair, which no file can hold", "Unicode text", row=row)
     if column.kind == "int":
@@ -188,7 +188,8 @@ def numbers(place: Place, name: str, value: Any, expected: str) -> np.ndarray:
     return np.stack(rows) if rows else np.zeros(0, np.float32)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether a file can hold the text: half a surrogate pair cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from msa_jax.data.columns import is_unicode
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.schema import SPLITS, Card, Dataset, check_card, validate
 from msa_jax.errors import DataWarning, InputError
@@ -244,9 +245,7 @@ def _id(path: Path, row: _Row) -> str:
 
 
 def _checked_unicode(path: Path, row: _Row, column: str, text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if not is_unicode(text):
         _refuse(path, row, column, "half a surrogate pair, which no file can hold", "Unicode text")
     return text
 

@@ -1,7 +1,5 @@
 """Where an experiment is wrong: every sample with its text, label and scores, the worst first."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from msa_jax.paths import user_path
 from msa_jax.report.evaluation import dataset_of
 from msa_jax.report.table import Table
 from msa_jax.train.atomic import read_arrays
-from msa_jax.train.experiment import shortest
+from msa_jax.train.experiment import csv_of, shortest
 from msa_jax.train.predictor import Predictor
 
 SORTS = ("error", "label", "score")
@@ -57,12 +55,7 @@ class Errors:
 
     def csv(self) -> str:
         """Everything, a line for each sample; empty for what is not known."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.columns)
-        for row in range(len(self)):
-            writer.writerow([_cell(values[row]) for values in self.columns.values()])
-        return file.getvalue()
+        return csv_of({name: [_cell(value) for value in values] for name, values in self.columns.items()})
 
     def text(self) -> str:
         """A table for a terminal: numbers rounded, long texts cut."""

@@ -37,7 +37,7 @@ from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json, write_text
 from msa_jax.train.experiment import train
 from msa_jax.train.progress import Progress
-from msa_jax.train.settings import SEEDS, resolve
+from msa_jax.train.settings import SEEDS, checked_seeds, resolve
 
 __all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reproduce"]
 
@@ -104,7 +104,7 @@ def reproduce(
         figures.check_matplotlib()
     kind.check(found)
     dataset = load_dataset(data)
-    seeds = SEEDS if seeds is None else tuple(int(seed) for seed in seeds)
+    seeds = checked_seeds(SEEDS if seeds is None else seeds)
     options = dict(options or {})
     folder = user_path(out) if out is not None else Path("runs") / f"{found.name}-{file_name(dataset.card.name)}"
     _check_options(found, options)

@@ -340,8 +340,6 @@ def predictions_csv(
 
     A number is the shortest one that is the same float32; a label that is not known is empty.
     """
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
     columns: dict[str, Sequence[Any]] = {"id": ids}
     if label is not None:
         columns["label"] = [shortest(value) if np.isfinite(value) else "" for value in label]
@@ -349,18 +347,22 @@ def predictions_csv(
         columns["text"] = text
     for run, heads in runs.items():
         columns |= {f"{run}/{head}": [shortest(value) for value in values] for head, values in heads.items()}
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return file.getvalue()
+    return csv_of(columns)
 
 
 def labels_csv(columns: Mapping[str, np.ndarray]) -> str:
     """`id`, then every other column: the human label and the generated ones of one run."""
+    return csv_of(
+        {name: column if name == "id" else [shortest(value) for value in column] for name, column in columns.items()}
+    )
+
+
+def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
+    """The text of a table: the names, then a line for each row of cells."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
-    cells = [column if name == "id" else [shortest(value) for value in column] for name, column in columns.items()]
-    writer.writerows(zip(*cells, strict=True))
+    writer.writerows(zip(*columns.values(), strict=True))
     return file.getvalue()
 
 

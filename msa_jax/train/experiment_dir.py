@@ -30,9 +30,8 @@ _NAMES = (
     "config.json environment.json metrics.jsonl result.json predictions checkpoints labels steps preprocessing "
     "sweep.json results.jsonl ranking.json best.json figure.png"
 )
-_WRITTEN = re.compile(
-    rf"({'|'.join(map(re.escape, _NAMES.split()))})|\.({'|'.join(map(re.escape, _NAMES.split()))})\.\d+"
-)
+_NAME = "|".join(map(re.escape, _NAMES.split()))
+_WRITTEN = re.compile(rf"{_NAME}|\.({_NAME})\.\d+")
 # How an experiment is computed and where its dataset was: may be others when it is resumed.
 FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state"), ("data_devices",)
 
