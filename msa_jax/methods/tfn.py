@@ -21,7 +21,7 @@ Deviations and why.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -35,8 +35,9 @@ from msa_jax.errors import InputError
 from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.layers.subnetworks import FeatureSubnetwork, ScoreHead
 from msa_jax.layers.tensor_fusion import tensor_fusion
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, Text, frames, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, frames, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.padded_text import lengthened
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -131,7 +132,7 @@ class TFNNetwork(nn.Module):
         options, sizes, included = self.options, self.inputs.text, self.options.padding == "included"
         assert sizes is not None
         encoder = TextEncoder(sizes.bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-        text = _lengthened(batch["text"], options.max_tokens) if included else batch["text"]
+        text = lengthened(batch["text"], options.max_tokens) if included else batch["text"]
         states = encoder(text, train=train)
         rows, steps = states["mask"].shape
         length = jnp.full(rows, steps) if included else states["mask"].sum(-1)
@@ -151,15 +152,6 @@ class TFNNetwork(nn.Module):
         size, dropout = getattr(options, f"{name}_size"), getattr(options.dropout, name)
         counts = batch["weight"] > 0 if "weight" in batch else None
         return FeatureSubnetwork(size, dropout, self.dtype, name=f"{name}_encoder")(mean, counts, train=train)
-
-
-def _lengthened(text: Text, steps: int) -> Text:
-    """Text that is not packed, with padding up to so many steps: as many in every split."""
-
-    def longer(x: Array) -> Array:
-        return jnp.pad(x, [(0, 0), (0, max(steps - x.shape[1], 0)), *[(0, 0)] * (x.ndim - 2)])
-
-    return cast(Text, jax.tree.map(longer, dict(text)))
 
 
 def objective(step: Step, options: TFNOptions, inputs: Inputs) -> tuple[Terms, Any]:
