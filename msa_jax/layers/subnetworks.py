@@ -1,4 +1,4 @@
-"""Small networks that the fusion methods of MMSA share: one embeds a vector of features, one gives the score."""
+"""Small networks that the fusion methods share: one embeds a vector of features, one gives the score, one is two layers."""
 
 import flax.linen as nn
 import jax
@@ -52,3 +52,24 @@ class ScoreHead(nn.Module):
         for layer in ("linear_1", "linear_2"):
             x = nn.relu(Linear(self.hidden, self.dtype, name=layer)(x))
         return x, Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
+
+
+class Perceptron(nn.Module):
+    """Two linear layers with ReLU and dropout between them: W_2 drop(relu(W_1 x)).
+
+    hidden: of the layer between. size: of the result. dropout: of the layer between.
+
+    Parameters: `hidden`, `output`.
+    """
+
+    hidden: int
+    size: int
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[..., d] -> [..., size]"""
+        x = nn.relu(Linear(self.hidden, self.dtype, name="hidden")(x))
+        x = Dropout(self.dropout)(x, deterministic=not train)
+        return Linear(self.size, self.dtype, name="output")(x)
