@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from msa_jax.methods.protocol import Method
 
 GROUP = "msa_jax.methods"  # of entry points
-BUILT_IN = ("self_mm", "sugrm", "mmcl", "confede", "dmmsa", "tfn", "misa", "mag_bert", "mmim", "text_only")
+BUILT_IN = (
+    "self_mm", "sugrm", "mmcl", "confede", "dmmsa", "tfn", "lmf", "lf_dnn", "mtfn", "mlmf", "mlf_dnn",
+    "ef_lstm", "lf_lstm", "mfn", "graph_mfn", "mfm", "misa", "mag_bert", "mmim", "text_only",
+)  # fmt: skip
 
 __all__ = ["BUILT_IN", "METHODS", "get", "register"]
 
