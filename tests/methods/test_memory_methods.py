@@ -35,6 +35,10 @@ SMALL = {
     },
 }  # fmt: skip
 every_method = pytest.mark.parametrize("name", METHODS)
+# What the conformance suite asks of them too.
+first_quickly = pytest.mark.parametrize(
+    "name", ["mfn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("graph_mfn", "mfm"))]
+)
 
 
 def inputs_of(there=ALL, *, aligned=True) -> Inputs:
@@ -60,22 +64,25 @@ def params_of(name, there=ALL) -> dict:
     return params_far_from_start(network_of(name, there), batch_of(there))
 
 
+@functools.cache
+def evaluation(name, there, changes):
+    network = network_of(name, there, **dict(changes))
+    return quick_jit(lambda params, batch: network.apply({"params": params}, batch, train=False))
+
+
 def evaluated(name, there=ALL, batch=None, **changes) -> dict:
-    network = network_of(name, there, **changes)
-    apply = quick_jit(lambda params, batch: network.apply({"params": params}, batch, train=False))
-    return apply(params_of(name, there), batch or batch_of(there))
+    return evaluation(name, there, tuple(changes.items()))(params_of(name, there), batch or batch_of(there))
 
 
-def trained(name, batch: dict, there=ALL, **changes) -> tuple[dict, dict, dict]:
-    """A training step: outputs, means of the terms over what counts, the gradient of their weighted sum."""
-    network = network_of(name, there, **changes)
+@functools.cache
+def training(name, there, changes):
+    network = network_of(name, there, **dict(changes))
     phase = phase_of(METHODS[name], network.options, network.inputs)
 
-    def total(params):
+    def total(params, batch):
         outputs = network.apply({"params": params}, batch, train=True, rngs={"dropout": jax.random.key(3)})
-        terms, _ = phase.objective(
-            Step(outputs, batch, {}, FIRST, jax.random.key(4), {}), network.options, network.inputs
-        )
+        step = Step(outputs, batch, {}, FIRST, jax.random.key(4), {})
+        terms, _ = phase.objective(step, network.options, network.inputs)
         weights = phase.weights(network.options, network.inputs, {}, FIRST)
         counts = batch["weight"] > 0
         means = {
@@ -84,7 +91,12 @@ def trained(name, batch: dict, there=ALL, **changes) -> tuple[dict, dict, dict]:
         }
         return sum(weights.get(term, 1.0) * value for term, value in means.items()), (outputs, means)
 
-    gradient, (outputs, means) = quick_jit(jax.grad(total, has_aux=True))(params_of(name, there))
+    return quick_jit(jax.grad(total, has_aux=True))
+
+
+def trained(name, batch: dict, there=ALL, **changes) -> tuple[dict, dict, dict]:
+    """A training step: outputs, means of the terms over what counts, the gradient of their weighted sum."""
+    gradient, (outputs, means) = training(name, there, tuple(changes.items()))(params_of(name, there), batch)
     return outputs, means, gradient
 
 
@@ -123,11 +135,11 @@ def test_the_networks_of_mosi_have_the_parameters_of_mmsa(name, count):
 @every_method
 @pytest.mark.parametrize("there", [("text",), ("audio", "vision"), ("text", "vision")], ids=str)
 def test_absent_modalities_are_left_out(name, there):
-    outputs, _, gradient = trained(name, batch_of(there), there)
-    absent = set(ALL) - set(there)
-    assert not [path for path in flatten_dict(gradient, sep="/") if any(each in path for each in absent)]
+    network, absent = network_of(name, there), set(ALL) - set(there)
+    outputs = jax.eval_shape(evaluation(name, there, ()), params_of(name, there), batch_of(there))
+    assert not [path for path in flatten_dict(params_of(name, there), sep="/") if any(each in path for each in absent)]
     assert outputs["representation"].shape[0] == 5
-    exports = METHODS[name].export_names(network_of(name, there).options, inputs_of(there))
+    exports = METHODS[name].export_names(network.options, inputs_of(there))
     assert set(exports) <= set(outputs)
     assert all(outputs[export].ndim == 2 for export in exports)
 
@@ -198,24 +210,25 @@ def test_no_gradient_flows_into_what_is_generated_again():
         step = Step({**outputs, "sequences": sequences}, batch, {}, FIRST, jax.random.key(0), {})
         return sum(term.sum() for term in mfm.objective(step, options, inputs)[0].values())
 
-    gradient = jax.grad(total)(outputs["sequences"])
+    gradient = quick_jit(jax.grad(total))(outputs["sequences"])
     assert all(np.all(leaf == 0) for leaf in jax.tree.leaves(gradient))
 
 
 # -- what changes nothing ---------------------------------------------------------------------------------------------
 
 
-@every_method
+@first_quickly
 @pytest.mark.parametrize("fill", [0.0, 9.0])
 def test_padding_changes_nothing(name, fill):
-    expected, _, slope = trained(name, batch_of())
-    more, _, other = trained(name, batch_of(extra=3, fill=fill))
+    (expected, _, slope), (more, _, other) = (
+        trained(name, batch) for batch in (batch_of(), batch_of(extra=3, fill=fill))
+    )
     for output in ("prediction", "representation"):
         np.testing.assert_allclose(more[output], expected[output], rtol=1e-4, atol=1e-5)
     close(other, slope, rtol=1e-3, atol=1e-5)
 
 
-@every_method
+@first_quickly
 def test_padding_is_walked_where_that_is_asked_for(name):
     changes = {"padding": "included", "pack_text": False, "max_tokens": 9}
     walked = evaluated(name, **changes)["prediction"]
@@ -223,7 +236,7 @@ def test_padding_is_walked_where_that_is_asked_for(name):
     assert np.abs(walked - evaluated(name)["prediction"]).max() > 1e-3
 
 
-@every_method
+@first_quickly
 def test_samples_of_weight_0_change_neither_losses_nor_gradients(name):
     whole = batch_of()
     whole["weight"][3:] = 0
@@ -236,7 +249,7 @@ def test_samples_of_weight_0_change_neither_losses_nor_gradients(name):
     close(gradient, slope, rtol=1e-4, atol=1e-6)
 
 
-@every_method
+@first_quickly
 def test_a_batch_of_one_is_finite_in_training_and_the_same_alone_in_evaluation(name):
     outputs, means, gradient = trained(name, batch_of(rows=1))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((outputs, means, gradient)))
@@ -244,6 +257,7 @@ def test_a_batch_of_one_is_finite_in_training_and_the_same_alone_in_evaluation(n
     np.testing.assert_allclose(one["prediction"], five["prediction"][:1], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @every_method
 def test_in_bfloat16_scores_are_float32_and_near(name):
     outputs, means, gradient = trained(name, batch_of(), dtype=jnp.bfloat16)

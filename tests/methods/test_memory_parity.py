@@ -59,6 +59,11 @@ PLACES = {"mfn": golden_mfn.PLACES, "graph_mfn": golden_graph_mfn.PLACES, "mfm":
 TWINS = {"mfn": memory_torch.MFNTorch, "graph_mfn": memory_torch.GraphMFNTorch, "mfm": memory_torch.MFMTorch}
 
 
+first_quickly = pytest.mark.parametrize(
+    "name", ["mfn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("graph_mfn", "mfm"))]
+)
+
+
 def arrays(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     made = {
@@ -113,7 +118,7 @@ def expected(name: str, model, given: dict[str, np.ndarray], key: jax.Array):
     return outputs[0].detach().numpy(), loss.item(), found
 
 
-@pytest.mark.parametrize("name", METHODS)
+@first_quickly
 def test_five_training_steps_have_the_scores_losses_and_gradients_of_torch(name):
     method, model, places = METHODS[name], twin(name), PLACES[name]
     options = config.override(method.options(), {**method.reference, **OPTIONS[name]})
@@ -154,6 +159,7 @@ def test_five_training_steps_have_the_scores_losses_and_gradients_of_torch(name)
                     parameter -= RATE * parameter.grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_golden_file_of_other_sizes_agrees_until_a_weight_is_changed(name, tmp_path):
     model, given = twin(name), arrays(7)

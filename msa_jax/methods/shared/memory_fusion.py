@@ -86,10 +86,11 @@ def lstms(options: MemoryOptions, dtype: jnp.dtype) -> ParallelLSTM:
 
 def gated_memory(options: MemoryOptions, dtype: jnp.dtype) -> GatedMemory:
     """The memory u."""
-    layers = (
-        Layer(getattr(options.layer, name), getattr(options.dropout, name)) for name in ("proposal", "retain", "update")
-    )
-    return GatedMemory(options.memory, *layers, dtype, name="memory")
+
+    def layer(name: str) -> Layer:
+        return Layer(getattr(options.layer, name), getattr(options.dropout, name))
+
+    return GatedMemory(options.memory, layer("proposal"), layer("retain"), layer("update"), dtype, name="memory")
 
 
 class MemoryFusion(nn.Module):
