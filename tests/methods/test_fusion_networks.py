@@ -47,6 +47,11 @@ COUNTS = {
 }  # fmt: skip
 
 
+def quickly(*quick: str) -> list:
+    """All methods; those that are not named run with all tests alone."""
+    return [pytest.param(name, marks=[] if name in quick else [pytest.mark.slow]) for name in NAMES]
+
+
 def close(one, two, **tolerance) -> None:
     for path, value in flatten_dict(one, sep="/").items():
         np.testing.assert_allclose(value, flatten_dict(two, sep="/")[path], err_msg=path, **tolerance)
@@ -113,7 +118,7 @@ def test_the_tasks_add_a_head_on_each_embedding_and_nothing_else(name, without):
     close(expected, outputs, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", quickly("lf_dnn", "mlmf"))
 def test_absent_modalities_have_no_sub_network_no_factor_and_no_task(name):
     there = ("text", "vision")
     outputs, _, gradient = trained(name, batch_of(there), there)

@@ -45,7 +45,7 @@ class Case(NamedTuple):
 
 CASES = [
     Case("mlmf", factors=True, tasks=True),
-    Case("mtfn", factors=False, tasks=True),
+    pytest.param(Case("mtfn", factors=False, tasks=True), marks=pytest.mark.slow),
     pytest.param(Case("lmf", factors=True, tasks=False), marks=pytest.mark.slow),
     pytest.param(Case("lf_dnn", factors=False, tasks=False), marks=pytest.mark.slow),
     pytest.param(Case("mlf_dnn", factors=False, tasks=True), marks=pytest.mark.slow),
