@@ -266,7 +266,6 @@ def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequenc
         if outcome.reason or not _is_finished(outcome):
             continue
         path, settings = outcome.path, outcome.settings
-        content = read_json(path / "config.json")
         expected = {
             "method": settings.method.name,
             "dataset": dataset.card.name,
@@ -276,8 +275,8 @@ def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequenc
         }
         if kind.record_labels:
             expected["record_labels"] = True
-        options = {f"option {name}": value for name, value in content.get("options", {}).items()}
-        there = {**content, **options}
+        content = read_json(path / "config.json")
+        there = content | {f"option {name}": value for name, value in content.get("options", {}).items()}
         for name, value in expected.items():
             if not _is_same(name, there.get(name), value):
                 raise InputError(
