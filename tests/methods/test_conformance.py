@@ -44,7 +44,8 @@ SMALL["mfn"] = {
     "hidden.text": 8, "hidden.audio": 4, "hidden.vision": 4, "memory": 8, "layer.proposal": 8, "layer.retain": 8,
     "layer.update": 8, "dropout.retain": 0.1, "dropout.update": 0.1,
 }  # fmt: skip
-SMALL["graph_mfn"] = {**SMALL["mfn"], "vertex": 8, "vertex_hidden": 16}
+# Enough units behind a ReLU that some of them are not 0 everywhere.
+SMALL["graph_mfn"] = {**SMALL["mfn"], "hidden.audio": 16, "hidden.vision": 16, "vertex": 8, "vertex_hidden": 16}
 SMALL["mfm"] = {**SMALL["mfn"], **{f"code.{name}": 8 for name in ("label", "text", "audio", "vision")}}
 SMALL |= {"lf_dnn": SMALL["tfn"], "mtfn": SMALL["tfn"], "mlmf": SMALL["lmf"], "mlf_dnn": SMALL["tfn"]}
 # Quickly, a method for each thing that the protocol has: labels in memory, statistics, phases. Stages have quick tests of
