@@ -87,7 +87,7 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
 
     Returns:
       The config, and float32 numpy arrays in the tree of `Bert(config).init(...)["params"]`; with a `pooler` where the
-      file has one, and with the layers stacked. Heads of pretraining (`cls.*`) are left out.
+      file has one. Heads of pretraining (`cls.*`) are left out.
 
     Raises:
       InputError: no such folder, another architecture, a file that is damaged or would run code, a tensor that is
