@@ -1,6 +1,6 @@
 """Weights of a PyTorch network by the names of ours, and the gradients back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 import jax
@@ -49,15 +49,14 @@ def projections_apart(named: Arrays) -> dict[str, np.ndarray]:
     return apart
 
 
-def projections_together(pairs: Pairs) -> Pairs:
-    """Undoes `projections_apart` in pairs (ours, theirs)."""
+def projections_together(pairs: Pairs, names: Iterable[str]) -> Pairs:
+    """Undoes `projections_apart` in pairs (ours, theirs); names: of PyTorch's arrays, before they were apart."""
     together = dict(pairs)
-    for name in pairs:
-        for kind in ("weight", "bias"):
-            if name.endswith(f"query.{kind}"):
-                owner = name.removesuffix(f"query.{kind}")
-                three = [together.pop(f"{owner}{each}.{kind}") for each in PROJECTIONS]
-                together[f"{owner}in_proj_{kind}"] = tuple(np.concatenate(each) for each in zip(*three, strict=True))  # pyright: ignore
+    for name in names:
+        owner, found, kind = name.rpartition("in_proj_")
+        if found:
+            ours, theirs = zip(*(together.pop(f"{owner}{each}.{kind}") for each in PROJECTIONS), strict=True)
+            together[name] = np.concatenate(ours), np.concatenate(theirs)
     return together
 
 

@@ -98,5 +98,7 @@ def compare(arrays: Arrays) -> Comparison:
     ours |= {theirs: jnp.mean(terms[name]) for theirs, name in _LOSSES.items()}
     return {
         "outputs": {name: (value, arrays[f"output/{name}"]) for name, value in ours.items()},
-        "gradients": projections_together(gradient_pairs(gradients, projections_apart(part(arrays, "grad")), places)),
+        "gradients": projections_together(
+            gradient_pairs(gradients, projections_apart(part(arrays, "grad")), places), part(arrays, "grad")
+        ),
     }

@@ -93,5 +93,5 @@ def compare(arrays: Arrays) -> Comparison:
     }
     theirs = part(arrays, "grad")
     pairs = {name: (gradients[path].transpose(2, 1, 0), theirs.pop(name)) for name, path in convolutions.items()}
-    pairs |= projections_together(gradient_pairs(gradients, projections_apart(theirs), places))
+    pairs |= projections_together(gradient_pairs(gradients, projections_apart(theirs), places), theirs)
     return {"outputs": {name: (value, arrays[f"output/{name}"]) for name, value in ours.items()}, "gradients": pairs}
