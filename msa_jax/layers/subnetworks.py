@@ -52,3 +52,23 @@ class ScoreHead(nn.Module):
         for layer in ("linear_1", "linear_2"):
             x = nn.relu(Linear(self.hidden, self.dtype, name=layer)(x))
         return x, Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
+
+
+class ResidualScoreHead(nn.Module):
+    """z + W2 dropout(relu(W1 z)), as wide as z, and a linear layer to one score (MulT, SPT).
+
+    dropout: behind the ReLU.
+
+    Parameters: `linear_1`, `linear_2`, `score`.
+    """
+
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, d] -> what the score is read off [B, d], and the score [B] float32, unbounded."""
+        hidden = nn.relu(Linear(z.shape[-1], self.dtype, name="linear_1")(z))
+        hidden = Dropout(self.dropout)(hidden, deterministic=not train)
+        z = z + Linear(z.shape[-1], self.dtype, name="linear_2")(hidden)
+        return z, Linear(1, self.dtype, name="score")(z)[:, 0].astype(jnp.float32)

@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from msa_jax.methods.protocol import Method
 
 GROUP = "msa_jax.methods"  # of entry points
-BUILT_IN = ("self_mm", "sugrm", "mmcl", "confede", "dmmsa", "tfn", "misa", "mag_bert", "mmim", "mult", "text_only")
+BUILT_IN = (
+    "self_mm",
+    "sugrm",
+    "mmcl",
+    "confede",
+    "dmmsa",
+    "tfn",
+    "misa",
+    "mag_bert",
+    "mmim",
+    "mult",
+    "spt",
+    "text_only",
+)
 
 __all__ = ["BUILT_IN", "METHODS", "get", "register"]
 

@@ -37,15 +37,13 @@ from msa_jax import losses
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.encoders.cnn import WindowProjection
 from msa_jax.encoders.cross_modal import CrossModalEncoder
-from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
-from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.functional import take
-from msa_jax.layers.pooling import without_padding
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, frames, one_stage
+from msa_jax.layers.subnetworks import ResidualScoreHead
+from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
-from msa_jax.methods.shared.padded_text import lengthened
+from msa_jax.methods.shared.sequences import sequences_of
 
 Array = jax.Array
 
@@ -144,25 +142,27 @@ class MulTNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options, names = self.options, self.inputs.modalities
-        sequences = {name: self._sequence(batch, name, train) for name in names}
+        given, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)
+        if options.padding == "included":
+            length = {name: jnp.full_like(length[name], given[name].shape[1]) for name in names}
+        if "text" in given:
+            given["text"] = Dropout(options.text_dropout)(given["text"], deterministic=not train)
+        sequences = {name: self._projected(name, given[name], length[name]) for name in names}
         last: dict[str, Array] = {}
         for name in names:
-            x, length = sequences[name]
+            x, steps = sequences[name]
             others = [other for other in names if other != name]
             read = [
-                self._encoder(f"{name}_from_{other}", options.layers, other)(x, length, *sequences[other], train=train)
+                self._encoder(f"{name}_from_{other}", options.layers, other)(x, steps, *sequences[other], train=train)
                 for other in others
             ]
             joined = jnp.concatenate(read, axis=-1) if read else x
             layers = max(options.layers, LEAST_LAYERS)
-            states = self._encoder(f"{name}_memory", layers, "text")(joined, length, train=train)
-            last[name] = take(states, jnp.arange(len(length)), length - 1)
+            states = self._encoder(f"{name}_memory", layers, "text")(joined, steps, train=train)
+            last[name] = take(states, jnp.arange(len(steps)), steps - 1)
         z = jnp.concatenate(list(last.values()), axis=-1)
-        hidden = nn.relu(Linear(z.shape[-1], self.dtype, name="linear_1")(z))
-        hidden = Dropout(options.output_dropout)(hidden, deterministic=not train)
-        z = z + Linear(z.shape[-1], self.dtype, name="linear_2")(hidden)
+        z, score = ResidualScoreHead(options.output_dropout, self.dtype, name="head")(z, train=train)
         embedded = {f"{name}_embedding": value.astype(jnp.float32) for name, value in last.items()}
-        score = Linear(1, self.dtype, name="score")(z)[:, 0].astype(jnp.float32)
         return {**embedded, "prediction": score, "representation": z.astype(jnp.float32)}
 
     def _encoder(self, name: str, layers: int, read: str) -> CrossModalEncoder:
@@ -180,30 +180,11 @@ class MulTNetwork(nn.Module):
             name=name,
         )
 
-    def _sequence(self, batch: Batch, name: str, train: bool) -> tuple[Array, Array]:
+    def _projected(self, name: str, x: Array, length: Array) -> tuple[Array, Array]:
         """[B, L, d] behind the convolution, and how many of its steps count [B], at least 1."""
-        options, included = self.options, self.options.padding == "included"
-        if name == "text":
-            assert self.inputs.text is not None
-            bert = self.inputs.text.bert
-            encoder = TextEncoder(bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-            text = encoder(lengthened(batch["text"], options.max_tokens) if included else batch["text"], train=train)
-            x, length = text["hidden"], text["mask"].sum(-1)
-        else:
-            sequence, steps = frames(batch, name), getattr(self.inputs, name).steps
-            length = sequence["length"]
-            x = without_padding(sequence["features"], length)
-            if included:
-                x = jnp.pad(x, ((0, 0), (0, max(steps - x.shape[1], 0)), (0, 0)))
-        if included:
-            length = jnp.full(len(x), x.shape[1])
-        else:
-            x = without_padding(x, length)
-        if name == "text":
-            x = Dropout(options.text_dropout)(x, deterministic=not train)
-        kernel = getattr(options.kernels, name)
-        if x.shape[-1] != options.width:
-            x = WindowProjection(options.width, kernel, self.dtype, name=f"{name}_projection")(x)
+        kernel = getattr(self.options.kernels, name)
+        if x.shape[-1] != self.options.width:
+            x = WindowProjection(self.options.width, kernel, self.dtype, name=f"{name}_projection")(x)
             length = length - (kernel - 1)
         return x, jnp.maximum(length, 1)
 

@@ -50,9 +50,9 @@ def compare(arrays: Arrays) -> Comparison:
     params = {name: value for name, value in part(arrays, "param").items() if not name.endswith(".version")}
     places: Places = {
         **{f"proj_{letter}": f"{name}_projection" for letter, name in _MODALITY.items()},
-        "proj1": "linear_1",
-        "proj2": "linear_2",
-        "out_layer": "score",
+        "proj1": "head/linear_1",
+        "proj2": "head/linear_2",
+        "out_layer": "head/score",
     }
     for letter, name in _MODALITY.items():
         places |= transformer_places(f"trans_{letter}_mem", f"{name}_memory", params)

@@ -131,7 +131,7 @@ def test_absent_modalities_have_no_encoders(there):
     owners = set(params_of(there))
     pairs = {f"{one}_from_{other}" for one in there for other in there if one != other}
     assert pairs | {f"{name}_memory" for name in there} | {f"{name}_projection" for name in there} <= owners
-    assert len(owners) == len(pairs) + 2 * len(there) + 3
+    assert len(owners) == len(pairs) + 2 * len(there) + 1
     assert outputs["representation"].shape == (5, 4 * max(len(pairs), 1))
     assert set(mult.METHOD.export_names(mult.MulTOptions(), inputs_of(there))) == set(outputs) - {"prediction"}
 
