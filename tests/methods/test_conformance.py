@@ -32,7 +32,7 @@ SMALL = {
     "mag_bert": {f"learning_rate.{group}": 1e-3 for group in ("text", "audio", "vision", "other")},
     "misa": {"hidden": 16, "fusion_feedforward": 32, "dropout": 0.1},
     "mmim": {"audio_hidden": 4, "vision_hidden": 4, "width": 16},
-    "mult": {"width": 8, "heads": 2, "layers": 1, **{f"learning_rate.{group}": 1e-2 for group in ("text", "audio", "vision", "other")}},
+    "mult": {"width": 8, "heads": 2, "layers": 1, "learning_rate.other": 1e-2},
     "spt": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2, "learning_rate.other": 1e-2},
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},
 }  # fmt: skip
