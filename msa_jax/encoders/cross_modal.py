@@ -46,7 +46,7 @@ class CrossModalEncoder(nn.Module):
             _, steps, width = sequence.shape
             sequence = sequence.astype(self.dtype) * jnp.asarray(width**0.5, self.dtype)
             if self.positions:
-                sequence = sequence + jnp.asarray(positions(steps, width)[1:], self.dtype)
+                sequence = sequence + jnp.asarray(positions(steps, width)[1:], self.dtype)[None]
             return sequence
 
         def dropped(sequence: Array) -> Array:

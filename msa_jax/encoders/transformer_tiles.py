@@ -304,7 +304,7 @@ class _Keys(NamedTuple):
         visible = (step[None, :] < self.length[:, None])[:, None, None, :]
         if self.plan.offset is not None:
             asking = self.begin + np.arange(query.shape[-2], dtype=np.int32)
-            visible &= step[None, :] <= asking[:, None] + np.int32(self.plan.offset)
+            visible &= (step[None, :] <= asking[:, None] + np.int32(self.plan.offset))[None, None]
         scores = jnp.einsum("rhqd,rhkd->rhqk", query, keys, preferred_element_type=jnp.float32)
         lowest = jnp.full_like(scores, jnp.finfo(jnp.float32).min)  # finite even where nothing is visible
         scores = jax.lax.select(jnp.broadcast_to(visible, scores.shape), scores, lowest)

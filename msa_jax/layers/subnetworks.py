@@ -54,6 +54,28 @@ class ScoreHead(nn.Module):
         return x, Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
 
 
+class FeatureScoreHead(nn.Module):
+    """F -> F* = ReLU(W F + b) -> score: the head of a task whose features are compared (Self-MM, TETFN).
+
+    size: of F*. dropout: of F. middle_layer: a second ReLU layer between F* and the score.
+
+    Parameters: `feature`, `middle` with middle_layer, `score`.
+    """
+
+    size: int
+    dropout: float | Array = 0.0
+    middle_layer: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, d] -> F* [B, size], score [B] float32."""
+        x = Dropout(self.dropout)(x, deterministic=not train)
+        feature = nn.relu(Linear(self.size, self.dtype, name="feature")(x))
+        hidden = nn.relu(Linear(self.size, self.dtype, name="middle")(feature)) if self.middle_layer else feature
+        return feature, Linear(1, self.dtype, name="score")(hidden)[:, 0].astype(jnp.float32)
+
+
 class ResidualScoreHead(nn.Module):
     """z + W2 dropout(relu(W1 z)), as wide as z, and a linear layer to one score (MulT, SPT).
 
