@@ -5,6 +5,12 @@
 Sequences of one step: the vector is repeated beside every token, and what the target's CNN reads is one step. The
 features are on raw scales, so they are standardised with the statistics of the training split. The split is not MOSI's
 official one: compare only what ran on the same split.
+
+The learning rate is the default, 1e-3, the paper's for CMU-MOSEI; for CMU-MOSI with its own features it has 5e-3.
+
+The vision vectors know the labels of train, and of no other split: `msa-jax data describe mosi_utterance --leaks` shows a
+Corr of 0.71 on videos of train that were left out, and 0.07 on valid. Show results without vision too, and rank no methods by
+this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
 PRESET = {

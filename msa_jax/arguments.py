@@ -191,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--mosi-shapes", action="store_true", help="audio up to 375 steps, vision up to 500")
     describe = command("data describe", "show a dataset's card", group=kinds)
     describe.add_argument("path", metavar="D")
+    describe.add_argument("--leaks", action="store_true", help="features that know the labels of train alone")
 
     listing = command("methods", "what there is: methods, or the options of one")
     listing.add_argument("method", nargs="?", metavar="METHOD")

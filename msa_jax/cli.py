@@ -310,11 +310,15 @@ def _data_synthetic(arguments: argparse.Namespace) -> None:
 
 
 def _data_describe(arguments: argparse.Namespace) -> None:
-    from msa_jax.data import load_dataset
-    from msa_jax.data.describe import card_text, describe
+    from msa_jax.data import find_leaks, load_dataset
+    from msa_jax.data.describe import card_text, describe, leaks_text
 
     dataset = load_dataset(arguments.path)
-    _print(arguments, describe(dataset), card_text(dataset))
+    content, page = describe(dataset), card_text(dataset)
+    if arguments.leaks:
+        leaks = find_leaks(dataset)
+        content, page = {**content, "leaks": leaks.to_json()}, f"{page}\n\n{leaks_text(leaks)}"
+    _print(arguments, content, page)
 
 
 def _methods(arguments: argparse.Namespace) -> None:

@@ -18,6 +18,9 @@ peak_share_minilm, peak_share_base: operations on real tokens a second in our BE
     those of the fastest matrix multiplication here (`benchmark_workload.flops`).
 methods: seconds of a training step and of a prediction of SUGRM and MMCL over Self-MM's, at the same shapes, each method
     at its defaults; and their parameters besides BERT's.
+systems: samples a second of each compared system, ours over eager PyTorch's, at MOSI's aligned shapes (text states of 768,
+    audio 5, vision 20, 50 steps), batches of 32, and MMSA's sizes. NAME: in the reference protocol, where both sides read
+    padding; NAME_masked: ours in the paper protocol, which does not, over the same PyTorch.
 compile: of every method's training program, or of one for each of its stages, at MiniLM's sizes: lines of StableHLO, and
     seconds of tracing and compiling it from nothing. Each is compiled in a process of its own.
 attention: seconds of a layer of windowed attention over those of a dense one, and their memory, at 500 to 4,000 steps.
@@ -44,14 +47,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from msa_jax import config
 from msa_jax.methods import BUILT_IN
 from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ENCODERS, KINDS, SEEDS, WINDOW, Workload
+from scripts.benchmark_workload import ALIGNED, ENCODERS, KINDS, SEEDS, WINDOW, Workload
 from tests.paths import minilm
 
 OURS, PEER, OUR_SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
 COMPILATION = "scripts.benchmark_training:Compilation"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
+PEER_SYSTEM = "scripts.benchmark_peer_systems:PeerSystem"
+SYSTEMS = ("tfn", "lmf", "lf_dnn", "ef_lstm", "lf_lstm", "mfn", "graph_mfn", "mfm")
 # What is compared with Self-MM, and the options in which it differs from its defaults.
 OTHERS = {
     "sugrm": ("sugrm", {}),
@@ -70,6 +76,7 @@ NAMES = (
     *(f"five_seeds_{name}" for name in ENCODERS),
     *(f"peak_share_{name}" for name in ENCODERS),
     *(f"methods_{name}" for name in ENCODERS),
+    "systems",
     "attention",
     "compile",
     "dataset",
@@ -92,7 +99,7 @@ class Effort:
     device: "cpu" or "cuda". trace: where profiles of our training go; none for no profile.
     repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
     step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: turns of a dataset.
-    method_steps: training steps and predictions in one turn of a method.
+    method_steps: training steps and predictions in one turn of a method. system_steps: training steps in one of a system.
     """
 
     repetitions: Mapping[str, int]
@@ -104,6 +111,7 @@ class Effort:
     bert_batches: Mapping[str, int] = field(default_factory=lambda: {"minilm": 8, "base": 3})
     epochs: int = 3
     method_steps: Mapping[str, int] = field(default_factory=lambda: {"minilm": 4, "base": 2})
+    system_steps: int = 10
 
 
 FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})
@@ -231,6 +239,35 @@ def measure_methods(name: str, workload: Workload, effort: Effort, findings: Fin
                 findings.ratios[f"{method}_over_self_mm_{what}_{name}"] = ratio(seconds[method], seconds["self_mm"])
 
 
+def mmsa_options(name: str) -> dict[str, Any]:
+    """MMSA's options of a system on MOSI, as far as they differ from its reference protocol; {} if MMSA has no such system."""
+    preset = f"{name}_mosi_mmsa"
+    given = config.load_preset(preset).options if preset in config.preset_names() else {}
+    return {option: value for option, value in given.items() if option != "batch_size"}
+
+
+def measure_systems(effort: Effort, findings: Findings, names: Sequence[str] = SYSTEMS) -> None:
+    """A training step of each system, and its ratio to PyTorch's."""
+    for name in names:
+        _say(f"systems, {name}")
+        options = mmsa_options(name)
+        with (
+            Worker(METHOD, name, ALIGNED, protocol="reference", **options) as ours,
+            Worker(METHOD, name, ALIGNED, **options) as masked,
+            Worker(PEER_SYSTEM, name, ALIGNED, threads=cores(), device=effort.device) as peer,
+        ):
+            workers = {"ours": ours, "masked": masked, "eager": peer}
+            for worker in workers.values():
+                worker.call("train", 2)  # ours compiles
+            findings.counts[f"{name} parameters"] = ours.call("parameters")
+            sides = {kind: lambda of=of: of.call("train", effort.system_steps) for kind, of in workers.items()}
+            seconds = take_turns(sides, effort.step_repetitions)
+        for kind, each in seconds.items():
+            findings.seconds[f"{name} {kind} step"] = statistics.median(each)
+        findings.ratios[name] = ratio(seconds["eager"], seconds["ours"])
+        findings.ratios[f"{name}_masked"] = ratio(seconds["eager"], seconds["masked"])
+
+
 def measure_attention(effort: Effort, findings: Findings) -> None:
     """A windowed layer over a dense one at growing lengths."""
     for length in LENGTHS:
@@ -349,6 +386,8 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
             measure_frozen_seeds(effort, findings)
         if "compile" in names:
             measure_compilation(Workload(encoder=ENCODERS["minilm"]), findings)
+        if "systems" in names:
+            measure_systems(effort, findings, [name for name in SYSTEMS if name in BUILT_IN])
         if "attention" in names:
             _say("windowed and dense attention")
             measure_attention(effort, findings)

@@ -18,10 +18,11 @@ ROWS = 4  # sequences in a batch of the attention layers
 
 
 class MethodCost:
-    """Training steps and predictions of a method from the second epoch on, at its defaults but for `changes`."""
+    """Training steps and predictions of a method from the second epoch on, at the defaults of a protocol but for `changes`."""
 
-    def __init__(self, name: str, workload: Workload, **changes: Any):
-        self._training, self._next = Training(name, options_of(name, workload, **changes), workload), 0
+    def __init__(self, name: str, workload: Workload, *, protocol: str = "paper", **changes: Any):
+        options = options_of(name, workload, protocol=protocol, **changes)
+        self._training, self._next = Training(name, options, workload), 0
 
     def parameters(self) -> int:
         """How many parameters there are besides the text encoder's."""

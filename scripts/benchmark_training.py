@@ -26,8 +26,9 @@ def columns_of(workload: Workload) -> dict[str, Any]:
     """The training columns as the engine takes them."""
     columns = make_columns(workload)
     nested: dict[str, Any] = {"label": columns["label"]}
-    if "ids" in columns:
-        nested["text"] = {"ids": columns["ids"], "mask": columns["mask"]}
+    for text, key in (("ids", "ids"), ("text", "features")):
+        if text in columns:
+            nested["text"] = {key: columns[text], "mask": columns["mask"]}
     for name in ("audio", "vision"):
         if name in columns:
             nested[name] = {"features": columns[name], "length": columns[f"{name}_length"]}
@@ -79,7 +80,7 @@ class Training:
     ):
         use_cores()
         self.columns = dict(columns) if columns is not None else columns_of(workload)
-        inputs = _inputs(self.columns, workload)
+        inputs = inputs_of(self.columns, workload)
         few = jax.tree.map(lambda column: column[:HELD_OUT], self.columns)
         prepared = Prepared(
             inputs=inputs,
@@ -139,7 +140,8 @@ class Training:
         return self.phase.train.compiled(len(self.runs)).lower(*self.arguments(0, 1).values())
 
 
-def _inputs(columns: Mapping[str, Any], workload: Workload) -> Inputs:
+def inputs_of(columns: Mapping[str, Any], workload: Workload) -> Inputs:
+    """The shapes of these columns."""
     text = None
     if "text" in columns:
         steps = columns["text"]["mask"].shape[1]
@@ -151,7 +153,7 @@ def _inputs(columns: Mapping[str, Any], workload: Workload) -> Inputs:
     sequences = {
         name: SequenceInput(*columns[name]["features"].shape[1:]) for name in ("audio", "vision") if name in columns
     }
-    return Inputs(text=text, **sequences, rows=workload.rows)
+    return Inputs(text=text, **sequences, rows=workload.rows, aligned=workload.states is not None)
 
 
 class Compilation:

@@ -50,6 +50,8 @@ class Workload:
 
     encoder: of the text; None for no text. rows: N. audio, vision: (steps, width), or None for no such modality.
     tokens: [n] int, lengths of real utterances to draw from; None for the distribution above.
+    states: width of the text's precomputed states, which then stand in the place of an encoder; audio and vision are aligned
+      with them.
     """
 
     encoder: Encoder | None
@@ -58,6 +60,11 @@ class Workload:
     audio: tuple[int, int] | None = AUDIO
     vision: tuple[int, int] | None = VISION
     tokens: tuple[int, ...] | None = None
+    states: int | None = None
+
+
+# MOSI's aligned file: states of a frozen BERT-base, one frame of audio and one of vision beside each.
+ALIGNED = Workload(encoder=None, rows=352, audio=(TOKENS, 5), vision=(TOKENS, 20), states=768)
 
 
 def preset() -> dict[str, Any]:
@@ -79,8 +86,9 @@ def make_columns(workload: Workload) -> dict[str, np.ndarray]:
     """The arrays of the training split, the same in every process.
 
     Returns:
-      `label` [N] float32; `ids`, `mask` [N, 50] int32; `audio`, `vision` [N, L, d] float32 with zeros beyond the
-      length; `audio_length`, `vision_length` [N] int32.
+      `label` [N] float32; `ids`, `mask` [N, 50] int32, or with `states` `text` [N, 50, states] float32, which is not zero at
+      padding, and `mask`; `audio`, `vision` [N, L, d] float32 with zeros beyond the length; `audio_length`,
+      `vision_length` [N] int32.
     """
     rng = np.random.default_rng(0)
     rows = workload.rows
@@ -88,14 +96,19 @@ def make_columns(workload: Workload) -> dict[str, np.ndarray]:
     if workload.tokens is not None:
         tokens = np.resize(np.asarray(workload.tokens, np.int32), rows)
     columns = {"label": (np.rint(rng.uniform(-3, 3, rows) * 5) / 5).astype(np.float32)}
-    if workload.encoder is not None:
+    if workload.encoder is not None or workload.states is not None:
         columns["mask"] = (np.arange(TOKENS) < tokens[:, None]).astype(np.int32)
+    if workload.states is not None:
+        columns["text"] = rng.random((rows, TOKENS, workload.states), dtype=np.float32) - np.float32(0.5)
+    if workload.encoder is not None:
         ids = rng.integers(1, workload.encoder.vocab_size, (rows, TOKENS), dtype=np.int32)
         columns["ids"] = ids * columns["mask"]
     for name, shape in (("audio", workload.audio), ("vision", workload.vision)):
         if shape is not None:
             steps, width = shape
             length = np.clip(np.rint(seconds / SECONDS * steps), 1, steps).astype(np.int32)
+            if workload.states is not None:
+                length = tokens
             features = rng.random((rows, steps, width), dtype=np.float32) - np.float32(0.5)
             features *= (np.arange(steps) < length[:, None])[..., None]
             columns[name], columns[f"{name}_length"] = features, length

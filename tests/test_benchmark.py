@@ -1,5 +1,6 @@
 """The benchmark's pieces on one-layer models: both sides train the same network, and operations are counted right."""
 
+import importlib
 import json
 import os
 from dataclasses import replace
@@ -11,17 +12,21 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
+from msa_jax import methods  # noqa: E402
 from scripts import (  # noqa: E402
     benchmark,
     benchmark_methods,
     benchmark_ours,
     benchmark_peer,
+    benchmark_peer_systems,
     benchmark_seeds,
     benchmark_training,
     benchmark_workload,
 )
 from scripts.benchmark_worker import Worker  # noqa: E402
-from scripts.benchmark_workload import Encoder, Workload  # noqa: E402
+from scripts.benchmark_workload import ALIGNED, Encoder, Workload  # noqa: E402
+from tests.golden import copying  # noqa: E402
+from tests.golden import tfn as tfn_places  # noqa: E402
 
 ENCODER = Encoder(
     hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, vocab_size=100, max_positions=64
@@ -123,6 +128,79 @@ def test_steps_and_predictions_of_a_method_are_timed(name, least):
     assert cost.train(1) > 0
     assert cost.predict(1) > 0
     assert cost.parameters() >= least
+
+
+# -- compared systems -------------------------------------------------------------------------------------------------
+
+SYSTEMS = [name for name in benchmark.SYSTEMS if name in methods.BUILT_IN]
+FEW = replace(ALIGNED, rows=10, batch_size=5)  # of an even number of samples the signs of L1 may cancel
+
+
+def system(name):
+    """Our network in the reference protocol at MMSA's sizes, and a batch for it."""
+    options = benchmark_training.options_of(name, FEW, protocol="reference", **benchmark.mmsa_options(name))
+    columns = benchmark_training.columns_of(FEW)
+    inputs = benchmark_training.inputs_of(columns, FEW)
+    batch = jax.tree.map(lambda column: column[:4], columns)
+    return methods.get(name).network(options, inputs, jax.numpy.float32), batch
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_both_sides_of_a_system_have_as_many_parameters(name):
+    network, batch = system(name)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
+    model = benchmark_peer_systems.SYSTEMS[name]()
+    # MFM has the output layers of an MFN, which nothing reads; ours leaves them out.
+    idle = {path for path, _ in model.named_parameters() if path.startswith("mfn_encoder.out")}
+    size = sum(value.numel() for path, value in model.named_parameters() if path not in idle)
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == size
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "lf_dnn" else pytest.mark.slow) for name in SYSTEMS]
+)
+def test_a_system_of_the_peer_is_trained(name):
+    peer = benchmark_peer_systems.PeerSystem(name, FEW, threads=1)
+    before = {path: value.detach().clone() for path, value in peer.model.named_parameters()}
+    assert peer.parameters() == sum(value.numel() for value in before.values())
+    assert peer.train(3) > 0  # three of two batches: the third is the first again
+    for path, value in peer.model.named_parameters():
+        moved = (value.detach() - before[path]).abs().max() > 0
+        assert moved == (not path.startswith("mfn_encoder.out")), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in ("lf_lstm", "graph_mfn")])
+def test_both_sides_of_a_system_give_the_same_scores(name):
+    golden = importlib.import_module(f"tests.golden.{name}")
+    network, batch = system(name)
+    model = benchmark_peer_systems.SYSTEMS[name]().eval()
+    columns = {column: torch.from_numpy(array[:4]) for column, array in benchmark_workload.make_columns(FEW).items()}
+    if name in (*benchmark_peer_systems.TIME_MEANS, "mfn"):  # MMSA's MFN reads means, too
+        for column in ("audio", "vision"):
+            columns[column] = columns[column].mean(1, keepdim=True).expand_as(columns[column])
+    with torch.no_grad():
+        scores, _ = model(*(columns[column] for column in ("text", "audio", "vision", "mask")))
+    bare = getattr(golden, "BARE", {})  # parameters of no module, [rank, d, 1] or of one axis
+    named = {path: value.numpy() for path, value in model.state_dict().items()}
+    places = getattr(golden, "PLACES", None) or tfn_places.SUBNETWORKS
+    parameters, statistics = copying.copied({path: named[path] for path in named if path not in bare}, places)
+    for path, ours in bare.items():
+        parameters[ours] = named[path][..., 0] if named[path].ndim == 3 else named[path].reshape(-1)
+    outputs, _ = copying.evaluate(
+        network, batch, parameters, lambda outputs: outputs["prediction"].sum(), statistics=statistics
+    )
+    np.testing.assert_allclose(outputs["prediction"], scores, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_step_of_our_side_of_a_system_is_timed():
+    cost = benchmark_methods.MethodCost("tfn", FEW, protocol="reference", fusion_hidden=8)
+    assert cost.train(1) > 0
+    assert cost.parameters() > 1_000_000
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_window_over_all_steps_is_dense_attention():

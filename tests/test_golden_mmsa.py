@@ -113,7 +113,14 @@ def test_a_file_without_a_comparison_ends_with_2(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("name", "method"),
-    [("tfn.npz", "tfn"), ("self_mm-2.npz", "self_mm"), ("tfn.wide.npz", "tfn"), ("mtfn.npz", None), ("tfns.npz", None)],
+    [
+        ("tfn.npz", "tfn"),
+        ("self_mm-2.npz", "self_mm"),
+        ("tfn.wide.npz", "tfn"),
+        ("mtfn.npz", "mtfn"),
+        ("xtfn.npz", None),
+        ("tfns.npz", None),
+    ],
 )
 def test_the_method_is_what_the_file_s_name_begins_with(tmp_path, name, method):
     assert {"tfn", "self_mm"} <= set(comparisons())

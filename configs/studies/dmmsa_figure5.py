@@ -16,7 +16,8 @@ apart.
 Hardware. The paper trains on one A100 and states no training time. Cost: two variants x seeds, with the three encoders
 pretrained once for each seed.
 
-Caveats. Neither the dataset nor the measure of similarity nor the split is stated; the text speaks of MOSI and MOSEI
+Caveats. Without the contrast the single-part losses have the whole weight, 1 instead of about 0.5; `gdwg_scale` 0.5 would leave
+it at that. Neither the dataset nor the measure of similarity nor the split is stated; the text speaks of MOSI and MOSEI
 just before, and cosine is what the loss compares by. A low error does not follow from parts that are apart: see
 dmmsa.table5.
 """

@@ -4,17 +4,17 @@
     msa-jax reproduce dmmsa.table2 --data synthetic
 
 What the paper shows. DMMSA against other methods on SIMS, by Acc-3, Acc-5, MAE and Corr, mean of five seeds. By its
-words it is the best overall; over ConFEDE it gains 1.27% in Acc-3 and 3.20% in Acc-5, whether of the number or in
-points is not said.
+words it is the best overall; over ConFEDE it gains 1.27% in Acc-3 and 3.20% in Acc-5. The abstract of the journal has the
+same differences, and one of 0.0146 in MAE, as points.
 
 What is run here. DMMSA, ConFEDE and Self-MM, each with its own preset for the dataset.
 
 Hardware. The paper trains on one A100 and states no training time. Cost: three variants x seeds, two of them with three
 pretrained encoders each.
 
-Caveats. The table has lost its body in the text that this was written from: DMMSA's row is that of Table 5, as Table 4
-repeats that of Table 3, and the other rows are left out. Only ConFEDE was rerun by its authors, the rest is from the
-literature.
+Caveats. The table has lost its body in the text that this was written from, the anonymous submission, while tables are
+counted here as the journal does. DMMSA's row is that of Table 5, as Table 4 repeats that of Table 3; ConFEDE's is DMMSA's
+less those differences; the others are left out. Only ConFEDE was rerun by its authors, the rest is from the literature.
 """
 
 STUDY = {
@@ -39,11 +39,16 @@ STUDY = {
             "method": "dmmsa",
             "paper": {"sims": {"Mult_acc_3": 0.6963, "Mult_acc_5": 0.4692, "MAE": 0.3778, "Corr": 0.66}},
         },
-        {"name": "ConFEDE", "method": "confede"},
+        {
+            "name": "ConFEDE",
+            "method": "confede",
+            "paper": {"sims": {"Mult_acc_3": 0.6836, "Mult_acc_5": 0.4372, "MAE": 0.3924}},
+        },
         {"name": "Self-MM", "method": "self_mm"},
     ),
     "notes": (
         "The paper's row of DMMSA is that of its Table 5. Other rows are left out: the body of Table 2 cannot be read.",
-        "By the paper's words, DMMSA gains 1.27% in Acc-3 and 3.20% in Acc-5 over ConFEDE.",
+        "The paper's row of ConFEDE is computed: DMMSA's less the differences that the abstract states, 1.27 and 3.20 points "
+        "of Acc-3 and Acc-5 and 0.0146 of MAE.",
     ),
 }

@@ -8,14 +8,16 @@ without the contrast (CL) above all MAE and Corr, 0.3828 after 0.3778 and 0.651 
 (GDWG) the accuracies fall while MAE and Corr gain a little.
 
 How the ablations are meant. "w/o MSC" and "w/o CL" leave the term out, "w/o GDWG" keeps both weights at what they are
-at first, 0.5 each; what they are there the paper does not say. NT-Xent is no row of the paper: the loss of its eq. 1,
-which sums over the positive pairs, in the place of eq. 3, which it proposes against that.
+at first, 0.5 each; what they are there the paper does not say. Three rows are not in the paper. "w/o CL, same weight" has
+half of the weights' sum, so that the contrast goes and the weight of the single-part losses stays; "fixed weights of
+ConFEDE" has 0.01 and 0.1 in the place of GDWG's, which sum to 1; NT-Xent is the loss of eq. 1, which sums over the positive
+pairs, in the place of eq. 3, which the paper proposes against that.
 
-Hardware. The paper trains on one A100 and states no training time. Cost: five variants x seeds, with the three encoders
+Hardware. The paper trains on one A100 and states no training time. Cost: seven variants x seeds, with the three encoders
 pretrained once for each seed, since they are the same for all variants.
 
-Caveats. The number of runs is not stated for this table. Without the contrast the single-part losses have the whole
-weight, 1 instead of about 0.5. "46 74" and "46 17" of the text are read as 46.74 and 46.17. The mean of eq. 1 over the
+Caveats. The number of runs is not stated for this table. In "w/o CL" the single-part losses have the whole weight, 1
+instead of about 0.5, so that it differs from DMMSA in two things. "46 74" and "46 17" of the text are read as 46.74 and 46.17. The mean of eq. 1 over the
 pairs is taken, not their sum.
 """
 
@@ -40,35 +42,52 @@ STUDY = {
         {
             "name": "DMMSA",
             "method": "dmmsa",
-            "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": True},
+            "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": True, "gdwg_scale": 1.0},
             "paper": {"sims": {"Mult_acc_3": 0.6963, "Mult_acc_5": 0.4692, "MAE": 0.3778, "Corr": 0.66}},
         },
         {
             "name": "w/o MSC",
             "method": "dmmsa",
-            "options": {"classification": False, "contrast": "multi_nt_xent", "gdwg": True},
+            "options": {"classification": False, "contrast": "multi_nt_xent", "gdwg": True, "gdwg_scale": 1.0},
             "paper": {"sims": {"Mult_acc_3": 0.6841, "Mult_acc_5": 0.4468, "MAE": 0.3807, "Corr": 0.656}},
         },
         {
             "name": "w/o CL",
             "method": "dmmsa",
-            "options": {"classification": True, "contrast": "none", "gdwg": True},
+            "options": {"classification": True, "contrast": "none", "gdwg": True, "gdwg_scale": 1.0},
             "paper": {"sims": {"Mult_acc_3": 0.6941, "Mult_acc_5": 0.4674, "MAE": 0.3828, "Corr": 0.651}},
+        },
+        {
+            "name": "w/o CL, same weight",
+            "method": "dmmsa",
+            "options": {"classification": True, "contrast": "none", "gdwg": True, "gdwg_scale": 0.5},
         },
         {
             "name": "w/o GDWG",
             "method": "dmmsa",
-            "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": False},
+            "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": False, "gdwg_scale": 1.0},
             "paper": {"sims": {"Mult_acc_3": 0.6932, "Mult_acc_5": 0.4617, "MAE": 0.3776, "Corr": 0.663}},
+        },
+        {
+            "name": "fixed weights of ConFEDE",
+            "method": "dmmsa",
+            "options": {
+                "classification": True,
+                "contrast": "multi_nt_xent",
+                "gdwg": False,
+                "gdwg_scale": 1.0,
+                "fixed_weights.unimodal": 0.01,
+                "fixed_weights.contrast": 0.1,
+            },
         },
         {
             "name": "NT-Xent",
             "method": "dmmsa",
-            "options": {"classification": True, "contrast": "nt_xent", "gdwg": True},
+            "options": {"classification": True, "contrast": "nt_xent", "gdwg": True, "gdwg_scale": 1.0},
         },
     ),
     "notes": (
-        "Differences are from DMMSA with all its parts. NT-Xent is not in the paper.",
+        "Differences are from DMMSA with all its parts. Not in the paper: w/o CL with the same weight, fixed weights, NT-Xent.",
         "The encoders are trained once for each seed, for the first variant; the others take them from it.",
     ),
 }

@@ -13,6 +13,9 @@ an epoch's mean above that of an earlier epoch, which is the paper's claim of L_
 
 Hardware. The paper trains on one GTX 1080 Ti and states no training time. Cost: one variant x seeds.
 
+Not measured here: that L_uni goes on falling after the others have flattened. The table has each loss at first, at its lowest,
+and in the best and the last epoch.
+
 Caveats. L_uni, L_cross, L_align, L_uniform and L_sent are sums over audio and vision, unweighted; L_total is eq. 10, weighted.
 What comes after the best epoch the paper does not show. Each epoch is cut into fives from its beginning; what is left at its
 end is in the table and not drawn.

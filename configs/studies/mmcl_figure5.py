@@ -13,6 +13,9 @@ all seeds: silhouette by the sign of the label, correlation of the label with a 
 
 Hardware. The paper trains on one GTX 1080 Ti and states no training time. Cost: two variants x seeds.
 
+Not measured here: that samples of one batch lie together without contrasts, since predictions are made in the order of the
+split and batches are drawn anew in every epoch.
+
 Caveats. A split of more than 2000 rows is drawn with 2000 of them, evenly spaced in its order. t-SNE's options are not
 stated: perplexity 30 (fewer rows: a third of them), from principal components, one seed. Needs scikit-learn.
 """

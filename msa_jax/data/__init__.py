@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from msa_jax.data.identity import said
+from msa_jax.data.leaks import Leaks, find_leaks
 from msa_jax.data.mmsa import read_mmsa
 from msa_jax.data.native import read_native, write_native
 from msa_jax.data.schema import Card, Dataset, Split, validate
@@ -18,7 +19,9 @@ from msa_jax.paths import user_path
 __all__ = [
     "Card",
     "Dataset",
+    "Leaks",
     "Split",
+    "find_leaks",
     "load_dataset",
     "make_synthetic",
     "read_mmsa",

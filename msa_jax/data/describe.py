@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from msa_jax.data.columns import LABELS
+from msa_jax.data.leaks import Fit, Leaks
 from msa_jax.data.native import card_entries
 from msa_jax.data.padding import filled_frames
 from msa_jax.data.schema import MODALITIES, Dataset, Split
@@ -105,6 +106,24 @@ def render(description: Mapping[str, Any]) -> str:
         "zeros: frames within them)\n" + _aligned(rows, indent="  "),
     ]
     return "\n\n".join(parts)
+
+
+def leaks_text(leaks: Leaks) -> str:
+    """What was found of features that know the labels of train, as a table and in sentences."""
+    videos = f"{leaks.videos} videos" if leaks.videos else "rows, since ids name no videos"
+    head = (
+        "Leaks (ridge regression of the label on the mean of each modality over time; train: cross-validated in "
+        f"{leaks.folds} folds of {videos}; valid: fitted to all of train)"
+    )
+    rows = [["", "train", "valid"]]
+    for name, found in leaks.modalities.items():
+        rows.append([f"{name}, {found.width}-d", _fit_cell(found.train), _fit_cell(found.valid)])
+    rows.append(["median of train", *(f"MAE {leaks.median[split]:.3f}" for split in ("train", "valid"))])
+    return "\n".join([head, _aligned(rows, indent="  "), *leaks.sentences()])
+
+
+def _fit_cell(fit: Fit) -> str:
+    return f"MAE {fit.mae:.3f}, Corr " + ("-" if fit.corr is None else f"{fit.corr:.2f}")
 
 
 def _label_cell(label: Mapping[str, Any]) -> str:

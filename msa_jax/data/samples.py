@@ -15,6 +15,7 @@ from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_npz
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
+from msa_jax.data.table import SUFFIXES, read_table_samples
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
 
@@ -25,8 +26,8 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
     """One split of a dataset; the others need not be there, nor ids, labels or lengths.
 
     Args:
-      source: what `load_dataset` takes, a native folder or an MMSA .pkl with fewer splits, an .npz file of one split, or a
-        .pkl whose dict is one split.
+      source: what `load_dataset` takes, a native folder or an MMSA .pkl with fewer splits, an .npz file of one split, a
+        .pkl whose dict is one split, or a table with a column `text`, whose rows are one split if it has no column `split`.
       name: "train", "valid" or "test"; by default "test", or the only one there is.
 
     Raises:
@@ -34,6 +35,9 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
     """
     if not isinstance(source, Dataset):
         path = user_path(source)
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            rows = read_table_samples(path)
+            return rows[_chosen(path, name, rows)]
         found = _splits_at(path)
         if found:
             chosen = _chosen(path, name, found)

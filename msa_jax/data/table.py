@@ -14,7 +14,7 @@ import numpy as np
 
 from msa_jax.data.columns import is_unicode
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
-from msa_jax.data.schema import SPLITS, Card, Dataset, check_card, validate
+from msa_jax.data.schema import SPLITS, Card, Dataset, Split, check_card, validate
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import shown, user_path
 
@@ -89,6 +89,31 @@ def read_table(
     arrays = {"id": np.array(ids, np.str_), "label": np.array(labels, np.float64), "raw_text": np.array(texts, np.str_)}
     splits = {split: {key: array[where[split]] for key, array in arrays.items()} for split in SPLITS}
     return validate(card, splits, source=str(path))
+
+
+def read_table_samples(path: Path) -> dict[str, Split]:
+    """The rows of a table as samples to predict, by split; under the file's name where there is no column `split`.
+
+    A column `text` is enough; labels are NaN where there is no column `label` or its cell is empty.
+
+    Raises:
+      InputError: as `read_table`.
+    """
+    rows = _READERS[path.suffix.lower()](path)
+    columns = _columns(path, rows, required=("text",))
+    names = [_split(path, row) for row in rows] if "split" in columns else [path.stem] * len(rows)
+    found = {}
+    for name in dict.fromkeys(names):
+        mine = [number for number, split in enumerate(names) if split == name]
+        ids = [_id(path, rows[number]) if "id" in columns else str(number + 1) for number in mine]
+        _check_ids(path, [rows[number] for number in mine], ids)
+        labels = [_label_or_nan(path, rows[number]) if "label" in columns else math.nan for number in mine]
+        found[name] = Split(
+            id=np.array(ids, np.str_),
+            label=np.array(labels, np.float32),
+            raw_text=np.array([_text(path, rows[number]) for number in mine], np.str_),
+        )
+    return found
 
 
 # -- rows of each form ------------------------------------------------------------------------------------------------
@@ -195,14 +220,15 @@ def _refuse(path: Path, row: _Row, column: str, found: str, expected: str) -> No
     raise InputError(f"{path}: {row.where}, column {column}: {found}; expected {expected}")
 
 
-def _columns(path: Path, rows: Sequence[_Row]) -> list[str]:
-    """All columns there are, in their order; text and label are among them, and no row lacks one that is read."""
+def _columns(path: Path, rows: Sequence[_Row], required: Sequence[str] = ("text", "label")) -> list[str]:
+    """All columns there are, in their order; the required ones are among them, and no row lacks one that is read."""
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
-    for column in ("text", "label"):
+    for column in required:
         if column not in columns:
             raise InputError(
-                f"{path}: column {column} is missing; found {', '.join(columns)}, expected text and label, "
-                "and if there are id and split, named in the first line"
+                f"{path}: column {column} is missing; found {', '.join(columns)}, expected {' and '.join(required)}, "
+                f"and if there are {' and '.join(name for name in COLUMNS if name not in required)}, "
+                "named in the first line"
             )
     for column in COLUMNS:
         for row in rows:
@@ -231,6 +257,12 @@ def _label(path: Path, row: _Row) -> float:
     except (ValueError, OverflowError):
         pass
     _refuse(path, row, "label", _shown(cell), "a number")
+
+
+def _label_or_nan(path: Path, row: _Row) -> float:
+    cell = row.cells["label"]
+    absent = cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
+    return math.nan if absent else _label(path, row)
 
 
 def _id(path: Path, row: _Row) -> str:
@@ -274,14 +306,16 @@ def _shown(cell: Any) -> str:
 # -- splits -----------------------------------------------------------------------------------------------------------
 
 
+def _split(path: Path, row: _Row) -> str:
+    cell = row.cells["split"]
+    split = _SPLIT_OF.get(cell.strip().lower()) if isinstance(cell, str) else None
+    if split is None:
+        _refuse(path, row, "split", _shown(cell), "train, valid or test")
+    return split
+
+
 def _given_splits(path: Path, rows: Sequence[_Row]) -> dict[str, np.ndarray]:
-    splits = []
-    for row in rows:
-        cell = row.cells["split"]
-        split = _SPLIT_OF.get(cell.strip().lower()) if isinstance(cell, str) else None
-        if split is None:
-            _refuse(path, row, "split", _shown(cell), "train, valid or test")
-        splits.append(split)
+    splits = [_split(path, row) for row in rows]
     for split in SPLITS:
         if split not in splits:
             raise InputError(f"{path}: column split: no row is {split}; expected some of each of {', '.join(SPLITS)}")

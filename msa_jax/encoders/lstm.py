@@ -1,4 +1,4 @@
-"""LSTMs over sequences of different lengths, of one direction or of both: end states, or the state of every step."""
+"""LSTMs over sequences of different lengths, of one direction, of both, or stacked: end states, or those of every step."""
 
 import flax.linen as nn
 import jax
@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from msa_jax.encoders.lstm_gradient import ScanPlan, recurrence
 from msa_jax.layers.dense import uniform
+from msa_jax.layers.dropout import drop, mask_key
 from msa_jax.layers.functional import take
 
 Array = jax.Array
@@ -21,7 +22,7 @@ class LSTM(nn.Module):
     move twice as far as one. How steps are walked, and the gradient: msa_jax.encoders.lstm_gradient.
 
     every: give the state of every step. kernel_init, recurrent_init: how the matrix of the input [d, 4h] and that of the
-    state [h, 4h] start, all gates side by side; None is uniform, as above.
+    state [h, 4h] start, all gates side by side; bias_init: how both biases do; None is uniform, as above.
 
     Parameters: `input` [d, 4h], `recurrent` [h, 4h], `input_bias` [4h], `recurrent_bias` [4h].
     """
@@ -31,6 +32,7 @@ class LSTM(nn.Module):
     every: bool = False
     kernel_init: Initializer | None = None
     recurrent_init: Initializer | None = None
+    bias_init: Initializer | None = None
 
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
@@ -56,24 +58,69 @@ class BidirectionalLSTM(nn.Module):
     every: bool = True
     kernel_init: Initializer | None = None
     recurrent_init: Initializer | None = None
+    bias_init: Initializer | None = None
 
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 in [0, L] -> [B, L, 2 hidden], forward and backward state, zeros at padding; without `every`
         [B, 2 hidden], zeros where the length is 0."""
-        given = self.hidden, self.dtype, self.kernel_init, self.recurrent_init
+        given = self.hidden, self.dtype, self.kernel_init, self.recurrent_init, self.bias_init
         both = [_Direction(*given, name=name)(sequence.shape[-1]) for name in ("forward", "backward")]
         weights, biases = zip(*both, strict=True)
         return _walk(self, sequence, length, jnp.stack(weights), jnp.stack(biases))
 
 
+class StackedLSTM(nn.Module):
+    """LSTMs on top of each other: the first reads the sequence, each other one the states of the one below (torch.nn.LSTM's
+    num_layers). It gives the state of the last one after the last valid step.
+
+    Cell and start are those of `LSTM`. All layers but the first have one shape; one loop walks them.
+
+    layers: how many. dropout: of the states that a layer hands to the next, as in torch.nn.LSTM; the last layer's stay.
+
+    Parameters: `layer_0`, `layer_1`, ... with those of `LSTM`.
+    """
+
+    hidden: int
+    layers: int
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, sequence: Array, length: Array, *, train: bool) -> Array:
+        """[B, L, d], [B] int32 in [0, L] -> [B, hidden], zeros where the length is 0."""
+        widths = (sequence.shape[-1], *(self.hidden,) * (self.layers - 1))
+        made = [
+            _Direction(self.hidden, self.dtype, name=f"layer_{number}")(width) for number, width in enumerate(widths)
+        ]
+        weights, biases = ([each[None] for each in of] for of in zip(*made, strict=True))
+        plan = ScanPlan.of(*sequence.shape[:2], every=self.layers > 1)
+        length = jnp.asarray(length)
+        states = recurrence(plan, sequence.astype(self.dtype), length, weights[0], biases[0])
+        if self.layers == 1:
+            return states
+        never = isinstance(self.dropout, int | float) and self.dropout == 0  # a traced rate is not known to be 0
+        keys = None
+        if train and not never:
+            keys = jax.random.split(mask_key(self.make_rng("dropout")), self.layers - 1)
+
+        def layer(states: Array, each: tuple[Array, Array, Array | None]) -> tuple[Array, None]:
+            weight, bias, key = each
+            states = states if key is None else drop(key, states, self.dropout)
+            return recurrence(plan, states, length, weight, bias), None
+
+        states, _ = jax.lax.scan(layer, states, (jnp.stack(weights[1:]), jnp.stack(biases[1:]), keys))
+        return _state_at_end(states, length)
+
+
 class _Direction(nn.Module):
-    """The parameters of one direction, not yet applied: both are walked in one loop."""
+    """The parameters of one direction or layer, not yet applied: several are walked in one loop."""
 
     hidden: int
     dtype: jnp.dtype
-    kernel_init: Initializer | None
-    recurrent_init: Initializer | None
+    kernel_init: Initializer | None = None
+    recurrent_init: Initializer | None = None
+    bias_init: Initializer | None = None
 
     @nn.compact
     def __call__(self, width: int) -> tuple[Array, Array]:
@@ -85,8 +132,9 @@ def _make_params(module: LSTM | _Direction, width: int) -> tuple[Array, Array]:
     init, hidden = uniform(module.hidden**-0.5), module.hidden
     kernel = module.param("input", module.kernel_init or init, (width, 4 * hidden))
     recurrent = module.param("recurrent", module.recurrent_init or init, (hidden, 4 * hidden))
-    bias = module.param("input_bias", init, (4 * hidden,))
-    bias = bias + module.param("recurrent_bias", init, (4 * hidden,))
+    bias_init = module.bias_init or init
+    bias = module.param("input_bias", bias_init, (4 * hidden,))
+    bias = bias + module.param("recurrent_bias", bias_init, (4 * hidden,))
     return jnp.concatenate([kernel, recurrent]).astype(module.dtype), bias.astype(module.dtype)
 
 
@@ -102,8 +150,12 @@ def end_states(states: Array, length: Array) -> Array:
       [B, 2h]; zeros where the length is 0.
     """
     forward, backward = jnp.split(states, 2, axis=-1)
-    last = take(forward, jnp.arange(len(length)), jnp.maximum(length, 1) - 1)
-    return jnp.concatenate([last, backward[:, 0]], axis=-1)
+    return jnp.concatenate([_state_at_end(forward, length), backward[:, 0]], axis=-1)
+
+
+def _state_at_end(states: Array, length: Array) -> Array:
+    """[B, L, h], zeros at padding -> [B, h], the state of the last valid step."""
+    return take(states, jnp.arange(len(length)), jnp.maximum(length, 1) - 1)
 
 
 def _walk(module: LSTM | BidirectionalLSTM, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:

@@ -1,6 +1,9 @@
 """The pseudo-siamese predictive network: one modality's latent vector, predicted from the others (MMCL, section 3.4.1)."""
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -8,12 +11,46 @@ import jax.numpy as jnp
 
 from msa_jax.encoders.cnn import ConvolutionStack
 from msa_jax.encoders.lstm import LSTM
-from msa_jax.layers.dense import Linear
+from msa_jax.layers.dense import Linear, uniform
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.pooling import adaptive_mean, masked_mean
 
 Array = jax.Array
+Initializer = nn.initializers.Initializer
 Sequences = tuple[Array, Array]  # [B, L, D] and the lengths [B] int32
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorInit:
+    """How the predictive network starts.
+
+    kind: of its matrices: "torch", uniform as PyTorch's layers have them, or "xavier", normal with a variance of 2 / (inputs +
+      outputs) (Glorot and Bengio 2010).
+    gain: a factor on all its matrices. cnn_gain: another one on the kernels of the CNNs. PyTorch's have a variance of 1 / (3
+      inputs); a gain of sqrt 3 = 1.732 keeps that of what goes through them, and one of 5 / 3 times that makes up for tanh.
+    zero_biases: all biases start at 0, and not uniform.
+    """
+
+    kind: Literal["torch", "xavier"] = "torch"
+    gain: float = 1.0
+    cnn_gain: float = 1.0
+    zero_biases: bool = False
+
+    def matrix(self, *, hidden: int | None = None, cnn: bool = False) -> Initializer:
+        """Of [..., inputs, outputs], in an LSTM of so many hidden units, or of a kernel of a CNN."""
+        gain = self.gain * self.cnn_gain if cnn else self.gain
+
+        def init(key: Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> Array:
+            if self.kind == "xavier":
+                return gain * nn.initializers.variance_scaling(1.0, "fan_avg", "normal")(key, shape, dtype)
+            return gain * uniform((hidden or math.prod(shape[:-1])) ** -0.5)(key, shape, dtype)
+
+        return init
+
+    @property
+    def bias(self) -> Initializer | None:
+        """Of a bias; None for PyTorch's."""
+        return nn.initializers.zeros if self.zero_biases else None
 
 
 class CrossModalPredictor(nn.Module):
@@ -24,7 +61,7 @@ class CrossModalPredictor(nn.Module):
     of the target's latent steps.
 
     width: D of the bi-modal sequence. channels, kernels, strides: of both CNNs, which share nothing else.
-    context: size of the LSTM.
+    context: size of the LSTM. start: how its parameters do.
 
     Parameters: `bimodal_hidden`, `bimodal`, `source_cnn`, `context`, `predictor`, and `target_cnn` with a target.
     """
@@ -35,6 +72,7 @@ class CrossModalPredictor(nn.Module):
     strides: tuple[int, ...] = (5, 4, 2, 2, 2)
     context: int = 128
     dropout: float | Array = 0.1
+    start: PredictorInit = PredictorInit()
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -46,15 +84,28 @@ class CrossModalPredictor(nn.Module):
         steps = first.shape[1]
         others = [adaptive_mean(x, own, steps, length) for x, own in sources[1:]]
         joined = jnp.concatenate([first, *others], axis=-1)
-        hidden = nn.relu(Linear(self.width, self.dtype, name="bimodal_hidden")(joined))
+        hidden = nn.relu(self._linear(self.width, "bimodal_hidden")(joined))
         hidden = Dropout(self.dropout)(hidden, deterministic=not train)
-        bimodal = Linear(self.width, self.dtype, name="bimodal")(hidden)  # F_ta
+        bimodal = self._linear(self.width, "bimodal")(hidden)  # F_ta
         latent, latent_length = self._cnn("source_cnn")(bimodal, length)
-        context = LSTM(self.context, self.dtype, name="context")(latent, latent_length)  # P_ta
-        prediction = Linear(self.channels, self.dtype, name="predictor")(context)  # P_v
+        matrix = self.start.matrix(hidden=self.context)
+        lstm = LSTM(
+            self.context,
+            self.dtype,
+            kernel_init=matrix,
+            recurrent_init=matrix,
+            bias_init=self.start.bias,
+            name="context",
+        )
+        context = lstm(latent, latent_length)  # P_ta
+        prediction = self._linear(self.channels, "predictor")(context)  # P_v
         if target is None:
             return prediction, None
         return prediction, masked_mean(*self._cnn("target_cnn")(*target))  # G_v
 
+    def _linear(self, features: int, name: str) -> Linear:
+        return Linear(features, self.dtype, self.start.matrix(), self.start.bias, name=name)
+
     def _cnn(self, name: str) -> ConvolutionStack:
-        return ConvolutionStack(self.channels, self.kernels, self.strides, self.dtype, name=name)
+        given = self.channels, self.kernels, self.strides, self.dtype, self.start.matrix(cnn=True), self.start.bias
+        return ConvolutionStack(*given, name=name)

@@ -22,17 +22,21 @@ def uniform(bound: float) -> nn.initializers.Initializer:
 class Linear(nn.Module):
     """[..., d] -> [..., features]; weight and bias start uniform in ±1/sqrt(d), as torch.nn.Linear's do.
 
+    kernel_init, bias_init: how they start instead.
+
     Parameters `kernel` [d, features] and `bias` [features].
     """
 
     features: int
     dtype: jnp.dtype = jnp.float32
+    kernel_init: nn.initializers.Initializer | None = None
+    bias_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         init = uniform(x.shape[-1] ** -0.5)
-        kernel = self.param("kernel", init, (x.shape[-1], self.features)).astype(self.dtype)
-        bias = self.param("bias", init, (self.features,)).astype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init or init, (x.shape[-1], self.features)).astype(self.dtype)
+        bias = self.param("bias", self.bias_init or init, (self.features,)).astype(self.dtype)
         return x.astype(self.dtype) @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 

@@ -1,4 +1,4 @@
-"""Small networks that the fusion methods of MMSA share: one embeds a vector of features, one gives the score."""
+"""Small networks that the fusion methods share: one embeds a vector of features, one gives the score, one is two layers."""
 
 import flax.linen as nn
 import jax
@@ -54,6 +54,27 @@ class ScoreHead(nn.Module):
         return x, Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
 
 
+class Perceptron(nn.Module):
+    """Two linear layers with ReLU and dropout between them: W_2 drop(relu(W_1 x)).
+
+    hidden: of the layer between. size: of the result. dropout: of the layer between.
+
+    Parameters: `hidden`, `output`.
+    """
+
+    hidden: int
+    size: int
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> Array:
+        """[..., d] -> [..., size]"""
+        x = nn.relu(Linear(self.hidden, self.dtype, name="hidden")(x))
+        x = Dropout(self.dropout)(x, deterministic=not train)
+        return Linear(self.size, self.dtype, name="output")(x)
+
+
 class FeatureScoreHead(nn.Module):
     """F -> F* = ReLU(W F + b) -> score: the head of a task whose features are compared (Self-MM, TETFN).
 
@@ -81,7 +102,7 @@ class ResidualScoreHead(nn.Module):
 
     dropout: behind the ReLU.
 
-    Parameters: `linear_1`, `linear_2`, `score`.
+    Parameters: `residual`, a `Perceptron`, and `score`.
     """
 
     dropout: float | Array = 0.0
@@ -90,7 +111,6 @@ class ResidualScoreHead(nn.Module):
     @nn.compact
     def __call__(self, z: Array, *, train: bool) -> tuple[Array, Array]:
         """[B, d] -> what the score is read off [B, d], and the score [B] float32, unbounded."""
-        hidden = nn.relu(Linear(z.shape[-1], self.dtype, name="linear_1")(z))
-        hidden = Dropout(self.dropout)(hidden, deterministic=not train)
-        z = z + Linear(z.shape[-1], self.dtype, name="linear_2")(hidden)
+        width = z.shape[-1]
+        z = z + Perceptron(width, width, self.dropout, self.dtype, name="residual")(z, train=train)
         return z, Linear(1, self.dtype, name="score")(z)[:, 0].astype(jnp.float32)

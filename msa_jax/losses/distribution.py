@@ -77,6 +77,38 @@ def orthogonality(
     return jnp.square(product).mean() if reduce == "mean" else jnp.square(product).sum()
 
 
+def mmd(first: Array, second: Array, *, where: Array | None = None) -> Array:
+    """Squared maximum mean discrepancy (Gretton et al. 2012) of two sets of vectors; beside a draw from N(0, I), the
+    regulariser of MFM's codes.
+
+    E[K(x, x')] + E[K(y, y')] - 2 E[K(x, y)], means over all pairs, those of a vector with itself among them, with the kernel
+    K(x, y) = exp(-||x - y||^2 / h^2). So wide a kernel is nearly 1 between vectors of N(0, I), whose squared distance is about
+    2h: the discrepancy is small, and so are its gradients.
+
+    Args:
+      first: [B, h].
+      second: [B, h]; its samples need not belong to those of `first`.
+      where: [B] bool, samples that count, of both.
+
+    Returns:
+      A float32 scalar, up to rounding not negative: 0 for equal batches and for a batch without samples.
+
+    Raises:
+      AssertionError: shapes differ.
+    """
+    first, second, where = _checked(first, second, where)
+    pairs = where[:, None] & where[None, :]
+
+    def mean_kernel(x: Array, y: Array) -> Array:
+        squares = (jnp.square(x).sum(-1)[:, None], jnp.square(y).sum(-1)[None, :])
+        product = jnp.einsum("ah,bh->ab", x, y, precision=jax.lax.Precision.HIGHEST)
+        distance = squares[0] + squares[1] - 2 * product
+        kernel = jnp.exp(-jnp.maximum(distance, 0.0) / x.shape[-1] ** 2)
+        return jnp.where(pairs, kernel, 0.0).sum() / jnp.maximum(pairs.sum(), 1)
+
+    return mean_kernel(first, first) + mean_kernel(second, second) - 2 * mean_kernel(first, second)
+
+
 def _checked(first: Array, second: Array, where: Array | None) -> tuple[Array, Array, Array]:
     """Both in float32, zeros where nothing counts, and the mask [B]."""
     chex.assert_rank(first, 2)

@@ -42,6 +42,27 @@ def choice_nll(positive: Array, negative: Array) -> Array:
     return jax.nn.softplus(negative - positive)
 
 
+def spread(features: Array, *, where: Array | None = None) -> Array:
+    """How far the vectors of a batch differ from each other, relative to their length: a figure to watch, no loss.
+
+    The root of the mean squared distance from their mean, over the root of their mean squared length.
+
+    Args:
+      features: [B, d]; no gradient flows through them.
+      where: [B] bool, rows that are there.
+
+    Returns:
+      A scalar in [0, 1]; 0 if all vectors are the same, or zeros, or none is there.
+    """
+    chex.assert_rank(features, 2)
+    where = present(where, features.shape[0])[:, None]
+    x = jnp.where(where, jax.lax.stop_gradient(features), 0.0)
+    count = jnp.maximum(where.sum(), 1)
+    apart = jnp.sum(jnp.where(where, x - x.sum(0, keepdims=True) / count, 0.0) ** 2)
+    length = jnp.sum(x**2)
+    return jnp.where(length > 0, jnp.sqrt(apart / jnp.where(length > 0, length, 1.0)), 0.0)
+
+
 def check_positive(name: str, value: Array | float) -> None:
     """Raises InputError where a number is not positive, AssertionError where it is an array; traced numbers pass."""
     if isinstance(value, numbers.Real):

@@ -18,11 +18,22 @@ Readings and deviations, and why.
 - Means of audio and vision are over valid steps; the code's are over padding too (`padding_mean`). In the code the first
   frame is always valid; here an utterance without frames has its token left.
 - The schedule of stage_text is that of two stages, one with BERT frozen and one without, each with a warm-up of its own; in
-  the code it is one, and nothing of the first is ever selected. A frozen BERT has no dropout (`encode_once` false gives it
-  back).
-- Weight decay is AdamW's throughout. The code has L2 in the gradient and AMSGrad for audio and vision of MOSI and SIMS; the
-  former is `weight_decay_mode` of their stages, the latter is not here. Biases and LayerNorms have no decay; the code means
-  to exempt them, in the fusion, by names that its own LayerNorms do not have.
+  the code it is one, and its rate has fallen to two thirds when BERT begins to move, so that BERT's peak is higher here. A
+  frozen BERT has no dropout (`encode_once` false gives it back).
+- Any epoch may be selected. The code saves from one on that it sets for each stage and dataset (`select_from`), nothing of
+  the epochs with a frozen BERT, and goes on from the last of these. The reference protocol has MOSI's; those of MOSEI and
+  SIMS are in the presets confede_mosei_reference and confede_sims_reference.
+- Weight decay is AdamW's throughout. The code has L2 in the gradient and AMSGrad for audio and vision of MOSI and SIMS, and
+  AdamW for those of MOSEI; the former is `weight_decay_mode` of their stages, AMSGrad is not here. Biases and LayerNorms have
+  no decay; the code means to exempt them, in the fusion and on MOSEI, by names that its own LayerNorms do not have, and
+  decays everything in the stage of the text.
+- Padding is what lies beyond a sequence's length. The code takes every frame whose features add up to 0 for padding, the
+  first excepted, also within a sequence.
+- Retrieval looks at the whole ranking. So does the code on MOSI; on SIMS it looks at the first half for similar and at the last
+  for dissimilar partners, on MOSEI at a tenth.
+- A modality whose stage is left out (`max_epochs` 0) has features of zeros in the first ranking.
+- The code trains one set of encoders and reuses it for five seeds of the fusion, so that published spreads are those of the
+  fusion alone. Here every seed trains its own; `stages_from` with the folder of an experiment of one seed does as the code.
 - Text is BERT's pooled [CLS] of the tokens that the dataset gives; the code tokenises anew, up to 256.
 - Absent modalities: without text V_s takes the place of T_s as the anchor within samples. With a single modality there are
   pairs between samples only, and no contrast where `between_samples` is off.
@@ -74,7 +85,12 @@ REFERENCE: dict[str, Any] = {
     "padding_mean": True,
     "retrieval.by_rank_position": True,
     "encode_once": False,
+    "select_from": 2,
+    "text_head_share": 0.325,  # 65 of 200 epochs
+    "stage_text.select_from": 67,
+    "stage_audio.select_from": 31,
     "stage_audio.weight_decay_mode": "coupled",
+    "stage_vision.select_from": 21,
     "stage_vision.weight_decay_mode": "coupled",
 }
 

@@ -14,7 +14,7 @@ Readings and why.
  1. Smooth L1 as printed lacks absolute values, and its branches meet only at phi = 1: the usual form is taken, 0.5 d^2 /
     phi below phi and d - 0.5 phi above, phi = 1 (`smooth_l1_beta`).
  2. Eq. 9 has one number of classes, the appendix has 2, 3, 5 and for MOSI and MOSEI 7, as tasks of different difficulty:
-    one classifier each, and L_MSC is the mean of their cross-entropies (`classes`).
+    one classifier each, and L_MSC is the mean of their cross-entropies (`classes`), or their sum (`classes_reduce`).
  3. The classifiers have the shape of the fused head and weights of their own: nothing is said, and the figure shows two
     boxes.
  4. Bins: msa_jax.losses.ordinal. Those of MOSI, whose table is garbled, are closed on the left.
@@ -28,13 +28,19 @@ Readings and why.
     is their sum). They are much larger than ConFEDE's fixed 0.01 and 0.1.
 12. GDWG's tau is not given: 1 (`gdwg_temperature`). 13. Losses enter eq. 13 unweighted, and no gradient flows through a
     weight.
-14. Without GDWG both weights stay what they are at first: 0.5 (`gdwg`). Without L_CL, J = 1 and L_Uni has the weight 1.
+14. Without GDWG both weights stay what they are at first: 0.5 (`gdwg`), or what `fixed_weights` says; ConFEDE's are 0.01 for
+    L_Uni and 0.1 for L_CL. Without L_CL, J = 1 and L_Uni has the weight 1, twice as much as with it: `gdwg_scale` 0.5 leaves
+    it at 0.5.
 15. The first stages keep ConFEDE's squared error and epochs: the objective that the paper replaces is that of the fusion
     (`encoder_loss`). 16. BERT is frozen in the fusion, as in ConFEDE (`finetune_text_in_fusion`).
 17. The encoders are ConFEDE's, but the mean of audio and vision leaves padding out, which must not change a result
     (`padding_mean`). 18. The order of the parts in eq. 6 does not matter; ConFEDE's is kept.
 19. Selection by the mean absolute error on valid, for every dataset: the paper names nothing, ConFEDE takes it for MOSI and
     MOSEI (`selection`). 20. Five seeds are not named: those of the project.
+21. Section 3.1 constrains y* to [-R, R] and gives no formula: the score is unbounded, as in ConFEDE's code. `restricted` lies
+    within the range.
+22. ConFEDE trains one set of encoders and five fusions on it, so that its spread is that of the fusion. Here each seed trains
+    encoders of its own; `stages_from`, the folder of an experiment of one seed, gives all seeds the same.
 
 "Restricts subsequent predictions to occur only within this area" (section 4.4) has no formula. The head `restricted` is the
 prediction clipped to the bin of the predicted class of one classifier (`restricted_by`); `restrict_to_class` makes it the
@@ -67,31 +73,46 @@ ADJUSTED = ("unimodal", "contrast")  # the terms that GDWG weighs
 
 
 @dataclass(frozen=True, kw_only=True)
+class FixedWeights:
+    """lambda_Uni and lambda_CL without GDWG; none is an equal share of `gdwg_scale`."""
+
+    unimodal: float | None = None
+    contrast: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class DMMSAOptions(ContrastOptions):
     """Options of DMMSA. The numbers refer to the readings in the module's docstring.
 
     classification: L_MSC. classes: of the classifiers (2); none is 2, 3, 5 for label ranges no wider than 2, and 7 besides for
-      wider ones. restricted_by: the classifier whose class bounds `restricted`; none is that of 3 classes, or the coarsest
-      there is. restrict_to_class: in evaluation `restricted` is the prediction.
+      wider ones. classes_reduce: (2). restricted_by: the classifier whose class bounds `restricted`; none is that of 3
+      classes, or the coarsest there is. restrict_to_class: in evaluation `restricted` is the prediction.
     contrast: "multi_nt_xent" (eq. 3), "nt_xent" (eq. 1, its mean over the positives), "confede" with its partners, or "none".
-    gdwg, gdwg_temperature, gdwg_scale: (11, 12, 14).
+    gdwg, gdwg_temperature, gdwg_scale, fixed_weights: (11, 12, 14).
     """
 
     loss: Literal["l2", "smooth_l1"] = "smooth_l1"
     classification: bool = True
     classes: tuple[int, ...] | None = None
+    classes_reduce: Literal["mean", "sum"] = "mean"
     restricted_by: int | None = None
     restrict_to_class: bool = False
     contrast: Literal["multi_nt_xent", "nt_xent", "confede", "none"] = "multi_nt_xent"
     gdwg: bool = True
     gdwg_temperature: float = 1.0
     gdwg_scale: float = 1.0
+    fixed_weights: FixedWeights = FixedWeights()
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("gdwg_temperature", "gdwg_scale"):
             if not getattr(self, name) > 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a positive number")
+        for name in ADJUSTED:
+            value = getattr(self.fixed_weights, name)
+            if value is not None and (self.gdwg or value < 0):
+                expected = "none with gdwg true" if self.gdwg else "a number that is not negative"
+                raise InputError(f"option fixed_weights.{name} is {value}; expected {expected}")
         if self.classes is not None and (not self.classes or len(set(self.classes)) < len(self.classes)):
             shown = ",".join(map(str, self.classes)) or "empty"
             raise InputError(
@@ -153,14 +174,19 @@ class DMMSANetwork(nn.Module):
 
 
 def classification_loss(
-    logits: Mapping[int, Array], label: Array, label_range: tuple[float, float], *, where: Array | None = None
+    logits: Mapping[int, Array],
+    label: Array,
+    label_range: tuple[float, float],
+    *,
+    reduce: Literal["mean", "sum"] = "mean",
+    where: Array | None = None,
 ) -> Array:
-    """{C: [B, C]}, labels [B] -> [B]: the mean of the classifiers' cross-entropies (eq. 9)."""
+    """{C: [B, C]}, labels [B] -> [B]: the mean or the sum of the classifiers' cross-entropies (eq. 9)."""
     terms = []
     for count, scores in logits.items():
         classes = losses.coarse_class(label, losses.coarse_bounds(count, label_range))
         terms.append(losses.softmax_cross_entropy(scores, classes, where=where))
-    return jnp.stack(terms).mean(0)
+    return jnp.stack(terms).sum(0) if reduce == "sum" else jnp.stack(terms).mean(0)
 
 
 # -- objective --------------------------------------------------------------------------------------------------------
@@ -172,7 +198,9 @@ def objective(step: Step, options: DMMSAOptions, inputs: Inputs) -> tuple[Terms,
     label, where = batch["label"], batch["weight"] > 0
     terms = {"multimodal": decomposed.distance(outputs["prediction"], label, options)}  # eq. 7
     if options.classification:
-        terms["classification"] = classification_loss(outputs["logits"], label, inputs.label_range, where=where)
+        terms["classification"] = classification_loss(
+            outputs["logits"], label, inputs.label_range, reduce=options.classes_reduce, where=where
+        )
     terms["unimodal"] = decomposed.unimodal_loss(outputs, batch, options, inputs)  # eq. 10
     if options.contrast == "confede":
         terms["contrast"] = partners.group_contrast(outputs["parts"], where, options)
@@ -216,7 +244,8 @@ def weights(options: DMMSAOptions, inputs: Inputs, memory: Any, clock: Clock) ->
     history: History = memory["history"]
     terms = [term for term in _adjusted(options, inputs) if term == "unimodal" or options.contrast != "none"]
     if not options.gdwg:
-        return dict.fromkeys(terms, options.gdwg_scale / len(terms))
+        fixed = {term: getattr(options.fixed_weights, term) for term in terms}
+        return {term: options.gdwg_scale / len(terms) if value is None else value for term, value in fixed.items()}
     first, last = ({term: values[term] for term in terms} for values in (history.first, history.last))
     return dynamic_weights.weights(
         History(first, last, history.epochs), temperature=options.gdwg_temperature, scale=options.gdwg_scale

@@ -13,7 +13,8 @@ Readings and why.
  1. LSTM width is not given, and 5 audio features have no 8 heads: 64 a direction, d_u = 128 (`lstm_hidden`).
  2. The Transformer's form is not given: norms in front, sinusoidal positions, 4 d_u hidden units, padding masked.
  3. Cutoff: floor(0.2 d_u) features of each sample, exactly, the same at every step, between LSTM and Transformer, in
-    training only, as in Shen et al. (`cutoff`).
+    training only, as in Shen et al. (`cutoff`). The twin has dropout masks of its own besides; eq. 3 has the cutoff alone.
+    What enters the Transformer is multiplied by sqrt(d_u), as embeddings are (Vaswani et al.): the LSTM's states are small.
  4. A dot product needs vectors: the mean over valid steps, at unit length, which a temperature of 0.05 to 0.7 supposes.
  5. Eq. 4's denominator holds the query and lacks its key; the text speaks of the other representations of the batch. The
     text is followed (`uni_denominator`: "queries"; "literal" as printed; "keys" the usual InfoNCE).
@@ -23,9 +24,11 @@ Readings and why.
  9. The bi-modal MLP has two layers; the fusion MLP has two with ReLU, whose output is F_M, and the score is linear in it.
 10. The printed kernels and strides without padding leave nothing of 50 steps. With SAME padding every length from 1 works;
     up to 160 steps become one, and the LSTM behind sees that one. `cnn_strides` of 2,2,2,2,1 leave it 4 of 50.
-11. G_u is the mean over the latent steps. 12. P_u is a linear map of the LSTM's last state, to the width of G_u.
+11. G_u is the mean over the latent steps. 12. P_u is a linear map of the LSTM's last state, to the width of G_u. Nothing
+    explains "sLSTM": one layer, one direction. Behind a single latent step its recurrent matrix has no gradient.
 13. The target CNN reads F_u projected. There are four CNNs, none shared.
-14. Nothing is said of stopping gradients at G_u: none is stopped. `stop_gradient` does in every pair of G_u with P_u.
+14. Nothing is said of stopping gradients at G_u: none is stopped. `stop_gradient` does in every pair of G_u with P_u, and
+    leaves L_sent, which still moves G_u.
 15. {origin, origin}, {predict, predict} and {origin, predict} are taken "successively": the mean of all three in each step
     (`pair_schedule`: "together"), one after the other for `pair_epochs` epochs each and the last for good
     ("successive"), or by turns ("alternate").
@@ -35,12 +38,17 @@ Readings and why.
     "pairwise", "literal", "within"). kappa is 2, as in Wang and Isola.
 19. The pool of eq. 8 is {G_u, P_u} of one modality (`sentiment_pool`: "modality", or "joint" for all four), without the
     anchor itself. 20. Classes are the sign of the label.
-21. F_t of the fusion is the state of [CLS] (`text_pooling`; "mean" over the tokens). P_u enters as predicted, not at unit
-    length: beside F_t it would hardly count.
-22. Warm-up over 10 % of the steps, then linear decay to 0 at max_epochs. 23. No weight decay, for none is stated; gradients
-    are clipped at norm 1, since 5e-3 is much for a Transformer.
+21. F_t of the fusion is the state of [CLS] (`text_pooling`; "mean" over the tokens). P_u enters as predicted. Section 3.4.2
+    brings P_u and G_u to unit length, for the contrasts alone or for the fusion too (`fused_prediction`: "raw" or "unit").
+22. Warm-up over 10 % of the steps of max_epochs, 4 of 40 epochs however early a run stops, then linear decay to 0 there.
+23. No weight decay, for none is stated. Gradients are clipped at norm 1. Adam divides by their usual size, so that this does
+    not make its steps smaller: it keeps a single large gradient from filling Adam's means.
 24. One temperature for L_uni, L_cross and L_sent (`temperature`), each can have its own (`own_temperature`).
 25. Ablation of a modality: its F is zeros, all else stays, losses and lengths included (`modalities`).
+26. Initial values are PyTorch's. With them P_u is nearly the same for all samples at first: each of five tanh convolutions
+    loses by a gain of 1/sqrt 3, the last ones have mostly zeros under their kernels. MMIM, on whose code MMCL builds,
+    draws matrices outside BERT from Xavier's normal distribution (`predictor_init`). `spread_audio` and
+    `spread_vision`, terms of weight 0, record how far P_u differs between the samples of a batch (losses.spread).
 Measured on valid (README): 5, 10, 14 and 18 the other way are better on none of two datasets, or on one alone.
 Not given for the best model: beta, gamma, temperature, dropout. The middle of the appendix's grid, 0.75, 0.1, 0.1; dropout 0.1.
 
@@ -60,7 +68,7 @@ import jax.numpy as jnp
 from msa_jax import losses
 from msa_jax.config import Options, Schedule, check_rates, check_sizes, flatten
 from msa_jax.encoders.cnn import check_convolutions
-from msa_jax.encoders.predictive import CrossModalPredictor, Sequences
+from msa_jax.encoders.predictive import CrossModalPredictor, PredictorInit, Sequences
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.encoders.unimodal import UnimodalEncoder
 from msa_jax.errors import InputError
@@ -107,7 +115,8 @@ class MMCLOptions(Options):
         "linear" in their place (Table 2). cutoff: share of features (3). max_steps: audio and vision sequences longer than
         this are averaged to it before the Transformer; None, as in the paper, leaves them.
       width: of the projections and MLPs. cnn_channels, cnn_kernels, cnn_strides: of the four CNNs (10).
-      predictor_hidden: size of the LSTM behind them. text_pooling: (21). dropout: in Transformers and MLPs.
+      predictor_hidden: size of the LSTM behind them. predictor_init: of the predictive networks (26). text_pooling,
+        fused_prediction: (21). dropout: in Transformers and MLPs.
       modalities: the others' representations are zeros (Table 4, 25).
     Losses:
       contrast: those that are trained, of uni, cross, alignment, uniformity, sentiment (Table 2: ICL is the middle
@@ -131,7 +140,9 @@ class MMCLOptions(Options):
     cnn_kernels: tuple[int, ...] = (10, 8, 4, 4, 4)
     cnn_strides: tuple[int, ...] = (5, 4, 2, 2, 2)
     predictor_hidden: int = 128
+    predictor_init: PredictorInit = PredictorInit()
     text_pooling: Literal["first", "mean"] = "first"
+    fused_prediction: Literal["raw", "unit"] = "raw"
     dropout: float = 0.1
     modalities: tuple[str, ...] = ("t", "a", "v")
     contrast: tuple[str, ...] = CONTRASTS
@@ -170,7 +181,8 @@ class MMCLOptions(Options):
             group = name.split(".")[0]
             if group == "weights" and value < 0:
                 raise InputError(f"option {name} is {value}; expected a number that is not negative")
-            if group in ("temperature", "own_temperature", "kappa") and value is not None and not value > 0:
+            gain = name in ("predictor_init.gain", "predictor_init.cnn_gain")
+            if (gain or group in ("temperature", "own_temperature", "kappa")) and value is not None and not value > 0:
                 raise InputError(f"option {name} is {value}; expected a positive number")
 
     @property
@@ -225,7 +237,7 @@ class MMCLNetwork(nn.Module):
             prediction, latent = predictor(
                 sources, projected[target] if is_there and options.wants_targets else None, train=train
             )
-            fused.append(prediction)
+            fused.append(losses.l2_normalise(prediction) if options.fused_prediction == "unit" else prediction)
             if is_there:
                 outputs[f"predicted_{target}"] = prediction
             if latent is not None:
@@ -238,18 +250,10 @@ class MMCLNetwork(nn.Module):
 
     def _encoder(self, name: str) -> UnimodalEncoder:
         options = self.options
-        return UnimodalEncoder(
-            hidden=options.lstm_hidden,
-            kind=options.unimodal,
-            layers=options.layers,
-            heads=options.heads,
-            feedforward=options.feedforward,
-            dropout=options.dropout,
-            cutoff=options.cutoff,
-            max_steps=options.max_steps,
-            dtype=self.dtype,
-            name=f"{name}_encoder",
-        )
+        named = ("layers", "heads", "feedforward", "dropout", "cutoff", "max_steps")
+        given: dict[str, Any] = {field: getattr(options, field) for field in named}
+        given |= {"hidden": options.lstm_hidden, "kind": options.unimodal, "dtype": self.dtype}
+        return UnimodalEncoder(**given, name=f"{name}_encoder")
 
     def _predictor(self, name: str) -> CrossModalPredictor:
         options = self.options
@@ -259,6 +263,7 @@ class MMCLNetwork(nn.Module):
             kernels=options.cnn_kernels,
             strides=options.cnn_strides,
             context=options.predictor_hidden,
+            start=options.predictor_init,
             dropout=options.dropout,
             dtype=self.dtype,
             name=name,
@@ -319,6 +324,11 @@ def predicted(inputs: Inputs) -> tuple[str, ...]:
     return tuple(target for target, other in TARGETS.items() if target in there and {"text", other} & there)
 
 
+def spreads(inputs: Inputs) -> dict[str, str]:
+    """The names of what is measured of the predictions (26), and of the outputs that it is measured of."""
+    return {f"spread_{name}": f"predicted_{name}" for name in predicted(inputs)}
+
+
 def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """The parts of eq. 10, of a network in training."""
     outputs, label, where = step.outputs, step.batch["label"], step.batch["weight"] > 0
@@ -332,6 +342,7 @@ def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, 
                 denominator=options.uni_denominator,
                 where=where,
             )
+    terms |= {name: losses.spread(outputs[of], where=where) for name, of in spreads(inputs).items()}
     if not options.wants_targets:
         return terms, step.memory
     pools: list[list[Array]] = []
@@ -348,8 +359,8 @@ def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, 
 
 
 def weights(options: MMCLOptions, inputs: Inputs, memory: Any, clock: Clock) -> dict[str, float]:
-    """mu, eta, alpha, beta and gamma of eq. 10, by the names of the terms that there are."""
-    by_term: dict[str, float] = {}
+    """mu, eta, alpha, beta and gamma of eq. 10, by the names of the terms that there are; 0 for what is only measured."""
+    by_term: dict[str, float] = dict.fromkeys(spreads(inputs), 0.0)
     for contrast in options.contrast:
         if contrast == "uni":
             by_term |= {f"contrast_{name}": options.weights.uni for name in TARGETS if name in inputs.modalities}
@@ -376,7 +387,7 @@ METHOD = Method(
     paper="Lin and Hu, Findings of EMNLP 2022: Multimodal Contrastive Learning via Uni-Modal Coding and Cross-Modal Prediction",
     options=MMCLOptions,
     network=MMCLNetwork,
-    stages=one_stage(objective, weights=weights, batch_terms=("uniformity",)),
+    stages=one_stage(objective, weights=weights, batch_terms=("uniformity", "spread_audio", "spread_vision")),
     groups=encoder_groups,
     exports=exports,
     check=check,

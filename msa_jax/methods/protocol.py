@@ -246,13 +246,15 @@ class Stage:
 
     name: for people, and for the folder of its result. phases: walked one after the other in every epoch.
     options: dotted names and values that replace those of the run: batch_size, max_epochs, learning rates.
-    select: what selects the best epoch and stops the stage.
+    select: what selects the best epoch and stops the stage. select_from: the first epoch that may be selected, from 1; patience
+      is counted from it. A stage of fewer epochs selects its last one.
     """
 
     name: str = "train"
     phases: tuple[Phase, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
     select: Score | Term = BY_PREDICTION
+    select_from: int = 1
 
 
 Stages = Callable[[Any, Inputs], tuple[Stage, ...]]

@@ -3,6 +3,7 @@
 Nothing is selected here: every variant of a study is reported, on test, with the checkpoint that valid chose.
 """
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from msa_jax import config, methods
 from msa_jax.config import Options
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import MODALITIES, Dataset
+from msa_jax.data.subset import take_fraction
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
@@ -260,7 +262,11 @@ def _check_folder(folder: Path) -> None:
 def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence[int], kind: Kind) -> None:
     """What is finished must be what the study would run. `train` itself checks what is unfinished."""
     finished = [outcome for outcome in planned if not outcome.reason and _is_finished(outcome)]
-    fingerprint = dataset.fingerprint() if finished else {}
+
+    @functools.cache
+    def fingerprint(fraction: float, seed: int) -> Mapping[str, str]:
+        return take_fraction(dataset, fraction, seed=seed).fingerprint()
+
     for outcome in finished:
         path, settings = outcome.path, outcome.settings
         content = read_json(path / "config.json")
@@ -281,7 +287,8 @@ def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequenc
                     f"{path}: a finished experiment with {name} {_shown(there.get(name))}; "
                     f"the study runs {_shown(value)}: choose another --out"
                 )
-        if read_json(path / "environment.json").get("dataset_sha256") != fingerprint:
+        taken = settings.options.train_fraction, settings.options.train_fraction_seed
+        if read_json(path / "environment.json").get("dataset_sha256") != fingerprint(*taken):
             raise InputError(f"{path}: a finished experiment on other data of that name; choose another --out")
 
 

@@ -29,6 +29,7 @@ def judge(
     epoch: int,
     stage_epoch: int,
     options: Options,
+    select_from: int = 1,
 ) -> Judged:
     """How runs stand after an epoch.
 
@@ -38,7 +39,9 @@ def judge(
       values: [r], what is minimised; NaN for a run that failed, infinite where it is not defined.
       epoch: counted over all stages. stage_epoch: within the stage, from 1.
       options: patience, min_delta, max_epochs; schedule "plateau" with plateau_factor and plateau_patience.
+      select_from: of the stage. Epochs before it are no improvement, and patience is counted from it.
     """
+    first = _first_selected(select_from, options)
     values = np.asarray(values, np.float32)
     after = {name: np.array(value) for name, value in vars(standing).items()}
     improved = np.zeros(len(after["epochs"]), bool)
@@ -47,32 +50,44 @@ def judge(
         if np.isnan(value):
             after["ended"][place] = after["failed"][place] = True
             continue
-        improved[place] = np.isfinite(value) and value <= after["best_value"][place] - np.float32(options.min_delta)
+        better = np.isfinite(value) and value <= after["best_value"][place] - np.float32(options.min_delta)
+        improved[place] = better and stage_epoch >= first
         if improved[place]:
             after["best_value"][place], after["best_epoch"][place] = value, epoch
-        after["ended"][place] = _has_ended(int(after["best_epoch"][place]), epoch, stage_epoch, options)
+        after["ended"][place] = _has_ended(int(after["best_epoch"][place]), epoch, stage_epoch, options, first)
         if options.schedule == "plateau":
             _plateau(after, place, value, options)
     return Judged(Standing(**after), improved)
 
 
-def _has_ended(best_epoch: int, epoch: int, stage_epoch: int, options: Options) -> bool:
-    waited = stage_epoch - max(best_epoch - (epoch - stage_epoch), 0)
+def _first_selected(select_from: int, options: Options) -> int:
+    """The first epoch of the stage that may be selected: the last one, where it would have fewer."""
+    return min(select_from, options.max_epochs)
+
+
+def _has_ended(best_epoch: int, epoch: int, stage_epoch: int, options: Options, first: int) -> bool:
+    waited = stage_epoch - max(best_epoch - (epoch - stage_epoch), first - 1)
     return waited >= options.patience or stage_epoch >= options.max_epochs
 
 
-def reopened(standing: Standing, stage_epochs: np.ndarray, options: Options) -> Standing:
+def reopened(standing: Standing, stage_epochs: np.ndarray, options: Options, select_from: int = 1) -> Standing:
     """How runs stand that may have more epochs than when they stopped: those that had had max_epochs go on.
+
+    An epoch that was selected as the last one, and is before `select_from` now, is selected no longer.
 
     Args:
       standing: of R runs. stage_epochs: [R], the epochs that each has had in its stage.
-      options: patience and max_epochs, as they are now.
+      options: patience and max_epochs, as they are now. select_from: of the stage.
     """
-    ended = np.array(standing.failed)
+    first = _first_selected(select_from, options)
+    ended, best_epoch = np.array(standing.failed), np.array(standing.best_epoch)
+    too_early = best_epoch - (standing.epochs - stage_epochs) < first
+    best_epoch = np.where(too_early, 0, best_epoch)
+    best_value = np.where(too_early, np.float32(np.inf), standing.best_value)
     for place in np.flatnonzero(~ended):
-        best, epoch = int(standing.best_epoch[place]), int(standing.epochs[place])
-        ended[place] = _has_ended(best, epoch, int(stage_epochs[place]), options)
-    return standing.replace(ended=ended)
+        best, epoch = int(best_epoch[place]), int(standing.epochs[place])
+        ended[place] = _has_ended(best, epoch, int(stage_epochs[place]), options, first)
+    return standing.replace(ended=ended, best_epoch=best_epoch, best_value=best_value)
 
 
 def _plateau(after: dict[str, np.ndarray], place: int, value: np.float32, options: Options) -> None:

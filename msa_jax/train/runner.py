@@ -119,7 +119,8 @@ class Runner:
         checkpoints = RunCheckpoints(runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together)
         state, data = self.inits.resume(runs, checkpoints)
         stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
-        state = state.replace(standing=reopened(state.standing, stage_epochs, data.programs.options))
+        stage, options = data.programs.stage, data.programs.options
+        state = state.replace(standing=reopened(state.standing, stage_epochs, options, stage.select_from))
         for place, run in enumerate(runs):
             logs.rewind(run, int(state.standing.epochs[place]))
         try:
@@ -202,7 +203,13 @@ class Runner:
             seed = runs[epoch.active[np.flatnonzero(np.isnan(values))[0]]].seed
             raise TrainingStopped(f"run {seed}, epoch {epoch.number}: the predictions on valid are not finite")
         standing, improved = judge(
-            state.standing, epoch.active, values, epoch=epoch.number, stage_epoch=epoch.stage_epoch, options=options
+            state.standing,
+            epoch.active,
+            values,
+            epoch=epoch.number,
+            stage_epoch=epoch.stage_epoch,
+            options=options,
+            select_from=stage.select_from,
         )
         seconds = epoch.seconds + (time.monotonic() - begun) / len(epoch.active)
         lines, well = [], np.flatnonzero(~np.isnan(values))

@@ -1,5 +1,6 @@
 """What prediction reads: one split from wherever it lies, texts line by line, columns that somebody made."""
 
+import json
 import pickle
 
 import numpy as np
@@ -66,6 +67,35 @@ def test_a_whole_pickle_gives_what_reading_the_dataset_gives(tmp_path):
     with pytest.warns(DataWarning, match="column audio: 6 NaN or infinite values"):
         dataset = read_mmsa(path, name="mosi")
     assert_same(split, dataset.test, (*NEEDED, "id", "label"))
+
+
+def test_a_table_of_texts_is_one_split_without_labels_and_ids(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("text,label\nfine,\nbad,-1.5\n", encoding="utf-8")
+    split = load_split(path)
+    assert split.raw_text.tolist() == ["fine", "bad"]
+    assert split.id.tolist() == ["1", "2"]
+    np.testing.assert_array_equal(split.label, np.array([np.nan, -1.5], np.float32))
+    path.write_text("id,text\na,fine\na,bad\n", encoding="utf-8")
+    with pytest.raises(InputError, match="line 3, column id: 'a', which line 2 has"):
+        load_split(path)
+    path.write_text("id,label\na,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="column text is missing; found id, label, expected text, and if there are id"):
+        load_split(path)
+
+
+def test_a_table_with_splits_gives_the_split_that_is_asked_for(tmp_path):
+    path = tmp_path / "new.jsonl"
+    rows = [("a", "train", "x"), ("b", "dev", "y"), ("c", "test", "z"), ("d", "val", "w")]
+    lines = [json.dumps({"id": name, "split": split, "text": text}) for name, split, text in rows]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    assert load_split(path).id.tolist() == ["c"]
+    assert load_split(path, "valid").raw_text.tolist() == ["y", "w"]
+    assert np.isnan(load_split(path, "valid").label).all()
+    path.write_text(lines[0], encoding="utf-8")
+    with pytest.raises(InputError, match="no split valid; found train"):
+        load_split(path, "valid")
+    assert load_split(path).id.tolist() == ["a"]
 
 
 def test_padding_in_front_of_the_frames_is_moved_behind_them(tmp_path):

@@ -243,7 +243,7 @@ def test_every_state_is_what_the_sequence_up_to_it_ends_with():
     np.testing.assert_allclose(states[[0, 2], [CHUNK + 4, 2]], run(params, frames, length)[np.array([0, 2])], atol=1e-6)
 
 
-def test_matrices_may_start_otherwise_and_biases_never_do():
+def test_matrices_may_start_otherwise_and_biases_do_not_with_them():
     xavier = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
     module = BidirectionalLSTM(64, kernel_init=xavier, recurrent_init=jax.nn.initializers.orthogonal())
     params = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 2, 40)), jnp.array([2]))["params"]

@@ -16,7 +16,7 @@ Arrays = Mapping[str, np.ndarray]
 Pairs = dict[str, tuple[Any, Any]]
 Places = Mapping[str, str | None]
 
-# Names of torch.nn.LSTM's parameters, without the layer and the direction.
+# Names of torch.nn.LSTMCell's parameters, and of torch.nn.LSTM's without the layer and the direction.
 _LSTM = {"weight_ih": "input", "weight_hh": "recurrent", "bias_ih": "input_bias", "bias_hh": "recurrent_bias"}
 # Of torch.nn.MultiheadAttention, in the order in which it stacks them in one matrix.
 PROJECTIONS = ("query", "key", "value")
@@ -87,7 +87,7 @@ def place(name: str, rank: int, places: Places) -> tuple[str, bool] | None:
     path = "/".join([path, *inner])
     if leaf.startswith(tuple(_LSTM)):
         backward = leaf.endswith("_reverse")
-        kind, layer = leaf.removesuffix("_reverse").split("_l")
+        kind, _, layer = leaf.removesuffix("_reverse").partition("_l")
         path = path.format(direction="backward" if backward else "forward", layer=layer)
         return f"{path}/{_LSTM[kind]}", rank == 2
     if leaf == "weight" and rank == 1:

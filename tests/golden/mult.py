@@ -50,8 +50,8 @@ def compare(arrays: Arrays) -> Comparison:
     params = {name: value for name, value in part(arrays, "param").items() if not name.endswith(".version")}
     places: Places = {
         **{f"proj_{letter}": f"{name}_projection" for letter, name in _MODALITY.items()},
-        "proj1": "head/linear_1",
-        "proj2": "head/linear_2",
+        "proj1": "head/residual/hidden",
+        "proj2": "head/residual/output",
         "out_layer": "head/score",
     }
     for letter, name in _MODALITY.items():

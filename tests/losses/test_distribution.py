@@ -14,6 +14,7 @@ FIRST, SECOND = (1 / (1 + np.exp(-RNG.normal(size=(2, ROWS, WIDTH)) * 2))).astyp
 WHERE = np.array([1, 0, 1, 1, 1, 0, 1, 1, 1], bool)
 LOSSES = {
     "cmd": losses.cmd,
+    "mmd": losses.mmd,
     "mean": losses.orthogonality,
     "sum": lambda first, second, where=None: losses.orthogonality(first, second, reduce="sum", where=where),
 }
@@ -121,7 +122,49 @@ def test_an_unknown_reduction_is_refused():
         losses.orthogonality(FIRST, SECOND, reduce="max")
 
 
-# -- both -------------------------------------------------------------------------------------------------------------
+# -- maximum mean discrepancy -----------------------------------------------------------------------------------------
+
+
+def loop_mmd(first, second):
+    """One pair at a time."""
+
+    def mean_kernel(x, y):
+        kernels = [
+            np.exp(-((a - b) ** 2).sum() / len(a) ** 2) for a in x.astype(np.float64) for b in y.astype(np.float64)
+        ]
+        return sum(kernels) / len(kernels)
+
+    return mean_kernel(first, first) + mean_kernel(second, second) - 2 * mean_kernel(first, second)
+
+
+def test_mmd_equals_a_loop_over_pairs():
+    rng = np.random.default_rng(2)
+    first, second = (rng.normal(shift, 1, (11, 6)).astype(np.float32) for shift in (0.0, 1.0))
+    np.testing.assert_allclose(losses.mmd(first, second), loop_mmd(first, second), rtol=1e-4)
+
+
+def test_mmd_of_two_draws_of_one_distribution_is_near_zero_and_grows_with_a_shift():
+    first, second = np.random.default_rng(3).normal(size=(2, 512, 8)).astype(np.float32)
+    same, near, far = (float(losses.mmd(first + shift, second)) for shift in (0.0, 0.5, 2.0))
+    assert 0 <= same < 2e-3 < near < far
+
+
+def test_mmd_of_a_batch_of_one_counts_a_vector_with_itself():
+    distance = ((FIRST[0] - SECOND[0]) ** 2).sum() / WIDTH**2
+    np.testing.assert_allclose(losses.mmd(FIRST[:1], SECOND[:1]), 2 - 2 * np.exp(-distance), rtol=1e-4)
+
+
+def test_gradients_of_mmd_equal_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    from tests.reference.memory_torch import discrepancy
+
+    given = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (FIRST, SECOND)]
+    discrepancy(*given).backward()
+    for ours, theirs in zip(jax.grad(losses.mmd, (0, 1))(FIRST, SECOND), given, strict=True):
+        np.testing.assert_allclose(ours, theirs.grad.numpy(), rtol=1e-3, atol=1e-6)
+
+
+# -- all --------------------------------------------------------------------------------------------------------------
 
 
 @every_loss

@@ -29,6 +29,7 @@ SMALL = {
 }  # fmt: skip
 LINEAR = {"unimodal": "linear"}  # where the Transformer does not matter: it takes long to compile
 ALL_TERMS = {"multimodal", "contrast_audio", "contrast_vision", "cross", "alignment", "uniformity", "sentiment"}
+SPREADS = {"spread_audio", "spread_vision"}  # terms that are measured and not minimised
 LATENTS = {"predicted_audio", "predicted_vision", "latent_audio", "latent_vision"}
 TWINS = {"encoded_audio", "cutoff_audio", "encoded_vision", "cutoff_vision"}
 
@@ -48,6 +49,11 @@ def inputs_of(batch: dict) -> Inputs:
 
 def make_options(**changes) -> mmcl.MMCLOptions:
     return config.override(mmcl.MMCLOptions(), {**SMALL, **changes})
+
+
+def minimised(terms: dict) -> dict:
+    """The terms, or their weights, that are minimised."""
+    return {name: value for name, value in terms.items() if name not in SPREADS}
 
 
 @functools.cache
@@ -105,14 +111,14 @@ def terms_of(outputs: dict, batch: dict, *, epoch: int = 1, step: int = 0, **cha
     run = objective if len(batch["label"]) == ROWS else quick_jit(objective)
     terms, memory = run(outputs, {"label": batch["label"], "weight": batch["weight"]})
     assert memory == {}
-    return jax.tree.map(np.asarray, terms)
+    return jax.tree.map(np.asarray, minimised(terms))
 
 
 def gradient_of(batch: dict, **named) -> tuple[dict, dict]:
     """The terms, and the gradient of their weighted sum by path."""
     network = network_of(batch, **named)
     (_, terms), gradient = jax.tree.map(np.asarray, gradients_of(network)(params_of(network), batch))
-    return terms, flatten_dict(gradient, sep="/")
+    return minimised(terms), flatten_dict(gradient, sep="/")
 
 
 @functools.cache
@@ -128,7 +134,7 @@ def shapes(there: tuple = tuple(SHAPES), **changes) -> tuple[dict, dict, dict]:
         return params["params"], evaluated, terms
 
     params, evaluated, terms = jax.eval_shape(both, jax.random.key(0))
-    return flatten_dict(params, sep="/"), evaluated, terms
+    return flatten_dict(params, sep="/"), evaluated, minimised(terms)
 
 
 def louder(batch: dict, name: str) -> dict:

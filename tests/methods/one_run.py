@@ -22,7 +22,8 @@ from msa_jax.train.runs import Layout
 class OneRun:
     """The only stage of a method, from given parameters; its only phase trains all of them.
 
-    params: {path: array}, layers apart. data: the columns of the training split; those of the text are not packed.
+    params: {path: array}, layers apart. statistics: running means and variances, by path.
+    data: the columns of the training split; those of the text are not packed.
     capacity: rows that the text of a mini-batch is packed into.
     """
 
@@ -35,6 +36,7 @@ class OneRun:
         data: dict[str, Any],
         *,
         capacity: Capacity | None = None,
+        statistics: Mapping[str, Any] | None = None,
     ):
         model = Model(method, options, inputs, jnp.float32)
         row = jax.tree.map(lambda column: column[:1], data)
@@ -43,7 +45,7 @@ class OneRun:
         self.options, self.data, self.capacity = options, data, capacity
         self.programs = StagePrograms(stage, model, shapes, capacity=capacity, layout=Layout())
         self.memory = method.init_memory(options, inputs, {"label": jnp.asarray(data["label"])})
-        begin = StageInit(Variables(stack(params, shapes.params), {}), self.memory)
+        begin = StageInit(Variables(stack(params, shapes.params), dict(statistics or {})), self.memory)
         self.state = self.programs.start([begin], [jax.random.key(0)])
         (self.phase,) = self.programs.phases
 

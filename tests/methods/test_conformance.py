@@ -29,6 +29,11 @@ SMALL = {
     },
     "self_mm": {"audio_hidden": 4, "vision_hidden": 4},
     "tfn": {"text_hidden": 8, "text_size": 4, "audio_size": 4, "vision_size": 4, "fusion_hidden": 16},
+    "lmf": {"text_hidden": 8, "text_size": 4, "audio_size": 4, "vision_size": 4},
+    "ef_lstm": {"hidden": 8, "layers": 2, "dropout": 0.1, "learning_rate.other": 1e-2},
+    "lf_lstm": {"text_hidden": 8, "audio_hidden": 4, "vision_hidden": 4} | {
+        f"learning_rate.{group}": 1e-2 for group in ("audio", "vision", "other")
+    },
     "mag_bert": {f"learning_rate.{group}": 1e-3 for group in ("text", "audio", "vision", "other")},
     "misa": {"hidden": 16, "fusion_feedforward": 32, "dropout": 0.1},
     "mmim": {"audio_hidden": 4, "vision_hidden": 4, "width": 16},
@@ -42,6 +47,13 @@ SMALL = {
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},
 }  # fmt: skip
 SMALL["dmmsa"] = SMALL["confede"]
+SMALL["mfn"] = {
+    "hidden.text": 8, "hidden.audio": 4, "hidden.vision": 4, "memory": 8, "layer.proposal": 8, "layer.retain": 8,
+    "layer.update": 8, "dropout.retain": 0.1, "dropout.update": 0.1,
+}  # fmt: skip
+SMALL["graph_mfn"] = {**SMALL["mfn"], "vertex": 8, "vertex_hidden": 16}
+SMALL["mfm"] = {**SMALL["mfn"], **{f"code.{name}": 8 for name in ("label", "text", "audio", "vision")}}
+SMALL |= {"lf_dnn": SMALL["tfn"], "mtfn": SMALL["tfn"], "mlmf": SMALL["lmf"], "mlf_dnn": SMALL["tfn"]}
 # Quickly, a method for each thing that the protocol has: labels in memory, statistics, phases. Stages have quick tests of
 # their own (test_decomposed, tests/train/test_stages). Of these methods, training end to end and export by one.
 QUICK = {"self_mm", "tfn", "mmim"}

@@ -297,6 +297,33 @@ def test_the_stages_have_the_published_settings_for_mosi():
         assert set(decays) == {1e-3}
 
 
+def test_any_epoch_may_be_selected_but_in_the_reference_protocol():
+    assert {stage.select_from for stage in METHOD.stages(METHOD.options(), INPUTS)} == {1}
+
+
+# Epochs of the text with BERT frozen, and the first epoch that each of the authors' scripts saves.
+SAVED = {"mosi": (65, 67, 31, 21, 2), "mosei": (49, 51, 6, 6, 2), "sims": (49, 51, 31, 51, 11)}
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_the_reference_protocol_selects_from_the_epochs_that_the_authors_save_from(name):
+    frozen, text, audio, vision, fusion = SAVED[name]
+    preset = config.load_preset(f"confede_{name}_reference")
+    assert preset.protocol == "reference"
+    options = config.override(config.override(METHOD.options(), METHOD.reference), preset.options)
+    resolved = [(stage, config.override(options, stage.options).max_epochs) for stage in METHOD.stages(options, INPUTS)]
+    # The last epoch with BERT frozen is what the others go on from.
+    first = {stage.name: min(stage.select_from, epochs) for stage, epochs in resolved}
+    assert first == {
+        "text_head": frozen, "text": text - frozen, "audio": audio, "vision": vision, "fusion": fusion,
+    }  # fmt: skip
+    modes = {stage.name: config.override(options, stage.options).weight_decay_mode for stage, _ in resolved}
+    coupled = {stage for stage, mode in modes.items() if mode == "coupled"}
+    assert coupled == (set() if name == "mosei" else {"audio", "vision"})
+    paper = config.load_preset(f"confede_{name}").options
+    assert {option: preset.options[option] for option in paper} == paper  # the same sizes, epochs and rates
+
+
 def test_each_encoder_is_selected_by_its_own_score_and_label_where_there_is_one():
     inputs = replace(INPUTS, columns=("label_t", "label_a"))
     found = {stage.name: (stage.select.head, stage.select.label) for stage in METHOD.stages(METHOD.options(), inputs)}
@@ -366,6 +393,8 @@ def test_biases_and_layer_norms_have_no_weight_decay():
         ("stage_audio.batch_size", 0),
         ("stage_vision.warmup", 1.0),
         ("stage_vision.patience", 0),
+        ("stage_audio.select_from", 0),
+        ("select_from", 0),
         ("weights.contrast", -0.1),
         ("retrieval.candidates", 1),
         ("retrieval.refresh_epochs", 0),

@@ -58,6 +58,8 @@ def test_the_classification_is_the_mean_cross_entropy_of_all_granularities(edges
         chosen = logits[np.arange(ROWS), classes]
         expected += (np.log(np.exp(logits).sum(1)) - chosen) / len(edges)
     np.testing.assert_allclose(terms["classification"], expected, rtol=1e-5)
+    summed, _ = terms_of(outputs, batch, label_range=(-limit, limit), classes_reduce="sum")
+    np.testing.assert_allclose(summed["classification"], len(edges) * expected, rtol=1e-5)
 
 
 def test_multi_nt_xent_puts_all_positives_of_a_sample_into_one_sum():
@@ -155,6 +157,29 @@ def test_weights_are_equal_at_first_and_without_gdwg():
     assert _epochs([(2.0, 0.8)]) == equal
     assert _epochs([(2.0, 0.8), (1.0, 0.7)], gdwg=False) == equal
     assert _epochs([(2.0, 0.8), (1.0, 0.7)]) != equal
+
+
+def test_weights_without_gdwg_can_be_said():
+    means = [(2.0, 0.8), (1.0, 0.7)]
+    of_confede = {"fixed_weights.unimodal": 0.01, "fixed_weights.contrast": 0.1}
+    assert _epochs(means, gdwg=False, **of_confede) == pytest.approx({"unimodal": 0.01, "contrast": 0.1})
+    assert _epochs(means, gdwg=False, gdwg_scale=2.0, **{"fixed_weights.contrast": 0.0}) == {
+        "unimodal": 1,
+        "contrast": 0,
+    }
+    alone = _epochs([(2.0, None)], gdwg=False, contrast="none", **of_confede)
+    assert alone == pytest.approx({"unimodal": 0.01})
+    for changes, message in (
+        (of_confede, "option fixed_weights.unimodal is 0.01; expected none with gdwg true"),
+        ({"gdwg": False, "fixed_weights.contrast": -1.0}, "option fixed_weights.contrast is -1.0; expected a number"),
+    ):
+        with pytest.raises(InputError, match=message):
+            config.override(METHOD.options(), changes)
+
+
+def test_without_the_contrast_the_scale_keeps_the_other_weight():
+    means = [(2.0, None), (1.0, None)]
+    assert _epochs(means, contrast="none", gdwg_scale=0.5) == pytest.approx({"unimodal": 0.5})
 
 
 def test_a_single_adjusted_term_has_all_the_weight():

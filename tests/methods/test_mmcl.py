@@ -227,7 +227,7 @@ def test_every_choice_makes_a_step():
         if typing.get_origin(hint) is typing.Literal and name not in config.Options.__annotations__
     }
     assert set(choices) == {
-        "unimodal", "text_pooling", "uni_denominator", "pair_schedule", "uniformity", "sentiment_pool",
+        "unimodal", "text_pooling", "fused_prediction", "uni_denominator", "pair_schedule", "uniformity", "sentiment_pool",
     }  # fmt: skip
     for place in range(1, 3):
         changes = {name: values[min(place, len(values) - 1)] for name, values in choices.items()}
@@ -263,6 +263,8 @@ def test_every_choice_makes_a_step():
         ("kappa", 0.0, "option kappa is 0.0"),
         ("weights.cross", -1.0, "option weights.cross is -1.0; expected a number that is not negative"),
         ("pair_epochs", 0, "option pair_epochs is 0"),
+        ("predictor_init.gain", 0.0, "option predictor_init.gain is 0.0; expected a positive number"),
+        ("predictor_init.kind", "glorot", "option predictor_init.kind is 'glorot'; expected one of torch, xavier"),
         ("uniformity", "pairs", "option uniformity is 'pairs'; expected one of pairwise, literal, within"),
     ],
 )

@@ -57,8 +57,8 @@ def test_the_head_has_the_parameters_of_the_authors():
 def test_the_score_is_a_line_over_the_states_in_the_order_text_audio_vision():
     outputs, head = evaluated(), jax.tree.map(np.asarray, params_of()["head"])
     z = np.concatenate([outputs[f"{name}_embedding"] for name in ALL], -1)
-    hidden = np.maximum(z @ head["linear_1"]["kernel"] + head["linear_1"]["bias"], 0)
-    z = z + hidden @ head["linear_2"]["kernel"] + head["linear_2"]["bias"]
+    first, second = head["residual"]["hidden"], head["residual"]["output"]
+    z = z + np.maximum(z @ first["kernel"] + first["bias"], 0) @ second["kernel"] + second["bias"]
     np.testing.assert_allclose(outputs["representation"], z, rtol=1e-4, atol=1e-5)
     score = (z @ head["score"]["kernel"] + head["score"]["bias"])[:, 0]
     np.testing.assert_allclose(outputs["prediction"], score, rtol=1e-4, atol=1e-5)

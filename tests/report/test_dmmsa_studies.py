@@ -61,8 +61,14 @@ def test_the_row_of_sims_is_the_same_in_both_of_its_tables():
     want = [69.63, 46.92, 0.3778, 0.66]
     for study in ("dmmsa.table2", "dmmsa.table5"):
         assert printed(rows(study)["DMMSA"]["sims"], SIMS) == want
-    assert list(rows("dmmsa.table2")) == ["DMMSA"]
+    assert list(rows("dmmsa.table2")) == ["DMMSA", "ConFEDE"]
     assert any("cannot be read" in note for note in load_study("dmmsa.table2").notes)
+
+
+def test_the_row_of_confede_on_sims_is_dmmsas_less_what_the_abstract_says_it_gains():
+    of_dmmsa, of_confede = (rows("dmmsa.table2")[name]["sims"] for name in ("DMMSA", "ConFEDE"))
+    for key, gain in (("Mult_acc_3", 0.0127), ("Mult_acc_5", 0.0320), ("MAE", -0.0146)):
+        assert of_dmmsa[key] - of_confede[key] == pytest.approx(gain)
 
 
 def cells_of(line):
@@ -118,7 +124,12 @@ def test_the_first_variant_is_dmmsa_as_its_options_are(study):
     [
         ("w/o MSC", {"classification": False}),
         ("w/o CL", {"contrast": "none"}),
+        ("w/o CL, same weight", {"contrast": "none", "gdwg_scale": 0.5}),
         ("w/o GDWG", {"gdwg": False}),
+        (
+            "fixed weights of ConFEDE",
+            {"gdwg": False, "fixed_weights.unimodal": 0.01, "fixed_weights.contrast": 0.1},
+        ),
         ("NT-Xent", {"contrast": "nt_xent"}),
     ],
 )
@@ -140,7 +151,7 @@ def test_encoders_are_trained_once_where_no_variant_changes_them(tmp_path):
     dataset = tiny_dataset(metrics="sims", label_range=(-1.0, 1.0), name="sims")
     found = reproduce("dmmsa.table5", dataset, seeds=(1,), out=tmp_path / "out", log=None)
     taken = [one["options"].get("stages_from") for one in found.content["experiments"]]
-    assert taken == [None, *[str((tmp_path / "out" / "dmmsa").resolve())] * 4]
+    assert taken == [None, *[str((tmp_path / "out" / "dmmsa").resolve())] * 6]
     assert {one["preset"] for one in found.content["experiments"]} == {"dmmsa_sims"}
 
 

@@ -49,7 +49,7 @@ def without_folders(content):
 @pytest.mark.usefixtures("toy")
 def test_a_study_is_run_once_interrupted_resumed_and_rendered(tmp_path, audio, monkeypatch):
     study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS[1:])
-    given = {"seeds": (1, 2), "options": {**TOY_QUICK, "max_epochs": 3, "runs_per_program": 1}}
+    given = {"seeds": (1, 2), "options": {**TOY_QUICK, "max_epochs": 3, "runs_per_program": 1, "train_fraction": 0.75}}
     found = reproduce(study, audio, out=tmp_path / "one", log=None, **given)
 
     # One folder for each possible variant, in which `train` left what it always leaves.

@@ -170,3 +170,19 @@ def test_reopened_runs_are_those_that_had_all_their_epochs():
     standing = standing.replace(ended=np.ones(4, bool))
     options = ToyOptions(max_epochs=6, patience=2)
     np.testing.assert_array_equal(reopened(standing, np.array([3, 3, 3, 6]), options).ended, [False, True, True, True])
+
+
+def test_a_last_epoch_that_was_selected_for_want_of_others_is_selected_no_longer():
+    standing = Standing.start(np.full(3, 10, np.int32)).replace(
+        best_epoch=np.array([13, 13, 0], np.int32), best_value=np.array([1, 1, np.inf], np.float32)
+    )
+    standing = standing.replace(epochs=np.array([13, 13, 13], np.int32), ended=np.ones(3, bool))
+    for max_epochs, best in ((3, 13), (4, 0), (20, 0)):  # of a stage that selects from its fifth epoch on
+        options = ToyOptions(max_epochs=max_epochs, patience=2)
+        found = reopened(standing, np.array([3, 3, 3]), options, select_from=5)
+        np.testing.assert_array_equal(found.best_epoch, [best, best, 0])
+        np.testing.assert_array_equal(np.isinf(found.best_value), [best == 0, best == 0, True])
+        assert found.ended.tolist() == [max_epochs == 3] * 3
+        assert {name: leaf.dtype for name, leaf in vars(found).items()} == {
+            name: leaf.dtype for name, leaf in vars(standing).items()
+        }

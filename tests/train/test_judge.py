@@ -14,10 +14,10 @@ from msa_jax.train.state import Standing
 from tests.tiny import TOY
 
 
-def after(values, *, before: int = 0, **options) -> list[Standing]:
+def after(values, *, before: int = 0, select_from: int = 1, **options) -> list[Standing]:
     """How runs stand after every epoch of a stage, until all have ended.
 
-    values: [epochs, R], or [epochs] of one run. before: epochs of the stages before.
+    values: [epochs, R], or [epochs] of one run. before: epochs of the stages before. select_from: of the stage.
     """
     values = np.asarray(values, np.float32)
     values = values if values.ndim == 2 else values[:, None]
@@ -33,6 +33,7 @@ def after(values, *, before: int = 0, **options) -> list[Standing]:
             epoch=before + stage_epoch,
             stage_epoch=stage_epoch,
             options=Options(**{"max_epochs": 99, **options}),
+            select_from=select_from,
         ).standing
         found.append(standing)
     return found
@@ -71,6 +72,26 @@ def test_patience_is_counted_within_the_stage_and_epochs_over_all():
         False,
         True,
     ]
+
+
+def test_epochs_before_the_first_that_may_be_selected_are_no_improvement():
+    found = after([1, 5, 4, 3, 9, 9], before=50, select_from=3, patience=2)
+    assert [int(standing.best_epoch[0]) for standing in found] == [0, 0, 53, 54, 54, 54]
+    assert found[-1].best_value == 3
+    assert [bool(standing.ended[0]) for standing in found] == [False] * 5 + [True]
+
+
+def test_patience_is_counted_from_the_first_epoch_that_may_be_selected():
+    # None of the first four counts as waiting; nothing is defined in the fifth and sixth.
+    found = after([1, 1, 1, 1, math.inf, math.inf, 0], select_from=5, patience=2)
+    assert [bool(standing.ended[0]) for standing in found] == [False] * 5 + [True]
+    assert found[-1].best_epoch == 0
+    assert after([1, 2, 3], select_from=1, patience=2)[-1].best_epoch == 1
+
+
+def test_a_stage_of_fewer_epochs_selects_its_last():
+    standing = after([1, 2, 3], select_from=31, max_epochs=3, patience=1)[-1]
+    assert (standing.best_epoch, standing.best_value, standing.ended[0]) == (3, 3, True)
 
 
 def test_a_value_that_is_not_defined_is_no_improvement_and_no_failure():

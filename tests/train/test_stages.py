@@ -9,7 +9,8 @@ import pytest
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Phase, Score, Stage
 from msa_jax.train.checkpoint import load_stage
-from tests.tiny import TOY, TOY_QUICK, ToyOptions, tiny_dataset, train_toy
+from msa_jax.train.experiment import resume
+from tests.tiny import TOY, TOY_QUICK, ToyOptions, contrary, tiny_dataset, train_toy
 from tests.train.kit import lines_of, registered, run_of, runner_of
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -80,6 +81,31 @@ def test_a_stage_is_selected_on_its_own_head_and_label(tmp_path):
     assert best["valid"]["MAE"] == pytest.approx(error, abs=1e-5)
     assert run.runs[0].valid["MAE"] == pytest.approx(
         np.abs(run.runs[0].scores["valid"]["prediction"] - dataset.valid.label).mean(), abs=1e-5
+    )
+
+
+def test_no_epoch_before_the_first_that_may_be_selected_is_the_best(tmp_path):
+    worse = contrary(AUDIO)  # every epoch makes valid worse
+    options = {"max_epochs": 5, "patience": 2}
+    assert train_staged(tmp_path / "any", Stage(phases=PHASES), dataset=worse, options=options).runs[0].best_epoch == 1
+    late = Stage(phases=PHASES, select_from=3)
+    run = train_staged(tmp_path / "late", late, dataset=worse, options=options)
+    assert (run.runs[0].best_epoch, run.runs[0].epochs) == (3, 5)
+    lines = lines_of(run.path)
+    assert run.runs[0].valid["MAE"] == pytest.approx(lines[2]["valid"]["MAE"], abs=1e-6)
+    assert lines[0]["valid"]["MAE"] < lines[2]["valid"]["MAE"]
+
+
+def test_a_stage_that_had_too_few_epochs_goes_on_as_if_it_had_had_them_all(tmp_path):
+    late = Stage(phases=PHASES, select_from=3)
+    with registered(replace(TOY, stages=lambda options, inputs: (late,))):
+        once = train_toy(tmp_path / "once", contrary(AUDIO), options={"max_epochs": 4})
+        short = train_toy(tmp_path / "short", contrary(AUDIO), options={"max_epochs": 2}, keep_state=True)
+        assert short.runs[0].best_epoch == 2
+        longer = resume(tmp_path / "short", max_epochs=4, data=contrary(AUDIO), log=None)
+    assert longer.runs[0].best_epoch == once.runs[0].best_epoch == 3
+    np.testing.assert_array_equal(
+        longer.runs[0].scores["test"]["prediction"], once.runs[0].scores["test"]["prediction"]
     )
 
 

@@ -44,12 +44,14 @@ BERT_WIDTH = 768  # of audio and vision where there is no text
 class StageOptions:
     """One stage of pretraining.
 
-    max_epochs: 0 leaves the stage out. patience: epochs without improvement; none goes through all of them. batch_size,
-    warmup, weight_decay_mode: as the options of the run. learning_rate, weight_decay: of all that the stage trains.
+    max_epochs: 0 leaves the stage out. patience: epochs without improvement; none goes through all of them. select_from: the
+    first epoch that may be selected, the last one where there are fewer. batch_size, warmup, weight_decay_mode: as the options
+    of the run. learning_rate, weight_decay: of all that the stage trains.
     """
 
     max_epochs: int
     patience: int | None = None
+    select_from: int = 1
     batch_size: int = 128
     learning_rate: float = 1e-4
     weight_decay: float = 1e-3
@@ -71,7 +73,7 @@ class DecomposedOptions(Options):
       fusion_hidden, part_hidden, regressor_hidden: hidden layers of the fused head, of the decoder of the parts, and of the
         regressors of the first stages.
     Stages:
-      stage_text, stage_audio, stage_vision: of each encoder.
+      stage_text, stage_audio, stage_vision: of each encoder. select_from: as in these, of the fusion.
       text_head_share: the first part of the epochs of stage_text, in which BERT is frozen; 0 for none. text_layers: how many of
         BERT's last layers the others train, and nothing else of it; none trains all of it.
       finetune_text_in_fusion: train BERT in the fusion stage too.
@@ -84,6 +86,7 @@ class DecomposedOptions(Options):
     batch_size: int = 16
     max_epochs: int = 25
     patience: int = 25
+    select_from: int = 1
     warmup: float = 0.04
     learning_rate: PerGroup = LEARNING_RATE
     weight_decay: PerGroup = WEIGHT_DECAY
@@ -112,7 +115,7 @@ class DecomposedOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_rates(self, "dropout", "projector_dropout", "text_head_share")
-        check_sizes(self, "audio_layers", "vision_layers", "heads", "projection")
+        check_sizes(self, "audio_layers", "vision_layers", "heads", "projection", "select_from")
         check_sizes(
             self, *(name for name in ("width", "feedforward", "text_layers") if getattr(self, name) is not None)
         )
@@ -133,7 +136,7 @@ def _check_stage(name: str, value: Any) -> None:
         raise InputError(f"option {name} is {value}; expected a number that is not negative")
     if field == "warmup" and not 0 <= value < 1:
         raise InputError(f"option {name} is {value}; expected a fraction in [0, 1)")
-    if field in ("batch_size", "patience") and value is not None and value < 1:
+    if field in ("batch_size", "patience", "select_from") and value is not None and value < 1:
         raise InputError(f"option {name} is {value}; expected a positive whole number")
 
 

@@ -50,7 +50,10 @@ def stages(
     frozen = [REGRESSORS]
     frozen += [] if options.finetune_text_in_fusion else ["^text_encoder/"]
     frozen += [] if fusion.frozen is None else [fusion.frozen]
-    return (*before, Stage(name="fusion", phases=(replace(fusion, frozen="|".join(frozen)),)))
+    last_stage = Stage(
+        name="fusion", phases=(replace(fusion, frozen="|".join(frozen)),), select_from=options.select_from
+    )
+    return (*before, last_stage)
 
 
 def last_encoder(options: DecomposedOptions, inputs: Inputs) -> str | None:
@@ -66,7 +69,11 @@ def _stage_options(name: str, options: DecomposedOptions) -> StageOptions:
 def _encoder_stages(
     name: str, options: DecomposedOptions, inputs: Inputs, remember: Remember | None, end_epoch: EndEpoch
 ) -> list[Stage]:
-    """The stages of one encoder, those of at least one epoch."""
+    """The stages of one encoder, those of at least one epoch.
+
+    `select_from` counts their epochs together. If it lies behind the first of two stages, that one hands on what its last epoch
+    left.
+    """
     chosen, bert = _stage_options(name, options), inputs.text.bert if name == "text" and inputs.text else None
     head_epochs = 0  # in which BERT is frozen
     if bert is not None and options.finetune_text:
@@ -80,10 +87,16 @@ def _encoder_stages(
     both = replace(phase, trains=f"^{name}_(encoder|regressor)/", frozen=untrained)
     select = Score(head=name, label=own_label(name, inputs))
     return [
-        Stage(name=stage, phases=(trained,), options=_replaced_options(chosen, epochs), select=select)
-        for stage, epochs, trained in (
-            (f"{name}_head", head_epochs, regressor),
-            (name, chosen.max_epochs - head_epochs, both),
+        Stage(
+            name=stage,
+            phases=(trained,),
+            options=_replaced_options(chosen, epochs),
+            select=select,
+            select_from=max(chosen.select_from - before, 1),
+        )
+        for stage, before, epochs, trained in (
+            (f"{name}_head", 0, head_epochs, regressor),
+            (name, head_epochs, chosen.max_epochs - head_epochs, both),
         )
         if epochs
     ]

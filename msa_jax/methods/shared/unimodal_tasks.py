@@ -8,7 +8,7 @@ of a mini-batch move after its loss.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -75,21 +75,36 @@ class UnimodalTaskOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "tasks", tuple(task.lower() for task in self.tasks))
-        if "m" not in self.tasks or not set(self.tasks) <= {"m", "t", "a", "v"}:
-            raise InputError(f"option tasks is {','.join(self.tasks)}; expected m and any of t, a, v, as in m,t,a")
+        object.__setattr__(self, "tasks", checked_tasks(self.tasks))
         if self.label_limit is not None and self.label_limit <= 0:
             raise InputError(f"option label_limit is {self.label_limit}; expected a positive number or none")
         check_sizes(self, "extreme_rows")
         check_rates(self, "extreme_fraction")
 
 
-def unimodal_tasks(options: UnimodalTaskOptions, inputs: Inputs) -> tuple[str, ...]:
+class WithTasks(Protocol):
+    """Options with tasks by their letters."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The letter "m", and any of "t", "a", "v"."""
+        ...
+
+
+def checked_tasks(tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """The option `tasks` in small letters; raises InputError unless it is "m" and any of "t", "a", "v"."""
+    small = tuple(task.lower() for task in tasks)
+    if "m" not in small or not set(small) <= {"m", "t", "a", "v"}:
+        raise InputError(f"option tasks is {','.join(small)}; expected m and any of t, a, v, as in m,t,a")
+    return small
+
+
+def unimodal_tasks(options: WithTasks, inputs: Inputs) -> tuple[str, ...]:
     """The unimodal tasks that are asked for and whose modality is there."""
     return tuple(task for task in MODALITY if task in options.tasks and MODALITY[task] in inputs.modalities)
 
 
-def heads(options: UnimodalTaskOptions, inputs: Inputs) -> tuple[str, ...]:
+def heads(options: WithTasks, inputs: Inputs) -> tuple[str, ...]:
     """The score of the multimodal task, and that of each unimodal one, which has the name of its modality."""
     return ("prediction", *(MODALITY[task] for task in unimodal_tasks(options, inputs)))
 

@@ -1,0 +1,19 @@
+"""LF-LSTM on the built-in synthetic dataset, with a small text encoder that is trained from nothing.
+
+    msa-jax train lf_lstm --data synthetic
+
+Nothing was tuned. Elsewhere LF-LSTM leaves its text encoder alone; one from nothing has to be trained.
+"""
+
+PRESET = {
+    "method": "lf_lstm",
+    "protocol": "paper",
+    "options": {
+        "text_encoder": "scratch",
+        "finetune_text": True,
+        "batch_size": 16,
+        "max_epochs": 30,
+        "patience": 12,
+        "learning_rate.text": 0.001,
+    },
+}

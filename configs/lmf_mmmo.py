@@ -1,0 +1,18 @@
+"""LMF on ICT-MMMO, audio and vision sequences without text.
+
+    msa-jax train lmf --data mmmo --seeds 1111 1112 1113
+
+220 training rows and features with outliers: standardised with the statistics of the training split and clipped; batch
+size, epochs and patience are those of Self-MM's preset here. Sizes and rates are those of MMSA for MOSI; nothing was tuned.
+"""
+
+PRESET = {
+    "method": "lmf",
+    "protocol": "paper",
+    "options": {
+        "standardise": "train",
+        "batch_size": 16,
+        "max_epochs": 60,
+        "patience": 12,
+    },
+}

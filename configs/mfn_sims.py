@@ -1,0 +1,36 @@
+"""MFN on SIMS, with MMSA's sizes and rates and without its quirks.
+
+    msa-jax train mfn --data SIMS/Processed/unaligned_39.pkl --text-encoder bert-base-chinese
+
+BERT is frozen and runs once. `--text-encoder features` reads the file's own states of that BERT instead.
+Audio and vision are sequences, LSTMs and memory end at the last token.
+Audio and vision are averaged to the tokens of the text.
+MMSA has no cap on epochs; 200 lie beyond where patience stops.
+Published by MMSA, mean of five seeds: MAE 0.435, Corr 0.582, Acc-2 77.90, Acc-3 65.73, Acc-5 39.47.
+Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+"""
+
+PRESET = {
+    "method": "mfn",
+    "protocol": "paper",
+    "options": {
+        "max_tokens": 39,
+        "batch_size": 32,
+        "learning_rate.audio": 0.001,
+        "learning_rate.vision": 0.001,
+        "learning_rate.other": 0.001,
+        "hidden.text": 64,
+        "hidden.audio": 16,
+        "hidden.vision": 64,
+        "memory": 64,
+        "layer.attention": 128,
+        "layer.proposal": 128,
+        "layer.retain": 64,
+        "layer.update": 64,
+        "dropout.retain": 0.2,
+        "dropout.update": 0.7,
+        "score_hidden": 64,
+        "score_dropout": 0.7,
+        "max_epochs": 200,
+    },
+}

@@ -1,0 +1,247 @@
+"""Features that know the labels of the training split: a check that needs nothing but a ridge regression.
+
+A feature extractor that was trained with the labels of a dataset gives features that predict these labels, and no others.
+Whoever trains on such features learns to trust them, and valid and test have nothing of the kind.
+
+Each modality by itself: its mean over the valid steps of an utterance, standardised, predicts the label by ridge
+regression. Inside the training split it is cross-validated by video, so that nothing that the utterances of a video share
+(the speaker, the room) counts as a leak. Then the same regression, fitted to all of train, predicts valid. Features that do
+well on videos that were left out of train do as well on valid, unless they know the labels of train.
+
+Text is checked where the dataset has features of it (column `text`). Tokens and transcripts are left out: they are what was
+said, and no extractor has seen a label. Labels of the test split are never read.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from msa_jax.data.padding import filled_frames
+from msa_jax.data.schema import MODALITIES, Dataset, Split
+
+FOLDS = 10  # at most
+PENALTIES = (
+    1e-3,
+    1e-2,
+    1e-1,
+    1.0,
+    10.0,
+)  # of ridge, times the rows of a fit; the one with the least error inside train
+CLIP = 5.0  # standard deviations
+ROWS = 1024  # at a time, which bounds the memory that means take
+LEAST_ROWS = 20  # of train; fewer say nothing
+# A modality is flagged if its correlation inside train is at least so large, that on valid at most so large a share of it,
+# and their difference at least so many standard errors: those of a jackknife that leaves out videos, whose samples are alike.
+CORRELATION, SHARE, STANDARD_ERRORS = 0.3, 0.5, 3.0
+
+_VIDEO = re.compile(r"\$_\$.*$|(_\d+)+$", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """How well labels are predicted. mae: mean absolute error. corr: Pearson's correlation, and error, its standard error; None
+    if it is not defined."""
+
+    mae: float
+    corr: float | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModalityFit:
+    """What one modality predicts. width: of its mean over time. train: of rows whose video was left out of the fit. valid: by
+    the fit to all of train. leaks: it predicts the labels of train and not the others."""
+
+    width: int
+    train: Fit
+    valid: Fit
+    leaks: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaks:
+    """What `find_leaks` found.
+
+    videos: of the training split; None if its ids name none, and rows are left out one by one. folds: 0 if there is too little
+    to say anything. median: of the constant that fits train best. modalities: those that were checked.
+    """
+
+    videos: int | None
+    folds: int
+    median: dict[str, float]
+    modalities: dict[str, ModalityFit]
+
+    @property
+    def flagged(self) -> tuple[str, ...]:
+        """The modalities that leak."""
+        return tuple(name for name, found in self.modalities.items() if found.leaks)
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {**asdict(self), "flagged": list(self.flagged)}
+
+    def sentences(self) -> list[str]:
+        """What was found, in words."""
+        if not self.modalities:
+            return ["No modality has features to check: no audio, no vision, no text features."]
+        if not self.folds:
+            return ["Too few samples to say anything."]
+        left_out = "videos" if self.videos else "rows"
+        found = [
+            f"{name} predicts the labels of train (Corr {fit.train.corr:.2f}, MAE {fit.train.mae:.3f}, on {left_out} that "
+            f"were left out of the fit) and not those of valid (Corr {fit.valid.corr or 0:.2f}, MAE {fit.valid.mae:.3f}): "
+            "its features know the labels of train. Train without it too, and compare."
+            for name, fit in self.modalities.items()
+            if fit.leaks and fit.train.corr is not None
+        ]
+        return found or ["No modality predicts the labels of train alone."]
+
+
+def find_leaks(dataset: Dataset) -> Leaks:
+    """Whether the features of any modality know the labels of the training split. The module's docstring says how.
+
+    A video is what an id has in front of `$_$`, or in front of the numbers at its end: `abc` of `abc$_$3`, `abc_3` and
+    `abc_3_17`. Ids of fewer than two such videos name none.
+    """
+    train, valid = dataset.train, dataset.valid
+    label, target = train.label.astype(np.float64), valid.label.astype(np.float64)
+    videos, others = _groups(train), _groups(valid)
+    number = len(np.unique(videos))
+    fold = _fold_of(videos)
+    folds = int(fold.max()) + 1
+    if len(train) < LEAST_ROWS or folds < 2:
+        folds = 0
+    median = float(np.median(label))
+    low, high = dataset.card.label_range
+    found = {}
+    for name in MODALITIES:
+        fitted, held_out = modality_means(train, name), modality_means(valid, name)
+        if fitted is None or held_out is None:
+            continue
+        width = fitted.shape[1]
+        if not folds:
+            empty = Fit(mae=float(np.abs(label - median).mean()))
+            found[name] = ModalityFit(width=width, train=empty, valid=empty, leaks=False)
+            continue
+        inside, outside = _ridge(*_standardised(fitted, held_out), label, fold)
+        within, beyond = (
+            _fit(np.clip(prediction, low, high), truth, group)
+            for prediction, truth, group in ((inside, label, videos), (outside, target, others))
+        )
+        leaks = _differ(within, beyond)
+        found[name] = ModalityFit(width=width, train=within, valid=beyond, leaks=leaks)
+    return Leaks(
+        videos=number if number < len(train) else None,
+        folds=folds,
+        median={"train": float(np.abs(label - median).mean()), "valid": float(np.abs(target - median).mean())},
+        modalities=found,
+    )
+
+
+def videos_of(split: Split) -> np.ndarray:
+    """[N] text: the video that each sample is from, by its id."""
+    return np.array([_VIDEO.sub("", name) or name for name in split.id.tolist()])
+
+
+def _groups(split: Split) -> np.ndarray:
+    """[N], equal for samples of a video; all different if ids name no two videos."""
+    videos = videos_of(split)
+    return videos if len(np.unique(videos)) > 1 else np.arange(len(split))
+
+
+def modality_means(split: Split, modality: str) -> np.ndarray | None:
+    """[N, d] float64, the mean over the valid steps of "text", "audio" or "vision"; None without such features.
+
+    Text features are valid where `text_bert` has a token, or without it where they are not all zero.
+    """
+    features: np.ndarray | None = getattr(split, modality)
+    if features is None:
+        return None
+    means = np.empty((len(features), features.shape[2]))
+    for start in range(0, len(features), ROWS):
+        rows = slice(start, start + ROWS)
+        valid = _valid_steps(split, modality, rows)  # [n, L]
+        total = np.einsum("nld,nl->nd", features[rows], valid.astype(np.float32), dtype=np.float64)
+        means[rows] = total / np.maximum(valid.sum(1), 1)[:, None]
+    return means
+
+
+def _valid_steps(split: Split, modality: str, rows: slice) -> np.ndarray:
+    features = getattr(split, modality)[rows]
+    if modality != "text":
+        return np.arange(features.shape[1]) < getattr(split, f"{modality}_length")[rows, None]
+    return split.text_bert[rows, 1] > 0 if split.text_bert is not None else filled_frames(features)
+
+
+def _fold_of(groups: np.ndarray) -> np.ndarray:
+    """[N] int: the fold of each row. Groups stay whole; the largest that is left goes to the smallest fold."""
+    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    fold_of_group, rows = np.zeros(len(sizes), int), np.zeros(min(FOLDS, len(sizes)), int)
+    for one in np.argsort(-sizes, kind="stable"):
+        fold_of_group[one] = np.argmin(rows)
+        rows[fold_of_group[one]] += sizes[one]
+    return fold_of_group[group.reshape(-1)]
+
+
+def _standardised(train: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both by mean and standard deviation of train, clipped; features that do not vary are zeros."""
+    mean, deviation = train.mean(0), train.std(0)
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9 * np.abs(mean) + 1e-12)
+    return np.clip((train - mean) * scale, -CLIP, CLIP), np.clip((other - mean) * scale, -CLIP, CLIP)
+
+
+def _ridge(train: np.ndarray, valid: np.ndarray, label: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions of rows of train [N] whose fold was left out, and of valid [M] by all of train, at the best penalty."""
+    gram, moment = train.T @ train, train.T @ label
+    sums, total, rows = train.sum(0), label.sum(), len(label)
+    inside = np.empty((len(PENALTIES), rows))
+    for one in range(int(fold.max()) + 1):
+        out = fold == one
+        x, y = train[out], label[out]
+        left = gram - x.T @ x, moment - x.T @ y, sums - x.sum(0), total - y.sum(), rows - len(y)
+        inside[:, out] = _predictions(*left, x)
+    best = int(np.argmin(((inside - label) ** 2).mean(1)))
+    return inside[best], _predictions(gram, moment, sums, total, rows, valid)[best]
+
+
+def _predictions(
+    gram: np.ndarray, moment: np.ndarray, sums: np.ndarray, total: float, rows: int, x: np.ndarray
+) -> np.ndarray:
+    """[penalties, n]: of x [n, d] by ridge on rows of which there are only sums of x, y and their products."""
+    centre, mean = sums / rows, total / rows
+    values, vectors = np.linalg.eigh(gram / rows - np.outer(centre, centre))
+    along, turned = vectors.T @ (moment / rows - mean * centre), (x - centre) @ vectors
+    return np.stack([mean + turned @ (along / (np.maximum(values, 0) + penalty)) for penalty in PENALTIES])
+
+
+def _fit(prediction: np.ndarray, label: np.ndarray, groups: np.ndarray) -> Fit:
+    mae = float(np.abs(prediction - label).mean())
+    if prediction.std() < 1e-9 or label.std() < 1e-9:
+        return Fit(mae=mae)
+    x, y = prediction - prediction.mean(), label - label.mean()
+    _, group = np.unique(groups, return_inverse=True)
+    sums = np.zeros((group.max() + 1, 6))
+    np.add.at(sums, group.reshape(-1), np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], 1))
+    corr = float(_corr(sums.sum(0)[None])[0])
+    left = _corr(sums.sum(0) - sums)  # one group left out
+    jackknife = np.sqrt((len(left) - 1) * ((left - left.mean()) ** 2).mean())
+    # With two or three groups that can be small by chance: at least what it is for samples that are independent.
+    independent = (1 - corr**2) / np.sqrt(max(len(x) - 1, 1))
+    return Fit(mae=mae, corr=corr, error=float(max(jackknife, independent)))
+
+
+def _corr(sums: np.ndarray) -> np.ndarray:
+    """[g, 6], the sums of 1, x, y, x², y² and x y over samples -> the correlations [g]; 0 where they are not defined."""
+    n, x, y, xx, yy, xy = sums.T
+    variance = np.maximum(xx * n - x * x, 0) * np.maximum(yy * n - y * y, 0)
+    return np.divide(xy * n - x * y, np.sqrt(variance), out=np.zeros_like(n), where=variance > 0)
+
+
+def _differ(inside: Fit, outside: Fit) -> bool:
+    """Whether labels are predicted inside train and not outside, by more than chance."""
+    if inside.corr is None or inside.error is None or inside.corr < CORRELATION:
+        return False
+    corr, error = outside.corr or 0.0, np.hypot(inside.error, outside.error or 0.0)
+    return bool(corr <= SHARE * inside.corr and inside.corr - corr >= STANDARD_ERRORS * error)

@@ -1,0 +1,211 @@
+"""MFM: Multimodal Factorization Model.
+
+Paper: Tsai, Liang, Zadeh, Morency, Salakhutdinov. Learning Factorized Multimodal Representations. ICLR 2019.
+Reference code: github.com/pliang279/factorized (MIT), whose network thuiar/MMSA (MIT) keeps; facts only, no line is taken from
+either.
+
+The way of a batch. Text, audio and vision come onto one time axis, that of the text's tokens. A sample has four codes: z_y of
+all modalities, for the label, and z_m of each modality m, for what it has beside that. Each becomes a factor f. The score is
+read off f_y; modality m is written again, frame by frame, from f_y and f_m:
+
+    z_y = W MFN(x_t, x_a, x_v),    z_m = W_m LSTM_m(x_m),    f = relu(W_2 drop(relu(W_1 z)))
+    score = D(f_y),    x^_m = decoder_m([f_y; f_m])
+
+MFN stands for its last states and memory (methods.mfn). A decoder is an LSTM that reads the factors at the first step, and its
+own state from then on.
+
+    L = |score - y| + sum over m of lambda_m (x^_m - x_m)^2 + lambda sum over the codes of MMD(z, N(0, I))
+
+MMD, the maximum mean discrepancy, is a statistic of the mini-batch against a fresh draw from N(0, I). Its kernel is so wide
+that it needs a weight of 100 (losses.mmd).
+
+Readings and deviations.
+- The squared error is the mean over each sample's own steps, and features. MMSA takes it over padding, which all its LSTMs walk
+  too (`padding`, "included" in the `reference` protocol).
+- What is written again is given: no gradient flows into it, also where the text encoder is trained.
+- The features are rebuilt on their own scale, so that weights found for one scale mean nothing for another: lambda_a is 0.01
+  because COVAREP's features are large. With `standardise` they should be tuned again.
+- Neither code uses the learning rate of its configuration (2e-3 for MOSI in MMSA): Adam runs at PyTorch's 1e-3, with which
+  all else was chosen. So it does here.
+- MFN's own score layers, which the code makes and does not use, are left out.
+- Text is BERT's states, and sizes, weights and dropout are those of MMSA for MOSI. BERT is not trained; `finetune_text` changes
+  that.
+- The paper's inference of a missing modality's code from the others is left out, here as in MMSA.
+- Sequences of their own lengths are averaged to the tokens of the text (`alignment`).
+- Absent modalities: their code, factor and decoder are left out, and their part of MFN. Without text, the axis is that of the
+  shorter sequence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax import losses
+from msa_jax.config import check_rates, check_sizes, flatten
+from msa_jax.encoders.parallel_lstm import ParallelLSTM, apart
+from msa_jax.encoders.sequence_decoder import SequenceDecoder
+from msa_jax.errors import InputError
+from msa_jax.layers.dense import Linear
+from msa_jax.layers.functional import keep_where
+from msa_jax.layers.pooling import valid_steps
+from msa_jax.layers.subnetworks import Perceptron
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
+from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences
+from msa_jax.methods.shared.memory_fusion import (
+    AttentionLayers,
+    AttentionRates,
+    MemoryFusion,
+    MemoryOptions,
+    Sizes,
+    modality_groups,
+)
+
+Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorSizes(Sizes):
+    """A size for each modality, and for the label."""
+
+    label: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorRates:
+    """Dropout between the two layers that make a factor of a code; `score`: between those of the score."""
+
+    label: float = 0.5
+    text: float = 0.5
+    audio: float = 0.7
+    vision: float = 0.5
+    score: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """lambda_m of each modality, and of the discrepancy."""
+
+    text: float = 0.5
+    audio: float = 0.01
+    vision: float = 0.5
+    discrepancy: float = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MFMOptions(MemoryOptions):
+    """Options of MFM, besides those of `MemoryOptions`, which are for the MFN inside.
+
+    code, factor: sizes of the codes z and of the factors f. factor_dropout: between z and f, and before the score.
+    weights: of the losses.
+    """
+
+    batch_size: int = 64
+    hidden: Sizes = Sizes(text=128, audio=32, vision=128)
+    memory: int = 64
+    layer: AttentionLayers = AttentionLayers(attention=32, proposal=64, retain=32, update=64)
+    dropout: AttentionRates = AttentionRates(attention=0.7, proposal=0.0, retain=0.0, update=0.5)
+    code: FactorSizes = FactorSizes(label=80, text=64, audio=80, vision=80)
+    factor: FactorSizes = FactorSizes(label=64, text=32, audio=16, vision=64)
+    factor_dropout: FactorRates = FactorRates()
+    weights: LossWeights = LossWeights()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rates(self, "factor_dropout")
+        check_sizes(self, "code", "factor")
+        for name, value in flatten(self.weights).items():
+            if value < 0:
+                raise InputError(f"option weights.{name} is {value}; expected a number that is not negative")
+
+
+class MFMNetwork(nn.Module):
+    """Codes, factors, score, and the modalities written again.
+
+    Outputs, all float32: `prediction` [B]; `label_code` and for each modality `text_code`, `audio_code`, `vision_code`, z
+    [B, d]; `representation` [B, factor.label], f_y; `sequences` and `generated`, {modality: [B, T, d_m]}, what was read and
+    what was written; `length` [B] int32, how many of these steps count.
+    """
+
+    options: MFMOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
+        options, names = self.options, self.inputs.modalities
+        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+
+        sizes = {name: getattr(options.code, name) for name in names}
+        states = ParallelLSTM(sizes, self.dtype, name="encoders")(sequences, length).states[-1]
+        read = dict(zip(names, apart(states, list(sizes.values())), strict=True))
+        read["label"] = MemoryFusion(options, self.dtype, name="fusion")(sequences, length, train=train)
+        codes, factors = {}, {}
+        for name, state in read.items():
+            codes[name] = Linear(getattr(options.code, name), self.dtype, name=f"{name}_code")(state)
+            size, rate = getattr(options.factor, name), getattr(options.factor_dropout, name)
+            factor = Perceptron(size, size, rate, self.dtype, name=f"{name}_factor")
+            factors[name] = nn.relu(factor(codes[name], train=train))
+
+        label = factors["label"]
+        score = Perceptron(options.factor.label, 1, options.factor_dropout.score, self.dtype, name="score")
+        both = {name: jnp.concatenate([label, factors[name]], axis=-1) for name in names}
+        widths = {name: sequence.shape[-1] for name, sequence in sequences.items()}
+        generated = SequenceDecoder(widths, self.dtype, name="decoders")(both, sequences[names[0]].shape[1])
+        outputs = {
+            "prediction": score(label, train=train)[:, 0],
+            **{f"{name}_code": code for name, code in codes.items()},
+            "representation": label,
+            "sequences": sequences,
+            "generated": generated,
+        }
+        return {**jax.tree.map(lambda x: x.astype(jnp.float32), outputs), "length": length}
+
+
+def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, Any]:
+    """L1 and the squared errors of each sample, the discrepancy of the batch."""
+    outputs, where = step.outputs, step.batch["weight"] > 0
+    terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"], where=where)}
+    for name, generated in outputs["generated"].items():
+        target = jax.lax.stop_gradient(outputs["sequences"][name])
+        counts = valid_steps(outputs["length"], target.shape[1]) & where[:, None, None]
+        error = keep_where(counts, jnp.square(generated - target)).mean(-1).sum(1)
+        terms[f"{name}_generation"] = error / jnp.maximum(outputs["length"], 1)
+    terms["discrepancy"] = jnp.float32(0)
+    for number, name in enumerate(("label", *inputs.modalities)):
+        code = outputs[f"{name}_code"]
+        normal = jax.random.normal(jax.random.fold_in(step.key, number), code.shape)
+        terms["discrepancy"] += losses.mmd(code, normal, where=where)
+    return terms, step.memory
+
+
+def weights(options: MFMOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:
+    """The lambdas, by the names of the terms."""
+    generation = {f"{name}_generation": getattr(options.weights, name) for name in inputs.modalities}
+    return {**generation, "discrepancy": options.weights.discrepancy}
+
+
+def stages(options: MFMOptions, inputs: Inputs) -> tuple[Stage, ...]:
+    """A single one; the discrepancy is a statistic of the batch."""
+    return (Stage(phases=(Phase(objective=objective, batch_terms=("discrepancy",), weights=weights),)),)
+
+
+def exports(options: MFMOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The codes, and the factor that the score is read off."""
+    return (*(f"{name}_code" for name in ("label", *inputs.modalities)), "representation")
+
+
+METHOD = Method(
+    name="mfm",
+    paper="Tsai et al., ICLR 2019: Learning Factorized Multimodal Representations",
+    options=MFMOptions,
+    reference=ALIGNED_REFERENCE,
+    network=MFMNetwork,
+    stages=stages,
+    groups=modality_groups,
+    exports=exports,
+    needs_aligned=lambda options: options.alignment == "required",
+)

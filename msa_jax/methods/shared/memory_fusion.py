@@ -1,0 +1,133 @@
+"""What MFN, Graph-MFN and MFM share: their options, and MFN's way from sequences to a fused state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from msa_jax import losses
+from msa_jax.config import Options, check_rates, check_sizes
+from msa_jax.encoders.memory_fusion import DeltaMemoryAttention, GatedMemory, Layer
+from msa_jax.encoders.parallel_lstm import ParallelLSTM, steps_first
+from msa_jax.methods.protocol import Group, Inputs, Step, Terms
+from msa_jax.methods.shared.aligned_sequences import AlignedOptions
+from msa_jax.methods.shared.groups import text_groups
+
+Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """A size for each modality."""
+
+    text: int
+    audio: int
+    vision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateLayers:
+    """Sizes of the hidden layers of the proposal D_u and of the gates g1 (retain) and g2 (update)."""
+
+    proposal: int
+    retain: int
+    update: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRates:
+    """Dropout of the hidden layers of the proposal D_u and of the gates g1 (retain) and g2 (update)."""
+
+    proposal: float
+    retain: float
+    update: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionLayers(GateLayers):
+    """`attention`: of the hidden layer of the attention D_a. The others as in `GateLayers`."""
+
+    attention: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionRates(GateRates):
+    """`attention`: of the hidden layer of the attention D_a. The others as in `GateRates`."""
+
+    attention: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryOptions(AlignedOptions):
+    """Options of methods with a gated memory, besides those of `AlignedOptions`.
+
+    hidden: of the LSTM of each modality. memory: size of u. layer, dropout: sizes of the hidden layers, and their dropout.
+    """
+
+    hidden: Sizes
+    memory: int
+    layer: Any
+    dropout: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rates(self, "dropout")
+        check_sizes(self, "hidden", "memory", "layer")
+
+
+def lstms(options: MemoryOptions, dtype: jnp.dtype) -> ParallelLSTM:
+    """The LSTMs that the memory's fusion looks at."""
+    sizes = {name: getattr(options.hidden, name) for name in ("text", "audio", "vision")}
+    return ParallelLSTM(sizes, dtype, name="lstms")
+
+
+def gated_memory(options: MemoryOptions, dtype: jnp.dtype) -> GatedMemory:
+    """The memory u."""
+
+    def layer(name: str) -> Layer:
+        return Layer(getattr(options.layer, name), getattr(options.dropout, name))
+
+    return GatedMemory(options.memory, layer("proposal"), layer("retain"), layer("update"), dtype, name="memory")
+
+
+class MemoryFusion(nn.Module):
+    """MFN without its score: LSTMs, delta-memory attention, gated memory.
+
+    options: of MFN or of a method with a part of this kind, with `AttentionLayers` and `AttentionRates`.
+
+    Parameters: `lstms`, `attention`, `memory`.
+    """
+
+    options: MemoryOptions
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, sequences: Mapping[str, Array], length: Array, *, train: bool) -> Array:
+        """{modality: [B, T, d_m]}, [B] int32 -> [B, H + memory], the last states of all LSTMs and u."""
+        options = self.options
+        walked = lstms(options, self.dtype)(sequences, length)
+        layer = Layer(options.layer.attention, options.dropout.attention)
+        attended = DeltaMemoryAttention(layer, self.dtype, name="attention")(walked.cells, train=train)
+        valid = steps_first(length, len(attended))
+        memory = gated_memory(options, self.dtype)(attended, valid, train=train)
+        return jnp.concatenate([walked.states[-1], memory], axis=-1)
+
+
+def objective(step: Step, options: MemoryOptions, inputs: Inputs) -> tuple[Terms, Any]:
+    """L1 on the human label."""
+    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
+
+
+def modality_groups(options: Options) -> tuple[Group, ...]:
+    """Text encoder (its biases and LayerNorms without weight decay), what belongs to audio or to vision alone, everything
+    else."""
+    rate, decay = options.learning_rate, options.weight_decay
+    return (
+        *text_groups(rate.text, decay.text),
+        Group(name="audio", pattern=r"(^|/)audio_", learning_rate=rate.audio, weight_decay=decay.audio),
+        Group(name="vision", pattern=r"(^|/)vision_", learning_rate=rate.vision, weight_decay=decay.vision),
+        Group(name="other", pattern=r"", learning_rate=rate.other, weight_decay=decay.other),
+    )
