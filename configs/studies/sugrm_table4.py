@@ -15,7 +15,10 @@ Hardware. The paper trains on one TITAN Xp; it states no training time. Cost: ni
 Caveats. The number of runs behind a number is not stated. One cell cannot be read: F1 of SUGRM with the ULGM of Self-MM
 on MOSEI over all rows, printed as "0.79.5", is left out. How the parts were fitted into Self-MM is not stated. Here MRM
 gates what its encoders read, and [CLS]; the SPT reads all three sequences and gives audio and vision their states; the
-ULGM of SUGRM needs one feature space, so all features are 32 wide, as SUGRM's are. TE and LSTM are as wide as the SPT.
+ULGM of SUGRM needs one feature space, so all features are 32 wide, as SUGRM's are. TE and LSTM are as wide as the SPT. TE is
+cited as that of MulT, which has cross attention; here it is a Transformer for each sequence by itself. Inside Self-MM the SPT
+learns at the rate of "other", 1e-3, where SUGRM has 5e-4, and under `--protocol reference` it keeps shifts, dropout of
+attention and masked padding, which SUGRM's then has not.
 In Self-MM the SPT has SUGRM's sizes for MOSI; on MOSEI add --spt.heads 4 --spt.attention-dropout 0.1
 --spt.relu-dropout 0.1 --spt.residual-dropout 0.1 --spt.embed-dropout 0.2, which SUGRM's preset has anyway.
 """

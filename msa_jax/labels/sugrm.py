@@ -5,6 +5,9 @@ their labels. So the offset of a unimodal label from the multimodal one is as la
 features, measured against the distance between the features of the most positive and the most negative samples; and it
 points towards the class that the unimodal feature is relatively nearer to.
 
+What that does to labels, in closed form for a modality that knows nothing, is in docs/sugrm_labels.md: large offsets, against
+the label.
+
 As in msa_jax.labels.self_mm the class centres are running sums that each mini-batch corrects, so that a step costs the
 same for a thousand rows and for a million. Only multimodal features are remembered: the other tasks have no centres.
 

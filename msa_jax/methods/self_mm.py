@@ -15,7 +15,7 @@ Deviations and why.
 - The paper names neither widths, dropout nor batch size; those of the authors' code for MOSI are the defaults.
 - Optimiser: Adam, 5e-5 for BERT and 1e-3 for the rest, as the paper says; the code's coupled weight decay, windows of four
   summed mini-batch gradients, learning rates per group, linear layer behind each LSTM and middle layer in each head are
-  the `reference` protocol, each an option by itself.
+  the `reference` protocol, each an option by itself. So is training until 8 epochs bring no gain; otherwise it ends at 40.
 - Absent modalities: their encoder, their part of the concatenation and their task are left out.
 """
 
@@ -79,6 +79,7 @@ class SelfMMOptions(UnimodalTaskOptions):
 
 
 REFERENCE: dict[str, Any] = {
+    "max_epochs": 1000,
     "sequence_projection": True,
     "middle_layer": True,
     "zero_is_positive": True,

@@ -14,9 +14,14 @@ human label and on u-labels, which move after the loss by the distance between f
 Deviations and why.
 - Padding takes no part: means are over valid steps and the representation is the last valid hidden state. The authors'
   code reads padding everywhere (`padding="included"`, part of the `reference` protocol).
-- Shifts of the input windows are those of the SPT paper; in the authors' code a string is tested as a list, and there
-  are none (`reference`).
-- u-labels stay within the label range in both protocols, as in the code.
+- Input windows shift as the configuration of both codes names it, "S,P,R"; there a string is tested as a list, so that
+  nothing shifts (`reference`). R is one draw for each iteration here, in training only, below 5 % of the context; in the
+  code it would be one for each query, from a bound that makes it 0, and in evaluation too. With padding masked, the last
+  window of a sequence whose length is no multiple of 5 wraps around its end to the first steps.
+- u-labels stay within the label range in both protocols, as in the code. What the rule does is in docs/sugrm_labels.md.
+- Training ends at 40 epochs at the latest; in the code it ends when 8 epochs bring no gain, and so in `reference`.
+- "Transformer" of the ablation (Table 4, TE) is an encoder for each sequence by itself. The paper cites MulT for it, whose
+  encoders attend to the other modalities, too. Rates: TE's residual dropout is also that of its input and hidden units.
 - The extreme classes are the nearest to the ends that the data has, not only exactly -3 and +3.
 - Learning rates: the paper names those of BERT and of "others"; the code gives the SPT one of its own, 5e-4, and so does
   `learning_rate.encoder` in both protocols. Windows of four summed mini-batch gradients, coupled weight decay, features
@@ -95,6 +100,7 @@ class SUGRMOptions(UnimodalTaskOptions):
 
 
 REFERENCE: dict[str, Any] = {
+    "max_epochs": 1000,
     "padding": "included",
     "pack_text": False,
     "spt.input_shift": "",

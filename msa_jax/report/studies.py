@@ -261,15 +261,11 @@ def _check_folder(folder: Path) -> None:
 
 def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence[int], kind: Kind) -> None:
     """What is finished must be what the study would run. `train` itself checks what is unfinished."""
-    finished = [outcome for outcome in planned if not outcome.reason and _is_finished(outcome)]
-
-    @functools.cache
-    def fingerprint(fraction: float, seed: int) -> Mapping[str, str]:
-        return take_fraction(dataset, fraction, seed=seed).fingerprint()
-
-    for outcome in finished:
+    fingerprint = functools.cache(lambda fraction, seed: take_fraction(dataset, fraction, seed=seed).fingerprint())
+    for outcome in planned:
+        if outcome.reason or not _is_finished(outcome):
+            continue
         path, settings = outcome.path, outcome.settings
-        content = read_json(path / "config.json")
         expected = {
             "method": settings.method.name,
             "dataset": dataset.card.name,
@@ -279,8 +275,8 @@ def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequenc
         }
         if kind.record_labels:
             expected["record_labels"] = True
-        options = {f"option {name}": value for name, value in content.get("options", {}).items()}
-        there = {**content, **options}
+        content = read_json(path / "config.json")
+        there = content | {f"option {name}": value for name, value in content.get("options", {}).items()}
         for name, value in expected.items():
             if not _is_same(name, there.get(name), value):
                 raise InputError(
