@@ -22,6 +22,7 @@ import numpy as np
 from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.layers.dropout import Dropout, mask_key
+from msa_jax.layers.stack import STACK
 
 Array = jax.Array
 Params = Mapping[str, Any]
@@ -131,49 +132,6 @@ class _Layer(nn.Module):
         return self.output_norm(x + self.dropout(transformed, deterministic))
 
 
-class _Layers(nn.Module):
-    """All layers, from parameters that lie stacked: those of `_Layer`, [L, ...]. See `Bert.scan_layers`."""
-
-    config: BertConfig
-    dtype: jnp.dtype
-    remat: bool
-    scan_layers: bool
-
-    @nn.compact
-    def __call__(self, x: Array, visible: Array, deterministic: bool, at: Array | None = None) -> Array:
-        """x [B * T, D] -> [B * T, D]; with `at` [S] -> [S, D], where the last layer computes those places alone."""
-        number = self.config.num_layers
-        layer = _Layer(self.config, self.dtype, parent=None)
-        if self.is_initializing():
-            keys = jax.random.split(self.make_rng("params"), number)
-            made = jax.vmap(lambda key: layer.init(key, x, visible, True)["params"])(keys)
-            for name, value in made.items():
-                self.put_variable("params", name, value)
-        draws = not deterministic and self.has_rng("dropout")
-        keys = jax.random.split(mask_key(self.make_rng("dropout")), number) if draws else None
-
-        def run(params: Params, x: Array, key: Array | None, at: Array | None = None) -> Array:
-            rngs = {"dropout": key} if draws else None
-            return layer.apply({"params": params}, x, visible, deterministic, at, rngs=rngs)
-
-        looped = number - (at is not None) if self.scan_layers else 0
-        sizes = [looped] * (looped > 0) + [1] * (number - looped)
-        parts = iter(_parts(self.variables["params"], sizes))
-        if looped:
-            # The loop stores what the backward pass needs: that costs more than to compute all but products again.
-            saved = None if self.remat else jax.checkpoint_policies.dots_saveable
-            step = jax.checkpoint(run, policy=saved, prevent_cse=False)
-            inputs = (next(parts), keys[:looped] if draws else None)
-            x, _ = jax.lax.scan(lambda x, given: (step(given[0], x, given[1]), None), x, inputs)
-        # One function, which the program holds once and calls for each layer.
-        alone = jax.jit(lambda part, *given: run(jax.tree.map(lambda leaf: leaf[0], part), *given))
-        alone = jax.checkpoint(alone) if self.remat else alone
-        for index in range(looped, number):
-            places = () if at is None or index < number - 1 else (at,)
-            x = alone(next(parts), x, keys[index] if draws else None, *places)
-        return x
-
-
 def _parts(stacked: Params, sizes: Sequence[int]) -> list[Params]:
     """Cuts leaves [L, ...] into ones of these sizes. Backward their gradients are joined, not added up."""
     cut = [jax.lax.split(leaf, sizes) for leaf in jax.tree.leaves(stacked)]
@@ -184,13 +142,14 @@ class Bert(nn.Module):
     """The encoder. Parameters are float32, computation in `dtype`, softmax and LayerNorm statistics in float32.
 
     `__call__` is `embed`, `encode` and `pool` in one; call them one by one to put something between. In training
-    (`deterministic=False`) dropout draws from the "dropout" random collection. The parameters of the layers lie stacked
-    under `layers`, see `msa_jax.layers.stack`.
+    (`deterministic=False`) dropout draws from the "dropout" random collection. The parameters of the layers are `layer_0`,
+    `layer_1`, ..., or lie stacked, see `scan_layers`.
 
     remat: in a backward pass compute a layer again from its input instead of keeping what it computed: one more forward
     pass, for memory that grows with the layers by their inputs alone. Results are the same.
-    scan_layers: run the layers as a loop, which compiles faster. On CPU a step is then some percent slower: the loop copies
-    the weights of each layer out of the stack, and what the backward pass needs into one.
+    scan_layers: run the layers as a loop, which compiles faster, over parameters that lie stacked under `layers`, see
+    `msa_jax.layers.stack`. On CPU a step is then some 10 % slower: the loop copies the weights of each layer out of the
+    stack, and what the backward pass needs into one.
     """
 
     config: BertConfig
@@ -201,7 +160,6 @@ class Bert(nn.Module):
 
     def setup(self):
         self.embeddings = _Embeddings(self.config, self.dtype)
-        self.layers = _Layers(self.config, self.dtype, self.remat, self.scan_layers)
         if self.use_pooler:
             self.pooler = _dense(self.config.hidden_size, self.dtype)
 
@@ -271,8 +229,45 @@ class Bert(nn.Module):
         reader = jnp.where(segments == 0, 1, segments) if padding_reads else segments
         visible = jnp.asarray(reader[:, :, None] == segments[:, None, :])[:, None]  # [B, 1, T, T]
         # Between attentions rows do not matter, and on CPU layers of [B * T, D] are 3 to 5 % faster than of [B, T, D].
-        states = self.layers(embedded.reshape(-1, embedded.shape[-1]), visible, deterministic, at)
+        states = self._run_layers(embedded.reshape(-1, embedded.shape[-1]), visible, deterministic, at)
         return states.reshape(embedded.shape) if at is None else states
+
+    def _run_layers(self, x: Array, visible: Array, deterministic: bool, at: Array | None) -> Array:
+        """x [B * T, D] -> [B * T, D]; with `at` [S] -> [S, D], where the last layer computes those places alone."""
+        number, layer = self.config.num_layers, _Layer(self.config, self.dtype, parent=None)
+        if self.is_initializing():
+            keys = jax.random.split(self.make_rng("params"), number)
+            made = jax.vmap(lambda key: layer.init(key, x, visible, True)["params"])(keys)
+            apart = {
+                f"layer_{index}": jax.tree.map(lambda leaf, index=index: leaf[index], made) for index in range(number)
+            }
+            for name, value in ({STACK: made} if self.scan_layers else apart).items():
+                self.put_variable("params", name, value)
+        draws = not deterministic and self.has_rng("dropout")
+        keys = jax.random.split(mask_key(self.make_rng("dropout")), number) if draws else None
+
+        def run(params: Params, x: Array, key: Array | None, at: Array | None = None) -> Array:
+            rngs = {"dropout": key} if draws else None
+            return layer.apply({"params": params}, x, visible, deterministic, at, rngs=rngs)
+
+        params, looped = self.variables["params"], 0
+        if self.scan_layers:
+            looped = number - (at is not None)
+            loop, *last = _parts(params[STACK], [looped, number - looped] if at is not None else [looped])
+            # The loop stores what the backward pass needs: that costs more than to compute all but products again.
+            saved = None if self.remat else jax.checkpoint_policies.dots_saveable
+            step = jax.checkpoint(run, policy=saved, prevent_cse=False)
+            inputs = (loop, keys[:looped] if draws else None)
+            x, _ = jax.lax.scan(lambda x, given: (step(given[0], x, given[1]), None), x, inputs)
+            rest = [jax.tree.map(lambda leaf: leaf[0], part) for part in last]
+        else:
+            rest = [params[f"layer_{index}"] for index in range(number)]
+        # One function, which the program holds once and calls for each layer.
+        alone = jax.checkpoint(jax.jit(run)) if self.remat else jax.jit(run)
+        for index, part in enumerate(rest, start=looped):
+            places = () if at is None or index < number - 1 else (at,)
+            x = alone(part, x, keys[index] if draws else None, *places)
+        return x
 
     def pool(self, first: Array) -> Array:
         """States of [CLS] tokens [..., D] -> [..., D] in (-1, 1); needs `use_pooler`."""

@@ -15,7 +15,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from msa_jax.encoders import torch_bin
 from msa_jax.encoders.bert_config import MODEL_TYPES, BertConfig
 from msa_jax.errors import InputError
-from msa_jax.layers.stack import STACK, stack, unstack
+from msa_jax.layers.stack import unstack
 from msa_jax.paths import user_path
 
 Params = dict[str, Any]
@@ -87,7 +87,7 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
 
     Returns:
       The config, and float32 numpy arrays in the tree of `Bert(config).init(...)["params"]`; with a `pooler` where the
-      file has one, and with the layers stacked. Heads of pretraining (`cls.*`) are left out.
+      file has one. Heads of pretraining (`cls.*`) are left out.
 
     Raises:
       InputError: no such folder, another architecture, a file that is damaged or would run code, a tensor that is
@@ -106,8 +106,7 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
         if weight.path.startswith("pooler") and prefix + "pooler.dense.weight" not in tensors:
             continue
         found[weight.path] = _checked(tensors, prefix + weight.name, weight, files)
-    paths = dict.fromkeys(re.sub(r"^layer_\d+", STACK, path) for path in found)
-    return config, unflatten_dict(stack(found, paths), sep="/")
+    return config, unflatten_dict(found, sep="/")
 
 
 def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path) -> None:
@@ -124,8 +123,7 @@ def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path)
     from safetensors.numpy import save_file
 
     tensors = {}
-    stacked = {path: np.asarray(value, np.float32) for path, value in flatten_dict(params, sep="/").items()}
-    apart = unstack(stacked)
+    apart = unstack({path: np.asarray(value, np.float32) for path, value in flatten_dict(params, sep="/").items()})
     for weight in _layout(config):
         if weight.path.startswith("pooler") and "pooler" not in params:
             continue

@@ -55,6 +55,27 @@ class Convolution(nn.Module):
         return sum((x[:, j : j + out] @ parts[j] for j in range(blocks)), bias[None, None, :])
 
 
+class WindowProjection(nn.Module):
+    """A convolution over whole windows alone, without a bias: step t is a linear map of the steps t to t + kernel - 1.
+
+    Parameter: `kernel` [kernel, d, channels], uniform in ±1/sqrt(kernel * d) as in torch.nn.Conv1d.
+    """
+
+    channels: int
+    kernel: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[B, L, d] -> [B, max(L - kernel + 1, 1), channels]; a shorter sequence counts as followed by zeros."""
+        _, steps, width = x.shape
+        kernel = self.param("kernel", uniform((self.kernel * width) ** -0.5), (self.kernel, width, self.channels))
+        kernel, out = kernel.astype(self.dtype), max(steps - self.kernel + 1, 1)
+        x = jnp.pad(x.astype(self.dtype), ((0, 0), (0, max(self.kernel - steps, 0)), (0, 0)))
+        parts = [x[:, j : j + out] @ kernel[j] for j in range(self.kernel)]
+        return sum(parts[1:], parts[0])
+
+
 class ConvolutionStack(nn.Module):
     """Convolutions with tanh after each; what lies beyond a sequence is set to zero before each.
 

@@ -10,13 +10,16 @@ The gradient is written in reverse mode and once, which lets the loops have such
 a layer's input, what attention read, and the logarithm of what its weights add up to; the backward pass computes a tile
 again from these, attention weights included (Dao et al. 2022, FlashAttention).
 
+A layer attends to its own sequence, or to a context: as many other sequences, of lengths of their own (Tsai et al. 2019,
+cross-modal attention). The context's tiles have the rows of the queries' tiles, so that a group reads one group.
+
 G is the number of groups of rows, R of rows in each; C of chunks of steps, S of steps in each; T = G C of tiles, those of a
-group side by side. D is the width, H the number of heads, each d wide.
+group side by side. D is the width, H the number of heads, each d wide. T', C' and S' are those of the context, or the same.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -52,8 +55,7 @@ class Tiles(NamedTuple):
     def of(cls, length: Array, steps: int, tile: tuple[int, int] | None, *, padding: bool) -> tuple["Tiles", int]:
         """For these lengths [B] of sequences of so many steps; padding: compute the tiles of padding too. Also gives S."""
         rows, size = tile or (CPU_TILE if jax.default_backend() == "cpu" else OTHER_TILE)
-        batch = len(length)
-        size = -(-steps // max(-(-steps // size), 1))  # chunks of nearly one size
+        batch, size = len(length), _chunk(steps, size)
         row = place = None
         groups = 1
         if batch > rows and steps > size:
@@ -65,15 +67,28 @@ class Tiles(NamedTuple):
             if any(beyond):
                 shortest, row = jnp.pad(shortest, beyond), jnp.pad(row, beyond)
             length = -shortest
-        lengths = length.reshape(groups, -1)
-        chunks = -(-steps // size)
+        return cls._chunked(row, place, length.reshape(groups, -1), steps, size, padding=padding), size
+
+    def of_context(self, length: Array, steps: int, tile: tuple[int, int] | None) -> tuple["Tiles", int]:
+        """For sequences of these lengths [B], at least 1, each read by the row of the same number. Also gives S'."""
+        _, size = tile or (CPU_TILE if jax.default_backend() == "cpu" else OTHER_TILE)
+        size = _chunk(steps, size)
+        if self.row is not None:
+            length = keep_where(self.lengths.reshape(-1) > 0, take(length, self.row))
+        return self._chunked(self.row, self.place, length.reshape(self.lengths.shape), steps, size, padding=False), size
+
+    @classmethod
+    def _chunked(
+        cls, row: Array | None, place: Array | None, lengths: Array, steps: int, size: int, *, padding: bool
+    ) -> "Tiles":
+        groups, chunks = len(lengths), -(-steps // size)
         key_chunks = jax.lax.div(max_over_vmap(lengths.max(1)) + np.int32(size - 1), np.int32(size))
         every = np.arange(groups * chunks, dtype=np.int32)
         if len(every) == 1 or padding:
-            return cls(row, place, lengths, key_chunks, jnp.asarray(every), len(every)), size
+            return cls(row, place, lengths, key_chunks, jnp.asarray(every), len(every))
         beyond = np.tile(np.arange(chunks, dtype=np.int32), groups) >= jnp.repeat(key_chunks, chunks)
         _, first = jax.lax.sort((beyond.astype(jnp.int32), jnp.asarray(every)), num_keys=1)
-        return cls(row, place, lengths, key_chunks, first, key_chunks.sum()), size
+        return cls(row, place, lengths, key_chunks, first, key_chunks.sum())
 
     def split(self, x: Array, size: int) -> Array:
         """[B, L, D] -> [T, R, S, D], zeros behind the last step."""
@@ -97,6 +112,11 @@ class Tiles(NamedTuple):
         return _deal(keep_where((self.lengths.reshape(-1) > 0)[:, None, None], x), self.place, self.row)
 
 
+def _chunk(steps: int, largest: int) -> int:
+    """The size of chunks of nearly one size, none larger than that."""
+    return -(-steps // max(-(-steps // largest), 1))
+
+
 @jax.custom_vjp
 def _deal(x: Array, to: Array, back: Array) -> Array:
     """x[to], whose gradient is that of x[back] and so no sum over rows."""
@@ -106,8 +126,19 @@ def _deal(x: Array, to: Array, back: Array) -> Array:
 _deal.defvjp(lambda x, to, back: (take(x, to), back), lambda back, pull: (take(pull, back), None, None))
 
 
+class Context(NamedTuple):
+    """What the keys and the values of a context are made of, [T', R, S', D] each (dropout may differ), and its tiles."""
+
+    keys: Array
+    values: Array
+    tiles: Tiles
+
+
 class Read(NamedTuple):
-    """What a layer does before attention: a norm or None, and one linear map to queries, keys and values [D, 3D]."""
+    """What a layer does before attention: a norm or None, and one linear map to queries, keys and values [D, 3D].
+
+    A context goes through the same norm as the queries.
+    """
 
     norm: Norm | None
     project: Affine
@@ -124,18 +155,26 @@ class Rest(NamedTuple):
 
 
 class LayerPlan(NamedTuple):
-    """What is fixed when a program is compiled. before: norms in front. rates: of dropout and of attention dropout, None
-    for one that is traced; () without any."""
+    """What is fixed when a program is compiled.
+
+    before: norms in front. rates: of dropout of the residual branches, of the feed-forward part and of attention weights,
+    None for one that is traced; () without any. offset: step i reads step j only where j <= i + offset; None reads all.
+    """
 
     heads: int
     before: bool
     activation: Callable[[Array], Array]
     rates: tuple[float | None, ...]
+    offset: int | None = None
+
+
+RESIDUAL, HIDDEN, ATTENTION = range(3)  # places in `LayerPlan.rates`
 
 
 class Draws(NamedTuple):
     """What dropout draws from: the rates that are traced, and keys, derived all at once because each derivation is a kernel
-    of its own: [T, 3 + C] of a layer, [3 + C] of a tile, three for its residual branches and one for each chunk of keys."""
+    of its own: [T, 3 + C'] of a layer, [3 + C'] of a tile: three for attention's branch, the feed-forward part and its
+    branch, and one for each chunk of keys."""
 
     keys: Array
     rates: tuple[Array | None, ...]
@@ -143,77 +182,129 @@ class Draws(NamedTuple):
     def tile(self, tile: Array) -> "Draws":
         return self._replace(keys=at(self.keys, tile))
 
-    def drop(self, plan: LayerPlan, which: Array | int, x: Array, *, attention: bool = False) -> Array:
-        rate = plan.rates[attention]
-        return drop(at(self.keys, which), x, self.rates[attention] if rate is None else rate)
+    def drop(self, plan: LayerPlan, which: Array | int, x: Array, kind: int) -> Array:
+        """Dropout of x by the key of this number and the rate of this kind, one of RESIDUAL, HIDDEN, ATTENTION."""
+        rate = plan.rates[kind]
+        return drop(at(self.keys, which), x, self.rates[kind] if rate is None else rate)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def layer(plan: LayerPlan, read: Read, rest: Rest, x: Array, tiles: Tiles, draws: Draws | None) -> Array:
-    """x [T, R, S, D] -> the same; zeros in tiles that are not computed, and what stands at padding has no meaning."""
-    return _forward(plan, read, rest, x, tiles, draws)[0]
+def layer(
+    plan: LayerPlan, read: Read, rest: Rest, x: Array, context: Context | None, tiles: Tiles, draws: Draws | None
+) -> Array:
+    """x [T, R, S, D] -> the same; zeros in tiles that are not computed, and what stands at padding has no meaning.
+
+    context: what x attends to, if not itself.
+    """
+    return _forward(plan, read, rest, x, context, tiles, draws)[0]
 
 
-def _project(plan: LayerPlan, read: Read, part: Array) -> Array:
-    """A tile [R, S, D] -> its queries, keys and values [3, R, H, S, d]."""
-    rows, size, _ = part.shape
+def _project(plan: LayerPlan, read: Read, part: Array, columns: slice = slice(None)) -> Array:
+    """A tile [R, S, D], and which columns of the linear map -> its queries, keys and values [n, R, H, S, d], n of the three."""
+    rows, size, width = part.shape
     normed = part if read.norm is None else read.norm(part)
-    return read.project(normed).reshape(rows, size, 3, plan.heads, -1).transpose(2, 0, 3, 1, 4)
+    mapped = Affine(read.project.kernel[:, columns], read.project.bias[columns])(normed)
+    return mapped.reshape(rows, size, -1, plan.heads, width // plan.heads).transpose(2, 0, 3, 1, 4)
+
+
+def _project_own(plan: LayerPlan, read: Read, part: Array) -> tuple[Array, Array]:
+    """A tile [R, S, D] -> its queries [R, H, S, d], and its keys and values [2, R, H, S, d]."""
+    queries, *pair = _project(plan, read, part)
+    return queries, jnp.stack(pair)
+
+
+def _project_queries(plan: LayerPlan, read: Read, part: Array) -> Array:
+    """A tile [R, S, D] -> its queries [R, H, S, d]."""
+    return _project(plan, read, part, slice(part.shape[-1]))[0]
+
+
+def _project_context(plan: LayerPlan, read: Read, keys: Array, values: Array) -> Array:
+    """Of a tile of the context, what keys and what values are made of, [R, S', D] each -> both [2, R, H, S', d]."""
+    width = keys.shape[-1]
+    of_keys = _project(plan, read, keys, slice(width, 2 * width))
+    return jnp.concatenate([of_keys, _project(plan, read, values, slice(2 * width, None))])
+
+
+def _project_all(plan: LayerPlan, read: Read, x: Array, context: Context | None, tiles: Tiles) -> tuple[Array, Array]:
+    """The queries [T, R, H, S, d] of all tiles, and the keys and values [T', 2, R, H, S', d] that they read."""
+    count, rows, size, width = x.shape
+    queries = jnp.zeros((count, rows, plan.heads, size, width // plan.heads), x.dtype)
+    if context is None:
+        pairs = jnp.zeros((count, 2, *queries.shape[1:]), x.dtype)
+        return _fill(tiles, (queries, pairs), lambda tile: _project_own(plan, read, at(x, tile)))
+    count, _, size, _ = context.keys.shape
+    pairs = jnp.zeros((count, 2, rows, plan.heads, size, width // plan.heads), x.dtype)
+    return (
+        _fill(tiles, queries, lambda tile: _project_queries(plan, read, at(x, tile))),
+        _fill(
+            context.tiles,
+            pairs,
+            lambda tile: _project_context(plan, read, at(context.keys, tile), at(context.values, tile)),
+        ),
+    )
+
+
+def _fill(tiles: Tiles, nothing: Any, compute: Callable[[Array], Any]) -> Any:
+    """Arrays [T, ...] with what `compute` gives for each tile that is computed, and `nothing` elsewhere."""
+
+    def step(number: Array, filled: Any) -> Any:
+        tile = at(tiles.tile, number)
+        return jax.tree.map(lambda every, part: put_at(every, tile, part), filled, compute(tile))
+
+    return jax.lax.fori_loop(0, tiles.number, step, nothing)
 
 
 def _finish(plan: LayerPlan, rest: Rest, part: Array, mixed: Array, draws: Draws | None) -> Array:
     """A tile [R, S, D] and what it read [R, H, S, d] -> [R, S, D]."""
 
-    def dropped(which: int, x: Array) -> Array:
-        return x if draws is None else draws.drop(plan, which, x)
+    def dropped(which: int, x: Array, kind: int = RESIDUAL) -> Array:
+        return x if draws is None else draws.drop(plan, which, x, kind)
 
     part = part + dropped(0, rest.output(mixed.transpose(0, 2, 1, 3).reshape(part.shape)))
     if rest.norm_after is not None:
         part = rest.norm_after(part)
     hidden = plan.activation(rest.expand(rest.norm(part) if plan.before else part))
-    part = part + dropped(2, rest.contract(dropped(1, hidden)))
+    part = part + dropped(2, rest.contract(dropped(1, hidden, HIDDEN)))
     return part if plan.before else rest.norm(part)
-
-
-def _project_all(plan: LayerPlan, read: Read, x: Array, tiles: Tiles) -> Array:
-    """[T, R, S, D] -> [T, 3, R, H, S, d]."""
-    count, rows, size, width = x.shape
-
-    def step(number: Array, projected: Array) -> Array:
-        tile = at(tiles.tile, number)
-        return put_at(projected, tile, _project(plan, read, at(x, tile)))
-
-    nothing = jnp.zeros((count, 3, rows, plan.heads, size, width // plan.heads), x.dtype)
-    return jax.lax.fori_loop(0, tiles.number, step, nothing)
 
 
 class _Keys(NamedTuple):
     """The keys that a tile's queries read, chunk by chunk.
 
-    projected: [T, 3, R, H, S, d]. first: the tile of the first chunk. count: of chunks. length: [R].
+    pairs: [T', 2, R, H, S', d]. first: the tile of the first chunk. count: of chunks. length: [R], of the keys. begin: the
+    step of the tile's first query.
     """
 
     plan: LayerPlan
-    projected: Array
+    pairs: Array
     first: Array
     count: Array | int
     length: Array
+    begin: Array
     draws: Draws | None
 
     @classmethod
-    def of(cls, plan: LayerPlan, projected: Array, tiles: Tiles, tile: Array, draws: Draws | None) -> "_Keys":
-        chunks = len(projected) // len(tiles.lengths)
-        group = jax.lax.div(tile, np.int32(chunks))
-        count = 1 if chunks == 1 else at(tiles.key_chunks, group)
-        return cls(plan, projected, group * np.int32(chunks), count, at(tiles.lengths, group), draws)
+    def of(
+        cls, plan: LayerPlan, pairs: Array, queries: Array, source: Tiles, tile: Array, draws: Draws | None
+    ) -> "_Keys":
+        """Those of the tile of this number; queries: of all tiles. source: the tiles of the keys."""
+        groups, size = len(source.lengths), queries.shape[-2]
+        chunks, query_chunks = len(pairs) // groups, np.int32(len(queries) // groups)
+        group = jax.lax.div(tile, query_chunks)
+        count = 1 if chunks == 1 else at(source.key_chunks, group)
+        begin = (tile - group * query_chunks) * np.int32(size)
+        return cls(plan, pairs, group * np.int32(chunks), count, at(source.lengths, group), begin, draws)
 
     def shares(self, query: Array, number: Array) -> tuple[Array, Array, Array, Callable[[Array], Array]]:
-        """Query [R, H, Q, d], scaled, and the number of a chunk -> its keys and values [R, H, S, d]; scores [R, H, Q, S]
+        """Query [R, H, Q, d], scaled, and the number of a chunk -> its keys and values [R, H, S', d]; scores [R, H, Q, S']
         float32; and dropout of weights of that shape."""
-        _, keys, values = at(self.projected, self.first + number)
+        keys, values = at(self.pairs, self.first + number)
         size = keys.shape[-2]
         step = number * size + np.arange(size, dtype=np.int32)
         visible = (step[None, :] < self.length[:, None])[:, None, None, :]
+        if self.plan.offset is not None:
+            asking = self.begin + np.arange(query.shape[-2], dtype=np.int32)
+            visible &= (step[None, :] <= asking[:, None] + np.int32(self.plan.offset))[None, None]
         scores = jnp.einsum("rhqd,rhkd->rhqk", query, keys, preferred_element_type=jnp.float32)
         lowest = jnp.full_like(scores, jnp.finfo(jnp.float32).min)  # finite even where nothing is visible
         scores = jax.lax.select(jnp.broadcast_to(visible, scores.shape), scores, lowest)
@@ -221,7 +312,7 @@ class _Keys(NamedTuple):
         def dropped(weights: Array) -> Array:
             if self.draws is None:
                 return weights
-            return weights * self.draws.drop(self.plan, number + 3, jnp.ones_like(weights), attention=True)
+            return weights * self.draws.drop(self.plan, number + 3, jnp.ones_like(weights), ATTENTION)
 
         return keys, values, scores, dropped
 
@@ -244,43 +335,43 @@ def _attend(query: Array, keys: _Keys) -> tuple[Array, Array]:
     return (mixed / total).astype(query.dtype), top + jnp.log(total)
 
 
-def _forward(plan: LayerPlan, read: Read, rest: Rest, x: Array, tiles: Tiles, draws: Draws | None) -> tuple[Array, Any]:
-    projected = _project_all(plan, read, x, tiles)
-    scale = np.asarray(projected.shape[-1] ** -0.5, x.dtype)
+def _forward(
+    plan: LayerPlan, read: Read, rest: Rest, x: Array, context: Context | None, tiles: Tiles, draws: Draws | None
+) -> tuple[Array, Any]:
+    queries, pairs = _project_all(plan, read, x, context, tiles)
+    source = tiles if context is None else context.tiles
+    scale = np.asarray(queries.shape[-1] ** -0.5, x.dtype)
 
-    def step(number: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        out, mixed, total = carry
-        tile = at(tiles.tile, number)
+    def compute(tile: Array) -> tuple[Array, Array, Array]:
         own = None if draws is None else draws.tile(tile)
-        found = _attend(at(projected, tile)[0] * scale, _Keys.of(plan, projected, tiles, tile, own))
-        done = _finish(plan, rest, at(x, tile), found[0], own)
-        return put_at(out, tile, done), put_at(mixed, tile, found[0]), put_at(total, tile, found[1])
+        found = _attend(at(queries, tile) * scale, _Keys.of(plan, pairs, queries, source, tile, own))
+        return _finish(plan, rest, at(x, tile), found[0], own), *found
 
-    mixed = jnp.zeros_like(projected[:, 0])
-    carry = jnp.zeros_like(x), mixed, jnp.zeros(mixed[..., :1].shape, jnp.float32)
-    out, mixed, total = jax.lax.fori_loop(0, tiles.number, step, carry)
-    return out, (read, rest, x, tiles, draws, mixed, total)
+    nothing = jnp.zeros_like(x), jnp.zeros_like(queries), jnp.zeros(queries[..., :1].shape, jnp.float32)
+    out, mixed, total = _fill(tiles, nothing, compute)
+    return out, (read, rest, x, context, tiles, draws, mixed, total)
 
 
-def _backward(plan: LayerPlan, saved: Any, pull: Array) -> tuple[Read, Rest, Array, None, None]:
-    read, rest, x, tiles, draws, mixed, total = saved
-    projected = _project_all(plan, read, x, tiles)
-    scale = np.asarray(projected.shape[-1] ** -0.5, x.dtype)
+def _backward(plan: LayerPlan, saved: Any, pull: Array) -> tuple[Read, Rest, Array, Context | None, None, None]:
+    read, rest, x, context, tiles, draws, mixed, total = saved
+    queries, pairs = _project_all(plan, read, x, context, tiles)
+    source = tiles if context is None else context.tiles
+    scale = np.asarray(queries.shape[-1] ** -0.5, x.dtype)
 
-    def step(number: Array, carry: tuple[Array, Array, Rest]) -> tuple[Array, Array, Rest]:
-        d_x, d_projected, d_rest = carry
+    def step(number: Array, carry: tuple[Array, Array, Array, Rest]) -> tuple[Array, Array, Array, Rest]:
+        d_x, d_queries, d_pairs, d_rest = carry
         tile = at(tiles.tile, number)
         own = None if draws is None else draws.tile(tile)
         found = at(mixed, tile)
         finish = jax.vjp(lambda *given: _finish(plan, *given, own), rest, at(x, tile), found)[1]
         of_rest, of_x, of_found = finish(at(pull, tile))
-        keys = _Keys.of(plan, projected, tiles, tile, own)
-        query, logarithm = at(projected, tile)[0] * scale, at(total, tile)
+        keys = _Keys.of(plan, pairs, queries, source, tile, own)
+        query, logarithm = at(queries, tile) * scale, at(total, tile)
         # Of all weights, what their common divisor takes back.
         common = (of_found.astype(jnp.float32) * found.astype(jnp.float32)).sum(-1, keepdims=True)
 
         def chunk(number: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            d_query, d_projected = carry
+            d_query, d_pairs = carry
             key, value, scores, dropped = keys.shares(query, number)
             weights = jnp.exp(scores - logarithm)
             of_weights = jnp.einsum("rhqd,rhkd->rhqk", of_found, value, preferred_element_type=jnp.float32)
@@ -288,27 +379,46 @@ def _backward(plan: LayerPlan, saved: Any, pull: Array) -> tuple[Read, Rest, Arr
             of_key = jnp.einsum("rhqk,rhqd->rhkd", of_scores, query)
             of_value = jnp.einsum("rhqk,rhqd->rhkd", dropped(weights).astype(value.dtype), of_found)
             place = keys.first + number
-            before = at(d_projected, place)
-            so_far = jnp.stack([before[0], before[1] + of_key, before[2] + of_value])
-            return d_query + jnp.einsum("rhqk,rhkd->rhqd", of_scores, key), put_at(d_projected, place, so_far)
+            so_far = at(d_pairs, place) + jnp.stack([of_key, of_value])
+            return d_query + jnp.einsum("rhqk,rhkd->rhqd", of_scores, key), put_at(d_pairs, place, so_far)
 
-        d_query, d_projected = jax.lax.fori_loop(0, keys.count, chunk, (jnp.zeros_like(query), d_projected))
-        before = at(d_projected, tile)
-        so_far = jnp.stack([d_query * scale, before[1], before[2]])
-        return put_at(d_x, tile, of_x), put_at(d_projected, tile, so_far), _add(d_rest, of_rest)
+        d_query, d_pairs = jax.lax.fori_loop(0, keys.count, chunk, (jnp.zeros_like(query), d_pairs))
+        return put_at(d_x, tile, of_x), put_at(d_queries, tile, d_query * scale), d_pairs, _add(d_rest, of_rest)
 
-    carry = jnp.zeros_like(x), jnp.zeros_like(projected), _sums(rest)
-    d_x, d_projected, d_rest = jax.lax.fori_loop(0, tiles.number, step, carry)
-
-    def project(number: Array, carry: tuple[Array, Read]) -> tuple[Array, Read]:
-        d_x, d_read = carry
-        tile = at(tiles.tile, number)
-        of_read, of_x = jax.vjp(partial(_project, plan), read, at(x, tile))[1](at(d_projected, tile))
-        return put_at(d_x, tile, at(d_x, tile) + of_x), _add(d_read, of_read)
-
-    d_x, d_read = jax.lax.fori_loop(0, tiles.number, project, (d_x, _sums(read)))
+    carry = jnp.zeros_like(x), jnp.zeros_like(queries), jnp.zeros_like(pairs), _sums(rest)
+    d_x, d_queries, d_pairs, d_rest = jax.lax.fori_loop(0, tiles.number, step, carry)
+    if context is None:
+        d_read, (d_x,) = _pull(
+            tiles, partial(_project_own, plan), read, _sums(read), (x,), (d_x,), (d_queries, d_pairs)
+        )
+        d_context = None
+    else:
+        d_read, (d_x,) = _pull(tiles, partial(_project_queries, plan), read, _sums(read), (x,), (d_x,), d_queries)
+        made_of = context.keys, context.values
+        nothing = jax.tree.map(jnp.zeros_like, made_of)
+        d_read, of_context = _pull(
+            context.tiles, partial(_project_context, plan), read, d_read, made_of, nothing, d_pairs
+        )
+        d_context = Context(*of_context, cast(Any, None))  # tiles are whole numbers
     d_read, d_rest = jax.tree.map(lambda total, like: total.astype(like.dtype), (d_read, d_rest), (read, rest))
-    return d_read, d_rest, d_x, None, None
+    return d_read, d_rest, d_x, d_context, None, None
+
+
+def _pull(
+    tiles: Tiles, project: Callable[..., Any], read: Read, d_read: Read, given: Any, d_given: Any, pulls: Any
+) -> tuple[Read, Any]:
+    """The gradient of a projection of all tiles, added to `d_read` and `d_given`; given: arrays [T, ...], pulls: of what it
+    gives, [T, ...]."""
+
+    def step(number: Array, carry: tuple[Read, Any]) -> tuple[Read, Any]:
+        d_read, d_given = carry
+        tile = at(tiles.tile, number)
+        parts, before, pull = jax.tree.map(lambda every: at(every, tile), (given, d_given, pulls))
+        of_read, *of_parts = jax.vjp(project, read, *parts)[1](pull)
+        after = (put_at(every, tile, one + of) for every, one, of in zip(d_given, before, of_parts, strict=True))
+        return _add(d_read, of_read), tuple(after)
+
+    return jax.lax.fori_loop(0, tiles.number, step, (d_read, d_given))
 
 
 def _sums(weights: Any) -> Any:

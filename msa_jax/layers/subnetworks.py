@@ -73,3 +73,44 @@ class Perceptron(nn.Module):
         x = nn.relu(Linear(self.hidden, self.dtype, name="hidden")(x))
         x = Dropout(self.dropout)(x, deterministic=not train)
         return Linear(self.size, self.dtype, name="output")(x)
+
+
+class FeatureScoreHead(nn.Module):
+    """F -> F* = ReLU(W F + b) -> score: the head of a task whose features are compared (Self-MM, TETFN).
+
+    size: of F*. dropout: of F. middle_layer: a second ReLU layer between F* and the score.
+
+    Parameters: `feature`, `middle` with middle_layer, `score`.
+    """
+
+    size: int
+    dropout: float | Array = 0.0
+    middle_layer: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, d] -> F* [B, size], score [B] float32."""
+        x = Dropout(self.dropout)(x, deterministic=not train)
+        feature = nn.relu(Linear(self.size, self.dtype, name="feature")(x))
+        hidden = nn.relu(Linear(self.size, self.dtype, name="middle")(feature)) if self.middle_layer else feature
+        return feature, Linear(1, self.dtype, name="score")(hidden)[:, 0].astype(jnp.float32)
+
+
+class ResidualScoreHead(nn.Module):
+    """z + W2 dropout(relu(W1 z)), as wide as z, and a linear layer to one score (MulT, SPT).
+
+    dropout: behind the ReLU.
+
+    Parameters: `residual`, a `Perceptron`, and `score`.
+    """
+
+    dropout: float | Array = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, z: Array, *, train: bool) -> tuple[Array, Array]:
+        """[B, d] -> what the score is read off [B, d], and the score [B] float32, unbounded."""
+        width = z.shape[-1]
+        z = z + Perceptron(width, width, self.dropout, self.dtype, name="residual")(z, train=train)
+        return z, Linear(1, self.dtype, name="score")(z)[:, 0].astype(jnp.float32)

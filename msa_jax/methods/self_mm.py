@@ -33,8 +33,8 @@ from msa_jax.encoders.sequences import SequenceEncoder
 from msa_jax.encoders.sparse_phased import SparsePhasedConfig
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.layers.dense import Linear
-from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.recalibration import Recalibration
+from msa_jax.layers.subnetworks import FeatureScoreHead
 from msa_jax.methods.protocol import Batch, Group, Inputs, Method, frames, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import encoder_groups
@@ -98,23 +98,6 @@ REFERENCE: dict[str, Any] = {
 }
 
 
-class Head(nn.Module):
-    """F -> F* = ReLU(W F + b) -> score (paper, section Overall Architecture)."""
-
-    size: int
-    dropout: float
-    middle_layer: bool
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, x: Array, *, train: bool) -> tuple[Array, Array]:
-        """[B, d] -> F* [B, size], score [B] float32."""
-        x = Dropout(self.dropout)(x, deterministic=not train)
-        feature = nn.relu(Linear(self.size, self.dtype, name="feature")(x))
-        hidden = nn.relu(Linear(self.size, self.dtype, name="middle")(feature)) if self.middle_layer else feature
-        return feature, Linear(1, self.dtype, name="score")(hidden)[:, 0].astype(jnp.float32)
-
-
 class SelfMMNetwork(nn.Module):
     """Encoders and heads.
 
@@ -150,7 +133,9 @@ class SelfMMNetwork(nn.Module):
 
         def head(task: str, name: str, x: Array) -> tuple[Array, Array]:
             size, dropout = int(getattr(options.feature_size, task)), getattr(options.dropout, task)
-            return Head(size, dropout, options.middle_layer, self.dtype, name=f"{name}_head")(x, train=train)
+            return FeatureScoreHead(size, dropout, options.middle_layer, self.dtype, name=f"{name}_head")(
+                x, train=train
+            )
 
         outputs: dict[str, Any] = {}
         features: dict[str, Array] = {}

@@ -32,7 +32,7 @@ Deviations and why.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -41,16 +41,16 @@ import jax.numpy as jnp
 from msa_jax.config import check_rates, check_sizes
 from msa_jax.encoders.sequences import SequenceEncoder
 from msa_jax.encoders.sparse_phased import SparsePhasedConfig
-from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.recalibration import Recalibration
-from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Text, frames, one_stage
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import text_groups
+from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.methods.shared.unimodal_tasks import UnimodalTaskOptions
-from msa_jax.modalities import MODALITY, SEQUENCES
+from msa_jax.modalities import MODALITY
 
 Array = jax.Array
 
@@ -154,20 +154,7 @@ class SUGRMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, included = self.options, self.options.padding == "included"
-        sequences: dict[str, Array] = {}  # F^i_s [B, l_s, d_s]
-        length: dict[str, Array] = {}
-        if self.inputs.text is not None:
-            text = _padded_text(batch["text"], options.max_tokens) if included else batch["text"]
-            encoder = TextEncoder(
-                self.inputs.text.bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder"
-            )
-            states = encoder(text, train=train)
-            sequences["text"], length["text"] = states["hidden"], states["mask"].sum(-1)
-        for name in SEQUENCES:
-            if name in self.inputs.modalities:
-                sequences[name], length[name] = frames(batch, name)["features"], frames(batch, name)["length"]
-                if included:
-                    sequences[name] = _padded(sequences[name], getattr(self.inputs, name).steps)
+        sequences, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)  # F^i_s [B, l_s, d_s]
 
         outputs: dict[str, Any] = {}
         if options.recalibration:
@@ -188,17 +175,6 @@ class SUGRMNetwork(nn.Module):
         for task in unimodal_tasks.unimodal_tasks(options, self.inputs):
             features[task], outputs[MODALITY[task]] = head(MODALITY[task], representation[MODALITY[task]])
         return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
-
-
-def _padded(array: Array, steps: int) -> Array:
-    """[B, L, ...] -> [B, max(L, steps), ...]: where padding counts, there is as much of it as in training."""
-    missing = max(steps - array.shape[1], 0)
-    return jnp.pad(array, [(0, 0), (0, missing)] + [(0, 0)] * (array.ndim - 2))
-
-
-def _padded_text(text: Text, steps: int) -> Text:
-    """The same of every array of the text. It is not packed: `SUGRMOptions` has seen to that."""
-    return cast(Text, {name: _padded(cast(Array, value), steps) for name, value in text.items()})
 
 
 def groups(options: SUGRMOptions) -> tuple[Group, ...]:

@@ -113,6 +113,15 @@ def build_optimiser(
     def init(params: Mapping[str, Array]) -> Any:
         return adam.init(_Layout(params, assigned).join(params))
 
+    @jax.jit  # so that the program holds it once for each shape
+    def move(value: Array, change: Array, state: Any, rate: Array, decay: Array | None) -> tuple[Array, Any]:
+        if decay is not None and coupled:  # the decay is a part of the gradient, as in torch.optim.Adam
+            change = change + decay * value
+        change, state = adam.update(change, state)
+        if decay is not None and not coupled:
+            change = change + decay * value
+        return value - rate * change, state
+
     def update(
         gradient: Mapping[str, Array], state: Any, params: Mapping[str, Array], rate: Array
     ) -> tuple[dict[str, Array], Any]:
@@ -120,16 +129,14 @@ def build_optimiser(
         before, change = layout.join(params), layout.join(_trained(gradient, assigned))
         for clip in clips:
             change, _ = clip.update(change, optax.EmptyState())
-        decay = layout.factors(decays) if decayed else {}
-        if decayed and coupled:  # the decay is a part of the gradient, as in torch.optim.Adam
-            change = {name: value + decay[name] * before[name] for name, value in change.items()}
-        rate = rate * factor(state.count)
-        change, state = adam.update(change, state)
-        if decayed and not coupled:
-            change = {name: value + decay[name] * before[name] for name, value in change.items()}
-        rates_of = layout.factors(rates)
-        after = {name: before[name] - rate * rates_of[name] * value for name, value in change.items()}
-        return layout.part(after), state
+        rate, rates_of = rate * factor(state.count), layout.factors(rates)
+        decay = layout.factors(decays) if decayed else dict.fromkeys(before)
+        after, moved = {}, {}
+        for name, value in before.items():
+            own = state._replace(mu=state.mu[name], nu=state.nu[name])
+            after[name], moved[name] = move(value, change[name], own, rate * rates_of[name], decay[name])
+        means, squares = ({name: getattr(one, part) for name, one in moved.items()} for part in ("mu", "nu"))
+        return layout.part(after), state._replace(count=moved[next(iter(moved))].count, mu=means, nu=squares)
 
     return Optimiser(tuple(assigned), init, update)
 

@@ -257,7 +257,7 @@ def test_tiles_that_no_sequence_reaches_are_never_computed(runs):
             .at[tiles.tile]
             .multiply(jnp.where(jnp.arange(len(tiles.tile)) < tiles.number, 1.0, jnp.nan)[:, None, None, None])
         )
-        return transformer_tiles.layer(plan, *weights, parts, tiles, None), tiles.number
+        return transformer_tiles.layer(plan, *weights, parts, None, tiles, None), tiles.number
 
     def total(weights, x, length):
         out, number = run(weights, x, length)

@@ -1,6 +1,6 @@
 """Weights of a PyTorch network by the names of ours, and the gradients back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 import jax
@@ -18,6 +18,8 @@ Places = Mapping[str, str | None]
 
 # Names of torch.nn.LSTMCell's parameters, and of torch.nn.LSTM's without the layer and the direction.
 _LSTM = {"weight_ih": "input", "weight_hh": "recurrent", "bias_ih": "input_bias", "bias_hh": "recurrent_bias"}
+# Of torch.nn.MultiheadAttention, in the order in which it stacks them in one matrix.
+PROJECTIONS = ("query", "key", "value")
 _STATISTICS = {"running_mean": "mean", "running_var": "var"}
 
 
@@ -31,6 +33,31 @@ class Comparison(TypedDict):
 def part(arrays: Arrays, kind: str) -> dict[str, np.ndarray]:
     """The arrays of one kind, "param", "input", "output" or "grad", by their names."""
     return {key.removeprefix(f"{kind}/"): value for key, value in arrays.items() if key.startswith(f"{kind}/")}
+
+
+def projections_apart(named: Arrays) -> dict[str, np.ndarray]:
+    """PyTorch's arrays with `in_proj_weight` and `in_proj_bias` of every attention as those of query, key and value."""
+    apart: dict[str, np.ndarray] = {}
+    for name, value in named.items():
+        owner, found, kind = name.rpartition("in_proj_")
+        three = (
+            {f"{owner}{each}.{kind}": one for each, one in zip(PROJECTIONS, np.split(value, 3), strict=True)}
+            if found
+            else {}
+        )
+        apart |= three or {name: value}
+    return apart
+
+
+def projections_together(pairs: Pairs, names: Iterable[str]) -> Pairs:
+    """Undoes `projections_apart` in pairs (ours, theirs); names: of PyTorch's arrays, before they were apart."""
+    together = dict(pairs)
+    for name in names:
+        owner, found, kind = name.rpartition("in_proj_")
+        if found:
+            ours, theirs = zip(*(together.pop(f"{owner}{each}.{kind}") for each in PROJECTIONS), strict=True)
+            together[name] = np.concatenate(ours), np.concatenate(theirs)
+    return together
 
 
 def place(name: str, rank: int, places: Places) -> tuple[str, bool] | None:

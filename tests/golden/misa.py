@@ -11,15 +11,24 @@ from msa_jax import config
 from msa_jax.methods import misa
 from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, Step, TextInput
 from tests.golden.bert import bert_config, bert_places, bert_text
-from tests.golden.copying import Arrays, Comparison, copied, evaluate, gradient_pairs, part
+from tests.golden.copying import (
+    PROJECTIONS,
+    Arrays,
+    Comparison,
+    copied,
+    evaluate,
+    gradient_pairs,
+    part,
+    projections_apart,
+    projections_together,
+)
 
 _MODALITY = {"t": "text", "v": "vision", "a": "audio"}
 _KINDS = {"utt_private_{}": "private", "utt_shared_{}": "shared", "utt_{}_recon": "rebuilt", "utt_{}_orig": "original"}
 _LOSSES = {"loss_diff": "difference", "loss_cmd": "similarity", "loss_recon": "reconstruction"}
 _ATTENTION = "transformer_encoder.layers.0.self_attn"
-_PROJECTIONS = ("query", "key", "value")  # in the order in which PyTorch stacks them in one matrix
 _LAYER = {
-    **{f"{_ATTENTION}.{name}": name for name in _PROJECTIONS},
+    **{f"{_ATTENTION}.{name}": name for name in PROJECTIONS},
     f"{_ATTENTION}.out_proj": "output",
     "transformer_encoder.layers.0.linear1": "expand",
     "transformer_encoder.layers.0.linear2": "contract",
@@ -51,7 +60,7 @@ _PLACES: dict[str, str | None] = {
 
 def compare(arrays: Arrays) -> Comparison:
     """All outputs, losses and gradients, (ours, theirs)."""
-    params = _apart(part(arrays, "param"))
+    params = projections_apart(part(arrays, "param"))
     bert = bert_config(arrays)
     places = {**bert_places(arrays), **_PLACES}
     sizes = {
@@ -89,23 +98,7 @@ def compare(arrays: Arrays) -> Comparison:
     ours |= {theirs: jnp.mean(terms[name]) for theirs, name in _LOSSES.items()}
     return {
         "outputs": {name: (value, arrays[f"output/{name}"]) for name, value in ours.items()},
-        "gradients": _together(gradient_pairs(gradients, _apart(part(arrays, "grad")), places)),
+        "gradients": projections_together(
+            gradient_pairs(gradients, projections_apart(part(arrays, "grad")), places), part(arrays, "grad")
+        ),
     }
-
-
-def _apart(named: Arrays) -> dict[str, np.ndarray]:
-    """PyTorch's arrays with the three projections of the attention apart."""
-    apart = dict(named)
-    for kind in ("weight", "bias"):
-        for name, value in zip(_PROJECTIONS, np.split(apart.pop(f"{_ATTENTION}.in_proj_{kind}"), 3), strict=True):
-            apart[f"{_ATTENTION}.{name}.{kind}"] = value
-    return apart
-
-
-def _together(pairs: dict[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
-    """Undoes `_apart` in pairs (ours, theirs)."""
-    together = dict(pairs)
-    for kind in ("weight", "bias"):
-        three = [together.pop(f"{_ATTENTION}.{name}.{kind}") for name in _PROJECTIONS]
-        together[f"{_ATTENTION}.in_proj_{kind}"] = tuple(np.concatenate(each) for each in zip(*three, strict=True))
-    return together

@@ -37,6 +37,13 @@ SMALL = {
     "mag_bert": {f"learning_rate.{group}": 1e-3 for group in ("text", "audio", "vision", "other")},
     "misa": {"hidden": 16, "fusion_feedforward": 32, "dropout": 0.1},
     "mmim": {"audio_hidden": 4, "vision_hidden": 4, "width": 16},
+    "mult": {"width": 8, "heads": 2, "layers": 1, "learning_rate.other": 1e-2},
+    "spt": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2, "learning_rate.other": 1e-2},
+    "tetfn": {
+        "audio_hidden": 4, "vision_hidden": 4, "width": 8, "heads": 2, "layers": 1, "feature_size.m": 8, "feature_size.t": 8,
+        "feature_size.a": 8, "feature_size.v": 8, "learning_rate.audio": 1e-2, "learning_rate.vision": 1e-2,
+        "learning_rate.other": 1e-2,
+    },
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},
 }  # fmt: skip
 SMALL["dmmsa"] = SMALL["confede"]

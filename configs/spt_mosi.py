@@ -1,0 +1,14 @@
+"""SPT on MOSI, with the sizes and rates of the authors' code.
+
+    msa-jax train spt --data MOSI/Processed/unaligned_50.pkl --text-encoder bert-base-uncased
+
+BERT is frozen and runs once. `--text-encoder features` reads the file's own states of that BERT instead.
+With GloVe vectors and features of its own the paper reports (SUGRM's Tables 1 and 2, positive against negative):
+aligned F1/Acc-2 82.9/82.8, unaligned 81.3/81.2.
+"""
+
+PRESET = {
+    "method": "spt",
+    "protocol": "paper",
+    "options": {},
+}

@@ -1,0 +1,19 @@
+"""SPT on the built-in synthetic dataset, with a small text encoder that is trained from nothing.
+
+    msa-jax train spt --data synthetic
+
+Elsewhere SPT leaves its text encoder alone; one from nothing has to be trained.
+"""
+
+PRESET = {
+    "method": "spt",
+    "protocol": "paper",
+    "options": {
+        "text_encoder": "scratch",
+        "finetune_text": True,
+        "batch_size": 16,
+        "max_epochs": 30,
+        "patience": 12,
+        "learning_rate.text": 0.001,
+    },
+}
