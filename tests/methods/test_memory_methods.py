@@ -249,7 +249,8 @@ def test_samples_of_weight_0_change_neither_losses_nor_gradients(name):
     close(gradient, slope, rtol=1e-4, atol=1e-6)
 
 
-@first_quickly
+@pytest.mark.slow
+@every_method
 def test_a_batch_of_one_is_finite_in_training_and_the_same_alone_in_evaluation(name):
     outputs, means, gradient = trained(name, batch_of(rows=1))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((outputs, means, gradient)))
