@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from msa_jax.encoders import tiles as tiling
 from msa_jax.encoders import transformer, transformer_tiles
 from msa_jax.encoders.transformer import Transformer
 from msa_jax.layers.stack import STACK
@@ -134,7 +135,7 @@ def test_gradients_with_dropout_equal_those_of_forward_differentiation(monkeypat
 
     gradient = quick_jit(jax.grad(pulled, (0, 1, 2, 3)))(params, x, keys, values)
     monkeypatch.setattr(transformer, "layer", lambda plan, *given: transformer_tiles._forward(plan, *given)[0])
-    monkeypatch.setattr(transformer_tiles, "_deal", lambda x, to, back: transformer_tiles.take(x, to))
+    monkeypatch.setattr(tiling, "_deal", lambda x, to, back: tiling.take(x, to))
     for part in range(4):  # parameters, queries, keys, values
         along = jax.tree.map(np.zeros_like, toward)
         along = (*along[:part], toward[part], *along[part + 1 :])

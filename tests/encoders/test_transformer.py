@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from msa_jax.encoders import tiles as tiling
 from msa_jax.encoders import transformer, transformer_tiles
+from msa_jax.encoders.tiles import CPU_TILE, Tiles
 from msa_jax.encoders.transformer import Transformer, sinusoidal_positions
-from msa_jax.encoders.transformer_tiles import CPU_TILE
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Affine, Norm
 from msa_jax.layers.stack import unstack
@@ -227,7 +228,7 @@ def test_gradients_with_dropout_equal_those_of_forward_differentiation(tile, nor
 
     gradient = quick_jit(jax.grad(pulled, (0, 1)))(params, x)
     monkeypatch.setattr(transformer, "layer", lambda plan, *given: transformer_tiles._forward(plan, *given)[0])
-    monkeypatch.setattr(transformer_tiles, "_deal", lambda x, to, back: transformer_tiles.take(x, to))
+    monkeypatch.setattr(tiling, "_deal", lambda x, to, back: tiling.take(x, to))
     for part in range(2):  # parameters, then x
         directions = jax.tree.map(np.zeros_like, toward)
         directions = (*directions[:part], toward[part], *directions[part + 1 :])
@@ -250,7 +251,7 @@ def test_tiles_that_no_sequence_reaches_are_never_computed(runs):
     given = read, transformer_tiles.Rest(rest[0], None, norm, *rest[1:])
 
     def run(weights, x, length):
-        tiles, size = transformer_tiles.Tiles.of(length, steps, tile, padding=False)
+        tiles, size = Tiles.of(length, steps, tile, padding=False)
         # Nothing times nan is nan, so whatever is read of the other tiles would be seen.
         parts = (
             tiles.split(x, size)
