@@ -50,6 +50,7 @@ from msa_jax.encoders.parallel_lstm import ParallelLSTM, apart
 from msa_jax.encoders.sequence_decoder import SequenceDecoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
+from msa_jax.layers.dropout import mask_key
 from msa_jax.layers.functional import keep_where
 from msa_jax.layers.pooling import valid_steps
 from msa_jax.layers.subnetworks import Perceptron
@@ -167,7 +168,7 @@ class MFMNetwork(nn.Module):
 
 def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """L1 and the squared errors of each sample, the discrepancy of the batch."""
-    outputs, where = step.outputs, step.batch["weight"] > 0
+    outputs, where, key = step.outputs, step.batch["weight"] > 0, mask_key(step.key)
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"], where=where)}
     for name, generated in outputs["generated"].items():
         target = jax.lax.stop_gradient(outputs["sequences"][name])
@@ -177,7 +178,7 @@ def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, A
     terms["discrepancy"] = jnp.float32(0)
     for number, name in enumerate(("label", *inputs.modalities)):
         code = outputs[f"{name}_code"]
-        normal = jax.random.normal(jax.random.fold_in(step.key, number), code.shape)
+        normal = jax.random.normal(jax.random.fold_in(key, number), code.shape)
         terms["discrepancy"] += losses.mmd(code, normal, where=where)
     return terms, step.memory
 

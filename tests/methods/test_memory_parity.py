@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from msa_jax import config
+from msa_jax.layers.dropout import mask_key
 from msa_jax.methods import graph_mfn, mfm, mfn
 from msa_jax.methods.protocol import Clock, Step
 from tests import golden_mmsa
@@ -95,7 +96,7 @@ def weights_of(model) -> dict[str, np.ndarray]:
 def normals(key: jax.Array) -> dict[str, np.ndarray]:
     """What our objective draws for each code."""
     return {
-        letter: np.asarray(jax.random.normal(jax.random.fold_in(key, number), (ROWS, size)))
+        letter: np.asarray(jax.random.normal(jax.random.fold_in(mask_key(key), number), (ROWS, size)))
         for number, (letter, size) in enumerate(zip("ylav", SIZES.code, strict=True))
     }
 
