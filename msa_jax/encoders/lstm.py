@@ -94,7 +94,7 @@ class StackedLSTM(nn.Module):
             _Direction(self.hidden, self.dtype, name=f"layer_{number}")(width) for number, width in enumerate(widths)
         ]
         weights, biases = ([each[None] for each in of] for of in zip(*made, strict=True))
-        plan = ScanPlan.of(*sequence.shape[:2], every=self.layers > 1)
+        plan = ScanPlan.of(*sequence.shape, every=self.layers > 1)
         length = jnp.asarray(length)
         states = recurrence(plan, sequence.astype(self.dtype), length, weights[0], biases[0])
         if self.layers == 1:
@@ -159,5 +159,5 @@ def _state_at_end(states: Array, length: Array) -> Array:
 
 
 def _walk(module: LSTM | BidirectionalLSTM, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:
-    plan = ScanPlan.of(*sequence.shape[:2], every=module.every)
+    plan = ScanPlan.of(*sequence.shape, every=module.every)
     return recurrence(plan, sequence.astype(module.dtype), jnp.asarray(length), weight, bias)

@@ -7,8 +7,9 @@ costs what one of many does, and there is one group. Both directions of a bidire
 backward one reads every row reversed within its length.
 
 The gradient is written in reverse mode and once, which lets the loops have such trip counts. Kept from the forward pass are
-states and cells alone. The backward pass computes the gates of a chunk again in one product, walks the chunk with what
-depends on the step behind, and adds its part of the gradient of the weights, in one product too.
+states and cells, and if the plan says so the gates; otherwise the backward pass computes the gates of a chunk again in one
+product. It walks the chunk with what depends on the step behind, and adds its part of the gradient of the weights, in one
+product too.
 
 D is the number of directions, B of rows, G of groups, R of rows in each; T are the steps L, filled up to whole chunks.
 """
@@ -27,26 +28,28 @@ Array = jax.Array
 
 CPU_CHUNK, OTHER_CHUNK = 16, 32  # steps; elsewhere than on a CPU the host waits at the end of each
 CPU_ROWS = 8  # of a group
+WIDE = 256  # features; of wider frames the gates cost more to compute again than to keep
 
 
 class ScanPlan(NamedTuple):
     """How sequences are walked, all of it known when a program is compiled.
 
     steps: L. every: give the state of every step, not the last alone. chunk: steps of a chunk. groups: G; where there are
-    several, rows are sorted by length.
+    several, rows are sorted by length. keep_gates: for the backward pass.
     """
 
     steps: int
     every: bool
     chunk: int
     groups: int
+    keep_gates: bool
 
     @classmethod
-    def of(cls, rows: int, steps: int, *, every: bool) -> "ScanPlan":
-        """For that many sequences of so many steps, padding included, on this device."""
+    def of(cls, rows: int, steps: int, width: int, *, every: bool) -> "ScanPlan":
+        """For that many sequences of so many steps, padding included, of frames of this width, on this device."""
         on_cpu = jax.default_backend() == "cpu"
         chunk = min(CPU_CHUNK if on_cpu else OTHER_CHUNK, steps)
-        return cls(steps, every, chunk, -(-rows // CPU_ROWS) if on_cpu and steps > chunk else 1)
+        return cls(steps, every, chunk, -(-rows // CPU_ROWS) if on_cpu and steps > chunk else 1, width > WIDE)
 
     @property
     def padded(self) -> int:
@@ -153,7 +156,7 @@ def recurrence(plan: ScanPlan, sequence: Array, length: Array, weight: Array, bi
       The state each direction ends with [B, D h], zeros where the length is 0; or where plan.every those of every step
       [B, L, D h], zeros behind each length.
     """
-    return _run(plan, sequence, length, weight, bias, keep=plan.every)[0]
+    return _run(plan._replace(keep_gates=False), sequence, length, weight, bias, keep=plan.every)[0]
 
 
 def _run(
@@ -172,9 +175,10 @@ def _run(
 
 def _forward(
     plan: ScanPlan, frames: Array, order: _Order, weight: Array, bias: Array, *, keep: bool
-) -> tuple[Array, tuple[Array, Array] | None]:
+) -> tuple[Array, tuple[Array, Array, Array | None] | None]:
     """[T, D, G R, d] -> the last states [G, D, R, h] and, to keep, states and cells [T + 1, D, G R, h]: the zeros before the
-    first step, then those behind each, of no meaning behind each length."""
+    first step, then those behind each, of no meaning behind each length; and tanh of the scaled inputs of the gates
+    [T, D, G R, 4h], if they are kept."""
     _, directions, places, width = frames.shape
     hidden, rows = weight.shape[-1] // 4, places // plan.groups
     zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
@@ -193,14 +197,17 @@ def _forward(
                 state, cell, kept = carry
                 of_frame = jax.lax.dynamic_index_in_dim(part, number, keepdims=False, allow_negative_indices=False)
                 inputs = of_frame + jnp.einsum("dri,dio->dro", state, recurrent)
-                i, f, g, o = _gates(jnp.tanh(_halves(inputs) * inputs))
+                tanh = jnp.tanh(_halves(inputs) * inputs)
+                i, f, g, o = _gates(tanh)
                 new_cell = f * cell + i * g
                 valid = jnp.broadcast_to((first + number < length)[None, :, None], cell.shape)
                 cell = jax.lax.select(valid, new_cell, cell)
                 state = jax.lax.select(valid, o * jnp.tanh(new_cell), state)
                 if kept is not None:
+                    states, cells, gates = kept
                     behind = first + number + 1, 0, place, 0
-                    kept = put_part(kept[0], state[None], behind), put_part(kept[1], cell[None], behind)
+                    gates = None if gates is None else put_part(gates, tanh[None], (first + number, 0, place, 0))
+                    kept = put_part(states, state[None], behind), put_part(cells, cell[None], behind), gates
                 return state, cell, kept
 
             return jax.lax.fori_loop(0, plan.chunk, step, carry)
@@ -208,7 +215,11 @@ def _forward(
         state, _, kept = jax.lax.fori_loop(0, chunks, chunk, (zeros, zeros, kept))
         return kept, state
 
-    kept = (jnp.zeros((plan.padded + 1, directions, places, hidden), frames.dtype),) * 2 if keep else None
+    kept = None
+    if keep:
+        each = jnp.zeros((plan.padded + 1, directions, places, hidden), frames.dtype)
+        gates = jnp.zeros((plan.padded, directions, places, 4 * hidden), frames.dtype) if plan.keep_gates else None
+        kept = each, each, gates
     kept, last = jax.lax.scan(group, kept, order.groups(plan))
     return last, kept
 
@@ -223,7 +234,7 @@ def _remember(plan: ScanPlan, *primals: Any) -> tuple[Array, Any]:
 
 def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, None, Array, Array]:
     """The gradients of sequence, weight and bias; pull: that of what `recurrence` gives."""
-    frames, order, (states, cells), weight, bias, wanted = saved
+    frames, order, (states, cells, gates), weight, bias, wanted = saved
     _, directions, places, width = frames.shape
     hidden, rows = weight.shape[-1] // 4, places // plan.groups
     zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
@@ -248,9 +259,12 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
             of_cells = part(cells, first, plan.chunk + 1)
             old_cells, tanh_cells = of_cells[:-1], jnp.tanh(of_cells[1:])
             read = jnp.concatenate([part(frames, first, plan.chunk), old_states], -1)
-            inputs = jnp.einsum("sdri,dio->sdro", read, weight) + bias[None, :, None]
-            halves = _halves(inputs)
-            tanh = jnp.tanh(halves * inputs)
+            if gates is None:
+                inputs = jnp.einsum("sdri,dio->sdro", read, weight) + bias[None, :, None]
+                tanh = jnp.tanh(_halves(inputs) * inputs)
+            else:
+                tanh = part(gates, first, plan.chunk)
+            halves = _halves(tanh)
             i, f, g, o = _gates(tanh)
             left = length[None, :] - first - np.arange(plan.chunk, dtype=np.int32)[:, None]  # [S, R], steps to the end
             left = left[:, None, :, None]

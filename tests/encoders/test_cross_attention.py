@@ -101,8 +101,8 @@ def close(found, expected, atol=2e-5):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=atol), found, expected)
 
 
-@pytest.mark.parametrize("tile", [ONE, SMALL], ids=str)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("tile", [pytest.param(ONE, marks=pytest.mark.slow), SMALL], ids=str)
+@pytest.mark.parametrize("case", ["context", "context so far", pytest.param("itself so far", marks=pytest.mark.slow)])
 def test_outputs_and_gradients_equal_those_without_tiles(case, tile):
     fields = {"offset": None, "own": False} | CASES[case]
     data = given()

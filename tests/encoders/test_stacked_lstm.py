@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.encoders.lstm import LSTM, StackedLSTM
+from msa_jax.encoders import lstm_gradient
+from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, StackedLSTM
 from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
 from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
 from tests.quick import quick_jit
@@ -34,16 +35,21 @@ def sequences(lengths: list[int], steps: int | None = None, fill: float = 0.0) -
     return np.where((np.arange(steps) < np.array(lengths)[:, None])[..., None], frames, np.float32(fill))
 
 
+@quick_jit
 def run(params, frames, length):
     return StackedLSTM(HIDDEN, len(params)).apply({"params": params}, frames, length, train=False)
 
 
 @quick_jit
 def gradients(params, frames, length, pull):
-    return jax.grad(lambda params, frames: (run(params, frames, length) * pull).sum(), (0, 1))(params, frames)
+    def value(params, frames):
+        state = StackedLSTM(HIDDEN, len(params)).apply({"params": params}, frames, length, train=False)
+        return (state * pull).sum()
+
+    return jax.grad(value, (0, 1))(params, frames)
 
 
-@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize("kind", ["short", pytest.param("groups", marks=pytest.mark.slow)])
 def test_states_and_gradients_equal_those_of_torch(kind):
     torch = pytest.importorskip("torch")
     torch.set_num_threads(1)
@@ -116,6 +122,28 @@ def test_dropout_changes_what_layers_hand_on_in_training_and_may_be_traced():
         np.testing.assert_allclose(found, run(some, frames, length), atol=1e-6)
 
 
+@pytest.mark.parametrize("both", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["stacked", "both ways"])
+def test_gates_that_are_kept_are_those_that_are_computed_again(both, monkeypatch):
+    lengths = [CHUNK + 3, 0, *[5] * ROWS]
+    frames, length = sequences(lengths), np.array(lengths, np.int32)
+    module, call = (BidirectionalLSTM(HIDDEN), {}) if both else (StackedLSTM(HIDDEN, 2), {"train": False})
+    params = jax.jit(lambda: module.init(jax.random.key(0), frames, length, **call))()["params"]
+
+    def program():
+        def value(params, frames):
+            return jnp.sin(3 * module.apply({"params": params}, frames, length, **call)).sum()
+
+        lowered = jax.jit(jax.value_and_grad(value, (0, 1))).lower(params, frames)
+        compiled = lowered.compile({"xla_backend_optimization_level": 0})
+        return lowered.as_text().count("stablehlo.dot_general"), compiled(params, frames)
+
+    products, want = program()
+    monkeypatch.setattr(lstm_gradient, "WIDE", WIDTH - 1)
+    fewer, found = program()
+    assert fewer < products
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, want)
+
+
 def test_layers_are_a_loop_in_the_program():
     frames, length, pull = sequences([6, 3]), np.array([6, 3], np.int32), np.ones((2, HIDDEN), np.float32)
     lines = {
@@ -137,14 +165,17 @@ def test_runs_side_by_side_are_those_of_each():
         jax.tree.map(lambda a, b, number=number: np.testing.assert_allclose(a[number], b, atol=1e-5), found, want)
 
 
-def test_it_computes_in_bfloat16_and_every_layer_starts_as_an_lstm_does():
-    frames, length = sequences([6, 3]), np.array([6, 3], np.int32)
-    state = StackedLSTM(HIDDEN, LAYERS, dtype=jnp.bfloat16).apply(
-        {"params": init_params()}, frames, length, train=False
-    )
+def test_it_computes_in_bfloat16():
+    params, frames, length = init_params(), sequences([6, 3]), np.array([6, 3], np.int32)
+    module = StackedLSTM(HIDDEN, LAYERS, dtype=jnp.bfloat16)
+    state = quick_jit(lambda params: module.apply({"params": params}, frames, length, train=False))(params)
     assert state.dtype == jnp.bfloat16
-    np.testing.assert_allclose(np.asarray(state, np.float32), run(init_params(), frames, length), atol=0.03)
-    params = StackedLSTM(64, 2).init(jax.random.key(0), frames, length, train=False)["params"]
+    np.testing.assert_allclose(np.asarray(state, np.float32), run(params, frames, length), atol=0.03)
+
+
+def test_every_layer_starts_as_an_lstm_does():
+    frames, length = sequences([6, 3]), np.array([6, 3], np.int32)
+    params = quick_jit(lambda: StackedLSTM(64, 2).init(jax.random.key(0), frames, length, train=False)["params"])()
     shapes = {name: {leaf: value.shape for leaf, value in layer.items()} for name, layer in params.items()}
     biases = {"input_bias": (256,), "recurrent_bias": (256,)}
     assert shapes == {

@@ -68,7 +68,7 @@ def test_the_network_of_mosi_has_the_parameters_of_mmsa():
     assert mosi(config.override(mult.MulTOptions(), {**mult.REFERENCE, **sizes})) == 2_571_551
 
 
-@pytest.mark.parametrize("fill", [0.0, 9.0])
+@pytest.mark.parametrize("fill", [pytest.param(0.0, marks=pytest.mark.slow), 9.0])
 def test_padding_changes_nothing(fill):
     expected, more = evaluated(), evaluated(batch=batch_of(extra=3, fill=fill))
     for name, value in expected.items():
@@ -87,7 +87,7 @@ def test_padding_is_read_as_data_where_that_is_asked_for():
     assert np.abs(evaluated()["prediction"] - evaluated(batch=whole)["prediction"]).max() > 1e-3
 
 
-@pytest.mark.parametrize(("positions", "same"), [(False, True), (True, False)])
+@pytest.mark.parametrize(("positions", "same"), [(False, True), pytest.param(True, False, marks=pytest.mark.slow)])
 def test_without_positions_what_is_read_has_no_order(positions, same):
     # Kernels of one step, so that no convolution sees the order either; text alone is asked.
     there, changes = ("text", "audio"), {"positions": positions, "kernels.audio": 1}
@@ -125,7 +125,9 @@ def test_the_mask_over_future_steps_hides_what_comes_later():
     np.testing.assert_array_equal(changed > 1e-5, [False, False, False, True])  # j = 6 <= i + 3 for i = 3 alone
 
 
-@pytest.mark.parametrize("there", [("text",), ("audio", "vision"), ("text", "vision")], ids=str)
+@pytest.mark.parametrize(
+    "there", [("text",), ("audio", "vision"), pytest.param(("text", "vision"), marks=pytest.mark.slow)], ids=str
+)
 def test_absent_modalities_have_no_encoders(there):
     outputs = evaluated(there)
     owners = set(params_of(there))
@@ -154,6 +156,7 @@ def test_every_parameter_has_a_gradient_and_dropout_acts_in_training_alone():
     assert np.abs(dropped - evaluated()["prediction"]).max() > 1e-3
 
 
+@pytest.mark.slow  # what the conformance suite checks too
 def test_a_batch_of_one_is_the_same_alone_and_bfloat16_is_near():
     exact = evaluated()["prediction"]
     np.testing.assert_allclose(evaluated(batch=batch_of(rows=1))["prediction"], exact[:1], rtol=1e-5, atol=1e-5)

@@ -62,7 +62,7 @@ def test_between_audio_and_vision_the_text_comes_first():
     }
 
 
-@pytest.mark.parametrize("fill", [0.0, 9.0])
+@pytest.mark.parametrize("fill", [pytest.param(0.0, marks=pytest.mark.slow), 9.0])
 def test_padding_changes_nothing(fill):
     expected, more = evaluated(), evaluated(batch=batch_of(extra=3, fill=fill))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), more, expected)
@@ -92,7 +92,9 @@ def test_a_unimodal_task_reads_the_largest_value_over_valid_steps():
     np.testing.assert_allclose(evaluated(there)["features"]["t"], feature, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("there", [("text",), ("audio", "vision"), ("text", "vision")], ids=str)
+@pytest.mark.parametrize(
+    "there", [("audio", "vision"), pytest.param(("text", "vision"), marks=pytest.mark.slow)], ids=str
+)
 def test_absent_modalities_have_no_encoder_and_no_task(there):
     outputs = evaluated(there)
     heads = tetfn.METHOD.head_names(tetfn.TETFNOptions(), inputs_of(there))
