@@ -28,13 +28,14 @@ class PredictorInit:
       outputs) (Glorot and Bengio 2010).
     gain: a factor on all its matrices. cnn_gain: another one on the kernels of the CNNs. PyTorch's have a variance of 1 / (3
       inputs); a gain of sqrt 3 = 1.732 keeps that of what goes through them, and one of 5 / 3 times that makes up for tanh.
-    zero_biases: all biases start at 0, and not uniform.
+    zero_biases: those that start at 0, and not uniform: "none", "cnn", those of the CNNs, or "all". Biases are the same for all
+      samples: without them P differs between samples as the input does, however small the matrices make it.
     """
 
     kind: Literal["torch", "xavier"] = "torch"
     gain: float = 1.0
     cnn_gain: float = 1.0
-    zero_biases: bool = False
+    zero_biases: Literal["none", "cnn", "all"] = "none"
 
     def matrix(self, *, hidden: int | None = None, cnn: bool = False) -> Initializer:
         """Of [..., inputs, outputs], in an LSTM of so many hidden units, or of a kernel of a CNN."""
@@ -47,10 +48,10 @@ class PredictorInit:
 
         return init
 
-    @property
-    def bias(self) -> Initializer | None:
-        """Of a bias; None for PyTorch's."""
-        return nn.initializers.zeros if self.zero_biases else None
+    def bias(self, *, cnn: bool = False) -> Initializer | None:
+        """Of a bias, or of one of a CNN; None for PyTorch's."""
+        zero = self.zero_biases == "all" or (cnn and self.zero_biases == "cnn")
+        return nn.initializers.zeros if zero else None
 
 
 class CrossModalPredictor(nn.Module):
@@ -94,7 +95,7 @@ class CrossModalPredictor(nn.Module):
             self.dtype,
             kernel_init=matrix,
             recurrent_init=matrix,
-            bias_init=self.start.bias,
+            bias_init=self.start.bias(),
             name="context",
         )
         context = lstm(latent, latent_length)  # P_ta
@@ -104,8 +105,8 @@ class CrossModalPredictor(nn.Module):
         return prediction, masked_mean(*self._cnn("target_cnn")(*target))  # G_v
 
     def _linear(self, features: int, name: str) -> Linear:
-        return Linear(features, self.dtype, self.start.matrix(), self.start.bias, name=name)
+        return Linear(features, self.dtype, self.start.matrix(), self.start.bias(), name=name)
 
     def _cnn(self, name: str) -> ConvolutionStack:
-        given = self.channels, self.kernels, self.strides, self.dtype, self.start.matrix(cnn=True), self.start.bias
-        return ConvolutionStack(*given, name=name)
+        start = self.start.matrix(cnn=True), self.start.bias(cnn=True)
+        return ConvolutionStack(self.channels, self.kernels, self.strides, self.dtype, *start, name=name)

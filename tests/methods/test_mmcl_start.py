@@ -32,8 +32,8 @@ STARTS = {
     "torch": PredictorInit(),
     "xavier": PredictorInit(kind="xavier"),
     "CNN x sqrt 3": PredictorInit(cnn_gain=ROOT3),
-    "CNN x 5/3 sqrt 3, no biases": PredictorInit(cnn_gain=5 / 3 * ROOT3, zero_biases=True),
-    "all x sqrt 3, no biases": PredictorInit(gain=ROOT3, zero_biases=True),
+    "CNN x 5/3 sqrt 3, no biases there": PredictorInit(cnn_gain=5 / 3 * ROOT3, zero_biases="cnn"),
+    "all x sqrt 3, no biases": PredictorInit(gain=ROOT3, zero_biases="all"),
 }
 ROWS, STEPS, WIDTH = 16, 20, 128  # of ICT-MMMO's sequences, projected
 SEQUENCE = np.random.default_rng(0).normal(size=(ROWS, STEPS, WIDTH)).astype(np.float32)
@@ -58,8 +58,8 @@ def test_predictions_are_nearly_the_same_for_all_samples_at_first_and_less_so_wi
     assert found["torch"] < 0.01
     assert found["xavier"] > 5 * found["torch"]
     assert found["CNN x sqrt 3"] > 5 * found["torch"]
-    assert found["CNN x 5/3 sqrt 3, no biases"] > 0.1
-    assert found["all x sqrt 3, no biases"] > 0.1
+    assert found["CNN x 5/3 sqrt 3, no biases there"] > 5 * found["CNN x sqrt 3"]
+    assert found["all x sqrt 3, no biases"] > found["CNN x 5/3 sqrt 3, no biases there"]
 
 
 def flat(start: PredictorInit) -> dict[str, np.ndarray]:
@@ -77,10 +77,12 @@ def test_parameters_start_as_the_option_says():
         np.testing.assert_allclose(np.abs(value).max(), fan_in**-0.5, rtol=0.05)
         np.testing.assert_allclose(xavier[path].std(), math.sqrt(2 / (inputs + outputs)), rtol=0.05)
         assert np.abs(xavier[path]).max() > 2.5 * xavier[path].std()  # normal
-    louder = flat(PredictorInit(gain=2.0, cnn_gain=1.5, zero_biases=True))
+    louder = flat(PredictorInit(gain=2.0, cnn_gain=1.5, zero_biases="all"))
+    without = flat(STARTS["CNN x 5/3 sqrt 3, no biases there"])
     for path, value in usual.items():
         if value.ndim == 1:
             assert not louder[path].any()
+            assert without[path].any() == ("_cnn/" not in path)
         else:
             np.testing.assert_allclose(louder[path], (3.0 if "_cnn/" in path else 2.0) * value, rtol=1e-6)
 
