@@ -43,7 +43,12 @@ from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.normalisation import BatchNorm
 from msa_jax.layers.pooling import valid_steps
 from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, AlignedOptions, aligned_sequences
+from msa_jax.methods.shared.aligned_sequences import (
+    ALIGNED_REFERENCE,
+    AlignedOptions,
+    aligned_sequences,
+    alignment_notes,
+)
 from msa_jax.methods.shared.groups import encoder_groups
 
 Array = jax.Array
@@ -122,4 +127,5 @@ METHOD = Method(
     exports=("representation",),
     check=check,
     needs_aligned=lambda options: options.alignment == "required",
+    notes=alignment_notes,
 )

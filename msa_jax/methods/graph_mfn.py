@@ -43,7 +43,7 @@ from msa_jax.encoders.parallel_lstm import apart, steps_first
 from msa_jax.layers.functional import keep_where
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Inputs, Method, Phase, Stage
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences
+from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
 from msa_jax.methods.shared.memory_fusion import (
     GateLayers,
     GateRates,
@@ -134,4 +134,5 @@ METHOD = Method(
     groups=modality_groups,
     exports=("representation", "efficacies"),
     needs_aligned=lambda options: options.alignment == "required",
+    notes=alignment_notes,
 )

@@ -42,6 +42,7 @@ from msa_jax.layers.adaptation_gate import AdaptationGate
 from msa_jax.layers.alignment import Alignment, align
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Step, Terms, frames, one_stage
+from msa_jax.methods.shared.aligned_sequences import alignment_notes
 from msa_jax.methods.shared.groups import text_groups
 
 Array = jax.Array
@@ -175,4 +176,5 @@ METHOD = Method(
     check=check,
     adapts_text=lambda options: True,
     needs_aligned=lambda options: options.alignment == "required",
+    notes=alignment_notes,
 )

@@ -55,7 +55,7 @@ from msa_jax.layers.functional import keep_where
 from msa_jax.layers.pooling import valid_steps
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences
+from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
 from msa_jax.methods.shared.memory_fusion import (
     AttentionLayers,
     AttentionRates,
@@ -209,4 +209,5 @@ METHOD = Method(
     groups=modality_groups,
     exports=exports,
     needs_aligned=lambda options: options.alignment == "required",
+    notes=alignment_notes,
 )

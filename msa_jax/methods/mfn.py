@@ -37,7 +37,7 @@ from msa_jax.config import PerGroup, check_rates, check_sizes
 from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Inputs, Method, frames, one_stage
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences
+from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
 from msa_jax.methods.shared.memory_fusion import (
     AttentionLayers,
     AttentionRates,
@@ -120,4 +120,5 @@ METHOD = Method(
     groups=modality_groups,
     exports=("representation",),
     needs_aligned=lambda options: options.alignment == "required",
+    notes=alignment_notes,
 )

@@ -288,6 +288,11 @@ def fits_anything(options: Any, inputs: Inputs) -> None:
     """Options and inputs fit together."""
 
 
+def no_notes(options: Any, inputs: Inputs) -> tuple[str, ...]:
+    """Nothing needs to be said."""
+    return ()
+
+
 def never(options: Any) -> bool:
     """No value of the options asks for it."""
     return False
@@ -314,6 +319,7 @@ class Method:
     adapts_text: (options) -> whether the network changes the text encoder's embeddings, so that its states cannot be
       computed once for all.
     needs_aligned: (options) -> whether the modalities must share one time axis.
+    notes: (options, inputs) -> what happens to these inputs that a user may not expect, a line each, for the log.
     valid_terms: loss terms that `selection` may name, since they mean the same on valid; "loss" among them.
     streams: the random streams that the network draws from.
     presets: a folder of presets, for a method from another package.
@@ -334,6 +340,7 @@ class Method:
     text_encoder: str | None = "text_encoder"
     adapts_text: Callable[[Any], bool] = never
     needs_aligned: Callable[[Any], bool] = never
+    notes: Callable[[Any, Inputs], tuple[str, ...]] = no_notes
     valid_terms: tuple[str, ...] = ()
     streams: tuple[str, ...] = STREAMS
     presets: Path | None = None

@@ -204,7 +204,8 @@ def _train_in(
     keep_compiled_programs()
     dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
-    progress.line(runner.inits.describe())
+    for text in (runner.inits.describe(), *runner.inits.notes()):
+        progress.line(text)
     content = RunConfig(
         method=settings.method.name,
         runs_per_program=runs_per_program(runner, settings.options, len(seeds)),

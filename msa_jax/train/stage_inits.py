@@ -105,6 +105,10 @@ class StageInits:
         text = sum(size for path, size in sizes.items() if path.startswith(f"{self._method.text_encoder}/"))
         return f"{sum(sizes.values()):,} parameters, {text:,} of them in the text encoder"
 
+    def notes(self) -> tuple[str, ...]:
+        """What the method says about these inputs."""
+        return self._method.notes(self._model.options, self._model.inputs)
+
     def frozen_by_seed(self) -> bool:
         """Whether a text encoder that is not trained has parameters that each seed draws for itself."""
         return any(path not in self._given for programs in self.stages for path in programs.shared)

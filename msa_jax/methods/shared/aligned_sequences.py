@@ -73,7 +73,7 @@ def aligned_sequences(
         steps, padded = text["mask"].shape[1], inputs.text.steps
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length)
     else:
-        axis = min((name for name in SEQUENCES if name in inputs.modalities), key=lambda n: getattr(inputs, n).steps)
+        axis = _axis(inputs)
         length, steps = frames(batch, axis)["length"], frames(batch, axis)["features"].shape[1]
         padded = getattr(inputs, axis).steps
     for name in SEQUENCES:
@@ -86,3 +86,18 @@ def aligned_sequences(
     if included:
         length = jnp.full_like(length, steps)
     return sequences, length
+
+
+def alignment_notes(options: Any, inputs: Inputs) -> tuple[str, ...]:
+    """That sequences of their own lengths are brought onto one axis, by the option `alignment`."""
+    moved = [name for name in SEQUENCES if name in inputs.modalities]
+    if inputs.aligned or len(inputs.modalities) < 2:
+        return ()
+    owner = "text's tokens" if inputs.text is not None else f"steps of {_axis(inputs)}"
+    moved = [name for name in moved if inputs.text is not None or name != _axis(inputs)]
+    return (f"{' and '.join(moved)} averaged onto the {owner} (alignment {options.alignment})",)
+
+
+def _axis(inputs: Inputs) -> str:
+    """Of the sequences there are, the one with fewer frames in the training split."""
+    return min((name for name in SEQUENCES if name in inputs.modalities), key=lambda name: getattr(inputs, name).steps)
