@@ -80,7 +80,7 @@ def train(
     """
     use_cores()
     watch_compiler()
-    dataset = _checked(dataset)
+    dataset = checked_dataset(dataset)
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
     path = user_path(out) if out is not None else Path("runs") / f"{method}-{file_name(dataset.card.name)}"
@@ -148,7 +148,7 @@ def resume(
     method = methods.get(before.method)
     old = config.override(method.options(), before.options)
     options = old if max_epochs is None else config.override(old, {"max_epochs": max_epochs})
-    dataset = _checked(before.data if data is None else data)
+    dataset = checked_dataset(before.data if data is None else data)
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
     settings = Settings(method=method, options=options, protocol=before.protocol, preset=before.preset)
 
@@ -233,11 +233,11 @@ def _train_in(
         return _train_all(path, replace(content, runs_per_program=together), dataset, runner, progress)
 
 
-def _checked(dataset: Any) -> Dataset:
+def checked_dataset(dataset: Any) -> Dataset:
     """A dataset that can be trained on. One that somebody made is checked as one that is read."""
     if isinstance(dataset, Split):
         raise InputError(
-            "train takes a Dataset; found one Split of it: Dataset(card=..., train=..., valid=..., test=...)"
+            "a Dataset is trained on; found one Split of it: Dataset(card=..., train=..., valid=..., test=...)"
         )
     dataset = load_dataset(dataset)
     for name, split in dataset.splits().items():

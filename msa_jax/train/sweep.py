@@ -13,7 +13,6 @@ from typing import Any, TextIO
 
 from msa_jax import config, metrics
 from msa_jax.config import Options
-from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
@@ -21,7 +20,7 @@ from msa_jax.paths import file_name, user_path
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.atomic import write_json
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.experiment import prepared_runner, runs_per_program
+from msa_jax.train.experiment import checked_dataset, prepared_runner, runs_per_program
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Run
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
@@ -96,7 +95,7 @@ def sweep(
     """
     use_cores()
     processes.check_alone("a sweep")
-    dataset = load_dataset(dataset)
+    dataset = checked_dataset(dataset)
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
     if rank_by not in metrics.METRIC_KEYS[dataset.card.metrics]:

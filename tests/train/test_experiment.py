@@ -272,7 +272,7 @@ def test_the_options_of_an_experiment_are_in_its_folder(finished):
 
 
 def test_a_split_is_no_dataset(tmp_path):
-    with pytest.raises(InputError, match="train takes a Dataset; found one Split of it"):
+    with pytest.raises(InputError, match="a Dataset is trained on; found one Split of it"):
         train_toy(tmp_path / "run", AUDIO.test)  # pyright: ignore[reportArgumentType]
     assert not (tmp_path / "run").exists()
 

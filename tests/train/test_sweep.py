@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from msa_jax import cli
@@ -108,6 +109,17 @@ def test_a_point_that_cannot_be_is_recorded(tmp_path):
     done = sweep_toy(tmp_path / "run", {"accumulate": [1, 40]}, seeds=(1,), options={"tail": "drop"})
     assert "nothing would be trained" in done.ranking[1].failed[1]
     assert done.best.point == {"accumulate": 1}
+
+
+def test_a_dataset_that_somebody_made_is_checked(tmp_path):
+    audio = AUDIO.valid.audio.copy()
+    audio[2, 1] = np.nan
+    wrong = replace(AUDIO, valid=replace(AUDIO.valid, audio=audio))
+    with pytest.raises(InputError, match="split valid, column audio, row 2: 3 NaN or infinite values"):
+        sweep("self_mm", wrong, grid={"dropout.m": [0.1]}, out=tmp_path / "sweep", log=None)
+    with pytest.raises(InputError, match="a Dataset is trained on; found one Split of it"):
+        sweep("self_mm", AUDIO.test, grid={"dropout.m": [0.1]}, out=tmp_path / "sweep", log=None)  # pyright: ignore[reportArgumentType]
+    assert not (tmp_path / "sweep").exists()
 
 
 def test_folders_of_other_things_are_left_alone(finished, tmp_path):
