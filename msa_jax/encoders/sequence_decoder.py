@@ -1,4 +1,4 @@
-"""A decoder that writes sequences out of one vector each."""
+"""Decoders: one that writes sequences out of one vector each, and one that writes a sequence out of another."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.encoders.parallel_lstm import LSTMWeights, apart, walk
-from msa_jax.layers.dense import Linear
+from msa_jax.layers.dense import Linear, uniform
+from msa_jax.layers.pooling import valid_steps
 
 Array = jax.Array
 
@@ -42,3 +43,66 @@ class SequenceDecoder(nn.Module):
             name: Linear(self.width[name], self.dtype, name=f"{name}_output")(state.swapaxes(0, 1))
             for name, state in zip(vectors, states, strict=True)
         }
+
+
+class AttentionDecoder(nn.Module):
+    """An LSTM that writes a sequence of T steps out of T states: at every step it reads a weighted mean of all of them.
+
+        e_j = v . tanh(K s_j + Q c),    a = softmax(e),    h, c = LSTM(sum_j a_j s_j; h, c),    y = W h
+
+    Nothing that was written is read again. The energies are as in Bahdanau et al. (ICLR 2015), but that the cell c asks.
+
+    hidden: size of the LSTM. width: of a frame that is written.
+
+    What the code of MCTN (Pham et al., AAAI 2019) does:
+    linear: e_j = v . s_j + q . c. The part of the cell is the same for all j, so the softmax cancels it: all steps read one
+      mean, and q, which would have no gradient, is not made.
+    tied_gates: the forget gate is the input gate; its own columns are made and not read.
+
+    Parameters: `lstm`, `output`, and `energy` [h or q]; unless linear `keys` and `query` [h, h].
+    """
+
+    hidden: int
+    width: int
+    linear: bool = False
+    tied_gates: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, states: Array, length: Array) -> Array:
+        """[B, T, q], [B] int32 in [0, T] -> [B, T, width]; beyond the length it goes on writing and reads nothing new."""
+        rows, steps, size = states.shape
+        states = states.astype(self.dtype)
+        counts = valid_steps(length, steps)[..., 0]
+        kernel, recurrent, bias = LSTMWeights(self.hidden, self.dtype, name="lstm")(size)
+        read = size if self.linear else self.hidden
+        energy = self.param("energy", uniform(read**-0.5), (read,)).astype(self.dtype)
+
+        def mean(energies: Array) -> Array:
+            share = nn.softmax(jnp.where(counts, energies.astype(jnp.float32), -1e9), axis=1).astype(self.dtype)
+            return jnp.einsum("bt,btq->bq", share, states)
+
+        if self.linear:
+            outside = mean(states @ energy) @ kernel + bias[None]  # the same at every step
+
+            def read_out(cell: Array) -> Array:
+                return outside
+
+        else:
+            keys = Linear(self.hidden, self.dtype, name="keys")(states)
+            query = self.param("query", uniform(self.hidden**-0.5), (self.hidden, self.hidden)).astype(self.dtype)
+
+            def read_out(cell: Array) -> Array:
+                return mean(jnp.tanh(keys + (cell @ query)[:, None]) @ energy) @ kernel + bias[None]
+
+        def step(before: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
+            state, cell = before
+            i, f, g, o = jnp.split(read_out(cell) + state @ recurrent, 4, axis=-1)
+            i, g, o = nn.sigmoid(i), jnp.tanh(g), nn.sigmoid(o)
+            cell = (i if self.tied_gates else nn.sigmoid(f)) * cell + i * g
+            state = o * jnp.tanh(cell)
+            return (state, cell), state
+
+        zeros = jnp.zeros((rows, self.hidden), self.dtype)
+        written = jax.lax.scan(step, (zeros, zeros), None, length=steps)[1]
+        return Linear(self.width, self.dtype, name="output")(written.swapaxes(0, 1))

@@ -13,7 +13,7 @@ from msa_jax.losses.distribution import cmd, mmd, orthogonality
 from msa_jax.losses.information import class_entropy, gaussian_log_likelihood
 from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
 from msa_jax.losses.ordinal import Bins, clip_to_class, coarse_bounds, coarse_class, softmax_cross_entropy
-from msa_jax.losses.regression import l1, l2, smooth_l1, weighted_l1
+from msa_jax.losses.regression import l1, l2, sequence_l2, smooth_l1, weighted_l1
 from msa_jax.losses.similarity import spread
 from msa_jax.numerics import l2_normalise
 
@@ -36,6 +36,7 @@ __all__ = [
     "multi_nt_xent",
     "nt_xent",
     "orthogonality",
+    "sequence_l2",
     "smooth_l1",
     "softmax_cross_entropy",
     "spread",

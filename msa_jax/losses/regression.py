@@ -72,3 +72,23 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, where: Arr
     chex.assert_equal_shape([prediction, target])
     distance = jnp.abs(prediction - target)
     return _masked(jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta), where)
+
+
+def sequence_l2(written: Array, target: Array, length: Array, *, where: Array | None = None) -> Array:
+    """Squared error of sequences, the mean over each one's own steps and features (MCTN; MFM).
+
+    Args:
+      written: [B, T, d].
+      target: [B, T, d].
+      length: [B] int32 in [0, T], the steps that count; whatever stands behind.
+      where: [B] bool, samples that count; the others give 0.
+
+    Returns:
+      [B], not negative; 0 where the length is 0.
+    """
+    chex.assert_equal_shape([written, target])
+    chex.assert_equal_shape_prefix([written, length], 1)
+    counts = jnp.arange(written.shape[1])[None, :] < length[:, None]
+    counts = counts if where is None else counts & where[:, None]
+    error = jnp.where(counts[..., None], jnp.square(written - target), 0.0)
+    return error.mean(-1).sum(1) / jnp.maximum(length, 1)

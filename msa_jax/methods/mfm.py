@@ -51,8 +51,6 @@ from msa_jax.encoders.sequence_decoder import SequenceDecoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import mask_key
-from msa_jax.layers.functional import keep_where
-from msa_jax.layers.pooling import valid_steps
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
 from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
@@ -172,9 +170,7 @@ def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, A
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"], where=where)}
     for name, generated in outputs["generated"].items():
         target = jax.lax.stop_gradient(outputs["sequences"][name])
-        counts = valid_steps(outputs["length"], target.shape[1]) & where[:, None, None]
-        error = keep_where(counts, jnp.square(generated - target)).mean(-1).sum(1)
-        terms[f"{name}_generation"] = error / jnp.maximum(outputs["length"], 1)
+        terms[f"{name}_generation"] = losses.sequence_l2(generated, target, outputs["length"], where=where)
     terms["discrepancy"] = jnp.float32(0)
     for number, name in enumerate(("label", *inputs.modalities)):
         code = outputs[f"{name}_code"]

@@ -68,3 +68,15 @@ def test_gradient_of_smooth_l1_equals_finite_differences():
         float(f(PREDICTION + step * e) - f(PREDICTION - step * e)) / (2 * step) for e in np.eye(40, dtype=np.float32)
     ]
     np.testing.assert_allclose(np.asarray(jax.grad(f)(PREDICTION))[smooth], np.array(numeric)[smooth], atol=5e-3)
+
+
+def test_the_error_of_a_sequence_is_the_mean_over_its_own_steps():
+    written, target = RNG.normal(size=(2, 3, 4, 5)).astype(np.float32)
+    length, where = np.array([4, 2, 0], np.int32), np.array([True, True, False])
+    expected = [np.square(x - y)[:n].mean() if n else 0 for x, y, n in zip(written, target, length, strict=True)]
+    target[1, 2:] = np.nan
+    np.testing.assert_allclose(losses.sequence_l2(written, target, length), expected, rtol=1e-5)
+    found = losses.sequence_l2(written, target, length, where=~where)
+    np.testing.assert_array_equal(found, 0)
+    with pytest.raises(AssertionError):
+        losses.sequence_l2(written[:, :3], target, length)

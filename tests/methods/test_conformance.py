@@ -38,6 +38,7 @@ SMALL = {
     "misa": {"hidden": 16, "fusion_feedforward": 32, "dropout": 0.1},
     "mmim": {"audio_hidden": 4, "vision_hidden": 4, "width": 16},
     "mult": {"width": 8, "heads": 2, "layers": 1, "learning_rate.other": 1e-2},
+    "mctn": {"hidden": 16, "learning_rate.other": 1e-2, "weights.translation": 1.0},
     "spt": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2, "learning_rate.other": 1e-2},
     "tetfn": {
         "audio_hidden": 4, "vision_hidden": 4, "width": 8, "heads": 2, "layers": 1, "feature_size.m": 8, "feature_size.t": 8,
