@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msa_jax.data.calibrated import Calibrated, calibrated_labels, with_calibrated_labels
 from msa_jax.data.identity import said
 from msa_jax.data.leaks import Leaks, find_leaks
 from msa_jax.data.mmsa import read_mmsa
@@ -17,16 +18,19 @@ from msa_jax.errors import InputError
 from msa_jax.paths import user_path
 
 __all__ = [
+    "Calibrated",
     "Card",
     "Dataset",
     "Leaks",
     "Split",
+    "calibrated_labels",
     "find_leaks",
     "load_dataset",
     "make_synthetic",
     "read_mmsa",
     "read_native",
     "read_table",
+    "with_calibrated_labels",
     "write_native",
 ]
 

@@ -12,31 +12,20 @@ Text is checked where the dataset has features of it (column `text`). Tokens and
 said, and no extractor has seen a label. Labels of the test split are never read.
 """
 
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from msa_jax.data.padding import filled_frames
+from msa_jax.data.ridge import fold_of, groups_of, ridge, standardised
 from msa_jax.data.schema import MODALITIES, Dataset, Split
 
-FOLDS = 10  # at most
-PENALTIES = (
-    1e-3,
-    1e-2,
-    1e-1,
-    1.0,
-    10.0,
-)  # of ridge, times the rows of a fit; the one with the least error inside train
-CLIP = 5.0  # standard deviations
 ROWS = 1024  # at a time, which bounds the memory that means take
 LEAST_ROWS = 20  # of train; fewer say nothing
 # A modality is flagged if its correlation inside train is at least so large, that on valid at most so large a share of it,
 # and their difference at least so many standard errors: those of a jackknife that leaves out videos, whose samples are alike.
 CORRELATION, SHARE, STANDARD_ERRORS = 0.3, 0.5, 3.0
-
-_VIDEO = re.compile(r"\$_\$.*$|(_\d+)+$", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +96,9 @@ def find_leaks(dataset: Dataset) -> Leaks:
     """
     train, valid = dataset.train, dataset.valid
     label, target = train.label.astype(np.float64), valid.label.astype(np.float64)
-    videos, others = _groups(train), _groups(valid)
+    videos, others = groups_of(train), groups_of(valid)
     number = len(np.unique(videos))
-    fold = _fold_of(videos)
+    fold = fold_of(videos)
     folds = int(fold.max()) + 1
     if len(train) < LEAST_ROWS or folds < 2:
         folds = 0
@@ -125,7 +114,7 @@ def find_leaks(dataset: Dataset) -> Leaks:
             empty = Fit(mae=float(np.abs(label - median).mean()))
             found[name] = ModalityFit(width=width, train=empty, valid=empty, leaks=False)
             continue
-        inside, outside = _ridge(*_standardised(fitted, held_out), label, fold)
+        inside, outside = ridge(*standardised(fitted, held_out), label, fold)
         within, beyond = (
             _fit(np.clip(prediction, low, high), truth, group)
             for prediction, truth, group in ((inside, label, videos), (outside, target, others))
@@ -138,17 +127,6 @@ def find_leaks(dataset: Dataset) -> Leaks:
         median={"train": float(np.abs(label - median).mean()), "valid": float(np.abs(target - median).mean())},
         modalities=found,
     )
-
-
-def videos_of(split: Split) -> np.ndarray:
-    """[N] text: the video that each sample is from, by its id."""
-    return np.array([_VIDEO.sub("", name) or name for name in split.id.tolist()])
-
-
-def _groups(split: Split) -> np.ndarray:
-    """[N], equal for samples of a video; all different if ids name no two videos."""
-    videos = videos_of(split)
-    return videos if len(np.unique(videos)) > 1 else np.arange(len(split))
 
 
 def modality_means(split: Split, modality: str) -> np.ndarray | None:
@@ -173,47 +151,6 @@ def _valid_steps(split: Split, modality: str, rows: slice) -> np.ndarray:
     if modality != "text":
         return np.arange(features.shape[1]) < getattr(split, f"{modality}_length")[rows, None]
     return split.text_bert[rows, 1] > 0 if split.text_bert is not None else filled_frames(features)
-
-
-def _fold_of(groups: np.ndarray) -> np.ndarray:
-    """[N] int: the fold of each row. Groups stay whole; the largest that is left goes to the smallest fold."""
-    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    fold_of_group, rows = np.zeros(len(sizes), int), np.zeros(min(FOLDS, len(sizes)), int)
-    for one in np.argsort(-sizes, kind="stable"):
-        fold_of_group[one] = np.argmin(rows)
-        rows[fold_of_group[one]] += sizes[one]
-    return fold_of_group[group.reshape(-1)]
-
-
-def _standardised(train: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both by mean and standard deviation of train, clipped; features that do not vary are zeros."""
-    mean, deviation = train.mean(0), train.std(0)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9 * np.abs(mean) + 1e-12)
-    return np.clip((train - mean) * scale, -CLIP, CLIP), np.clip((other - mean) * scale, -CLIP, CLIP)
-
-
-def _ridge(train: np.ndarray, valid: np.ndarray, label: np.ndarray, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions of rows of train [N] whose fold was left out, and of valid [M] by all of train, at the best penalty."""
-    gram, moment = train.T @ train, train.T @ label
-    sums, total, rows = train.sum(0), label.sum(), len(label)
-    inside = np.empty((len(PENALTIES), rows))
-    for one in range(int(fold.max()) + 1):
-        out = fold == one
-        x, y = train[out], label[out]
-        left = gram - x.T @ x, moment - x.T @ y, sums - x.sum(0), total - y.sum(), rows - len(y)
-        inside[:, out] = _predictions(*left, x)
-    best = int(np.argmin(((inside - label) ** 2).mean(1)))
-    return inside[best], _predictions(gram, moment, sums, total, rows, valid)[best]
-
-
-def _predictions(
-    gram: np.ndarray, moment: np.ndarray, sums: np.ndarray, total: float, rows: int, x: np.ndarray
-) -> np.ndarray:
-    """[penalties, n]: of x [n, d] by ridge on rows of which there are only sums of x, y and their products."""
-    centre, mean = sums / rows, total / rows
-    values, vectors = np.linalg.eigh(gram / rows - np.outer(centre, centre))
-    along, turned = vectors.T @ (moment / rows - mean * centre), (x - centre) @ vectors
-    return np.stack([mean + turned @ (along / (np.maximum(values, 0) + penalty)) for penalty in PENALTIES])
 
 
 def _fit(prediction: np.ndarray, label: np.ndarray, groups: np.ndarray) -> Fit:

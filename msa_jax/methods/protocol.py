@@ -319,6 +319,8 @@ class Method:
     adapts_text: (options) -> whether the network changes the text encoder's embeddings, so that its states cannot be
       computed once for all.
     needs_aligned: (options) -> whether the modalities must share one time axis.
+    calibrates: (options) -> whether label_t, label_a and label_v of train are to be estimated from its features, see
+      `data.calibrated`.
     notes: (options, inputs) -> what happens to these inputs that a user may not expect, a line each, for the log.
     valid_terms: loss terms that `selection` may name, since they mean the same on valid; "loss" among them.
     streams: the random streams that the network draws from.
@@ -340,6 +342,7 @@ class Method:
     text_encoder: str | None = "text_encoder"
     adapts_text: Callable[[Any], bool] = never
     needs_aligned: Callable[[Any], bool] = never
+    calibrates: Callable[[Any], bool] = never
     notes: Callable[[Any, Inputs], tuple[str, ...]] = no_notes
     valid_terms: tuple[str, ...] = ()
     streams: tuple[str, ...] = STREAMS

@@ -206,4 +206,5 @@ METHOD = Method(
     init_memory=unimodal_tasks.init_memory,
     records=unimodal_tasks.records,
     check=unimodal_tasks.check,
+    calibrates=unimodal_tasks.calibrates,
 )

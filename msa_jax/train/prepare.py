@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options
+from msa_jax.data.calibrated import with_calibrated_labels
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
@@ -55,6 +56,8 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
         raise InputError(
             f"text_encoder is {options.text_encoder}, but method {method.name} reads no tokens; leave the option out"
         )
+    if method.calibrates(options):
+        dataset = with_calibrated_labels(dataset)
     width, config, bert, tokenizer, column = _text(dataset, options)
     preprocessor = Preprocessor.fit(
         dataset,

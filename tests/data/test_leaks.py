@@ -8,7 +8,8 @@ import pytest
 
 from msa_jax import cli
 from msa_jax.data import Split, find_leaks, load_dataset, make_synthetic, write_native
-from msa_jax.data.leaks import Fit, _differ, _fit, _fold_of, _ridge, modality_means, videos_of
+from msa_jax.data.leaks import Fit, _differ, _fit, modality_means
+from msa_jax.data.ridge import fold_of, ridge, videos_of
 from tests.paths import REPOSITORY
 
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -116,7 +117,7 @@ def test_the_regression_is_the_ridge_of_numpy_on_the_rows_that_are_left():
         for one in range(4):
             inside[fold == one] = fitted(x[fold != one], label[fold != one], penalty, x[fold == one])
         want[((inside - label) ** 2).mean()] = inside, fitted(x, label, penalty, z)
-    inside, outside = _ridge(x, z, label, fold)
+    inside, outside = ridge(x, z, label, fold)
     np.testing.assert_allclose(inside, want[min(want)][0], atol=1e-8)
     np.testing.assert_allclose(outside, want[min(want)][1], atol=1e-8)
 
@@ -129,12 +130,12 @@ def test_videos_are_told_by_ids():
 
 def test_folds_keep_videos_whole_and_are_about_as_large():
     groups = np.repeat(np.arange(30), np.random.default_rng(0).integers(1, 30, 30))
-    fold = _fold_of(groups)
+    fold = fold_of(groups)
     assert all(len(set(fold[groups == one])) == 1 for one in range(30))
     sizes = np.bincount(fold)
     assert len(sizes) == 10
     assert sizes.max() - sizes.min() <= 10
-    assert _fold_of(np.array(["a", "b", "a"])).tolist() == [0, 1, 0]
+    assert fold_of(np.array(["a", "b", "a"])).tolist() == [0, 1, 0]
 
 
 def test_means_are_over_the_steps_that_there_are():

@@ -44,7 +44,8 @@ class UnimodalTaskOptions(Options):
     """Options of methods with unimodal tasks.
 
     tasks: the tasks that are trained (Self-MM, Table 4; SUGRM, Table 3): "m" and any of "t", "a", "v".
-    unimodal_labels: "generated", or "human" (Human-MM; Self-MM, Table 3: the dataset's label_t, label_a, label_v).
+    unimodal_labels: "generated"; "human" (Human-MM; Self-MM, Table 3: the dataset's label_t, label_a, label_v); or
+      "calibrated", estimated once from the features of train by a rule of ours, see `data.calibrated`.
     label_generation: the rule of "self_mm" or of "sugrm" (SUGRM, Table 4).
     loss: of every task: "l1", "l2" or "huber" (SUGRM, Table 8).
     feature_size: width of the feature F* of each task, one for all or one for each.
@@ -62,7 +63,7 @@ class UnimodalTaskOptions(Options):
     """
 
     tasks: tuple[str, ...] = ("m", "t", "a", "v")
-    unimodal_labels: Literal["generated", "human"] = "generated"
+    unimodal_labels: Literal["generated", "human", "calibrated"] = "generated"
     label_generation: Literal["self_mm", "sugrm"] = "self_mm"
     loss: Literal["l1", "l2", "huber"] = "l1"
     feature_size: int | PerTask
@@ -118,7 +119,7 @@ def feature_sizes(options: UnimodalTaskOptions, tasks: tuple[str, ...]) -> dict[
 def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[str, Array]) -> Any:
     """The state of label generation; nothing where labels are human or only "m" is trained."""
     tasks = unimodal_tasks(options, inputs)
-    if not tasks or options.unimodal_labels == "human":
+    if not tasks or options.unimodal_labels != "generated":
         return {}
     dims = feature_sizes(options, ("m", *tasks))
     if options.label_generation == "sugrm":
@@ -175,6 +176,11 @@ def records(memory: Any) -> dict[str, Array]:
     return {f"label_{task}": value for task, value in memory.labels.items() if task != "m"} if memory else {}
 
 
+def calibrates(options: UnimodalTaskOptions) -> bool:
+    """Whether the labels are estimated before training."""
+    return options.unimodal_labels == "calibrated"
+
+
 def check(options: UnimodalTaskOptions, inputs: Inputs) -> None:
     """Human labels must be there; the rule of SUGRM needs one feature space.
 
@@ -183,9 +189,9 @@ def check(options: UnimodalTaskOptions, inputs: Inputs) -> None:
     """
     tasks = unimodal_tasks(options, inputs)
     missing = [f"label_{task}" for task in tasks if f"label_{task}" not in inputs.columns]
-    if options.unimodal_labels == "human" and missing:
+    if options.unimodal_labels != "generated" and missing:
         raise InputError(
-            f"option unimodal_labels is human, but the dataset has no {', '.join(missing)}; "
+            f"option unimodal_labels is {options.unimodal_labels}, but the dataset has no {', '.join(missing)}; "
             "choose tasks that have labels, or generated ones"
         )
     sizes = feature_sizes(options, ("m", *tasks))
