@@ -1,6 +1,7 @@
-"""The multimodal adaptation gate (MAG): vectors of words, shifted by what is heard and seen at each word.
+"""Vectors of words, shifted by what is heard and seen at each word: the multimodal adaptation gate (MAG), and RAVEN's shift.
 
-Source: Rahman et al. 2020, Integrating Multimodal Information in Large Pretrained Transformers, section 4.1.
+Source: Rahman et al. 2020, Integrating Multimodal Information in Large Pretrained Transformers, section 4.1; Wang et al. 2019,
+Words Can Shift: Dynamically Adjusting Word Representations Using Nonverbal Behaviors.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 
 Array = jax.Array
@@ -77,3 +79,42 @@ class AdaptationGate(nn.Module):
         moved = z.astype(jnp.float32) + bounded_shift(z, shift, self.beta)
         moved = nn.LayerNorm(1e-5, dtype=self.dtype, use_fast_variance=False, name="norm")(moved)
         return Dropout(self.dropout)(moved, deterministic)
+
+
+class NonverbalShift(nn.Module):
+    """Word vectors e and, for each modality m, a nonverbal state h_m of the same word -> word vectors of the same shape.
+
+        g_m = sigmoid(w_m . [h_m; e] + b_m), one number
+        H   = W [g_m h_m for all m] + b
+        e'  = e + alpha H, alpha as in `bounded_shift`
+
+    Source: Wang et al. 2019, Words Can Shift (RAVEN). Unlike MAG it has neither norm nor dropout, and begins as
+    PyTorch's linear layers do.
+
+    What its code does:
+    linear_gate: g_m without the sigmoid. loose_bound: e' = e + beta ||e|| H / max(||H||, 1), a shift that grows with
+      ||H|| up to length 1. detach: no gradient reaches the shift.
+    """
+
+    beta: float | Array = 0.2
+    linear_gate: bool = False
+    loose_bound: bool = False
+    detach: bool = False
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, e: Array, states: Mapping[str, Array]) -> Array:
+        """e [..., D], states {modality: [..., h]}, at least one -> [..., D] in `dtype`."""
+        chex.assert_equal_shape_prefix([e, *states.values()], e.ndim - 1)
+        e = e.astype(self.dtype)
+        gated = []
+        for name, h in states.items():
+            gate = Linear(1, self.dtype, name=f"{name}_gate")(jnp.concatenate([h.astype(self.dtype), e], -1))
+            gated.append((gate if self.linear_gate else nn.sigmoid(gate)) * h)
+        shift = Linear(e.shape[-1], self.dtype, name="shift")(jnp.concatenate(gated, -1)).astype(jnp.float32)
+        wide = e.astype(jnp.float32)
+        if self.loose_bound:
+            moved = self.beta * _length(wide, at_zero=0.0) * shift / jnp.maximum(_length(shift, at_zero=0.0), 1.0)
+        else:
+            moved = bounded_shift(wide, shift, self.beta)
+        return (wide + (jax.lax.stop_gradient(moved) if self.detach else moved)).astype(self.dtype)

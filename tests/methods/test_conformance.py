@@ -39,6 +39,7 @@ SMALL = {
     "mmim": {"audio_hidden": 4, "vision_hidden": 4, "width": 16},
     "mult": {"width": 8, "heads": 2, "layers": 1, "learning_rate.other": 1e-2},
     "mctn": {"hidden": 16, "learning_rate.other": 1e-2, "weights.translation": 1.0},
+    "raven": {"nonverbal": 8, "hidden": 8, "learning_rate.other": 1e-2},
     "spt": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2, "learning_rate.other": 1e-2},
     "tetfn": {
         "audio_hidden": 4, "vision_hidden": 4, "width": 8, "heads": 2, "layers": 1, "feature_size.m": 8, "feature_size.t": 8,
