@@ -5,6 +5,7 @@
 The networks of the vertices stay as they were drawn, LSTMs and memory walk padding, the validation loss is the mean of its
 batches, rounded.
 Unaligned frames come to the tokens by windows of the padded sequences, whatever their lengths.
+The published row is probably from before December 2023, when MMSA aligned otherwise (`alignment` "strided").
 Published by MMSA, mean of five seeds: MAE 0.445, Corr 0.578, Acc-2 78.77, Acc-3 65.65, Acc-5 39.82.
 """
 

@@ -15,10 +15,12 @@ PRESET = {
     "options": {
         "batch_size": 16,
         "max_epochs": 20,
+        "patience": 20,
         "heads": 8,
         "attention_dropout.text": 0.1,
         "attention_dropout.audio": 0.1,
         "attention_dropout.vision": 0.1,
+        "input_dropout": 0.3,
         "text_dropout": 0.3,
         "clip_norm": 1.0,
     },

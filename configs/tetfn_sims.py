@@ -1,4 +1,4 @@
-"""TETFN on SIMS, with MMSA's sizes and rates and without its quirks.
+"""TETFN on SIMS, with MMSA's sizes and rates and without its quirks: audio and vision keep their own lengths.
 
     msa-jax train tetfn --data SIMS/Processed/unaligned_39.pkl --text-encoder bert-base-chinese
 

@@ -11,7 +11,7 @@ PyTorch's to about 1e-5.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -22,7 +22,6 @@ import numpy as np
 from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.layers.dropout import Dropout, mask_key
-from msa_jax.layers.stack import STACK
 
 Array = jax.Array
 Params = Mapping[str, Any]
@@ -132,31 +131,21 @@ class _Layer(nn.Module):
         return self.output_norm(x + self.dropout(transformed, deterministic))
 
 
-def _parts(stacked: Params, sizes: Sequence[int]) -> list[Params]:
-    """Cuts leaves [L, ...] into ones of these sizes. Backward their gradients are joined, not added up."""
-    cut = [jax.lax.split(leaf, sizes) for leaf in jax.tree.leaves(stacked)]
-    return [jax.tree.unflatten(jax.tree.structure(stacked), part) for part in zip(*cut, strict=True)]
-
-
 class Bert(nn.Module):
     """The encoder. Parameters are float32, computation in `dtype`, softmax and LayerNorm statistics in float32.
 
     `__call__` is `embed`, `encode` and `pool` in one; call them one by one to put something between. In training
     (`deterministic=False`) dropout draws from the "dropout" random collection. The parameters of the layers are `layer_0`,
-    `layer_1`, ..., or lie stacked, see `scan_layers`.
+    `layer_1`, ...
 
     remat: in a backward pass compute a layer again from its input instead of keeping what it computed: one more forward
     pass, for memory that grows with the layers by their inputs alone. Results are the same.
-    scan_layers: run the layers as a loop, which compiles faster, over parameters that lie stacked under `layers`, see
-    `msa_jax.layers.stack`. On CPU a step is then some 10 % slower: the loop copies the weights of each layer out of the
-    stack, and what the backward pass needs into one.
     """
 
     config: BertConfig
     dtype: jnp.dtype = jnp.float32
     use_pooler: bool = False
     remat: bool = False
-    scan_layers: bool = False
 
     def setup(self):
         self.embeddings = _Embeddings(self.config, self.dtype)
@@ -238,11 +227,8 @@ class Bert(nn.Module):
         if self.is_initializing():
             keys = jax.random.split(self.make_rng("params"), number)
             made = jax.vmap(lambda key: layer.init(key, x, visible, True)["params"])(keys)
-            apart = {
-                f"layer_{index}": jax.tree.map(lambda leaf, index=index: leaf[index], made) for index in range(number)
-            }
-            for name, value in ({STACK: made} if self.scan_layers else apart).items():
-                self.put_variable("params", name, value)
+            for index in range(number):
+                self.put_variable("params", f"layer_{index}", jax.tree.map(lambda leaf, index=index: leaf[index], made))
         draws = not deterministic and self.has_rng("dropout")
         keys = jax.random.split(mask_key(self.make_rng("dropout")), number) if draws else None
 
@@ -250,23 +236,11 @@ class Bert(nn.Module):
             rngs = {"dropout": key} if draws else None
             return layer.apply({"params": params}, x, visible, deterministic, at, rngs=rngs)
 
-        params, looped = self.variables["params"], 0
-        if self.scan_layers:
-            looped = number - (at is not None)
-            loop, *last = _parts(params[STACK], [looped, number - looped] if at is not None else [looped])
-            # The loop stores what the backward pass needs: that costs more than to compute all but products again.
-            saved = None if self.remat else jax.checkpoint_policies.dots_saveable
-            step = jax.checkpoint(run, policy=saved, prevent_cse=False)
-            inputs = (loop, keys[:looped] if draws else None)
-            x, _ = jax.lax.scan(lambda x, given: (step(given[0], x, given[1]), None), x, inputs)
-            rest = [jax.tree.map(lambda leaf: leaf[0], part) for part in last]
-        else:
-            rest = [params[f"layer_{index}"] for index in range(number)]
         # One function, which the program holds once and calls for each layer.
         alone = jax.checkpoint(jax.jit(run)) if self.remat else jax.jit(run)
-        for index, part in enumerate(rest, start=looped):
+        for index in range(number):
             places = () if at is None or index < number - 1 else (at,)
-            x = alone(part, x, keys[index] if draws else None, *places)
+            x = alone(self.variables["params"][f"layer_{index}"], x, keys[index] if draws else None, *places)
         return x
 
     def pool(self, first: Array) -> Array:

@@ -20,8 +20,8 @@ class CrossModalEncoder(nn.Module):
 
     layers, heads: of the Transformer; heads divide D. dropout: at the end of each residual branch; hidden_dropout: behind
     the ReLU; input_dropout: of what goes in; attention_dropout: of the weights.
-    positions: add sinusoidal ones. so_far: step i sees step j only where j <= i + |S - L|, L and S the steps of the arrays,
-    which of one length are those so far; the authors' code has that mask.
+    positions: add sinusoidal ones. so_far: step i sees step j only where j <= i + |S - L|. L and S are the steps of the arrays;
+    where they are equal, a step sees the steps so far. The authors' code has that mask.
 
     Parameters: `transformer`, a `Transformer`.
     """

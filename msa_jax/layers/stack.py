@@ -1,8 +1,8 @@
 """Layers of one kind, stacked: a loop walks them in the program, and people still call them by their numbers.
 
-A module under `nn.scan` is named `layers`, and its parameters have a leading axis of layers, as in
-`text_encoder/bert/layers/attention/query/kernel` [L, D, D]. Files, parameter groups and frozen patterns say
-`text_encoder/bert/layer_0/attention/query/kernel` [D, D], and so on.
+The parameters of a stack lie under `layers` and have a leading axis of layers, as in
+`audio_encoder/transformer/layers/query/kernel` [L, D, D]. Files, parameter groups and frozen patterns say
+`audio_encoder/transformer/layer_0/query/kernel` [D, D], and so on.
 """
 
 from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ Deviations and why.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ class LFDNNOptions(HeadOptions):
     """Options of LF-DNN: those of the sub-networks and the head."""
 
     batch_size: int = 128
+    weight_decay_mode: Literal["decoupled", "coupled"] = "coupled"  # as it was when MMSA chose the values
     weight_decay: PerGroup = PerGroup(text=0.0, audio=1e-2, vision=1e-2, other=1e-2)
     text_size: int = 256
     audio_size: int = 16

@@ -30,7 +30,7 @@ Readings and deviations.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 
@@ -68,6 +68,7 @@ class LMFOptions(FusionOptions):
 
     batch_size: int = 64
     learning_rate: PerGroupAndFactor = PerGroupAndFactor(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3, factor=1e-3)
+    weight_decay_mode: Literal["decoupled", "coupled"] = "coupled"  # as it was when MMSA chose the values
     weight_decay: PerGroup = PerGroup(text=0.0, audio=5e-3, vision=5e-3, other=5e-3)
     text_size: int = 64
     audio_size: int = 16

@@ -11,7 +11,7 @@ by default all tasks weigh the same.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from msa_jax.config import PerGroup
 from msa_jax.methods.lf_dnn import LFDNNNetwork, LFDNNOptions
@@ -39,6 +39,7 @@ class MLFDNNOptions(HumanTasks, LFDNNOptions):
 
     batch_size: int = 32
     learning_rate: PerGroup = PerGroup(text=5e-5, audio=2e-3, vision=2e-3, other=2e-3)
+    weight_decay_mode: Literal["decoupled", "coupled"] = "coupled"  # as it was when MMSA chose the values
     weight_decay: PerGroupAndSubnetwork = PerGroupAndSubnetwork(
         text=0.0, text_subnetwork=1e-4, audio=1e-3, vision=1e-4, other=0.0
     )

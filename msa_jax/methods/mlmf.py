@@ -12,7 +12,7 @@ default all tasks weigh the same. MMSA trains omega and b at a learning rate of 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from msa_jax.methods.lmf import LMFNetwork, LMFOptions, PerGroupAndFactor, exports, factor_group, frozen
 from msa_jax.methods.protocol import Group, Inputs, Method, Stage, one_stage
@@ -39,6 +39,7 @@ class MLMFOptions(HumanTasks, LMFOptions):
 
     batch_size: int = 128
     learning_rate: PerGroupAndFactor = PerGroupAndFactor(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3, factor=1e-3)
+    weight_decay_mode: Literal["decoupled", "coupled"] = "coupled"  # as it was when MMSA chose the values
     weight_decay: PerGroupAndSubnetwork = PerGroupAndSubnetwork(
         text=0.0, text_subnetwork=1e-4, audio=0.0, vision=1e-4, other=5e-3
     )

@@ -6,12 +6,13 @@ code; the network in front of them is TFN (`methods.tfn`).
 The way of a batch. TFN's sub-networks embed each modality: z_t, z_a, z_v. TFN's fusion gives the multimodal score, squashed
 into the label range; a head on each embedding gives a score of that modality alone, which nothing bounds.
 
-Sizes, rates and decay are those of MMSA for SIMS. Its weights of the tasks there, .6, .4, 0 and 1, stand in the presets: by
+Sizes, rates and decay are those of MMSA for SIMS; a decay that its configuration has for the layers behind the sub-networks
+never reaches its optimiser. Its weights of the tasks there, .6, .4, 0 and 1, stand in the presets: by
 default all tasks weigh the same.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from msa_jax.config import PerGroup
 from msa_jax.methods.protocol import Method, one_stage
@@ -39,6 +40,7 @@ class MTFNOptions(HumanTasks, TFNOptions):
 
     batch_size: int = 64
     learning_rate: PerGroup = PerGroup(text=5e-5, audio=5e-3, vision=5e-3, other=5e-3)
+    weight_decay_mode: Literal["decoupled", "coupled"] = "coupled"  # as it was when MMSA chose the values
     weight_decay: PerGroupAndSubnetwork = PerGroupAndSubnetwork(
         text=0.0, text_subnetwork=1e-3, audio=1e-4, vision=1e-5, other=0.0
     )

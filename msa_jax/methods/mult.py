@@ -11,7 +11,9 @@ linear layer of z + W2 dropout(relu(W1 z)). Loss: L1.
 
 Readings and deviations.
  1. Sizes, rates and dropouts are the paper's for MOSI (its appendix); the dropouts behind ReLU and at the end of residual
-    branches, which it does not give, are the authors' defaults. Text is BERT's states instead of GloVe vectors.
+    branches, which it does not give, are the authors' defaults, and so is a rate that falls to a tenth after 20 epochs without
+    improvement. One dropout is that of the text and of what encoders are given, as in the authors' code. All epochs are
+    trained, and the best on valid is taken. Text is BERT's states instead of GloVe vectors.
  2. The rate of attention dropout follows the modality that is read: `attention_dropout.audio` where audio is read, ..., and
     that of text in the last Transformers.
  3. Attention reads valid steps alone, and z_m is the last valid step. The authors' data are padded in front, so that the
@@ -21,8 +23,8 @@ Readings and deviations.
     j <= i + |S - L|, L and S the padded lengths behind the convolutions (`future_mask` "offset").
  6. The convolution has no padding: a sequence of n steps has n - kernel + 1, at least one. A modality that is d wide
     already has none, as in both codes.
- 7. MMSA adds up the gradients of eight mini-batches and clips the sum after each of them by value; here the sum is clipped
-    once, at the update.
+ 7. MMSA has a weight decay that never reaches its optimiser: it is 0 here. It adds up the gradients of eight mini-batches and
+    clips the sum after each of them by value; here the sum is clipped once, at the update.
 Absent modalities: their encoders are left out. A single one attends to itself alone.
 """
 
@@ -34,7 +36,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, check_rates, check_sizes
+from msa_jax.config import Options, Schedule, check_rates, check_sizes
 from msa_jax.encoders.cnn import WindowProjection
 from msa_jax.encoders.cross_modal import CrossModalEncoder
 from msa_jax.errors import InputError
@@ -74,7 +76,8 @@ class MulTOptions(Options):
 
     width: d. heads: a divisor of it. layers: D. kernels: of the convolutions (6).
     attention_dropout: (2). input_dropout: of what encoders are given. hidden_dropout: behind ReLU in encoders.
-    residual_dropout: of their branches. text_dropout: of the text's states. output_dropout: in front of the score.
+    residual_dropout: of their branches. text_dropout: of the text's states. output_dropout: behind the ReLU of the residual
+      branch in front of the score.
     positions: (4). future_mask: (5). padding: "masked", or "included" up to max_tokens and to the longest sequences of the
       training split, which needs pack_text false (3).
     """
@@ -82,6 +85,10 @@ class MulTOptions(Options):
     finetune_text: bool = False
     batch_size: int = 128
     max_epochs: int = 100
+    patience: int = 100
+    schedule: Schedule = "plateau"
+    plateau_factor: float = 0.1
+    plateau_patience: int = 20
     clip_norm: float | None = 0.8
     width: int = 40
     heads: int = 10
@@ -122,6 +129,7 @@ REFERENCE: dict[str, Any] = {
     "schedule": "plateau",
     "plateau_factor": 0.1,
     "plateau_patience": 5,
+    "patience": 8,
     "validation_mean": "batches",
     "validation_decimals": 4,
     "max_epochs": 1000,

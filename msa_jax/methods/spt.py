@@ -4,7 +4,7 @@ Paper: Cheng, Fostiropoulos, Boehm, Soleymani. Multimodal Phased Transformer for
 Reference code: github.com/chengjunyan1/SP-Transformer (no licence); facts only.
 
 The way of a batch. One encoder reads all modalities: a few hidden states of each read windows of its frames (input
-attention), of the other modalities' hidden states (cross attention) and of their own (self attention), some times over
+attention), of the other modalities' hidden states (cross attention) and of their own (self attention), several times over
 (`encoders.sparse_phased`). Its last state of text, audio and vision, side by side, is z; the score is a linear layer of
 z + W2 dropout(relu(W1 z)). Loss: L1.
 
@@ -47,7 +47,7 @@ RATES = PerGroup(text=5e-5, audio=5e-4, vision=5e-4, other=5e-4)
 class SPTOptions(Options):
     """Options of SPT.
 
-    spt: sizes, shifts and dropout rates of the encoder. output_dropout: in front of the score.
+    spt: sizes, shifts and dropout rates of the encoder. output_dropout: behind the ReLU of the last residual branch.
     padding: "masked", or "included": padding is read up to max_tokens and to the longest sequences of the training split,
       which needs pack_text false.
     """

@@ -12,13 +12,16 @@ multimodal task reads [z_t; z_a; z_v], a unimodal one the largest value over the
 regresses on a label by L1, the unimodal ones on u-labels that move as those of Self-MM do (msa_jax.labels.self_mm).
 
 Readings and deviations.
-- Attention and the largest value read valid steps alone, and z_m is the last valid step; MMSA, whose data are aligned and
-  padded behind, reads padding as data (`padding` "included").
+- Attention and the largest value read valid steps alone, and z_m is the last valid step; MMSA reads padding as data
+  (`padding` "included").
+- MMSA's audio and vision are aligned to the tokens, on SIMS by averaging so many frames that T are left in front of the LSTMs
+  (`alignment`, see `layers.alignment.align`); here sequences keep their own lengths ("none").
 - Positions count valid steps from 1. MMSA adds them in the text enhanced Transformers alone (`positions` "enhanced").
 - MMSA hides future steps: step i of m sees step j of n only where j <= i + |S - L|, L and S the padded lengths behind the
   convolutions (`future_mask` "offset").
 - MMSA's convolution over vision has the kernel of audio (`kernels.vision` is that of audio in its presets).
-- With padding that is read the vector of [PAD] is trained here; PyTorch's BERT keeps it.
+- With padding that is read the vector of [PAD] is trained here; PyTorch's BERT gives it no gradient, so that only weight decay
+  moves it.
 - Optimiser, label generation and what the code does otherwise are those of Self-MM.
 Absent modalities: their encoders and their task are left out; without text audio and vision read each other directly.
 """
@@ -35,6 +38,7 @@ from msa_jax.encoders.cnn import WindowProjection
 from msa_jax.encoders.cross_modal import CrossModalEncoder
 from msa_jax.encoders.lstm import LSTM
 from msa_jax.errors import InputError
+from msa_jax.layers.alignment import Alignment, align
 from msa_jax.layers.functional import take
 from msa_jax.layers.pooling import valid_steps
 from msa_jax.layers.subnetworks import FeatureScoreHead
@@ -70,6 +74,7 @@ class TETFNOptions(UnimodalTaskOptions):
     feature_size, dropout: of each task's head.
 
     What MMSA's code does (on in the reference protocol):
+    alignment: of audio and vision to the tokens, or "none". Aligned data are as they are.
     positions: "all", or "enhanced": in the text enhanced Transformers alone.
     future_mask: "offset" hides what comes later. padding: "included" reads it; that needs pack_text false.
     """
@@ -88,6 +93,7 @@ class TETFNOptions(UnimodalTaskOptions):
     residual_dropout: float = 0.1
     feature_size: PerTask = PerTask(m=64, t=32, a=32, v=16)
     dropout: PerTask = PerTask(m=0.0, t=0.0, a=0.0, v=0.0)
+    alignment: Alignment | Literal["none"] = "none"
     positions: Literal["all", "enhanced"] = "all"
     future_mask: Literal["none", "offset"] = "none"
     padding: Literal["masked", "included"] = "masked"
@@ -103,6 +109,7 @@ class TETFNOptions(UnimodalTaskOptions):
 
 
 REFERENCE: dict[str, Any] = {
+    "alignment": "contiguous",
     "positions": "enhanced",
     "future_mask": "offset",
     "padding": "included",
@@ -139,6 +146,7 @@ class TETFNNetwork(nn.Module):
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, names = self.options, self.inputs.modalities
         given, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)
+        self._align(given, length)
         if options.padding == "included":
             length = {name: jnp.full_like(length[name], given[name].shape[1]) for name in names}
         sequences = {name: self._projected(name, given[name], length[name]) for name in names}
@@ -165,6 +173,17 @@ class TETFNNetwork(nn.Module):
                 highest = jnp.where(valid_steps(steps, x.shape[1]), x, lowest).max(1)
                 features[task], outputs[name] = head(task, name, highest)
         return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
+
+    def _align(self, given: dict[str, Array], length: dict[str, Array]) -> None:
+        """Brings audio and vision onto the tokens, in place, if the options ask for it."""
+        options, text = self.options, self.inputs.text
+        if options.alignment == "none" or text is None or self.inputs.aligned:
+            return
+        for name in (name for name in SEQUENCES if name in given):
+            padded = getattr(self.inputs, name).steps, text.steps
+            tokens, steps = length["text"], given["text"].shape[1]
+            given[name] = align(given[name], length[name], tokens, steps, alignment=options.alignment, padded=padded)
+            length[name] = tokens
 
     def _projected(self, name: str, x: Array, length: Array) -> tuple[Array, Array]:
         """[B, L, d] behind the LSTM and the convolution, and how many of its steps count [B], at least 1."""
@@ -217,4 +236,5 @@ METHOD = Method(
     records=unimodal_tasks.records,
     check=unimodal_tasks.check,
     calibrates=unimodal_tasks.calibrates,
+    needs_aligned=lambda options: options.alignment == "required",
 )

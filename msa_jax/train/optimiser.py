@@ -1,7 +1,8 @@
-"""The optimiser: Adam with parameter groups, on few arrays; optax does the work.
+"""The optimiser: Adam with parameter groups; optax does the work.
 
 All groups share Adam's constants and differ in learning rate and weight decay alone. So the small parameters of all groups
-are joined to one vector, and only large ones are updated by themselves: a step has few long loops instead of many short ones.
+are joined to one vector, which is one long loop instead of many short ones. Large ones, such as the matrices of BERT's layers,
+are updated by themselves, those of one shape by one function of the program.
 """
 
 import math

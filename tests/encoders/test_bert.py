@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 from msa_jax.encoders.bert import Bert, BertConfig
 from msa_jax.encoders.bert_weights import load_bert, save_bert
 from msa_jax.errors import InputError
-from msa_jax.layers.stack import stack
 from tests.encoders.bert_cases import GOLDEN, assert_close, batch, torch_bert, torch_names
 from tests.paths import minilm
 from tests.quick import quick_jit
@@ -20,9 +19,9 @@ TINY = BertConfig(vocab_size=50, hidden_size=32, num_layers=2, num_heads=4, inte
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("pooler", "dtype"))
-def _init(config, *, pooler=False, dtype=jnp.float32, scan=False):
+def _init(config, *, pooler=False, dtype=jnp.float32):
     ones = jnp.ones((1, 4), jnp.int32)
-    bert = Bert(config, dtype=dtype, use_pooler=pooler, scan_layers=scan)
+    bert = Bert(config, dtype=dtype, use_pooler=pooler)
     return bert.init(jax.random.key(0), ones, segments=ones, deterministic=True)["params"]
 
 
@@ -286,7 +285,7 @@ def test_hidden_dropout_acts_on_the_embeddings_and_on_what_each_residual_sum_add
         for norm in ("attention_norm", "output_norm"):
             centred = state - state.mean()
             normed = centred / np.sqrt((centred**2).mean() + config.layer_norm_eps)
-            state = normed * params["layers"][norm]["scale"][layer] + params["layers"][norm]["bias"][layer]
+            state = normed * params[f"layer_{layer}"][norm]["scale"] + params[f"layer_{layer}"][norm]["bias"]
     hidden = _hidden(config, params, ids, mask, deterministic=False, rngs={"dropout": jax.random.key(0)})
     assert_close(hidden, np.broadcast_to(state, hidden.shape), 1e-4)
 
@@ -297,8 +296,9 @@ def test_attention_dropout_acts_on_the_attention_probabilities():
     params = _random_params(config)
     ids, mask, _ = batch(config, (6, 4))
     hidden = _hidden(config, params, ids, mask, deterministic=False, rngs={"dropout": jax.random.key(0)})
-    attention = params["layers"]["attention"]
-    attention["value"] = {name: np.zeros_like(leaf) for name, leaf in attention["value"].items()}
+    for layer in range(2):
+        attention = params[f"layer_{layer}"]["attention"]
+        attention["value"] = {name: np.zeros_like(leaf) for name, leaf in attention["value"].items()}
     assert_close(hidden, _hidden(config, params, ids, mask), 1e-5)
 
 
@@ -445,47 +445,21 @@ def test_states_of_some_places_are_those_of_all_and_cost_less(packed, layers):
         assert costs[0] < 0.7 * costs[1]  # most of the one layer
 
 
-@pytest.mark.parametrize("scan", [False, True])
-def test_a_program_holds_the_code_of_a_layer_once(scan):
+def test_a_program_holds_the_code_of_a_layer_once():
     ids, mask, _ = batch(TINY, (6, 4))
 
     def lines(layers: int) -> int:
         config = dataclasses.replace(TINY, num_layers=layers)
 
         def objective(params, key):
-            bert = Bert(config, scan_layers=scan)
+            bert = Bert(config)
             out = bert.apply({"params": params}, ids, segments=mask, deterministic=False, rngs={"dropout": key})
             return out["hidden"].sum()
 
-        params = jax.eval_shape(functools.partial(_init, config, scan=scan))
+        params = jax.eval_shape(functools.partial(_init, config))
         return jax.jit(jax.grad(objective)).lower(params, jax.random.key(0)).as_text().count("\n")
 
-    assert lines(9) - lines(3) <= (0 if scan else 6 * 8)  # a call each way, and the key of its dropout
-
-
-@pytest.mark.parametrize("layers", [pytest.param(1, marks=pytest.mark.slow), 3])
-@pytest.mark.parametrize("at", [pytest.param(None, marks=pytest.mark.slow), np.arange(2) * 6], ids=["all", "some"])
-def test_a_loop_over_the_layers_gives_the_same_with_the_same_masks(at, layers):
-    config = dataclasses.replace(TINY, num_layers=layers)
-    params = _random_params(config)
-    ids, mask, _ = batch(config, (6, 4))
-
-    def objective(params, scan):
-        out = Bert(config, scan_layers=scan).apply(
-            {"params": params}, ids, segments=mask, at=at, deterministic=False, rngs={"dropout": jax.random.key(1)}
-        )
-        return (next(iter(out.values())) ** 3).sum()
-
-    paths = flatten_dict(jax.eval_shape(functools.partial(_init, config, scan=True)), sep="/")
-    stacked = unflatten_dict(stack(flatten_dict(params, sep="/"), paths), sep="/")
-    first, second = (
-        quick_jit(jax.value_and_grad(functools.partial(objective, scan=scan)))(given)
-        for scan, given in ((True, stacked), (False, params))
-    )
-    assert_close(first[0], second[0], 1e-5)
-    others = torch_names(config, second[1])
-    for name, value in torch_names(config, first[1]).items():
-        assert_close(value, others[name], 1e-5)
+    assert lines(9) - lines(3) <= 6 * 8  # a call each way, and the key of its dropout
 
 
 @pytest.mark.parametrize("at", [pytest.param(None, marks=pytest.mark.slow), np.arange(3) * 16], ids=["all", "some"])

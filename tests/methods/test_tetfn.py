@@ -1,5 +1,6 @@
 """TETFN: what its network computes, what padding leaves alone, absent modalities, options."""
 
+import dataclasses
 import functools
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from msa_jax import config
 from msa_jax.errors import InputError
+from msa_jax.layers.alignment import align
 from msa_jax.methods import tetfn
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from tests.methods.cases import add_frames, params_far_from_start
@@ -79,6 +81,25 @@ def test_padding_is_read_as_data_where_that_is_asked_for():
     # The LSTM ends where the sequence does in both.
     np.testing.assert_allclose(found["text"], read["text"], rtol=1e-4, atol=1e-5)
     assert np.abs(found["prediction"] - plain["prediction"]).max() > 1e-3
+
+
+def test_audio_and_vision_are_averaged_onto_the_tokens_where_that_is_asked_for():
+    batch, shapes = batch_of(), inputs_of()
+    tokens, steps = np.array(LENGTHS["text"], np.int32), SHAPES["text"][0]
+    aligned = batch_of()
+    for name in ("audio", "vision"):
+        given = batch[name]
+        padded = SHAPES[name][0], steps
+        features = align(given["features"], given["length"], tokens, steps, alignment="contiguous", padded=padded)
+        aligned[name] = {"features": features, "length": tokens}
+    found = evaluated(alignment="contiguous")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, evaluated(batch=aligned))
+    assert jnp.abs(found["prediction"] - evaluated()["prediction"]).max() > 1e-4
+    # Data that are aligned stay as they are.
+    options = config.override(tetfn.TETFNOptions(), {**SMALL, "alignment": "contiguous"})
+    network = tetfn.TETFNNetwork(options, dataclasses.replace(shapes, aligned=True))
+    plain = network.apply({"params": params_of()}, batch, train=False)
+    np.testing.assert_allclose(plain["prediction"], evaluated()["prediction"], rtol=1e-5, atol=1e-6)
 
 
 def test_a_unimodal_task_reads_the_largest_value_over_valid_steps():

@@ -1,4 +1,4 @@
-"""Text, audio and vision as sequences of their own lengths, for the methods that read them so (SUGRM, MulT, SPT)."""
+"""Text, audio and vision as sequences of their own lengths, for the methods that read them so (SUGRM, MulT, TETFN, SPT)."""
 
 from typing import Any
 

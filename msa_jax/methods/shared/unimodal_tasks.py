@@ -1,4 +1,4 @@
-"""Multi-task learning with unimodal labels: what Self-MM and SUGRM share.
+"""Multi-task learning with unimodal labels: what Self-MM, SUGRM and TETFN share.
 
 One multimodal task regresses on the human label. Beside it, each modality has a task that regresses on a label of its
 own: a generated one, by the rule of either method, or a human one where the dataset has it. A unimodal term is weighted
