@@ -126,8 +126,6 @@ REFERENCE: dict[str, Any] = {
     "tail": "drop",
     "clip_norm": None,
     "clip_value": 0.6,
-    "schedule": "plateau",
-    "plateau_factor": 0.1,
     "plateau_patience": 5,
     "patience": 8,
     "validation_mean": "batches",
