@@ -9,6 +9,7 @@ from msa_jax.losses.contrastive import (
     symmetric_info_nce,
     uniformity,
 )
+from msa_jax.losses.ctc import position_ctc
 from msa_jax.losses.distribution import cmd, mmd, orthogonality
 from msa_jax.losses.information import class_entropy, gaussian_log_likelihood
 from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
@@ -36,6 +37,7 @@ __all__ = [
     "multi_nt_xent",
     "nt_xent",
     "orthogonality",
+    "position_ctc",
     "sequence_l2",
     "smooth_l1",
     "softmax_cross_entropy",

@@ -23,7 +23,7 @@ Deviations and why.
 - Text is BERT's states, and sizes, rates and dropout are those of MMSA for MOSI. BERT is not trained; `finetune_text`
   changes that.
 - Sequences of their own lengths are averaged to the tokens of the text (`alignment`); MMSA averages windows of their padded
-  form.
+  form. With "ctc" the alignment is learned: the EF-LSTM + CTC of the literature.
 - Absent modalities: their part of x_i is left out. Without text, the axis is that of the shorter sequence.
 """
 
@@ -48,6 +48,9 @@ from msa_jax.methods.shared.aligned_sequences import (
     AlignedOptions,
     aligned_sequences,
     alignment_notes,
+    alignment_terms,
+    alignment_weights,
+    check_alignment,
 )
 from msa_jax.methods.shared.groups import encoder_groups
 
@@ -90,7 +93,7 @@ class EFLSTMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options = self.options
-        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+        sequences, length, learned = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
         joined = jnp.concatenate([x.astype(self.dtype) for x in sequences.values()], axis=-1)  # [B, T, d]
         counts = valid_steps(length, joined.shape[1])[..., 0]
         if "weight" in batch:
@@ -102,16 +105,18 @@ class EFLSTMNetwork(nn.Module):
         hidden = nn.relu(Linear(options.hidden, self.dtype, name="linear")(state))
         dropped = Dropout(options.dropout)(hidden, deterministic=not train)
         score = Linear(1, self.dtype, name="score")(dropped)[:, 0]
-        return {"prediction": score.astype(jnp.float32), "representation": hidden.astype(jnp.float32)}
+        return {"prediction": score.astype(jnp.float32), "representation": hidden.astype(jnp.float32), **learned}
 
 
 def objective(step: Step, options: EFLSTMOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label."""
-    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
+    """L1 on the human label, and the losses of a learned alignment."""
+    multimodal = losses.l1(step.outputs["prediction"], step.batch["label"])
+    return {"multimodal": multimodal, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def check(options: EFLSTMOptions, inputs: Inputs) -> None:
     """A norm of time steps needs as many of them in every split."""
+    check_alignment(options, inputs)
     if options.time_norm and inputs.text is None:
         raise InputError("option time_norm of method ef_lstm needs text, which has max_tokens steps, and there is none")
 
@@ -122,7 +127,7 @@ METHOD = Method(
     options=EFLSTMOptions,
     reference={**ALIGNED_REFERENCE, "time_norm": True},
     network=EFLSTMNetwork,
-    stages=one_stage(objective),
+    stages=one_stage(objective, weights=alignment_weights),
     groups=encoder_groups,
     exports=("representation",),
     check=check,

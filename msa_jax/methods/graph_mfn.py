@@ -19,6 +19,7 @@ V and E are linear, in two and three layers; every D is two layers with ReLU and
 can be exported: what the network listens to, averaged over the steps.
 
 Readings and deviations.
+- MMSA draws the first values of a vertex's networks once and copies them to all vertices; here each has its own draw.
 - Efficacies are the raw output of a linear layer, as in the code, and may be negative. Between two linear layers of a vertex
   there is no activation either.
 - In MMSA the networks V_S stand in a plain dict, where no optimiser finds them: at MOSI's sizes 208,656 of 2,319,280 weights
@@ -43,7 +44,13 @@ from msa_jax.encoders.parallel_lstm import apart, steps_first
 from msa_jax.layers.functional import keep_where
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Inputs, Method, Phase, Stage
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
+from msa_jax.methods.shared.aligned_sequences import (
+    ALIGNED_REFERENCE,
+    aligned_sequences,
+    alignment_notes,
+    alignment_weights,
+    check_alignment,
+)
 from msa_jax.methods.shared.memory_fusion import (
     GateLayers,
     GateRates,
@@ -101,7 +108,7 @@ class GraphMFNNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options = self.options
-        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+        sequences, length, learned = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
         states = lstms(options, self.dtype)(sequences, length).states
         parts = apart(states, [getattr(options.hidden, name) for name in sequences])
         graph = DynamicFusionGraph(options.vertex, options.vertex_hidden, self.dtype, name="graph")
@@ -115,12 +122,14 @@ class GraphMFNNetwork(nn.Module):
             "prediction": score(fused, train=train)[:, 0].astype(jnp.float32),
             "representation": fused.astype(jnp.float32),
             "efficacies": total / jnp.maximum(length, 1)[:, None],
+            **learned,
         }
 
 
 def stages(options: GraphMFNOptions, inputs: Inputs) -> tuple[Stage, ...]:
     """A single one, with or without the vertices' networks."""
-    phase = Phase(objective=objective, frozen=VERTICES if options.frozen_vertices else None)
+    frozen = VERTICES if options.frozen_vertices else None
+    phase = Phase(objective=objective, frozen=frozen, weights=alignment_weights)
     return (Stage(phases=(phase,)),)
 
 
@@ -133,6 +142,7 @@ METHOD = Method(
     stages=stages,
     groups=modality_groups,
     exports=("representation", "efficacies"),
+    check=check_alignment,
     needs_aligned=lambda options: options.alignment == "required",
     notes=alignment_notes,
 )

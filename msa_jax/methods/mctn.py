@@ -51,7 +51,14 @@ from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.pooling import valid_steps, without_padding
 from msa_jax.methods.protocol import Batch, Clock, Group, Inputs, Method, Step, Terms, one_stage
-from msa_jax.methods.shared.aligned_sequences import AlignedOptions, aligned_sequences, alignment_notes
+from msa_jax.methods.shared.aligned_sequences import (
+    AlignedOptions,
+    aligned_sequences,
+    alignment_notes,
+    alignment_terms,
+    alignment_weights,
+    check_alignment,
+)
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.modalities import MODALITIES
 
@@ -132,7 +139,7 @@ class MCTNNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, names = self.options, there(self.options, self.inputs)
-        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+        sequences, length, learned = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
         widest = max(sequences[name].shape[-1] for name in names)
         given = {name: _wider(sequences[name].astype(self.dtype), widest) for name in names}
 
@@ -173,7 +180,7 @@ class MCTNNetwork(nn.Module):
             "sequences": {term: source[name] for term, name in targets.items()},
             "generated": generated,
         }
-        return {**jax.tree.map(lambda x: x.astype(jnp.float32), outputs), "length": length}
+        return {**jax.tree.map(lambda x: x.astype(jnp.float32), outputs), "length": length, **learned}
 
 
 def there(options: MCTNOptions, inputs: Inputs) -> tuple[str, ...]:
@@ -193,14 +200,15 @@ def objective(step: Step, options: MCTNOptions, inputs: Inputs) -> tuple[Terms, 
     for term, generated in outputs["generated"].items():
         target = jax.lax.stop_gradient(outputs["sequences"][term])
         terms[term] = losses.sequence_l2(generated, target, outputs["length"], where=where)
-    return terms, step.memory
+    return {**terms, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def weights(options: MCTNOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:
     """The lambdas of the translations there are."""
     names = ("translation", "cycle", "translation_2")
     count = (0, 0, 2, 3)[len(there(options, inputs))]
-    return {name: getattr(options.weights, name) for name in names[:count]}
+    translations = {name: getattr(options.weights, name) for name in names[:count]}
+    return {**translations, **alignment_weights(options, inputs, memory, clock)}
 
 
 def groups(options: MCTNOptions) -> tuple[Group, ...]:
@@ -212,6 +220,7 @@ def groups(options: MCTNOptions) -> tuple[Group, ...]:
 
 def check(options: MCTNOptions, inputs: Inputs) -> None:
     """What the score is read off must be there."""
+    check_alignment(options, inputs)
     first, names = options.order[0], there(options, inputs)
     if first not in inputs.modalities:
         raise InputError(

@@ -53,7 +53,14 @@ from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import mask_key
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
+from msa_jax.methods.shared.aligned_sequences import (
+    ALIGNED_REFERENCE,
+    aligned_sequences,
+    alignment_notes,
+    alignment_terms,
+    alignment_weights,
+    check_alignment,
+)
 from msa_jax.methods.shared.memory_fusion import (
     AttentionLayers,
     AttentionRates,
@@ -136,7 +143,7 @@ class MFMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, names = self.options, self.inputs.modalities
-        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+        sequences, length, learned = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
 
         sizes = {name: getattr(options.code, name) for name in names}
         states = ParallelLSTM(sizes, self.dtype, name="encoders")(sequences, length).states[-1]
@@ -161,7 +168,7 @@ class MFMNetwork(nn.Module):
             "sequences": sequences,
             "generated": generated,
         }
-        return {**jax.tree.map(lambda x: x.astype(jnp.float32), outputs), "length": length}
+        return {**jax.tree.map(lambda x: x.astype(jnp.float32), outputs), "length": length, **learned}
 
 
 def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, Any]:
@@ -176,13 +183,14 @@ def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, A
         code = outputs[f"{name}_code"]
         normal = jax.random.normal(jax.random.fold_in(key, number), code.shape)
         terms["discrepancy"] += losses.mmd(code, normal, where=where)
-    return terms, step.memory
+    return {**terms, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def weights(options: MFMOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:
     """The lambdas, by the names of the terms."""
     generation = {f"{name}_generation": getattr(options.weights, name) for name in inputs.modalities}
-    return {**generation, "discrepancy": options.weights.discrepancy}
+    learned = alignment_weights(options, inputs, memory, clock)
+    return {**generation, "discrepancy": options.weights.discrepancy, **learned}
 
 
 def stages(options: MFMOptions, inputs: Inputs) -> tuple[Stage, ...]:
@@ -204,6 +212,7 @@ METHOD = Method(
     stages=stages,
     groups=modality_groups,
     exports=exports,
+    check=check_alignment,
     needs_aligned=lambda options: options.alignment == "required",
     notes=alignment_notes,
 )

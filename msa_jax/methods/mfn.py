@@ -37,7 +37,13 @@ from msa_jax.config import PerGroup, check_rates, check_sizes
 from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.layers.subnetworks import Perceptron
 from msa_jax.methods.protocol import Batch, Inputs, Method, frames, one_stage
-from msa_jax.methods.shared.aligned_sequences import ALIGNED_REFERENCE, aligned_sequences, alignment_notes
+from msa_jax.methods.shared.aligned_sequences import (
+    ALIGNED_REFERENCE,
+    aligned_sequences,
+    alignment_notes,
+    alignment_weights,
+    check_alignment,
+)
 from msa_jax.methods.shared.memory_fusion import (
     AttentionLayers,
     AttentionRates,
@@ -89,13 +95,13 @@ class MFNNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options = self.options
-        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+        sequences, length, learned = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
         if options.constant_sequences:
             sequences |= self._constant(batch, sequences)
         fused = MemoryFusion(options, self.dtype, name="fusion")(sequences, length, train=train)
         score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, name="score")
         prediction = score(fused, train=train)[:, 0]
-        return {"prediction": prediction.astype(jnp.float32), "representation": fused.astype(jnp.float32)}
+        return {"prediction": prediction.astype(jnp.float32), "representation": fused.astype(jnp.float32), **learned}
 
     def _constant(self, batch: Batch, sequences: dict[str, Array]) -> dict[str, Array]:
         """Audio and vision [B, T, d] as their time means, over padding too where padding is included."""
@@ -116,9 +122,10 @@ METHOD = Method(
     options=MFNOptions,
     reference={**ALIGNED_REFERENCE, "constant_sequences": True},
     network=MFNNetwork,
-    stages=one_stage(objective),
+    stages=one_stage(objective, weights=alignment_weights),
     groups=modality_groups,
     exports=("representation",),
+    check=check_alignment,
     needs_aligned=lambda options: options.alignment == "required",
     notes=alignment_notes,
 )

@@ -50,7 +50,13 @@ from msa_jax.layers.adaptation_gate import NonverbalShift
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
-from msa_jax.methods.shared.aligned_sequences import AlignedOptions, aligned_sequences, alignment_notes
+from msa_jax.methods.shared.aligned_sequences import (
+    AlignedOptions,
+    aligned_sequences,
+    alignment_notes,
+    alignment_terms,
+    alignment_weights,
+)
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.modalities import SEQUENCES
 
@@ -112,7 +118,7 @@ class RavenNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options = self.options
-        sequences, length = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
+        sequences, length, learned = aligned_sequences(options, self.inputs, batch, self.dtype, train=train)
         words = sequences["text"]
         states = {
             name: FrameEncoder(options.nonverbal, options.dropout, self.dtype, name=f"{name}_encoder")(
@@ -131,6 +137,7 @@ class RavenNetwork(nn.Module):
             "prediction": score.astype(jnp.float32),
             "representation": state.astype(jnp.float32),
             "shift": _mean_shift(words.astype(jnp.float32), shifted.astype(jnp.float32), length),
+            **learned,
         }
 
 
@@ -142,8 +149,9 @@ def _mean_shift(words: Array, shifted: Array, length: Array) -> Array:
 
 
 def objective(step: Step, options: RavenOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """Squared error on the human label."""
-    return {"multimodal": losses.l2(step.outputs["prediction"], step.batch["label"])}, step.memory
+    """Squared error on the human label, and the losses of a learned alignment."""
+    multimodal = losses.l2(step.outputs["prediction"], step.batch["label"])
+    return {"multimodal": multimodal, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def check(options: RavenOptions, inputs: Inputs) -> None:
@@ -158,7 +166,7 @@ METHOD = Method(
     options=RavenOptions,
     reference={"patience": 500, "detach_shift": True, "linear_gate": True, "loose_bound": True},
     network=RavenNetwork,
-    stages=one_stage(objective),
+    stages=one_stage(objective, weights=alignment_weights),
     groups=encoder_groups,
     exports=("representation", "shift"),
     check=check,

@@ -1,21 +1,43 @@
-"""Text, audio and vision on one time axis, for the methods that walk it step by step (EF-LSTM, MFN, Graph-MFN, MFM)."""
+"""Text, audio and vision on one time axis, for methods that walk it step by step (EF-LSTM, MFN, Graph-MFN, MFM, MCTN, RAVEN).
 
+Such a method hands on the terms of a learned alignment: its network returns the third value of `aligned_sequences` among its
+outputs, its objective adds `alignment_terms`, its phase has `alignment_weights`, and its check calls `check_alignment`.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
+from msa_jax import losses
 from msa_jax.config import Options
+from msa_jax.encoders.ctc_alignment import CTCAligner
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.alignment import Alignment, align
 from msa_jax.layers.pooling import without_padding
-from msa_jax.methods.protocol import Batch, Inputs, frames
-from msa_jax.methods.shared.padded_text import lengthened
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Step, Terms, frames
+from msa_jax.methods.shared.padded_text import lengthened, padded
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class CTCOptions:
+    """Of a learned alignment (encoders.ctc_alignment).
+
+    hidden, layers: of its LSTMs. weight: of its losses, means over the samples. What the code of MulT's authors does: linear,
+    normalise: false; it adds the losses up, so that its weight is the size of the batch; it reads padding (`padding`).
+    """
+
+    hidden: int = 64
+    layers: int = 2
+    weight: float = 1.0
+    linear: bool = True
+    normalise: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +46,7 @@ class AlignedOptions(Options):
 
     finetune_text: train the text encoder; off, it runs once.
     alignment: how sequences of their own lengths come onto the axis of the text, see `layers.alignment.align`; nothing
-      happens to data that is aligned.
+      happens to data that is aligned. "ctc": by an alignment that is learned with the method, which needs text. ctc: of that.
 
     What MMSA's code does (on in the reference protocol):
     padding: "masked", or "included": padding is walked up to max_tokens, and the last state is that of the last padded
@@ -32,13 +54,17 @@ class AlignedOptions(Options):
     """
 
     finetune_text: bool = False
-    alignment: Alignment = "adaptive"
+    alignment: Literal[Alignment, "ctc"] = "adaptive"
+    ctc: CTCOptions = CTCOptions()
     padding: Literal["masked", "included"] = "masked"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.padding == "included" and self.pack_text:
             raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        for name, least in (("hidden", 1), ("layers", 1), ("weight", 0)):
+            if (value := getattr(self.ctc, name)) < least:
+                raise InputError(f"option ctc.{name} is {value}; expected at least {least}")
 
 
 ALIGNED_REFERENCE: dict[str, Any] = {
@@ -54,8 +80,9 @@ ALIGNED_REFERENCE: dict[str, Any] = {
 
 def aligned_sequences(
     options: AlignedOptions, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, train: bool
-) -> tuple[dict[str, Array], Array]:
-    """The modalities there are, on one time axis. Called inside a compact `__call__`, where it makes `text_encoder`.
+) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """The modalities there are, on one time axis. Called inside a compact `__call__`, where it makes `text_encoder`, and for a
+    learned alignment `audio_aligner` and `vision_aligner`.
 
     The axis is that of the text. Without text it is that of the sequence with fewer frames in the training split, for every
     sample.
@@ -63,29 +90,76 @@ def aligned_sequences(
     Returns:
       ({modality: [B, T, d]} in the order of `inputs.modalities`, length [B] int32 in [0, T]). Beyond its length a sample
       has zeros, but for "included" padding, where the length is T everywhere and the text encoder's states stand there.
+      Third, the losses of a learned alignment, {"audio_ctc", "vision_ctc": [B] float32}; otherwise nothing.
     """
     included = options.padding == "included"
     sequences: dict[str, Array] = {}
+    learned: dict[str, Array] = {}
     if inputs.text is not None:
         encoder = TextEncoder(inputs.text.bert, dtype, keep_padding=included, remat=options.remat, name="text_encoder")
         text = encoder(lengthened(batch["text"], options.max_tokens) if included else batch["text"], train=train)
         length = text["mask"].sum(-1)
-        steps, padded = text["mask"].shape[1], inputs.text.steps
+        steps, places = text["mask"].shape[1], inputs.text.steps
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length)
     else:
         axis = _axis(inputs)
         length, steps = frames(batch, axis)["length"], frames(batch, axis)["features"].shape[1]
-        padded = getattr(inputs, axis).steps
+        places = getattr(inputs, axis).steps
     for name in SEQUENCES:
         if (shape := getattr(inputs, name)) is not None:
             features, own = frames(batch, name)["features"], frames(batch, name)["length"]
-            way = "required" if inputs.aligned else options.alignment
-            sequences[name] = align(features, own, length, steps, alignment=way, padded=(shape.steps, padded))
+            if f"{name}_ctc" in _terms(options, inputs):
+                if included:
+                    features = padded(without_padding(features, own), shape.steps)
+                    own = jnp.full_like(own, shape.steps)
+                aligner = _aligner(options, dtype, name)
+                sequences[name], logits = aligner(features, own)
+                read = jnp.full_like(length, options.max_tokens) if included else length
+                learned[f"{name}_ctc"] = losses.position_ctc(logits, own, read)
+                sequences[name] = padded(sequences[name], steps)[:, :steps]
+            else:
+                way = "required" if inputs.aligned or options.alignment == "ctc" else options.alignment
+                sequences[name] = align(features, own, length, steps, alignment=way, padded=(shape.steps, places))
             if not included:
                 sequences[name] = without_padding(sequences[name], length)
     if included:
         length = jnp.full_like(length, steps)
-    return sequences, length
+    return sequences, length, learned
+
+
+def _aligner(options: AlignedOptions, dtype: jnp.dtype, name: str) -> CTCAligner:
+    ctc = options.ctc
+    rules = ctc.hidden, ctc.layers, ctc.linear, ctc.normalise
+    return CTCAligner(options.max_tokens, *rules, dtype, name=f"{name}_aligner")
+
+
+def _terms(options: AlignedOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The losses of a learned alignment."""
+    if options.alignment != "ctc" or inputs.aligned:
+        return ()
+    return tuple(f"{name}_ctc" for name in SEQUENCES if name in inputs.modalities)
+
+
+def alignment_terms(step: Step, options: AlignedOptions, inputs: Inputs) -> Terms:
+    """The losses of a learned alignment, for the objective."""
+    return {name: step.outputs[name] for name in _terms(options, inputs)}
+
+
+def alignment_weights(
+    options: AlignedOptions, inputs: Inputs, memory: Any, clock: Clock
+) -> Mapping[str, Array | float]:
+    """Their weights."""
+    return dict.fromkeys(_terms(options, inputs), options.ctc.weight)
+
+
+def check_alignment(options: AlignedOptions, inputs: Inputs) -> None:
+    """A learned alignment needs the tokens that it aligns with.
+
+    Raises:
+      InputError: there are none.
+    """
+    if options.alignment == "ctc" and inputs.text is None and not inputs.aligned:
+        raise InputError("option alignment is ctc, which aligns frames with tokens, and the dataset has no text")
 
 
 def alignment_notes(options: Any, inputs: Inputs) -> tuple[str, ...]:
@@ -95,7 +169,8 @@ def alignment_notes(options: Any, inputs: Inputs) -> tuple[str, ...]:
         return ()
     owner = "text's tokens" if inputs.text is not None else f"steps of {_axis(inputs)}"
     moved = [name for name in moved if inputs.text is not None or name != _axis(inputs)]
-    return (f"{' and '.join(moved)} averaged onto the {owner} (alignment {options.alignment})",)
+    way = "brought by a learned alignment" if options.alignment == "ctc" else "averaged"
+    return (f"{' and '.join(moved)} {way} onto the {owner} (alignment {options.alignment})",)
 
 
 def _axis(inputs: Inputs) -> str:
