@@ -30,7 +30,8 @@ Readings and deviations.
 - Text is BERT's states instead of GloVe vectors, and max_tokens word pieces instead of 20 words (20 in `reference`).
 - The squared L2 norm of w in the code's loss, times 0.01, is a weight decay of 0.02 (`score_decay`).
 - What is written again is given: no gradient flows into it, also where the text encoder is trained.
-- Sequences of their own lengths are averaged to the tokens of the text (`alignment`).
+- Sequences of their own lengths are averaged to the tokens of the text (`alignment`). With "ctc" the alignment is learned, from
+  its own loss alone, since no gradient flows into what is written again.
 - Absent modalities: `order` without them. With two, the score is read off J, as in the paper; with one nothing is translated.
   The first of the order, text unless it is set otherwise, must be there.
 """

@@ -30,7 +30,7 @@ Readings and deviations.
 - It trains 500 epochs and takes the best on valid by absolute error; here, by patience, it may end before (500 in
   `reference`). Batch, rate, dropout and sizes are its own. It leaves out utterances of no or more than 50 words; here text is
   cut to max_tokens.
-- Sequences of their own lengths are averaged to the tokens of the text (`alignment`).
+- Sequences of their own lengths are averaged to the tokens of the text (`alignment`), or with "ctc" aligned as it learns.
 - Absent modalities: their gate and their part of W are left out; with text alone an LSTM over words is left. Without text there
   is nothing to shift: an InputError.
 """

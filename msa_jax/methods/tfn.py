@@ -61,7 +61,7 @@ class TFNOptions(HeadOptions):
     output_range: Literal["labels", "published"] = "labels"
 
 
-REFERENCE: dict[str, Any] = {"output_range": "published", **FUSION_REFERENCE}
+REFERENCE: dict[str, Any] = {"output_range": "published", "weight_decay_mode": "coupled", **FUSION_REFERENCE}
 
 
 class TFNNetwork(FusionNetwork):

@@ -85,7 +85,6 @@ FUSION_REFERENCE: dict[str, Any] = {
     "padding": "included",
     "padding_mean": True,
     "pack_text": False,
-    "weight_decay_mode": "coupled",
     "validation_mean": "batches",
     "validation_decimals": 4,
     "max_epochs": 1000,
