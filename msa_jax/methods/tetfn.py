@@ -115,7 +115,6 @@ REFERENCE: dict[str, Any] = {
     "padding": "included",
     "pack_text": False,
     "max_epochs": 1000,
-    "zero_is_positive": False,
     "scale_distances": False,
     "floor_alpha": False,
     "weight_decay_mode": "coupled",
@@ -126,7 +125,6 @@ REFERENCE: dict[str, Any] = {
     "validation_decimals": 4,
     "weight_decay.text": 1e-3,
     "weight_decay.audio": 1e-2,
-    "weight_decay.vision": 0.0,
     "weight_decay.other": 1e-2,
 }
 
