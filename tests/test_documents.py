@@ -29,6 +29,7 @@ def test_notebook_runs(path):
     assert names["agreement"].keys() == {"t", "a", "v"}
 
 
+@pytest.mark.slow
 def test_python_of_the_readme_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)

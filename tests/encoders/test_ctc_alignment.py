@@ -11,6 +11,9 @@ from msa_jax import losses
 from msa_jax.encoders.ctc_alignment import CTCAligner
 from tests.quick import quick_jit
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 FRAMES = RNG.normal(size=(4, 6, 3)).astype(np.float32)
 LENGTH = np.array([6, 2, 1, 0], np.int32)

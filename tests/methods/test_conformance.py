@@ -57,10 +57,10 @@ SMALL["mfn"] = {
 SMALL["graph_mfn"] = {**SMALL["mfn"], "hidden.audio": 16, "hidden.vision": 16, "vertex": 8, "vertex_hidden": 16}
 SMALL["mfm"] = {**SMALL["mfn"], **{f"code.{name}": 8 for name in ("label", "text", "audio", "vision")}}
 SMALL |= {"lf_dnn": SMALL["tfn"], "mtfn": SMALL["tfn"], "mlmf": SMALL["lmf"], "mlf_dnn": SMALL["tfn"]}
-# Quickly, a method for each thing that the protocol has: labels in memory, statistics, phases. Stages have quick tests of
-# their own (test_decomposed, tests/train/test_stages). Of these methods, training end to end and export by one.
-QUICK = {"self_mm", "tfn", "mmim"}
-LARGEST, QUICK_LARGEST = {"training", "export"}, {"tfn"}
+# Quickly, a method for each thing that the protocol has: labels in memory, phases. Stages and statistics have quick tests of
+# their own (test_decomposed, tests/train/test_stages, tests/train/test_statistics), and so has training end to end.
+QUICK = {"self_mm", "mmim"}
+LARGEST = {"training", "export"}
 
 
 @cache
@@ -71,7 +71,7 @@ def conformance(name: str) -> Conformance:
 def cases():
     for name in BUILT_IN:
         for check in CHECKS:
-            slow = name not in QUICK or (check in LARGEST and name not in QUICK_LARGEST)
+            slow = name not in QUICK or check in LARGEST
             yield pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}, {check}")
 
 

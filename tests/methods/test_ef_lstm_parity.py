@@ -20,6 +20,9 @@ from tests.reference.ef_lstm_torch import EFLSTMTorch  # noqa: E402
 
 torch.set_num_threads(1)  # its threads and those of XLA would wait for each other
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS, RATE = 9, 6, 0.1
 WIDTHS = {"text": 11, "audio": 4, "vision": 7}
 SIZES = {"hidden": 5, "layers": 4}

@@ -21,6 +21,9 @@ from tests.reference.tfn_torch import Sizes  # noqa: E402
 
 torch.set_num_threads(1)  # its threads and those of XLA would wait for each other
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 ROWS, BATCH, RANK, RATE, FACTOR_RATE = 36, 9, 4, 2e-3, 5e-4
 STEPS = {"text": 5, "audio": 8, "vision": 3}
 SIZES = Sizes(text=11, audio=4, vision=7, text_hidden=6, text_size=3, audio_size=5, vision_size=2, fusion_hidden=10)

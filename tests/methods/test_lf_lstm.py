@@ -8,6 +8,9 @@ from msa_jax.errors import InputError
 from msa_jax.methods import lf_lstm
 from tests.methods.network_kit import CHECKS, NetworkKit, close
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 ALL = ("text", "audio", "vision")
 KIT = NetworkKit(
     lf_lstm.METHOD,

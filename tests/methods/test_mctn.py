@@ -18,6 +18,9 @@ from tests.methods.network_kit import ALL, NetworkKit, check_batch_of_one, check
 from tests.quick import quick_jit
 from tests.reference import mctn_torch
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 LENGTHS = [6, 2, 3, 1, 5]
 SHAPES = {"text": (6, 8), "audio": (6, 5), "vision": (6, 3)}
 KIT = NetworkKit(mctn.METHOD, {"hidden": 4}, SHAPES, dict.fromkeys(SHAPES, LENGTHS), aligned=True)

@@ -28,6 +28,9 @@ from tests.reference.memory_torch import Sizes  # noqa: E402
 
 torch.set_num_threads(1)  # its threads and those of XLA would wait for each other
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 ROWS, STEPS, RATE = 6, 5, 0.3
 SIZES = Sizes()
 LAYERS = ("proposal", "retain", "update")

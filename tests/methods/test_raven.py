@@ -13,6 +13,9 @@ from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput, check_inp
 from tests.methods.network_kit import ALL, CHECKS, NetworkKit, close
 from tests.reference import raven_torch
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 LENGTHS = [6, 2, 3, 1, 5]
 SHAPES = {"text": (6, 8), "audio": (6, 5), "vision": (6, 3)}
 SMALL = {"nonverbal": 4, "hidden": 6, "dropout": 0.0}

@@ -16,6 +16,9 @@ from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from tests.methods.cases import add_frames, params_far_from_start
 from tests.quick import quick_jit
 
+# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
+pytestmark = pytest.mark.slow
+
 SHAPES = {"text": (6, 8), "audio": (9, 5), "vision": (5, 3)}
 LENGTHS = {"text": [6, 2, 3, 1, 5], "audio": [9, 1, 4, 2, 3], "vision": [1, 5, 2, 3, 0]}
 ALL = ("text", "audio", "vision")
