@@ -178,13 +178,17 @@ class Compilation:
 
     def measure(self, stage: int, phase: int) -> dict[str, float]:
         """Lines of StableHLO; seconds of tracing, lowering and compiling together, and of the compiler alone."""
+        kept = jax.config.jax_enable_compilation_cache
         jax.config.update("jax_enable_compilation_cache", False)
-        training = Training(self._name, self._options, self._workload, stage=stage, phase=phase)
-        begun = time.perf_counter()
-        lowered = training.lower()
-        between = time.perf_counter()
-        lowered.compile()
-        ended = time.perf_counter()
+        try:
+            training = Training(self._name, self._options, self._workload, stage=stage, phase=phase)
+            begun = time.perf_counter()
+            lowered = training.lower()
+            between = time.perf_counter()
+            lowered.compile()
+            ended = time.perf_counter()
+        finally:
+            jax.config.update("jax_enable_compilation_cache", kept)
         return {
             "stablehlo_lines": len(lowered.as_text().splitlines()),
             "cold_seconds": ended - begun,

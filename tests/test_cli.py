@@ -225,6 +225,7 @@ def test_what_is_repaired_is_one_line_of_warning(run, here):
 # -- listings ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_methods_are_listed_with_their_presets(run):
     listed = {one["name"]: one for one in json.loads(run("methods --json").out)}
     assert listed.keys() == METHODS.keys()

@@ -37,6 +37,6 @@ def sequences_of(
     for name in SEQUENCES:
         if (shape := getattr(inputs, name)) is not None:
             features, length[name] = frames(batch, name)["features"], frames(batch, name)["length"]
-            features = without_padding(features, length[name])
+            features = without_padding(jnp.asarray(features), length[name])
             sequences[name] = padded(features, shape.steps) if included else features
     return sequences, length
