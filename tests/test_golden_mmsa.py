@@ -17,7 +17,14 @@ shared = pytest.mark.skipif(not (FOLDER / "tfn.npz").is_file(), reason="the gold
 
 
 @shared
-@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+QUICK = {"tfn", "self_mm", "mult"}  # statistics, tokens and LSTMs, attention across modalities
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[] if path.stem in QUICK else [pytest.mark.slow]) for path in FILES],
+    ids=[path.stem for path in FILES],
+)
 def test_outputs_and_gradients_equal_those_of_mmsa(path):
     outputs, gradients = differences(compare(read(path), method_of(path)))
     assert outputs.small, str(outputs)
