@@ -16,10 +16,10 @@ FILES = [path for path in sorted(FOLDER.glob("*.npz")) if method_of(path)]
 shared = pytest.mark.skipif(not (FOLDER / "tfn.npz").is_file(), reason="the golden arrays of MMSA are not here")
 
 
-@shared
 QUICK = {"tfn", "self_mm", "mult"}  # statistics, tokens and LSTMs, attention across modalities
 
 
+@shared
 @pytest.mark.parametrize(
     "path",
     [pytest.param(path, marks=[] if path.stem in QUICK else [pytest.mark.slow]) for path in FILES],
