@@ -16,7 +16,8 @@ SHAPES = {"text": (6, 8), "audio": (9, 5), "vision": (5, 3)}
 LENGTHS = {"text": [6, 2, 3, 1, 5], "audio": [9, 1, 4, 2, 3], "vision": [1, 5, 2, 3, 0]}
 ALL = ("text", "audio", "vision")
 RATES = ("attention", "relu", "residual", "embed")
-SMALL = {"spt.width": 4, "spt.heads": 2, "spt.iterations": 2, "output_dropout": 0.0} | {
+# Iterations have tests of their own; over each of them bfloat16 rounds once more.
+SMALL = {"spt.width": 4, "spt.heads": 2, "spt.iterations": 1, "output_dropout": 0.0} | {
     f"spt.{name}_dropout": 0.0 for name in RATES
 }
 
