@@ -325,7 +325,10 @@ def _methods(arguments: argparse.Namespace) -> None:
     from msa_jax import config, methods
 
     if arguments.method is None:
-        listed = [_listed(name, config.preset_names()) for name in methods.METHODS]
+        method_of = {preset: config.load_preset(preset).method for preset in config.preset_names()}
+        listed = [
+            _listed(name, [preset for preset in method_of if method_of[preset] == name]) for name in methods.METHODS
+        ]
         lines = [
             f"{one['name']:12s} {one['paper']}\n{'':12s} presets: {', '.join(one['presets']) or '-'}" for one in listed
         ]
@@ -341,15 +344,14 @@ def _methods(arguments: argparse.Namespace) -> None:
 
 def _listed(name: str, presets: Sequence[str]) -> dict[str, Any]:
     """A method in a list of all; one of another package that cannot be loaded says why."""
-    from msa_jax import config, methods
+    from msa_jax import methods
 
     try:
         method = methods.get(name)
     except InputError as error:
         return {"name": name, "paper": str(error), "presets": []}
-    own = [preset for preset in presets if config.load_preset(preset).method == name]
-    own += [] if method.presets is None else sorted(path.stem for path in method.presets.glob("*.py"))
-    return {"name": name, "paper": method.paper, "presets": own}
+    brought = [] if method.presets is None else sorted(path.stem for path in method.presets.glob("*.py"))
+    return {"name": name, "paper": method.paper, "presets": [*presets, *brought]}
 
 
 _COMMANDS = {

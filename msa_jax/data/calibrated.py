@@ -34,7 +34,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from msa_jax.data.padding import filled_frames
+from msa_jax.data.leaks import valid_frames
 from msa_jax.data.ridge import fold_of, groups_of, ridge, standardised
 from msa_jax.data.schema import MODALITIES, Dataset, Split
 from msa_jax.modalities import LETTER
@@ -121,7 +121,7 @@ def _measured(split: Split, name: str) -> list[np.ndarray] | None:
     """[N, d] float64 of whole utterances, of first and of second halves; None where there is nothing to measure."""
     features = getattr(split, name)
     if features is not None:
-        length = _lengths(split, name)
+        length = valid_frames(split, name).sum(1)
         return [
             np.stack([_statistics(frames[part(int(n))]) for frames, n in zip(features, length, strict=True)])
             for part in _PARTS
@@ -136,12 +136,6 @@ _PARTS: tuple[Callable[[int], slice], ...] = (
     lambda length: slice(length // 2),
     lambda length: slice(length // 2, length),
 )
-
-
-def _lengths(split: Split, name: str) -> np.ndarray:
-    if name != "text":
-        return getattr(split, f"{name}_length")
-    return (split.text_bert[:, 1] > 0 if split.text_bert is not None else filled_frames(split.text)).sum(1)
 
 
 def _statistics(frames: np.ndarray) -> np.ndarray:

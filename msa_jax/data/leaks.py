@@ -140,13 +140,14 @@ def modality_means(split: Split, modality: str) -> np.ndarray | None:
     means = np.empty((len(features), features.shape[2]))
     for start in range(0, len(features), ROWS):
         rows = slice(start, start + ROWS)
-        valid = _valid_steps(split, modality, rows)  # [n, L]
+        valid = valid_frames(split, modality, rows)  # [n, L]
         total = np.einsum("nld,nl->nd", features[rows], valid.astype(np.float32), dtype=np.float64)
         means[rows] = total / np.maximum(valid.sum(1), 1)[:, None]
     return means
 
 
-def _valid_steps(split: Split, modality: str, rows: slice) -> np.ndarray:
+def valid_frames(split: Split, modality: str, rows: slice = slice(None)) -> np.ndarray:
+    """[n, L] bool: the steps that count, of these rows of "text", "audio" or "vision", which has features."""
     features = getattr(split, modality)[rows]
     if modality != "text":
         return np.arange(features.shape[1]) < getattr(split, f"{modality}_length")[rows, None]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from msa_jax.encoders.lstm_gradient import ScanPlan, recurrence
 from msa_jax.layers.dense import uniform
 from msa_jax.layers.dropout import drop, mask_key
-from msa_jax.layers.functional import take
+from msa_jax.layers.pooling import last_step
 
 Array = jax.Array
 Initializer = nn.initializers.Initializer
@@ -110,7 +110,7 @@ class StackedLSTM(nn.Module):
             return recurrence(plan, states, length, weight, bias), None
 
         states, _ = jax.lax.scan(layer, states, (jnp.stack(weights[1:]), jnp.stack(biases[1:]), keys))
-        return _state_at_end(states, length)
+        return last_step(states, length)
 
 
 class _Direction(nn.Module):
@@ -150,12 +150,7 @@ def end_states(states: Array, length: Array) -> Array:
       [B, 2h]; zeros where the length is 0.
     """
     forward, backward = jnp.split(states, 2, axis=-1)
-    return jnp.concatenate([_state_at_end(forward, length), backward[:, 0]], axis=-1)
-
-
-def _state_at_end(states: Array, length: Array) -> Array:
-    """[B, L, h], zeros at padding -> [B, h], the state of the last valid step."""
-    return take(states, jnp.arange(len(length)), jnp.maximum(length, 1) - 1)
+    return jnp.concatenate([last_step(forward, length), backward[:, 0]], axis=-1)
 
 
 def _walk(module: LSTM | BidirectionalLSTM, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:

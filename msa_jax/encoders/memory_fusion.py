@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.encoders.parallel_lstm import apart, step_before
-from msa_jax.layers.dense import Affine, Linear, uniform
+from msa_jax.layers.dense import Affine, AffineParams, Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.functional import keep_where
 from msa_jax.layers.subnetworks import Perceptron
@@ -135,29 +135,19 @@ class GatedMemory(nn.Module):
         proposed = jnp.tanh(propose(fused, train=train))
         outside, inner, kept, outputs = [], [], [], []
         for name, layer in (("retain", self.retain), ("update", self.update)):
-            hidden = _Weights(layer.hidden, self.dtype, name=f"{name}_hidden")(width + self.size)
+            hidden = self._affine(f"{name}_hidden", width + self.size, layer.hidden)
             outside.append(Affine(hidden.kernel[:width], hidden.bias)(fused))
             inner.append(hidden.kernel[width:])
             # Dropout by a factor that is drawn for all steps at once.
             ones = jnp.ones((steps, rows, layer.hidden), self.dtype)
             kept.append(Dropout(layer.dropout)(ones, deterministic=not train))
-            outputs.append(_Weights(self.size, self.dtype, name=f"{name}_output")(layer.hidden))
+            outputs.append(self._affine(f"{name}_output", layer.hidden, self.size))
         outside, inner, kept = (jnp.concatenate(each, axis=-1) for each in (outside, inner, kept))
         return _remember(outside, kept, proposed, valid, inner, tuple(outputs))
 
-
-class _Weights(nn.Module):
-    """The parameters of a `Linear` layer, not yet applied."""
-
-    features: int
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, width: int) -> Affine:
-        init = uniform(width**-0.5)
-        kernel = self.param("kernel", init, (width, self.features))
-        bias = self.param("bias", init, (self.features,))
-        return Affine(kernel.astype(self.dtype), bias.astype(self.dtype))
+    def _affine(self, name: str, into: int, out: int) -> Affine:
+        """The parameters of a `Linear` layer, not yet applied."""
+        return AffineParams((into, out), into**-0.5, into**-0.5, self.dtype, name=name)()
 
 
 @jax.custom_vjp

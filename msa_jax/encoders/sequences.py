@@ -11,6 +11,7 @@ from msa_jax.encoders.lstm import LSTM
 from msa_jax.encoders.sparse_phased import FEEDFORWARD, SparsePhasedConfig, SparsePhasedTransformer
 from msa_jax.encoders.transformer import Transformer
 from msa_jax.layers.dense import Linear
+from msa_jax.layers.pooling import last_step
 
 Array = jax.Array
 
@@ -53,5 +54,5 @@ class SequenceEncoder(nn.Module):
                 dtype=self.dtype,
                 name=f"{name}_transformer",
             )(projected, steps, train=train)
-            states[name] = hidden[jnp.arange(len(steps)), jnp.maximum(steps, 1) - 1]
+            states[name] = last_step(hidden, steps)
         return states

@@ -19,7 +19,7 @@ import numpy as np
 
 from msa_jax.encoders.transformer_tiles import Context, Draws, LayerPlan, Read, Rest, Tiles, layer
 from msa_jax.errors import InputError
-from msa_jax.layers.dense import Affine, Norm, uniform
+from msa_jax.layers.dense import Affine, AffineParams, Norm
 from msa_jax.layers.dropout import Dropout, mask_key
 from msa_jax.layers.functional import keep_where
 from msa_jax.layers.pooling import valid_steps
@@ -41,21 +41,6 @@ def sinusoidal_positions(steps: int, width: int) -> np.ndarray:
     column = np.arange(width)
     angle = np.arange(steps)[:, None] / 10000.0 ** (2 * (column // 2) / width)[None, :]
     return np.where(column[None, :] % 2 == 0, np.sin(angle), np.cos(angle)).astype(np.float32)
-
-
-class _AffineParams(nn.Module):
-    """The parameters of a linear layer, or of some that lie stacked, not yet applied: tiles are walked outside of Flax."""
-
-    shape: tuple[int, ...]
-    bound: float
-    bias_bound: float
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self) -> Affine:
-        kernel = self.param("kernel", uniform(self.bound), self.shape)
-        bias = self.param("bias", uniform(self.bias_bound), (*self.shape[:-2], self.shape[-1]))
-        return Affine(kernel.astype(self.dtype), bias.astype(self.dtype))
 
 
 class _NormParams(nn.Module):
@@ -91,7 +76,7 @@ class _Layers(nn.Module):
         together = (6 / (width + 3 * width)) ** 0.5
 
         def affine(name: str, into: int, out: int, bound: float, bias: float) -> Affine:
-            return _AffineParams((self.layers, into, out), bound, bias, self.dtype, name=name)()
+            return AffineParams((self.layers, into, out), bound, bias, self.dtype, name=name)()
 
         def start(into: int, out: int) -> tuple[float, float]:
             return ((6 / (into + out)) ** 0.5, 0.0) if self.start == "glorot" else (into**-0.5, into**-0.5)

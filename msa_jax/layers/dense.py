@@ -87,3 +87,18 @@ def _over_rows(vector: Array, x: Array) -> Array:
     """vector [..., d], for every row of x [..., T, d], as an array of the rank of x."""
     ones = (1,) * (x.ndim - vector.ndim - 1)
     return vector.reshape(ones + vector.shape[:-1] + (1, vector.shape[-1]))
+
+
+class AffineParams(nn.Module):
+    """The parameters of a linear layer, or of some that lie stacked, not yet applied: tiles are walked outside of Flax."""
+
+    shape: tuple[int, ...]
+    bound: float
+    bias_bound: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self) -> Affine:
+        kernel = self.param("kernel", uniform(self.bound), self.shape)
+        bias = self.param("bias", uniform(self.bias_bound), (*self.shape[:-2], self.shape[-1]))
+        return Affine(kernel.astype(self.dtype), bias.astype(self.dtype))

@@ -4,7 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from msa_jax.layers.functional import keep_where
+from msa_jax.layers.functional import keep_where, take
 
 Array = jax.Array
 
@@ -33,6 +33,11 @@ def _max_of_all_runs(size: int, batched: list[bool], counts: Array) -> tuple[Arr
 def without_padding(x: Array, length: Array) -> Array:
     """x [B, L, d] with zeros from each length [B] on, whatever stood there."""
     return keep_where(valid_steps(length, x.shape[1]), x)
+
+
+def last_step(x: Array, length: Array) -> Array:
+    """x [B, L, d] at the last valid step of each sequence, [B, d]; at the first step where the length [B] is 0."""
+    return take(x, jnp.arange(len(length)), jnp.maximum(length, 1) - 1)
 
 
 def masked_mean(x: Array, length: Array) -> Array:

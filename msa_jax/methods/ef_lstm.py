@@ -28,13 +28,11 @@ Deviations and why.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import check_rates, check_sizes
 from msa_jax.encoders.lstm import StackedLSTM
 from msa_jax.errors import InputError
@@ -42,15 +40,15 @@ from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.normalisation import BatchNorm
 from msa_jax.layers.pooling import valid_steps
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared.aligned_sequences import (
     ALIGNED_REFERENCE,
     AlignedOptions,
     aligned_sequences,
     alignment_notes,
-    alignment_terms,
     alignment_weights,
     check_alignment,
+    objective,
 )
 from msa_jax.methods.shared.groups import encoder_groups
 
@@ -106,12 +104,6 @@ class EFLSTMNetwork(nn.Module):
         dropped = Dropout(options.dropout)(hidden, deterministic=not train)
         score = Linear(1, self.dtype, name="score")(dropped)[:, 0]
         return {"prediction": score.astype(jnp.float32), "representation": hidden.astype(jnp.float32), **learned}
-
-
-def objective(step: Step, options: EFLSTMOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label, and the losses of a learned alignment."""
-    multimodal = losses.l1(step.outputs["prediction"], step.batch["label"])
-    return {"multimodal": multimodal, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def check(options: EFLSTMOptions, inputs: Inputs) -> None:

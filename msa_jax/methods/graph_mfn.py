@@ -50,6 +50,7 @@ from msa_jax.methods.shared.aligned_sequences import (
     alignment_notes,
     alignment_weights,
     check_alignment,
+    objective,
 )
 from msa_jax.methods.shared.memory_fusion import (
     GateLayers,
@@ -59,7 +60,6 @@ from msa_jax.methods.shared.memory_fusion import (
     gated_memory,
     lstms,
     modality_groups,
-    objective,
 )
 
 Array = jax.Array

@@ -20,21 +20,20 @@ Readings.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.encoders.lstm import LSTM
-from msa_jax.encoders.text import TextEncoder
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, frames, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
-from msa_jax.modalities import SEQUENCES
+from msa_jax.methods.shared.regression import objective
+from msa_jax.methods.shared.sequences import sequences_of
 
 Array = jax.Array
 
@@ -75,16 +74,12 @@ class LFLSTMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options = self.options
+        sequences, length = sequences_of(options, self.inputs, batch, self.dtype, included=False, train=train)
         states: dict[str, Array] = {}
-        if self.inputs.text is not None:
-            encoder = TextEncoder(self.inputs.text.bert, self.dtype, remat=options.remat, name="text_encoder")
-            text = encoder(batch["text"], train=train)
-            lstm = LSTM(options.text_hidden, self.dtype, name="text_lstm")
-            states["text"] = lstm(text["hidden"], text["mask"].sum(-1))
-        for name in SEQUENCES:
-            if name in self.inputs.modalities:
-                lstm = LSTM(getattr(options, f"{name}_hidden"), self.dtype, name=f"{name}_encoder")
-                states[name] = lstm(frames(batch, name)["features"], frames(batch, name)["length"])
+        for name, sequence in sequences.items():
+            owner = "text_lstm" if name == "text" else f"{name}_encoder"
+            lstm = LSTM(getattr(options, f"{name}_hidden"), self.dtype, name=owner)
+            states[name] = lstm(sequence, length[name])
         outputs = {f"{name}_state": state.astype(jnp.float32) for name, state in states.items()}
         if options.combine == "mean":
             decisions = {name: self._score(state, f"{name}_score", train) for name, state in states.items()}
@@ -98,11 +93,6 @@ class LFLSTMNetwork(nn.Module):
         """[B, d] -> [B] float32"""
         x = Dropout(self.options.dropout)(x, deterministic=not train)
         return Linear(1, self.dtype, name=name)(x)[:, 0].astype(jnp.float32)
-
-
-def objective(step: Step, options: LFLSTMOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label."""
-    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
 
 
 def heads(options: LFLSTMOptions, inputs: Inputs) -> tuple[str, ...]:

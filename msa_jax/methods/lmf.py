@@ -42,10 +42,9 @@ from msa_jax.methods.shared.fusion_networks import (
     FusionNetwork,
     FusionOptions,
     SubnetworkRates,
-    embedding_names,
-    objective,
 )
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.regression import embedding_names, objective
 
 Array = jax.Array
 

@@ -34,15 +34,15 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.config import PerGroup, check_rates, check_sizes
-from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.layers.subnetworks import Perceptron
-from msa_jax.methods.protocol import Batch, Inputs, Method, frames, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared.aligned_sequences import (
     ALIGNED_REFERENCE,
     aligned_sequences,
     alignment_notes,
     alignment_weights,
     check_alignment,
+    objective,
 )
 from msa_jax.methods.shared.memory_fusion import (
     AttentionLayers,
@@ -51,8 +51,8 @@ from msa_jax.methods.shared.memory_fusion import (
     MemoryOptions,
     Sizes,
     modality_groups,
-    objective,
 )
+from msa_jax.methods.shared.padded_text import time_mean
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -107,11 +107,7 @@ class MFNNetwork(nn.Module):
         """Audio and vision [B, T, d] as their time means, over padding too where padding is included."""
         means: dict[str, Array] = {}
         for name in (name for name in SEQUENCES if name in sequences):
-            features, length = frames(batch, name)["features"], frames(batch, name)["length"]
-            if self.options.padding == "included":
-                mean = without_padding(features, length).sum(1) / getattr(self.inputs, name).steps
-            else:
-                mean = masked_mean(features, length)
+            mean = time_mean(self.inputs, batch, name, included=self.options.padding == "included")
             means[name] = jnp.broadcast_to(mean[:, None], sequences[name].shape)
         return means
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from msa_jax.config import PerGroup
 from msa_jax.methods.protocol import Method, one_stage
-from msa_jax.methods.shared.fusion_networks import Rates, SubnetworkRates, head_exports
+from msa_jax.methods.shared.fusion_networks import Rates, SubnetworkRates
 from msa_jax.methods.shared.human_tasks import (
     TASKS_REFERENCE,
     VALID_TERMS,
@@ -30,6 +30,7 @@ from msa_jax.methods.shared.human_tasks import (
     task_groups,
     weights,
 )
+from msa_jax.methods.shared.regression import exports
 from msa_jax.methods.shared.unimodal_tasks import heads
 from msa_jax.methods.tfn import TFNNetwork, TFNOptions
 
@@ -75,7 +76,7 @@ METHOD = Method(
     stages=one_stage(objective, weights=weights),
     groups=task_groups,
     heads=heads,
-    exports=head_exports,
+    exports=exports,
     check=check,
     valid_terms=VALID_TERMS,
 )

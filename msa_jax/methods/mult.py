@@ -35,16 +35,17 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import Options, Schedule, check_rates, check_sizes
 from msa_jax.encoders.cnn import WindowProjection
 from msa_jax.encoders.cross_modal import CrossModalEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dropout import Dropout
-from msa_jax.layers.functional import take
+from msa_jax.layers.pooling import last_step
 from msa_jax.layers.subnetworks import ResidualScoreHead
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.padded_text import check_padding
+from msa_jax.methods.shared.regression import exports, objective
 from msa_jax.methods.shared.sequences import sequences_of
 
 Array = jax.Array
@@ -111,8 +112,7 @@ class MulTOptions(Options):
         check_sizes(self, "width", "heads", "layers", "kernels")
         if self.width % self.heads:
             raise InputError(f"option width is {self.width}; expected a multiple of heads, {self.heads}")
-        if self.padding == "included" and self.pack_text:
-            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        check_padding(self)
 
 
 REFERENCE: dict[str, Any] = {
@@ -148,8 +148,9 @@ class MulTNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options, names = self.options, self.inputs.modalities
-        given, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)
-        if options.padding == "included":
+        included = options.padding == "included"
+        given, length = sequences_of(options, self.inputs, batch, self.dtype, included=included, train=train)
+        if included:
             length = {name: jnp.full_like(length[name], given[name].shape[1]) for name in names}
         if "text" in given:
             given["text"] = Dropout(options.text_dropout)(given["text"], deterministic=not train)
@@ -165,7 +166,7 @@ class MulTNetwork(nn.Module):
             joined = jnp.concatenate(read, axis=-1) if read else x
             layers = max(options.layers, LEAST_LAYERS)
             states = self._encoder(f"{name}_memory", layers, "text")(joined, steps, train=train)
-            last[name] = take(states, jnp.arange(len(steps)), steps - 1)
+            last[name] = last_step(states, steps)
         z = jnp.concatenate(list(last.values()), axis=-1)
         z, score = ResidualScoreHead(options.output_dropout, self.dtype, name="head")(z, train=train)
         embedded = {f"{name}_embedding": value.astype(jnp.float32) for name, value in last.items()}
@@ -193,16 +194,6 @@ class MulTNetwork(nn.Module):
             x = WindowProjection(self.options.width, kernel, self.dtype, name=f"{name}_projection")(x)
             length = length - (kernel - 1)
         return x, jnp.maximum(length, 1)
-
-
-def objective(step: Step, options: MulTOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label."""
-    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
-
-
-def exports(options: MulTOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The last step of each modality there is, and what the score is read off."""
-    return (*(f"{name}_embedding" for name in inputs.modalities), "representation")
 
 
 METHOD = Method(

@@ -27,14 +27,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import Options, PerGroup, Schedule, check_rates
 from msa_jax.encoders.sequences import SequenceEncoder
 from msa_jax.encoders.sparse_phased import SparsePhasedConfig
-from msa_jax.errors import InputError
 from msa_jax.layers.subnetworks import ResidualScoreHead
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.padded_text import check_padding
+from msa_jax.methods.shared.regression import exports, objective
 from msa_jax.methods.shared.sequences import sequences_of
 
 Array = jax.Array
@@ -68,8 +68,7 @@ class SPTOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_rates(self, "output_dropout")
-        if self.padding == "included" and self.pack_text:
-            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        check_padding(self)
 
 
 REFERENCE: dict[str, Any] = {"padding": "included", "pack_text": False, "spt.input_shift": ""}
@@ -86,23 +85,14 @@ class SPTNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Array]:
         options = self.options
-        sequences, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)
+        included = options.padding == "included"
+        sequences, length = sequences_of(options, self.inputs, batch, self.dtype, included=included, train=train)
         encoder = SequenceEncoder("spt", options.spt, options.padding, self.dtype, name="sequence_encoder")
         states = encoder(sequences, length, train=train)
         z = jnp.concatenate([states[name] for name in self.inputs.modalities], axis=-1)
         z, score = ResidualScoreHead(options.output_dropout, self.dtype, name="head")(z, train=train)
         embedded = {f"{name}_embedding": states[name].astype(jnp.float32) for name in self.inputs.modalities}
         return {**embedded, "prediction": score, "representation": z.astype(jnp.float32)}
-
-
-def objective(step: Step, options: SPTOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label."""
-    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
-
-
-def exports(options: SPTOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The last state of each modality there is, and what the score is read off."""
-    return (*(f"{name}_embedding" for name in inputs.modalities), "representation")
 
 
 METHOD = Method(

@@ -41,13 +41,13 @@ import jax.numpy as jnp
 from msa_jax.config import check_rates, check_sizes
 from msa_jax.encoders.sequences import SequenceEncoder
 from msa_jax.encoders.sparse_phased import SparsePhasedConfig
-from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.recalibration import Recalibration
 from msa_jax.methods.protocol import Batch, Group, Inputs, Method, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import text_groups
+from msa_jax.methods.shared.padded_text import check_padding
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.methods.shared.unimodal_tasks import UnimodalTaskOptions
 from msa_jax.modalities import MODALITY
@@ -95,8 +95,7 @@ class SUGRMOptions(UnimodalTaskOptions):
         super().__post_init__()
         check_rates(self, "dropout")
         check_sizes(self, "reduction", "feature_size")
-        if self.padding == "included" and self.pack_text:
-            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        check_padding(self)
 
 
 REFERENCE: dict[str, Any] = {
@@ -154,7 +153,9 @@ class SUGRMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, included = self.options, self.options.padding == "included"
-        sequences, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)  # F^i_s [B, l_s, d_s]
+        sequences, length = sequences_of(
+            options, self.inputs, batch, self.dtype, included=included, train=train
+        )  # F^i_s [B, l_s, d_s]
 
         outputs: dict[str, Any] = {}
         if options.recalibration:

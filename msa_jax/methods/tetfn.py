@@ -39,12 +39,12 @@ from msa_jax.encoders.cross_modal import CrossModalEncoder
 from msa_jax.encoders.lstm import LSTM
 from msa_jax.errors import InputError
 from msa_jax.layers.alignment import Alignment, align
-from msa_jax.layers.functional import take
-from msa_jax.layers.pooling import valid_steps
+from msa_jax.layers.pooling import last_step, valid_steps
 from msa_jax.layers.subnetworks import FeatureScoreHead
 from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.padded_text import check_padding
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.methods.shared.unimodal_tasks import PerTask, UnimodalTaskOptions
 from msa_jax.modalities import LETTER, SEQUENCES
@@ -104,8 +104,7 @@ class TETFNOptions(UnimodalTaskOptions):
         check_sizes(self, "audio_hidden", "vision_hidden", "width", "heads", "layers", "kernels", "feature_size")
         if self.width % self.heads:
             raise InputError(f"option width is {self.width}; expected a multiple of heads, {self.heads}")
-        if self.padding == "included" and self.pack_text:
-            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        check_padding(self)
 
 
 REFERENCE: dict[str, Any] = {
@@ -143,9 +142,10 @@ class TETFNNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, names = self.options, self.inputs.modalities
-        given, length = sequences_of(options, self.inputs, batch, self.dtype, train=train)
+        included = options.padding == "included"
+        given, length = sequences_of(options, self.inputs, batch, self.dtype, included=included, train=train)
         self._align(given, length)
-        if options.padding == "included":
+        if included:
             length = {name: jnp.full_like(length[name], given[name].shape[1]) for name in names}
         sequences = {name: self._projected(name, given[name], length[name]) for name in names}
         last: list[Array] = []
@@ -154,7 +154,7 @@ class TETFNNetwork(nn.Module):
             read = [self._read(name, other, sequences, train) for other in names if other != name]
             joined = jnp.concatenate(read, axis=-1) if read else x
             states = self._encoder(f"{name}_memory", "text", options.layers, False)(joined, steps, train=train)
-            last.append(take(states, jnp.arange(len(steps)), steps - 1))
+            last.append(last_step(states, steps))
 
         def head(task: str, name: str, x: Array) -> tuple[Array, Array]:
             size, dropout = int(getattr(options.feature_size, task)), getattr(options.dropout, task)

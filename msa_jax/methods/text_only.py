@@ -5,20 +5,19 @@ taken away; the gap between it and a multimodal method is what the other modalit
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import Options, check_rates
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.protocol import Batch, Inputs, Method, Step, Terms, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.regression import objective
 
 Array = jax.Array
 
@@ -50,11 +49,6 @@ class TextOnlyNetwork(nn.Module):
         x = encoder(batch["text"], train=train)["first"]
         x = Dropout(self.options.dropout)(x, deterministic=not train)
         return {"prediction": Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)}
-
-
-def objective(step: Step, options: TextOnlyOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label."""
-    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
 
 
 def check(options: TextOnlyOptions, inputs: Inputs) -> None:

@@ -33,10 +33,9 @@ from msa_jax.methods.shared.fusion_networks import (
     FusionNetwork,
     HeadOptions,
     Rates,
-    head_exports,
-    objective,
 )
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.regression import exports, objective
 
 Array = jax.Array
 
@@ -89,5 +88,5 @@ METHOD = Method(
     network=TFNNetwork,
     stages=one_stage(objective),
     groups=encoder_groups,
-    exports=head_exports,
+    exports=exports,
 )

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from msa_jax import losses
 from msa_jax.config import Options
 from msa_jax.encoders.ctc_alignment import CTCAligner
-from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.alignment import Alignment, align
 from msa_jax.layers.pooling import without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Step, Terms, frames
-from msa_jax.methods.shared.padded_text import lengthened, padded
+from msa_jax.methods.shared import regression
+from msa_jax.methods.shared.padded_text import check_padding, encode_text, padded
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -60,8 +60,7 @@ class AlignedOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.padding == "included" and self.pack_text:
-            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        check_padding(self)
         for name, least in (("hidden", 1), ("layers", 1), ("weight", 0)):
             if (value := getattr(self.ctc, name)) < least:
                 raise InputError(f"option ctc.{name} is {value}; expected at least {least}")
@@ -96,8 +95,7 @@ def aligned_sequences(
     sequences: dict[str, Array] = {}
     learned: dict[str, Array] = {}
     if inputs.text is not None:
-        encoder = TextEncoder(inputs.text.bert, dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-        text = encoder(lengthened(batch["text"], options.max_tokens) if included else batch["text"], train=train)
+        text = encode_text(options, inputs, batch, dtype, included=included, train=train)
         length = text["mask"].sum(-1)
         steps, places = text["mask"].shape[1], inputs.text.steps
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length)
@@ -143,6 +141,12 @@ def _terms(options: AlignedOptions, inputs: Inputs) -> tuple[str, ...]:
 def alignment_terms(step: Step, options: AlignedOptions, inputs: Inputs) -> Terms:
     """The losses of a learned alignment, for the objective."""
     return {name: step.outputs[name] for name in _terms(options, inputs)}
+
+
+def objective(step: Step, options: AlignedOptions, inputs: Inputs) -> tuple[Terms, Any]:
+    """L1 on the human label, and the losses of a learned alignment."""
+    terms, memory = regression.objective(step, options, inputs)
+    return {**terms, **alignment_terms(step, options, inputs)}, memory
 
 
 def alignment_weights(

@@ -11,15 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.encoders.subnetworks import TextSubnetwork
-from msa_jax.encoders.text import TextEncoder
-from msa_jax.errors import InputError
-from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.layers.subnetworks import FeatureSubnetwork, ScoreHead
-from msa_jax.methods.protocol import Batch, Inputs, Step, Terms, frames
-from msa_jax.methods.shared.padded_text import lengthened
+from msa_jax.methods.protocol import Batch, Inputs
+from msa_jax.methods.shared.padded_text import check_padding, encode_text, time_mean
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -65,8 +61,7 @@ class FusionOptions(Options):
         super().__post_init__()
         check_rates(self, "dropout")
         check_sizes(self, "text_hidden", "text_size", "audio_size", "vision_size")
-        if self.padding == "included" and self.pack_text:
-            raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+        check_padding(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +121,8 @@ class FusionNetwork(nn.Module):
 
     def _text(self, batch: Batch, train: bool) -> Array:
         """[B, text_size]"""
-        options, sizes, included = self.options, self.inputs.text, self.options.padding == "included"
-        assert sizes is not None
-        encoder = TextEncoder(sizes.bert, self.dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-        text = lengthened(batch["text"], options.max_tokens) if included else batch["text"]
-        states = encoder(text, train=train)
+        options, included = self.options, self.options.padding == "included"
+        states = encode_text(options, self.inputs, batch, self.dtype, included=included, train=train)
         rows, steps = states["mask"].shape
         length = jnp.full(rows, steps) if included else states["mask"].sum(-1)
         subnetwork = TextSubnetwork(
@@ -140,27 +132,8 @@ class FusionNetwork(nn.Module):
 
     def _frames(self, batch: Batch, name: str, train: bool) -> Array:
         """[B, audio_size] or [B, vision_size]"""
-        options, sequence = self.options, frames(batch, name)
-        features, length = sequence["features"], sequence["length"]
-        if options.padding_mean:
-            mean = without_padding(features, length).sum(1) / getattr(self.inputs, name).steps
-        else:
-            mean = masked_mean(features, length)
+        options = self.options
+        mean = time_mean(self.inputs, batch, name, included=options.padding_mean)
         size, dropout = getattr(options, f"{name}_size"), getattr(options.dropout, name)
         counts = batch["weight"] > 0 if "weight" in batch else None
         return FeatureSubnetwork(size, dropout, self.dtype, name=f"{name}_encoder")(mean, counts, train=train)
-
-
-def objective(step: Step, options: FusionOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label."""
-    return {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}, step.memory
-
-
-def embedding_names(inputs: Inputs) -> tuple[str, ...]:
-    """The outputs that are embeddings."""
-    return tuple(f"{name}_embedding" for name in inputs.modalities)
-
-
-def head_exports(options: HeadOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The embeddings of the modalities there are, and the layer in front of the score."""
-    return (*embedding_names(inputs), "representation")

@@ -8,12 +8,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax import losses
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.encoders.memory_fusion import DeltaMemoryAttention, GatedMemory, Layer
 from msa_jax.encoders.parallel_lstm import ParallelLSTM, steps_first
-from msa_jax.methods.protocol import Group, Inputs, Step, Terms
-from msa_jax.methods.shared.aligned_sequences import AlignedOptions, alignment_terms
+from msa_jax.methods.protocol import Group
+from msa_jax.methods.shared.aligned_sequences import AlignedOptions
 from msa_jax.methods.shared.groups import text_groups
 
 Array = jax.Array
@@ -114,12 +113,6 @@ class MemoryFusion(nn.Module):
         valid = steps_first(length, len(attended))
         memory = gated_memory(options, self.dtype)(attended, valid, train=train)
         return jnp.concatenate([walked.states[-1], memory], axis=-1)
-
-
-def objective(step: Step, options: MemoryOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 on the human label, and the losses of a learned alignment."""
-    multimodal = losses.l1(step.outputs["prediction"], step.batch["label"])
-    return {"multimodal": multimodal, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def modality_groups(options: Options) -> tuple[Group, ...]:

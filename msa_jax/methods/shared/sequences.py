@@ -1,37 +1,35 @@
-"""Text, audio and vision as sequences of their own lengths, for the methods that read them so (SUGRM, MulT, TETFN, SPT)."""
+"""Text, audio and vision as sequences of their own lengths, for the methods that read them so (SUGRM, MulT, TETFN,
+SPT, LF-LSTM)."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from msa_jax.encoders.text import TextEncoder
 from msa_jax.layers.pooling import without_padding
 from msa_jax.methods.protocol import Batch, Inputs, frames
-from msa_jax.methods.shared.padded_text import lengthened, padded
+from msa_jax.methods.shared.padded_text import encode_text, padded
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
 
 
 def sequences_of(
-    options: Any, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, train: bool
+    options: Any, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, included: bool, train: bool
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The modalities there are. Called inside a compact `__call__`, where it makes `text_encoder`.
 
-    Of the options it reads `padding`: with "included" a sequence is padded to max_tokens, or to the steps of the training
-    split, so that there is as much padding in every split, and the text encoder's states stand at the padding of text.
+    included: a sequence is padded to max_tokens, or to the steps of the training split, so that there is as much padding in
+      every split, and the text encoder's states stand at the padding of text.
 
     Returns:
-      ({modality: [B, L, d]} in the order of `inputs.modalities`, {modality: length [B] int32}); but for "included" text
+      ({modality: [B, L, d]} in the order of `inputs.modalities`, {modality: length [B] int32}); but for included text
       zeros from each length on.
     """
-    included = options.padding == "included"
     sequences: dict[str, Array] = {}
     length: dict[str, Array] = {}
     if inputs.text is not None:
-        encoder = TextEncoder(inputs.text.bert, dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-        text = encoder(lengthened(batch["text"], options.max_tokens) if included else batch["text"], train=train)
+        text = encode_text(options, inputs, batch, dtype, included=included, train=train)
         length["text"] = text["mask"].sum(-1)
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length["text"])
     for name in SEQUENCES:
