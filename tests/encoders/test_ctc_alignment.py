@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 from msa_jax import losses
 from msa_jax.encoders.ctc_alignment import CTCAligner
 from tests.quick import quick_jit
+
+torch = pytest.importorskip("torch")
 
 # Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
 pytestmark = pytest.mark.slow

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
 from flax.traverse_util import flatten_dict
 
 from msa_jax import config
@@ -16,7 +15,10 @@ from msa_jax.methods.protocol import Clock, check_inputs
 from tests.methods.cases import phase_of, step_of
 from tests.methods.network_kit import ALL, NetworkKit, check_batch_of_one, check_weightless_samples, close
 from tests.quick import quick_jit
-from tests.reference import mctn_torch
+
+torch = pytest.importorskip("torch")
+
+from tests.reference import mctn_torch  # noqa: E402
 
 # Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
 pytestmark = pytest.mark.slow

@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-import torch
 from flax.traverse_util import flatten_dict
 
 from msa_jax import config
@@ -11,7 +10,10 @@ from msa_jax.errors import InputError
 from msa_jax.methods import raven
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput, check_inputs
 from tests.methods.network_kit import ALL, CHECKS, NetworkKit, close
-from tests.reference import raven_torch
+
+torch = pytest.importorskip("torch")
+
+from tests.reference import raven_torch  # noqa: E402
 
 # Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
 pytestmark = pytest.mark.slow
