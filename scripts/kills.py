@@ -1,6 +1,7 @@
 """Kills trainings at random moments and resumes them by the same command: does each end as one that nothing disturbed?
 
     scripts/kills [--kills N] [--seed S] [--jobs J] [--json FILE]
+    scripts/kills --table FILE [FILE ...]
 
 Every job trains a small experiment, or a sweep, again and again. Each start is ended by SIGKILL, SIGTERM or SIGINT: at a
 moment of the whole command, start-up included, or just after it has begun to write a file. A start that comes to its end is
@@ -219,8 +220,10 @@ def table(kills: Sequence[Kill]) -> str:
     return "\n".join([*lines, "", f"{total} kills, {len(changed)} lost or changed results"])
 
 
-def run(names: Sequence[str], *, count: int, seed: int, jobs: int, log: Any = None) -> list[Kill]:
-    """Kills of all commands together, about as many of each."""
+def run(
+    names: Sequence[str], *, count: int, seed: int, jobs: int, log: Any = None, file: Path | None = None
+) -> list[Kill]:
+    """Kills of all commands together, about as many of each. The file holds all that were made so far, at any moment."""
     # A shell that started this in the background has told it to ignore Ctrl-C, and so would be the commands.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -242,6 +245,12 @@ def run(names: Sequence[str], *, count: int, seed: int, jobs: int, log: Any = No
             for kill in job.kills(share, random.Random(f"{seed} {place_of}")):
                 with lock:
                     found.append(kill)
+                    if file is not None:
+                        whole = file.with_name(f".{file.name}.new")
+                        whole.write_text(
+                            json.dumps([asdict(kill) for kill in found], indent=1) + "\n", encoding="utf-8"
+                        )
+                        whole.replace(file)
                     if log is not None and (kill.fault or len(found) % 20 == 0):
                         log.write(f"{len(found)} {kill}\n")
                         log.flush()
@@ -258,11 +267,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the signals and moments")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--commands", nargs="+", choices=list(COMMANDS), default=list(COMMANDS))
-    parser.add_argument("--json", type=Path, metavar="FILE", help="writes every kill")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="writes every kill as it is made")
+    parser.add_argument("--table", nargs="+", type=Path, metavar="FILE", help="kills nothing: the table of such files")
     arguments = parser.parse_args()
-    kills = run(arguments.commands, count=arguments.kills, seed=arguments.seed, jobs=arguments.jobs, log=sys.stderr)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps([asdict(kill) for kill in kills], indent=1) + "\n", encoding="utf-8")
+    if arguments.table:
+        kills = [Kill(**kill) for file in arguments.table for kill in json.loads(file.read_text(encoding="utf-8"))]
+    else:
+        kills = run(
+            arguments.commands,
+            count=arguments.kills,
+            seed=arguments.seed,
+            jobs=arguments.jobs,
+            log=sys.stderr,
+            file=arguments.json,
+        )
     print(table(kills))
     for kill in kills:
         if kill.fault is not None:
