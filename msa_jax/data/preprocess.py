@@ -1,6 +1,7 @@
 """From a split as people keep it to the arrays a network reads; fitted on the training split, kept with the experiment."""
 
 import json
+import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ import numpy as np
 
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.tokenize import Tokenizer, load_tokenizer
-from msa_jax.errors import InputError
+from msa_jax.errors import DataWarning, InputError
 
 Columns = dict[str, Any]
 
 SEQUENCES = ("audio", "vision")
+UNKNOWN_SHARE = 0.2  # of the tokens of a split that may be unknown without a warning
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,6 +179,33 @@ class Preprocessor:
             valid = (np.arange(sequence.shape[1]) < length[:, None])[..., None]
             sequence = np.clip((sequence - mean) / deviation, -self.clip, self.clip) * valid
         return {"features": np.ascontiguousarray(sequence, np.float32), "length": length}
+
+    def warn_of_unknown(self, columns: Mapping[str, Columns], source: str) -> None:
+        """Says which splits have more than a fifth of their tokens unknown to the tokenizer.
+
+        Args:
+          columns: {what to call the split: what `apply` made of it}.
+          source: where the texts come from, for the message.
+
+        Warns:
+          DataWarning: there is such a split.
+        """
+        if self.tokenizer is None:
+            return
+        shares = {
+            name: self.tokenizer.unknown_share(split["text"]["ids"], split["text"]["mask"])
+            for name, split in columns.items()
+        }
+        much = [
+            f"{100 * share:.0f} % of the tokens of {name}" for name, share in shares.items() if share > UNKNOWN_SHARE
+        ]
+        if much:
+            warnings.warn(
+                f"{source}: {', '.join(much)} are unknown to its vocabulary and all read the same; expected a text encoder "
+                "for the language of the texts",
+                DataWarning,
+                stacklevel=3,
+            )
 
     def save(self, folder: Path) -> None:
         """Writes `preprocessing.json`, `statistics.npz` and, with a tokenizer, `tokenizer/`."""

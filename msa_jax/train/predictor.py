@@ -127,6 +127,9 @@ class Predictor:
         Raises:
           InputError: a modality is missing, or of another feature size than in training; a column has NaN or infinite values or
             is otherwise not what it should be; there is nothing to export.
+
+        Warns:
+          DataWarning: a modality is not read, or more than a fifth of the tokens are unknown to the tokenizer.
         """
         if not isinstance(split, Split):
             raise InputError(_no_split(split))
@@ -138,6 +141,8 @@ class Predictor:
             raise InputError("there is nothing to predict: the split is empty")
         keep_compiled_programs()
         columns = self._columns(split, missing)
+        if "text" not in _modalities(missing):
+            self.preprocessor.warn_of_unknown({"the texts": columns}, f"text encoder {self.options.text_encoder}")
         columns["label"] = np.zeros(len(split), np.float32)  # a score needs none
         model = Model(self.method, self.options, self.inputs, compute_dtype(self.options))
         scorer = Scorer(Forward(model, ONE), {"split": columns}, self.options)

@@ -1,6 +1,5 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,13 @@ from msa_jax.data.schema import Dataset
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
 from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
-from msa_jax.errors import DataWarning, InputError
+from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.model import flat
 from msa_jax.train.state import Flat
 
 HEAD_WIDTH = 32  # of the heads of the "scratch" encoder
-UNKNOWN_SHARE = 0.2  # of the tokens of a split that may be unknown without a warning
 FEWEST_TOKENS = 0.5  # of a vocabulary, as a share of the rows of the embedding table that it is for
 VOCABULARY = {"zh": 21128}  # of BERT by language, where token ids come without a tokenizer; 30522 otherwise
 
@@ -71,8 +69,7 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     columns = {
         name: preprocessor.apply(split, source=f"{dataset.source}, {name}") for name, split in dataset.splits().items()
     }
-    if tokenizer is not None:
-        _warn_of_unknown(tokenizer, columns, f"{dataset.source}: text_encoder {options.text_encoder}")
+    preprocessor.warn_of_unknown(columns, f"{dataset.source}: text_encoder {options.text_encoder}")
     inputs = inputs_of(columns, text=(width, config), label_range=dataset.card.label_range)
     check_inputs(method, options, inputs)
     return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
@@ -173,20 +170,6 @@ def _check_token_ids(dataset: Dataset, folder: Path) -> None:
         raise InputError(
             f"{dataset.source}, train: column text_bert, row 0: begins with token id {first[0]}; the tokenizer in {folder} "
             f"begins texts with {expected}, so the ids are another tokenizer's; expected its own, or a column raw_text"
-        )
-
-
-def _warn_of_unknown(tokenizer: Tokenizer, columns: Mapping[str, Columns], source: str) -> None:
-    shares = {
-        name: tokenizer.unknown_share(split["text"]["ids"], split["text"]["mask"]) for name, split in columns.items()
-    }
-    much = [f"{100 * share:.0f} % of the tokens of {name}" for name, share in shares.items() if share > UNKNOWN_SHARE]
-    if much:
-        warnings.warn(
-            f"{source}: {', '.join(much)} are unknown to its vocabulary and all read the same; expected a text encoder "
-            "for the language of the texts",
-            DataWarning,
-            stacklevel=3,
         )
 
 

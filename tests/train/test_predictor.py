@@ -349,6 +349,11 @@ def test_texts_need_nothing_else(of_texts):
     assert of_texts.predict_texts(text for text in ("good", "")).shape == (2,)
 
 
+def test_texts_of_another_language_than_the_vocabulary_s_are_a_warning_with_their_share(of_texts):
+    with pytest.warns(DataWarning, match=r"^text encoder scratch: 67 % of the tokens of the texts are unknown"):
+        of_texts.predict_texts(["\u4e66\u597d good"])  # two characters that no training text has, and a word that some have
+
+
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
