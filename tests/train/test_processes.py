@@ -30,7 +30,7 @@ from msa_jax import cli, methods
 from tests.tiny import TOY
 methods.register(TOY)
 sys.stderr.isatty = lambda: True
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(cli.main())
 """
 
 
@@ -154,16 +154,44 @@ def test_packed_text_and_labels_of_self_mm_in_two_processes(tmp_path):
     np.testing.assert_allclose(scores(tmp_path / "two"), scores(alone.path), atol=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("lost", [1, 0])
-def test_a_lost_process_ends_the_other_and_the_experiment_resumes(tmp_path, audio, lost):
-    options = {"max_epochs": 60, "patience": 60, "checkpoint_epochs": 2, "data_devices": 2}
-    log = tmp_path / "run" / "metrics.jsonl"
-    pair = Together(*words(tmp_path / "run", audio, seeds="3", **options))
+LONG = {"max_epochs": 60, "patience": 60, "checkpoint_epochs": 2, "data_devices": 2}
+
+
+def in_the_middle(folder: Path, data: Path) -> Together:
+    """A long training that has a checkpoint."""
+    log = folder / "run" / "metrics.jsonl"
+    pair = Together(*words(folder / "run", data, seeds="3", **LONG))
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) > 2):
         assert all(member.poll() is None for member in pair.members), pair.end()
         time.sleep(0.02)
+    return pair
+
+
+def ends_as_a_straight_run(folder: Path) -> None:
+    """Goes on with the training on one device, in a process alone."""
+    changes = {**LONG, "data_devices": 1}
+    moved = train_toy(folder / "run", AUDIO, seeds=(3,), options=changes)
+    straight = train_toy(folder / "straight", AUDIO, seeds=(3,), options=changes)
+    np.testing.assert_allclose(scores(moved.path), scores(straight.path), atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_cluster_that_tells_all_processes_to_end_is_heard_by_each(tmp_path, audio, number):
+    pair = in_the_middle(tmp_path, audio)
+    for member in pair.members:
+        member.send_signal(number)
+    for status, _, errors in pair.end(20):
+        assert status == 128 + number, errors[-2000:]
+        assert errors.splitlines()[-1].endswith("a training resumes from its last checkpoint by the same command")
+    ends_as_a_straight_run(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [1, 0])
+def test_a_lost_process_ends_the_other_and_the_experiment_resumes(tmp_path, audio, lost):
+    pair = in_the_middle(tmp_path, audio)
     pair.members[lost].send_signal(signal.SIGKILL)
     begun = time.monotonic()
     found = pair.end(60)
@@ -175,11 +203,7 @@ def test_a_lost_process_ends_the_other_and_the_experiment_resumes(tmp_path, audi
     else:  # while it waits for the other at the end of a checkpoint, JAX itself ends it, and says why
         assert status == -signal.SIGABRT, errors[-2000:]
         assert "coordination" in errors.lower()
-    # On one device now, in a process alone.
-    changes = {**options, "data_devices": 1}
-    moved = train_toy(tmp_path / "run", AUDIO, seeds=(3,), options=changes)
-    straight = train_toy(tmp_path / "straight", AUDIO, seeds=(3,), options=changes)
-    np.testing.assert_allclose(scores(moved.path), scores(straight.path), atol=1e-4)
+    ends_as_a_straight_run(tmp_path)
 
 
 @pytest.mark.slow
