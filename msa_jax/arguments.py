@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     train.add_argument("method", metavar="METHOD")
     train.add_argument(
-        "--data", required=True, metavar="D", help="native folder, MMSA .pkl, table, TFDS name, or synthetic"
+        "--data", required=True, metavar="D", help="native folder, .pkl of MMSA or MulT, table, TFDS name, or synthetic"
     )
     _add_training(
         train,

@@ -4,7 +4,7 @@
 
 Each input is a good one that was damaged: bytes changed, cut off or doubled; values replaced by ones of another type, shape or
 size; keys renamed, dropped or added. Input number i of a seed is always the same, so that a finding can be repeated with
-`--seed S --first i --count 1`. Kinds: native folders, MMSA pickles, tables, presets, options, experiment folders.
+`--seed S --first i --count 1`. Kinds: native folders, feature files, tables, presets, options, experiment folders.
 """
 
 import argparse
@@ -202,13 +202,19 @@ def native_folder(rng: random.Random, good: Good, folder: Path) -> Doing:
 
 _MMSA = {"label": "regression_labels", "audio_length": "audio_lengths", "vision_length": "vision_lengths"}
 _MMSA |= {f"label_{letter.lower()}": f"regression_labels_{letter}" for letter in "TAV"}
+_CMU = {"label": "labels", "id": "id", "audio": "audio", "vision": "vision"}
 
 
-def mmsa_pickle(rng: random.Random, good: Good, folder: Path) -> Doing:
+def feature_file(rng: random.Random, good: Good, folder: Path) -> Doing:
     content: Any = {
         split: {_MMSA.get(name, name): value for name, value in columns.items()}
         for split, columns in good.columns.items()
     }
+    if rng.random() < 0.3:  # as MulT has them
+        content = {
+            split: {_CMU[name]: value for name, value in columns.items() if name in _CMU}
+            for split, columns in good.columns.items()
+        }
     if rng.random() < 0.1:
         content["train"]["audio"] = Runs(good.marker)
     else:
@@ -290,7 +296,7 @@ def experiment(rng: random.Random, good: Good, folder: Path) -> Doing:
 
 KINDS: dict[str, Callable[[random.Random, Good, Path], Doing]] = {
     "native": native_folder,
-    "pickle": mmsa_pickle,
+    "pickle": feature_file,
     "table": table,
     "options": options,
     "preset": preset,

@@ -1,11 +1,14 @@
-"""What comes in: datasets, from native folders, MMSA's feature files, tables, TensorFlow Datasets, or made up."""
+"""What comes in: datasets, from native folders, the feature files of MMSA and MulT, tables, TensorFlow Datasets, or made up."""
 
 import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msa_jax import safe_pickle
+from msa_jax.data import cmu, mmsa
 from msa_jax.data.calibrated import Calibrated, calibrated_labels, with_calibrated_labels
+from msa_jax.data.cmu import read_cmu
 from msa_jax.data.identity import said
 from msa_jax.data.leaks import Leaks, find_leaks
 from msa_jax.data.mmsa import read_mmsa
@@ -27,6 +30,7 @@ __all__ = [
     "find_leaks",
     "load_dataset",
     "make_synthetic",
+    "read_cmu",
     "read_mmsa",
     "read_native",
     "read_table",
@@ -48,8 +52,8 @@ def load_dataset(
     """The dataset that `source` means.
 
     Args:
-      source: a `Dataset` (returned as it is), "synthetic", the path of a native folder, the path of an MMSA feature
-        file (.pkl or .pickle) or of a table (.csv, .tsv, .jsonl or .parquet), or a TFDS name such as "msa_mosi" or
+      source: a `Dataset` (returned as it is), "synthetic", the path of a native folder, the path of a feature file of
+        MMSA or MulT (.pkl or .pickle) or of a table (.csv, .tsv, .jsonl or .parquet), or a TFDS name such as "msa_mosi" or
         "msa_native/my_dataset".
       data_dir: where TFDS keeps its data; only used with a TFDS name.
       name, language, label_range, metrics: what the dataset is, instead of what its card says or what is guessed.
@@ -74,7 +78,8 @@ def load_dataset(
     if path.is_file():
         suffix = path.suffix.lower()
         if suffix in (".pkl", ".pickle"):
-            return read_mmsa(path, **words)
+            content = safe_pickle.load(path)
+            return (cmu if cmu.is_cmu(content) else mmsa).dataset_of(content, path, words)
         if suffix in SUFFIXES:
             return read_table(path, **words, split_seed=split_seed)
         raise InputError(f"{given}: a file of another kind; expected {_POSSIBLE}")
@@ -92,6 +97,6 @@ def _described(dataset: Dataset, words: dict[str, Any]) -> Dataset:
 
 
 _POSSIBLE = (
-    "'synthetic', a native dataset folder, an MMSA .pkl file, "
+    "'synthetic', a native dataset folder, a .pkl file of MMSA or MulT, "
     f"a table ({', '.join(SUFFIXES)}), or a TFDS name ({', '.join(NAMES)})"
 )

@@ -7,7 +7,7 @@ opened by `msa_jax.safe_pickle`, which runs nothing that is in it.
 import hashlib
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +80,28 @@ def read_mmsa(
     """
     path = user_path(path)
     words = said(name=name, language=language, label_range=label_range, metrics=metrics)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    splits = _split_dicts(safe_pickle.load(path), path)
-    digest = _sha256(path)
+    return dataset_of(safe_pickle.load(path), path, words)
+
+
+def dataset_of(content: Any, path: Path, words: Mapping[str, Any]) -> Dataset:
+    """The dataset in the content of such a file; `words` as `said` has them."""
+    splits = split_dicts(content, path, _COLUMN_OF_KEY)
+    digest = sha256(path)
     published = next((corpus for (corpus, _), known in PUBLISHED.items() if digest == known), None)
     recorded = all("audio_lengths" in split or "vision_lengths" in split for split in splits.values())
     columns = {split: columns_of(values, Place(source=str(path), split=split)) for split, values in splits.items()}
     columns = settle_padding(columns, source=str(path))
-    entries = _entries(words, path, digest, published, columns)
+    entries = entries_of_file(words, path, digest, published, columns)
     card = _card(entries, path, columns["train"], digest=digest, published=published, recorded=recorded)
     return validate(card, columns, source=str(path))
 
 
-def _split_dicts(content: Any, path: Path) -> dict[str, Mapping[str, Any]]:
+def split_dicts(content: Any, path: Path, known: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    """The dicts of columns in a feature file; columns that are not known are named in a warning.
+
+    Raises:
+      InputError: it is no dict of the three splits, or one of them is no dict of columns.
+    """
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds {type(content).__name__}, expected a dict with train, valid and test")
     for split in SPLITS:
@@ -108,24 +116,19 @@ def _split_dicts(content: Any, path: Path) -> dict[str, Mapping[str, Any]]:
             )
         if not all(isinstance(key, str) for key in content[split]):
             raise InputError(f"{path}: split {split} has a column whose name is no text")
-    splits = {split: _without_spaces(content[split], path, split) for split in SPLITS}
+    splits = {split: _without_spaces(content[split], path, split, known) for split in SPLITS}
     extra = [str(key) for key in content if key not in SPLITS and key not in _UNUSED_ENTRIES]
     extra += sorted(
-        {
-            key
-            for columns in splits.values()
-            for key in columns
-            if key not in _COLUMN_OF_KEY and not _UNUSED_KEYS.fullmatch(key)
-        }
+        {key for columns in splits.values() for key in columns if key not in known and not _UNUSED_KEYS.fullmatch(key)}
     )
     if extra:
         warnings.warn(f"{path}: not used: {', '.join(extra)}", DataWarning, stacklevel=3)
     return splits
 
 
-def _without_spaces(columns: Mapping[str, Any], path: Path, split: str) -> Mapping[str, Any]:
+def _without_spaces(columns: Mapping[str, Any], path: Path, split: str, known: Collection[str]) -> Mapping[str, Any]:
     """The columns, those with a space around their name under the name that is meant."""
-    meant = {key: key.strip() for key in columns if key != key.strip() and key.strip() in _COLUMN_OF_KEY}
+    meant = {key: key.strip() for key in columns if key != key.strip() and key.strip() in known}
     if not meant:
         return columns
     for key, name in meant.items():
@@ -137,12 +140,13 @@ def _without_spaces(columns: Mapping[str, Any], path: Path, split: str) -> Mappi
     return {meant.get(key, key): value for key, value in columns.items()}
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _entries(
+def entries_of_file(
     words: Mapping[str, Any],
     path: Path,
     digest: str,

@@ -1,7 +1,7 @@
 """Where the frames of padded sequences lie: padding in front is moved behind, and what else is odd is counted."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,34 @@ def lengths_by_zeros(sequence: np.ndarray) -> np.ndarray:
 
     A row of zeros alone has one.  # [N, L, D] -> [N] i32
     """
-    filled, steps = filled_frames(sequence), sequence.shape[1]
+    filled = filled_frames(sequence)
+    return lengths_of(filled, in_front=padded_in_front([filled]))
+
+
+def padded_in_front(splits: Iterable[np.ndarray]) -> bool:
+    """Whether more rows begin with empty frames than end with them.  # [N, L] bool each"""
+    left = right = 0
+    for filled in splits:
+        if filled.size:
+            begins, ends = filled[:, 0], filled[:, -1]
+            left, right = left + int((~begins & ends).sum()), right + int((begins & ~ends).sum())
+    return left > right
+
+
+def lengths_of(filled: np.ndarray, *, in_front: bool) -> np.ndarray:
+    """Frames of each row from the first filled one to the end, or from the beginning to the last filled one; 1 at least.
+
+    Args:
+      filled: which frames are not empty.  # [N, L] bool
+      in_front: whether the padding is.
+
+    Returns:
+      [N] i32
+    """
     if not filled.size:
-        return np.ones(len(sequence), np.int32)
-    first, last = filled.argmax(axis=1), steps - filled[:, ::-1].argmax(axis=1)
-    in_front = ((first > 0) & (last == steps)).sum() > ((first == 0) & (last < steps) & filled.any(axis=1)).sum()
-    return np.where(filled.any(axis=1), steps - first if in_front else last, 1).astype(np.int32)
+        return np.ones(len(filled), np.int32)
+    counted = filled if in_front else filled[:, ::-1]
+    return np.where(filled.any(axis=1), filled.shape[1] - counted.argmax(axis=1), 1).astype(np.int32)
 
 
 def settle_padding(splits: Mapping[str, Mapping[str, Any]], *, source: str) -> dict[str, dict[str, Any]]:
@@ -61,9 +83,9 @@ def _settle(splits: Mapping[str, dict[str, Any]], modality: str, source: str) ->
     if left > right:
         for name, rows in in_front.items():
             if rows.any():
-                filled[name][rows] = _shifted(filled[name][rows], lengths[name][rows])
+                filled[name][rows] = shifted(filled[name][rows], lengths[name][rows])
                 array = splits[name][modality].copy()
-                array[rows] = _shifted(array[rows], lengths[name][rows])
+                array[rows] = shifted(array[rows], lengths[name][rows])
                 splits[name][modality] = array
                 moved[name] = int(rows.sum())
     found = _oddities(filled, lengths, moved)
@@ -108,7 +130,7 @@ def _well_formed(columns: Mapping[str, Any], modality: str) -> bool:
     )
 
 
-def _shifted(array: np.ndarray, length: np.ndarray) -> np.ndarray:
+def shifted(array: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Each row turned so that its last `length` steps come first.  # [n, L, ...], [n] -> [n, L, ...]"""
     steps = array.shape[1]
     return array[np.arange(len(array))[:, None], (np.arange(steps) - length[:, None]) % steps]

@@ -10,6 +10,8 @@ import numpy as np
 
 from msa_jax import safe_pickle
 from msa_jax.data import load_dataset
+from msa_jax.data.cmu import columns_of as cmu_columns
+from msa_jax.data.cmu import is_cmu
 from msa_jax.data.columns import COLUMNS, LABELS, Place, check_columns
 from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_npz
@@ -26,7 +28,7 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
     """One split of a dataset; the others need not be there, nor ids, labels or lengths.
 
     Args:
-      source: what `load_dataset` takes, a native folder or an MMSA .pkl with fewer splits, an .npz file of one split, a
+      source: what `load_dataset` takes, a native folder or a feature file with fewer splits, an .npz file of one split, a
         .pkl whose dict is one split, or a table with a column `text`, whose rows are one split if it has no column `split`.
       name: "train", "valid" or "test"; by default "test", or the only one there is.
 
@@ -41,12 +43,8 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
         found = _splits_at(path)
         if found:
             chosen = _chosen(path, name, found)
-            read = found[chosen]
-            columns = (
-                read_npz(read) if isinstance(read, Path) else _of_mmsa(read, Place(source=str(path), split=chosen))
-            )
-            settled = settle_padding({chosen: columns}, source=str(path))[chosen]
-            return _repaired(settled, source=str(path), split=chosen)
+            columns = _columns(found[chosen], source=str(path), split=chosen)
+            return _repaired(columns, source=str(path), split=chosen)
     return load_dataset(source).splits()[name or "test"]
 
 
@@ -120,6 +118,14 @@ def _chosen(path: Path, name: str | None, found: Collection[str]) -> str:
     if name not in found:
         raise InputError(f"{path}: no split {name}; found {', '.join(found)}: choose with --split")
     return name
+
+
+def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
+    """The columns of one split in a file of its own, or as a feature file has them; padding behind the steps."""
+    if is_cmu(found):
+        return cmu_columns({split: found}, source=source)[split]
+    columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, Place(source=source, split=split))
+    return settle_padding({split: columns}, source=source)[split]
 
 
 def _of_mmsa(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:
