@@ -9,16 +9,13 @@ shorter than the paper's, with early stops, so that they finish on two CPU cores
 
 PRESET = {
     "method": "confede",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "width": 128,
-        "max_epochs": 25,
         "patience": 8,
         "stage_audio.max_epochs": 40,
         "stage_audio.patience": 8,
         "stage_audio.batch_size": 32,
-        "stage_audio.warmup": 0.1,
         "stage_vision.max_epochs": 40,
         "stage_vision.patience": 8,
         "stage_vision.batch_size": 32,

@@ -8,31 +8,4 @@ These are values of the authors' code. It tokenises up to 256, and selects the f
 Rerun by DMMSA (Table 3), mean of five seeds: MAE 0.725, Corr 0.789, Acc-2 83.85/85.55, F1 83.83/85.76, Acc-7 43.82.
 """
 
-PRESET = {
-    "method": "confede",
-    "protocol": "paper",
-    "options": {
-        "audio_layers": 2,
-        "vision_layers": 2,
-        "batch_size": 16,
-        "max_epochs": 25,
-        "patience": 25,
-        "warmup": 0.04,
-        "learning_rate.text": 0.0001,
-        "learning_rate.audio": 0.0001,
-        "learning_rate.vision": 0.0001,
-        "learning_rate.other": 0.0001,
-        "stage_text.max_epochs": 200,
-        "stage_text.batch_size": 128,
-        "stage_text.learning_rate": 0.0001,
-        "stage_text.warmup": 0.025,
-        "stage_audio.max_epochs": 100,
-        "stage_audio.batch_size": 128,
-        "stage_audio.learning_rate": 0.0001,
-        "stage_audio.warmup": 0.1,
-        "stage_vision.max_epochs": 100,
-        "stage_vision.batch_size": 128,
-        "stage_vision.learning_rate": 0.0001,
-        "stage_vision.warmup": 0.05,
-    },
-}
+PRESET = {"method": "confede"}

@@ -9,10 +9,8 @@ CPU cores. Nothing was tuned.
 
 PRESET = {
     "method": "confede",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
-        "max_epochs": 25,
         "patience": 8,
         "stage_text.max_epochs": 30,
         "stage_text.patience": 6,
@@ -22,6 +20,5 @@ PRESET = {
         "stage_audio.max_epochs": 40,
         "stage_audio.patience": 8,
         "stage_audio.batch_size": 32,
-        "stage_audio.warmup": 0.1,
     },
 }

@@ -14,10 +14,8 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 
 PRESET = {
     "method": "confede",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
-        "max_epochs": 25,
         "patience": 8,
         "stage_text.max_epochs": 30,
         "stage_text.patience": 6,
@@ -27,7 +25,6 @@ PRESET = {
         "stage_audio.max_epochs": 40,
         "stage_audio.patience": 8,
         "stage_audio.batch_size": 32,
-        "stage_audio.warmup": 0.1,
         "stage_vision.max_epochs": 40,
         "stage_vision.patience": 8,
         "stage_vision.batch_size": 32,

@@ -9,16 +9,13 @@ cores. Nothing was tuned.
 
 PRESET = {
     "method": "confede",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "width": 64,
         "projection": 32,
         "fusion_hidden": [64, 32],
         "part_hidden": [32],
         "regressor_hidden": [64, 32],
         "text_head_share": 0.0,
-        "max_epochs": 25,
         "patience": 8,
         "learning_rate.text": 0.001,
         "learning_rate.audio": 0.001,
@@ -33,7 +30,6 @@ PRESET = {
         "stage_audio.patience": 8,
         "stage_audio.batch_size": 32,
         "stage_audio.learning_rate": 0.001,
-        "stage_audio.warmup": 0.1,
         "stage_vision.max_epochs": 40,
         "stage_vision.patience": 8,
         "stage_vision.batch_size": 32,

@@ -12,30 +12,9 @@ Published, mean of five seeds (Table 3): MAE 0.527, Corr 0.777, Acc-2 82.63/86.2
 """
 
 PRESET = {
+    "extends": "confede_mosei",
     "method": "dmmsa",
-    "protocol": "paper",
     "options": {
-        "audio_layers": 3,
-        "vision_layers": 3,
-        "batch_size": 8,
-        "max_epochs": 6,
-        "patience": 6,
-        "warmup": 0.1667,
-        "learning_rate.text": 0.0001,
-        "learning_rate.audio": 0.0001,
-        "learning_rate.vision": 0.0001,
-        "learning_rate.other": 0.0001,
-        "stage_text.max_epochs": 150,
-        "stage_text.batch_size": 64,
-        "stage_text.learning_rate": 1e-05,
-        "stage_text.warmup": 0.0333,
-        "stage_audio.max_epochs": 300,
-        "stage_audio.batch_size": 128,
-        "stage_audio.learning_rate": 0.0001,
-        "stage_audio.warmup": 0.0333,
-        "stage_vision.max_epochs": 300,
-        "stage_vision.batch_size": 128,
-        "stage_vision.learning_rate": 0.0001,
-        "stage_vision.warmup": 0.0333,
+        "retrieval.candidates": 10,
     },
 }

@@ -10,31 +10,4 @@ stage of GDWG is, how many classifiers there are; for the readings see msa_jax.m
 Published, mean of five seeds (Table 3): MAE 0.710, Corr 0.793, Acc-2 83.97/85.70, F1 83.92/85.70, Acc-7 45.39.
 """
 
-PRESET = {
-    "method": "dmmsa",
-    "protocol": "paper",
-    "options": {
-        "audio_layers": 2,
-        "vision_layers": 2,
-        "batch_size": 16,
-        "max_epochs": 25,
-        "patience": 25,
-        "warmup": 0.04,
-        "learning_rate.text": 0.0001,
-        "learning_rate.audio": 0.0001,
-        "learning_rate.vision": 0.0001,
-        "learning_rate.other": 0.0001,
-        "stage_text.max_epochs": 200,
-        "stage_text.batch_size": 128,
-        "stage_text.learning_rate": 0.0001,
-        "stage_text.warmup": 0.025,
-        "stage_audio.max_epochs": 100,
-        "stage_audio.batch_size": 128,
-        "stage_audio.learning_rate": 0.0001,
-        "stage_audio.warmup": 0.1,
-        "stage_vision.max_epochs": 100,
-        "stage_vision.batch_size": 128,
-        "stage_vision.learning_rate": 0.0001,
-        "stage_vision.warmup": 0.05,
-    },
-}
+PRESET = {"method": "dmmsa"}

@@ -7,21 +7,4 @@ statistics of the training split. The stages are shorter than the paper's, with 
 CPU cores. Nothing was tuned.
 """
 
-PRESET = {
-    "method": "dmmsa",
-    "protocol": "paper",
-    "options": {
-        "standardise": "train",
-        "max_epochs": 25,
-        "patience": 8,
-        "stage_text.max_epochs": 30,
-        "stage_text.patience": 6,
-        "stage_text.batch_size": 32,
-        "stage_text.learning_rate": 5e-05,
-        "stage_text.warmup": 0.1,
-        "stage_audio.max_epochs": 40,
-        "stage_audio.patience": 8,
-        "stage_audio.batch_size": 32,
-        "stage_audio.warmup": 0.1,
-    },
-}
+PRESET = {"extends": "confede_mosi_timing", "method": "dmmsa"}

@@ -12,25 +12,4 @@ Corr of 0.71 on videos of train that were left out, and 0.07 on valid. Show resu
 this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
-PRESET = {
-    "method": "dmmsa",
-    "protocol": "paper",
-    "options": {
-        "standardise": "train",
-        "max_epochs": 25,
-        "patience": 8,
-        "stage_text.max_epochs": 30,
-        "stage_text.patience": 6,
-        "stage_text.batch_size": 32,
-        "stage_text.learning_rate": 5e-05,
-        "stage_text.warmup": 0.1,
-        "stage_audio.max_epochs": 40,
-        "stage_audio.patience": 8,
-        "stage_audio.batch_size": 32,
-        "stage_audio.warmup": 0.1,
-        "stage_vision.max_epochs": 40,
-        "stage_vision.patience": 8,
-        "stage_vision.batch_size": 32,
-        "stage_vision.warmup": 0.1,
-    },
-}
+PRESET = {"extends": "confede_mosi_utterance", "method": "dmmsa"}

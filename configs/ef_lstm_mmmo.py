@@ -8,7 +8,6 @@ Sizes and rates are MMSA's for MOSI. Batch size, epochs and patience are those o
 
 PRESET = {
     "method": "ef_lstm",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "weight_decay.other": 0.005,

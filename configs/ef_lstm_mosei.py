@@ -12,15 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "ef_lstm",
+    "extends": "ef_lstm_mosei_mmsa",
     "protocol": "paper",
     "options": {
-        "batch_size": 128,
-        "hidden": 256,
-        "layers": 2,
-        "dropout": 0.4,
-        "learning_rate.other": 0.005,
-        "weight_decay.other": 0.0001,
         "weight_decay_mode": "coupled",
         "max_epochs": 200,
     },

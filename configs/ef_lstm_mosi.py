@@ -13,7 +13,6 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "ef_lstm",
-    "protocol": "paper",
     "options": {
         "weight_decay.other": 0.005,
         "weight_decay_mode": "coupled",

@@ -12,12 +12,8 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
 PRESET = {
-    "method": "ef_lstm",
-    "protocol": "paper",
+    "extends": "ef_lstm_mosi",
     "options": {
         "standardise": "train",
-        "weight_decay.other": 0.005,
-        "weight_decay_mode": "coupled",
-        "max_epochs": 200,
     },
 }

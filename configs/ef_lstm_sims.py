@@ -11,15 +11,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "ef_lstm",
+    "extends": "ef_lstm_sims_mmsa",
     "protocol": "paper",
     "options": {
-        "max_tokens": 39,
-        "batch_size": 128,
-        "hidden": 32,
-        "layers": 3,
-        "learning_rate.other": 0.0005,
-        "weight_decay.other": 0.001,
         "weight_decay_mode": "coupled",
         "max_epochs": 200,
     },

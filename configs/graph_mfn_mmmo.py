@@ -7,14 +7,9 @@ Sizes and rates are MMSA's for MOSI. Batch size, epochs and patience are those o
 """
 
 PRESET = {
-    "method": "graph_mfn",
-    "protocol": "paper",
+    "extends": "graph_mfn_mosi",
     "options": {
         "standardise": "train",
-        "weight_decay.audio": 0.005,
-        "weight_decay.vision": 0.005,
-        "weight_decay.other": 0.005,
-        "weight_decay_mode": "coupled",
         "batch_size": 16,
         "max_epochs": 60,
         "patience": 12,

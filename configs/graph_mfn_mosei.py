@@ -11,24 +11,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "graph_mfn",
+    "extends": "graph_mfn_mosei_mmsa",
     "protocol": "paper",
     "options": {
-        "batch_size": 64,
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
-        "hidden.text": 64,
-        "hidden.audio": 16,
-        "hidden.vision": 64,
-        "layer.retain": 64,
-        "layer.update": 256,
-        "dropout.proposal": 0.5,
-        "dropout.retain": 0.0,
-        "dropout.update": 0.7,
-        "score_hidden": 128,
-        "score_dropout": 0.7,
-        "vertex": 128,
         "weight_decay_mode": "coupled",
         "max_epochs": 200,
     },

@@ -12,7 +12,6 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "graph_mfn",
-    "protocol": "paper",
     "options": {
         "weight_decay.audio": 0.005,
         "weight_decay.vision": 0.005,

@@ -12,14 +12,8 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
 PRESET = {
-    "method": "graph_mfn",
-    "protocol": "paper",
+    "extends": "graph_mfn_mosi",
     "options": {
         "standardise": "train",
-        "weight_decay.audio": 0.005,
-        "weight_decay.vision": 0.005,
-        "weight_decay.other": 0.005,
-        "weight_decay_mode": "coupled",
-        "max_epochs": 200,
     },
 }

@@ -12,26 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "graph_mfn",
+    "extends": "graph_mfn_sims_mmsa",
     "protocol": "paper",
     "options": {
-        "max_tokens": 39,
-        "batch_size": 64,
-        "learning_rate.audio": 0.0005,
-        "learning_rate.vision": 0.0005,
-        "learning_rate.other": 0.0005,
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
-        "memory": 64,
-        "layer.proposal": 256,
-        "layer.retain": 32,
-        "layer.update": 32,
-        "dropout.proposal": 0.5,
-        "dropout.retain": 0.2,
-        "dropout.update": 0.7,
-        "score_dropout": 0.2,
-        "vertex": 128,
         "weight_decay_mode": "coupled",
         "max_epochs": 200,
     },

@@ -7,9 +7,7 @@ Nothing was tuned. Elsewhere Graph-MFN leaves its text encoder alone; one from n
 
 PRESET = {
     "method": "graph_mfn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "hidden.text": 32,
         "hidden.audio": 16,

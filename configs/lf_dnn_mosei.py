@@ -10,24 +10,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "lf_dnn",
+    "extends": "lf_dnn_mosei_mmsa",
     "protocol": "paper",
     "options": {
-        "batch_size": 64,
-        "text_hidden": 128,
-        "text_size": 128,
-        "audio_size": 32,
-        "vision_size": 128,
-        "fusion_hidden": 128,
-        "dropout.audio": 0.2,
-        "dropout.vision": 0.2,
-        "dropout.fusion": 0.2,
-        "learning_rate.audio": 0.002,
-        "learning_rate.vision": 0.002,
-        "learning_rate.other": 0.002,
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
         "max_epochs": 200,
     },
 }

@@ -3,7 +3,7 @@
     msa-jax train lf_dnn --data MOSI/Processed/unaligned_50.pkl --text-encoder bert-base-uncased
 
 BERT is frozen and runs once. `--text-encoder features` reads the file's own states of that BERT instead.
-No paper states sizes: MMSA's for MOSI stand here. MMSA has no cap on epochs; 200 lie beyond where patience stops. Means are
+No paper states sizes: MMSA's for MOSI are the defaults. MMSA has no cap on epochs; 200 lie beyond where patience stops. Means are
 over valid frames, and the LSTM ends at the last token.
 Published by MMSA, mean of five seeds: MAE 0.955, Corr 0.658, Acc-2 77.52/78.63, Acc-7 34.52.
 Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
@@ -11,23 +11,7 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "lf_dnn",
-    "protocol": "paper",
     "options": {
-        "batch_size": 128,
-        "text_hidden": 128,
-        "text_size": 256,
-        "audio_size": 16,
-        "vision_size": 128,
-        "fusion_hidden": 128,
-        "dropout.audio": 0.2,
-        "dropout.vision": 0.2,
-        "dropout.fusion": 0.2,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "weight_decay.audio": 0.01,
-        "weight_decay.vision": 0.01,
-        "weight_decay.other": 0.01,
         "max_epochs": 200,
     },
 }

@@ -6,24 +6,4 @@ The time means and the LSTM read padding, the validation loss is the mean of its
 Published by MMSA, mean of five seeds: MAE 0.955, Corr 0.658, Acc-2 77.52/78.63, Acc-7 34.52.
 """
 
-PRESET = {
-    "method": "lf_dnn",
-    "protocol": "reference",
-    "options": {
-        "batch_size": 128,
-        "text_hidden": 128,
-        "text_size": 256,
-        "audio_size": 16,
-        "vision_size": 128,
-        "fusion_hidden": 128,
-        "dropout.audio": 0.2,
-        "dropout.vision": 0.2,
-        "dropout.fusion": 0.2,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "weight_decay.audio": 0.01,
-        "weight_decay.vision": 0.01,
-        "weight_decay.other": 0.01,
-    },
-}
+PRESET = {"method": "lf_dnn", "protocol": "reference"}

@@ -10,25 +10,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "lf_dnn",
+    "extends": "lf_dnn_sims_mmsa",
     "protocol": "paper",
     "options": {
-        "max_tokens": 39,
-        "batch_size": 128,
-        "text_hidden": 128,
-        "text_size": 256,
-        "audio_size": 32,
-        "vision_size": 128,
-        "fusion_hidden": 32,
-        "dropout.audio": 0.3,
-        "dropout.vision": 0.3,
-        "dropout.fusion": 0.5,
-        "learning_rate.audio": 0.005,
-        "learning_rate.vision": 0.005,
-        "learning_rate.other": 0.005,
-        "weight_decay.audio": 0.005,
-        "weight_decay.vision": 0.005,
-        "weight_decay.other": 0.005,
         "max_epochs": 200,
     },
 }

@@ -11,11 +11,7 @@ PRESET = {
     "protocol": "reference",
     "options": {
         "max_tokens": 39,
-        "batch_size": 128,
-        "text_hidden": 128,
-        "text_size": 256,
         "audio_size": 32,
-        "vision_size": 128,
         "fusion_hidden": 32,
         "dropout.audio": 0.3,
         "dropout.vision": 0.3,

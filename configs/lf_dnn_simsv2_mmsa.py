@@ -11,9 +11,7 @@ PRESET = {
     "method": "lf_dnn",
     "protocol": "reference",
     "options": {
-        "batch_size": 128,
         "text_hidden": 64,
-        "text_size": 256,
         "audio_size": 32,
         "vision_size": 64,
         "fusion_hidden": 32,

@@ -8,9 +8,7 @@ be trained.
 
 PRESET = {
     "method": "lf_dnn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

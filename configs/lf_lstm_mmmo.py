@@ -9,7 +9,6 @@ Self-MM here.
 
 PRESET = {
     "method": "lf_lstm",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "batch_size": 16,

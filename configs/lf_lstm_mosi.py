@@ -11,7 +11,6 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "lf_lstm",
-    "protocol": "paper",
     "options": {
         "max_epochs": 200,
     },

@@ -14,7 +14,6 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 
 PRESET = {
     "method": "lf_lstm",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "max_epochs": 200,

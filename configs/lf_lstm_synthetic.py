@@ -7,9 +7,7 @@ Nothing was tuned. Elsewhere LF-LSTM leaves its text encoder alone; one from not
 
 PRESET = {
     "method": "lf_lstm",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

@@ -8,7 +8,6 @@ size, epochs and patience are those of Self-MM's preset here. Sizes and rates ar
 
 PRESET = {
     "method": "lmf",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "batch_size": 16,

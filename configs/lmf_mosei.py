@@ -12,24 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "lmf",
+    "extends": "lmf_mosei_mmsa",
     "protocol": "paper",
     "options": {
-        "batch_size": 32,
-        "text_hidden": 128,
-        "text_size": 64,
-        "audio_size": 16,
-        "vision_size": 128,
-        "rank": 4,
-        "dropout.audio": 0.2,
-        "dropout.vision": 0.2,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "learning_rate.factor": 0.001,
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
         "max_epochs": 200,
     },
 }

@@ -8,24 +8,4 @@ Published by MMSA, mean of five seeds: MAE 0.950, Corr 0.651, Acc-2 77.90/79.18,
 seeds gave MAE 0.958, Corr 0.656, Acc-7 34.5. MMCL's rerun of it (its Table 1): MAE 0.931, Corr 0.670.
 """
 
-PRESET = {
-    "method": "lmf",
-    "protocol": "reference",
-    "options": {
-        "batch_size": 64,
-        "text_hidden": 128,
-        "text_size": 64,
-        "audio_size": 16,
-        "vision_size": 128,
-        "rank": 3,
-        "dropout.audio": 0.3,
-        "dropout.vision": 0.3,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "learning_rate.factor": 0.001,
-        "weight_decay.audio": 0.005,
-        "weight_decay.vision": 0.005,
-        "weight_decay.other": 0.005,
-    },
-}
+PRESET = {"method": "lmf", "protocol": "reference"}

@@ -12,25 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "lmf",
+    "extends": "lmf_sims_mmsa",
     "protocol": "paper",
     "options": {
-        "max_tokens": 39,
-        "batch_size": 64,
-        "text_hidden": 64,
-        "text_size": 32,
-        "audio_size": 16,
-        "vision_size": 64,
-        "rank": 4,
-        "dropout.audio": 0.2,
-        "dropout.vision": 0.2,
-        "learning_rate.audio": 0.002,
-        "learning_rate.vision": 0.002,
-        "learning_rate.other": 0.002,
-        "learning_rate.factor": 0.0005,
-        "weight_decay.audio": 0.005,
-        "weight_decay.vision": 0.005,
-        "weight_decay.other": 0.005,
         "max_epochs": 200,
     },
 }

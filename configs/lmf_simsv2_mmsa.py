@@ -18,8 +18,6 @@ PRESET = {
         "audio_size": 32,
         "vision_size": 64,
         "rank": 4,
-        "dropout.audio": 0.3,
-        "dropout.vision": 0.3,
         "learning_rate.audio": 0.002,
         "learning_rate.vision": 0.002,
         "learning_rate.other": 0.002,

@@ -8,9 +8,7 @@ trained.
 
 PRESET = {
     "method": "lmf",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

@@ -9,8 +9,4 @@ test, so these are no numbers to aim at. Reruns selected on valid: Self-MM's aut
 Corr 0.787, Acc-2 non0 84.4.
 """
 
-PRESET = {
-    "method": "mag_bert",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "mag_bert"}

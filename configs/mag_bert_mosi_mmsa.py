@@ -6,8 +6,4 @@ All settings are those of the reference protocol. MMSA publishes no row; an inde
 on valid, gave MAE 0.739 (sd 0.018), Corr 0.787, Acc-2 non0 84.4, Acc-7 43.9.
 """
 
-PRESET = {
-    "method": "mag_bert",
-    "protocol": "reference",
-    "options": {},
-}
+PRESET = {"method": "mag_bert", "protocol": "reference"}

@@ -6,8 +6,4 @@ The paper has aligned data alone, so this is a reading: token i of m gets the me
 [CLS] and [SEP] counted. All other settings are the defaults of the method. Nothing is published for unaligned data.
 """
 
-PRESET = {
-    "method": "mag_bert",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "mag_bert"}

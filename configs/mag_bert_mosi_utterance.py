@@ -12,7 +12,6 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 
 PRESET = {
     "method": "mag_bert",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
     },

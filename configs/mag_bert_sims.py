@@ -8,7 +8,6 @@ Nothing is published to compare with.
 
 PRESET = {
     "method": "mag_bert",
-    "protocol": "paper",
     "options": {
         "max_tokens": 39,
     },

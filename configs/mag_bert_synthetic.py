@@ -8,9 +8,7 @@ methods on this dataset, since 1e-5 is for a pretrained encoder.
 
 PRESET = {
     "method": "mag_bert",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "batch_size": 16,
         "learning_rate.text": 0.001,
         "learning_rate.other": 0.001,

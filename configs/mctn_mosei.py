@@ -9,8 +9,4 @@ file does not have. Nobody published a row on BERT's states.
 Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
-PRESET = {
-    "method": "mctn",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "mctn"}

@@ -7,9 +7,7 @@ Nothing was tuned. Elsewhere MCTN leaves its text encoder alone; one from nothin
 
 PRESET = {
     "method": "mctn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

@@ -8,14 +8,9 @@ The weights of the losses are those for MOSI's features on their own scale, and 
 """
 
 PRESET = {
-    "method": "mfm",
-    "protocol": "paper",
+    "extends": "mfm_mosi",
     "options": {
         "standardise": "train",
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
-        "weight_decay_mode": "coupled",
         "batch_size": 16,
         "max_epochs": 60,
         "patience": 12,

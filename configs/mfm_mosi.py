@@ -13,7 +13,6 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "mfm",
-    "protocol": "paper",
     "options": {
         "weight_decay.audio": 0.001,
         "weight_decay.vision": 0.001,

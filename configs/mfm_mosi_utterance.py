@@ -13,14 +13,8 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
 PRESET = {
-    "method": "mfm",
-    "protocol": "paper",
+    "extends": "mfm_mosi",
     "options": {
         "standardise": "train",
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
-        "weight_decay_mode": "coupled",
-        "max_epochs": 200,
     },
 }

@@ -8,7 +8,6 @@ Sizes and rates are MMSA's for MOSI. Batch size, epochs and patience are those o
 
 PRESET = {
     "method": "mfn",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "batch_size": 16,

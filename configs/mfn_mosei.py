@@ -12,25 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "mfn",
+    "extends": "mfn_mosei_mmsa",
     "protocol": "paper",
     "options": {
-        "batch_size": 64,
-        "learning_rate.audio": 0.0005,
-        "learning_rate.vision": 0.0005,
-        "learning_rate.other": 0.0005,
-        "weight_decay.audio": 0.0001,
-        "weight_decay.vision": 0.0001,
-        "weight_decay.other": 0.0001,
-        "hidden.text": 128,
-        "hidden.vision": 128,
-        "memory": 128,
-        "layer.attention": 128,
-        "layer.proposal": 128,
-        "layer.update": 256,
-        "dropout.proposal": 0.5,
-        "dropout.update": 0.0,
-        "score_dropout": 0.5,
         "weight_decay_mode": "coupled",
         "max_epochs": 200,
     },

@@ -8,8 +8,4 @@ Published by MMSA, mean of five seeds: MAE 0.927, Corr 0.670, Acc-2 77.67/78.87,
 MAE 0.951, Corr 0.665.
 """
 
-PRESET = {
-    "method": "mfn",
-    "protocol": "reference",
-    "options": {},
-}
+PRESET = {"method": "mfn", "protocol": "reference"}

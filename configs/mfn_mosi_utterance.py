@@ -13,7 +13,6 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 
 PRESET = {
     "method": "mfn",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "max_epochs": 200,

@@ -11,26 +11,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "mfn",
+    "extends": "mfn_sims_mmsa",
     "protocol": "paper",
     "options": {
-        "max_tokens": 39,
-        "batch_size": 32,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "hidden.text": 64,
-        "hidden.audio": 16,
-        "hidden.vision": 64,
-        "memory": 64,
-        "layer.attention": 128,
-        "layer.proposal": 128,
-        "layer.retain": 64,
-        "layer.update": 64,
-        "dropout.retain": 0.2,
-        "dropout.update": 0.7,
-        "score_hidden": 64,
-        "score_dropout": 0.7,
         "max_epochs": 200,
     },
 }

@@ -7,9 +7,7 @@ Nothing was tuned. Elsewhere MFN leaves its text encoder alone; one from nothing
 
 PRESET = {
     "method": "mfn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "hidden.text": 32,
         "hidden.audio": 16,

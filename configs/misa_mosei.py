@@ -10,7 +10,6 @@ Published (aligned, BERT): MAE 0.555, Corr 0.756, Acc-2 83.6/85.5, F1 83.8/85.3,
 
 PRESET = {
     "method": "misa",
-    "protocol": "paper",
     "options": {
         "batch_size": 16,
         "freeze": "^text_encoder/bert/layer_[0-8]/",

@@ -9,18 +9,11 @@ Published by MMSA, mean of five seeds: MAE 0.558, Corr 0.752, Acc-2 80.67/84.67,
 """
 
 PRESET = {
-    "method": "misa",
-    "protocol": "reference",
+    "extends": "misa_mosi_mmsa",
     "options": {
-        "max_epochs": 1000,
-        "patience": 8,
-        "min_delta": 1e-06,
-        "validation_decimals": 4,
-        "accumulate": 2,
-        "accumulate_reduce": "sum",
-        "tail": "drop",
-        "clip_value": 0.8,
-        "recurrent_start": "uniform",
         "weights.similarity": 0.8,
+        "batch_size": 64,
+        "dropout": 0.5,
+        "weights.difference": 0.3,
     },
 }

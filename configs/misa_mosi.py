@@ -9,8 +9,4 @@ Published (aligned, BERT): MAE 0.783, Corr 0.761, Acc-2 81.8/83.4, F1 81.7/83.6,
 0.804, Corr 0.764 (Self-MM, Table 1, five seeds) and MAE 0.752, Corr 0.784, Acc-7 43.5 (MMCL, Table 1).
 """
 
-PRESET = {
-    "method": "misa",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "misa"}

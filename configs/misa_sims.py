@@ -8,7 +8,6 @@ parameters. MMSA publishes no row of MISA on SIMS.
 
 PRESET = {
     "method": "misa",
-    "protocol": "paper",
     "options": {
         "max_tokens": 39,
         "dropout": 0.0,

@@ -9,10 +9,9 @@ MMSA publishes no row of MISA on SIMS.
 """
 
 PRESET = {
-    "method": "misa",
+    "extends": "misa_sims",
     "protocol": "reference",
     "options": {
-        "max_tokens": 39,
         "max_epochs": 1000,
         "patience": 8,
         "min_delta": 1e-06,
@@ -21,7 +20,5 @@ PRESET = {
         "accumulate_reduce": "sum",
         "tail": "drop",
         "recurrent_start": "uniform",
-        "dropout": 0.0,
-        "weights.reconstruction": 0.8,
     },
 }

@@ -8,21 +8,12 @@ batches, rounded. MMSA clips the sum after each mini-batch of a window, which he
 """
 
 PRESET = {
-    "method": "misa",
-    "protocol": "reference",
+    "extends": "misa_mosi_mmsa",
     "options": {
-        "batch_size": 16,
-        "max_epochs": 1000,
-        "patience": 8,
-        "min_delta": 1e-06,
-        "validation_decimals": 4,
-        "accumulate": 2,
-        "accumulate_reduce": "sum",
-        "tail": "drop",
-        "clip_value": 0.8,
-        "recurrent_start": "uniform",
         "hidden": 64,
         "weights.difference": 0.5,
         "weights.reconstruction": 0.5,
+        "dropout": 0.5,
+        "weights.similarity": 1.0,
     },
 }

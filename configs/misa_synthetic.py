@@ -7,9 +7,7 @@ Small sizes and a rate at which an encoder without pretraining learns. Nothing w
 
 PRESET = {
     "method": "misa",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "batch_size": 32,
         "max_epochs": 25,
         "patience": 8,

@@ -8,9 +8,7 @@ MLF-DNN leaves its text encoder alone; one from nothing has to be trained.
 
 PRESET = {
     "method": "mlf_dnn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,
@@ -19,9 +17,6 @@ PRESET = {
         "learning_rate.audio": 0.001,
         "learning_rate.vision": 0.001,
         "learning_rate.other": 0.001,
-        "text_hidden": 64,
-        "text_size": 32,
-        "audio_size": 32,
         "vision_size": 32,
     },
 }

@@ -8,21 +8,14 @@ leaves its text encoder alone; one from nothing has to be trained.
 
 PRESET = {
     "method": "mlmf",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,
         "patience": 12,
         "learning_rate.text": 0.001,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "learning_rate.factor": 0.001,
         "text_hidden": 64,
         "text_size": 32,
-        "audio_size": 32,
         "vision_size": 32,
     },
 }

@@ -8,7 +8,6 @@ and features with outliers: standardised with the statistics of the training spl
 
 PRESET = {
     "method": "mmcl",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "batch_size": 16,

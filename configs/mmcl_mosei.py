@@ -11,21 +11,4 @@ temperature, beta, gamma and dropout of its best model it does not: the middle o
 Published, mean of five seeds (Table 1): MAE 0.537, Corr 0.765, Acc-2 84.8/85.9, F1 84.8/85.7, Acc-7 53.6.
 """
 
-PRESET = {
-    "method": "mmcl",
-    "protocol": "paper",
-    "options": {
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
-        "temperature": 0.1,
-        "dropout": 0.1,
-        "weights.uni": 0.7,
-        "weights.sentiment": 1.0,
-        "weights.cross": 1.0,
-        "weights.alignment": 0.75,
-        "weights.uniformity": 0.1,
-    },
-}
+PRESET = {"method": "mmcl"}

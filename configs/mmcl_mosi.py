@@ -13,19 +13,9 @@ Published, mean of five seeds (Table 1): MAE 0.705, Corr 0.797, Acc-2 84.0/86.3,
 
 PRESET = {
     "method": "mmcl",
-    "protocol": "paper",
     "options": {
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
         "learning_rate.audio": 0.005,
         "learning_rate.vision": 0.005,
         "learning_rate.other": 0.005,
-        "temperature": 0.1,
-        "dropout": 0.1,
-        "weights.uni": 0.7,
-        "weights.sentiment": 1.0,
-        "weights.cross": 1.0,
-        "weights.alignment": 0.75,
-        "weights.uniformity": 0.1,
     },
 }

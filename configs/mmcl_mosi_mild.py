@@ -7,21 +7,8 @@ The printed strides (5, 4, 2, 2, 2) make one step of 50, so that the auto-regres
 """
 
 PRESET = {
-    "method": "mmcl",
-    "protocol": "paper",
+    "extends": "mmcl_mosi",
     "options": {
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
-        "learning_rate.audio": 0.005,
-        "learning_rate.vision": 0.005,
-        "learning_rate.other": 0.005,
-        "temperature": 0.1,
-        "dropout": 0.1,
-        "weights.uni": 0.7,
-        "weights.sentiment": 1.0,
-        "weights.cross": 1.0,
-        "weights.alignment": 0.75,
-        "weights.uniformity": 0.1,
         "cnn_strides": [2, 2, 2, 2, 1],
     },
 }

@@ -9,7 +9,6 @@ rate is the default, 1e-3, the paper's for CMU-MOSEI; for CMU-MOSI with its own 
 
 PRESET = {
     "method": "mmcl",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
     },

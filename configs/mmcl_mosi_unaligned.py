@@ -7,21 +7,4 @@ most of the time; max_steps 100, say, averages the frames before them.
 Published, mean of five seeds (Table 3): MAE 0.692, Corr 0.800, Acc-2 83.8/85.8, F1 83.7/85.7, Acc-7 46.8.
 """
 
-PRESET = {
-    "method": "mmcl",
-    "protocol": "paper",
-    "options": {
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
-        "learning_rate.audio": 0.005,
-        "learning_rate.vision": 0.005,
-        "learning_rate.other": 0.005,
-        "temperature": 0.1,
-        "dropout": 0.1,
-        "weights.uni": 0.7,
-        "weights.sentiment": 1.0,
-        "weights.cross": 1.0,
-        "weights.alignment": 0.75,
-        "weights.uniformity": 0.1,
-    },
-}
+PRESET = {"extends": "mmcl_mosi"}

@@ -15,7 +15,6 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 
 PRESET = {
     "method": "mmcl",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
     },

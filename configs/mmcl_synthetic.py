@@ -10,16 +10,11 @@ every sequence here; `--cnn-strides 2,2,2,2,1` leaves more.
 
 PRESET = {
     "method": "mmcl",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "batch_size": 16,
         "max_epochs": 15,
         "patience": 15,
         "learning_rate.text": 0.001,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.001,
-        "learning_rate.other": 0.001,
         "max_steps": 16,
         "weights.uni": 0.07,
         "weights.sentiment": 0.1,

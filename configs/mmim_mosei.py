@@ -8,8 +8,4 @@ test among those that improve on valid, so these are no numbers to reach. MMCL's
 0.544, Corr 0.756, Acc-2 82.2/85.1, Acc-7 53.2.
 """
 
-PRESET = {
-    "method": "mmim",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "mmim"}

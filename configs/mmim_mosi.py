@@ -9,8 +9,4 @@ test among those that improve on valid, so these are no numbers to reach. Reruns
 83.9, Acc-7 44.8.
 """
 
-PRESET = {
-    "method": "mmim",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "mmim"}

@@ -8,8 +8,4 @@ those that improve on valid; this preset selects on valid. An independent rerun 
 0.015), Corr 0.774, Acc-2 non0 83.9, Acc-7 44.8.
 """
 
-PRESET = {
-    "method": "mmim",
-    "protocol": "reference",
-    "options": {},
-}
+PRESET = {"method": "mmim", "protocol": "reference"}

@@ -7,7 +7,6 @@ Its authors had no Chinese data; MMSA takes the settings of MOSI, and publishes 
 
 PRESET = {
     "method": "mmim",
-    "protocol": "paper",
     "options": {
         "bidirectional": True,
     },

@@ -8,9 +8,7 @@ leaves its text encoder alone; one from nothing has to be trained.
 
 PRESET = {
     "method": "mtfn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,
@@ -21,7 +19,6 @@ PRESET = {
         "learning_rate.other": 0.001,
         "text_hidden": 64,
         "text_size": 32,
-        "audio_size": 32,
         "vision_size": 32,
     },
 }

@@ -11,7 +11,6 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "mult",
-    "protocol": "paper",
     "options": {
         "batch_size": 16,
         "max_epochs": 20,

@@ -11,24 +11,17 @@ Published by MMSA, mean of five seeds: MAE 0.559, Corr 0.733, Acc-2 81.15/84.63.
 """
 
 PRESET = {
-    "method": "mult",
-    "protocol": "reference",
+    "extends": "mult_mosi_mmsa",
     "options": {
         "batch_size": 4,
         "width": 30,
         "heads": 6,
-        "layers": 4,
-        "kernels.text": 5,
         "kernels.audio": 1,
         "kernels.vision": 3,
         "attention_dropout.text": 0.4,
         "attention_dropout.audio": 0.0,
-        "attention_dropout.vision": 0.0,
-        "hidden_dropout": 0.0,
         "input_dropout": 0.0,
-        "residual_dropout": 0.0,
         "text_dropout": 0.3,
-        "output_dropout": 0.5,
         "plateau_patience": 20,
         "learning_rate.audio": 0.0005,
         "learning_rate.vision": 0.0005,

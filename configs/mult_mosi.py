@@ -9,8 +9,4 @@ seeds gave MAE 0.900 (sd 0.023), Corr 0.694, Acc-7 36.4. MMCL's rerun of it (its
 Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
-PRESET = {
-    "method": "mult",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "mult"}

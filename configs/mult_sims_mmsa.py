@@ -10,27 +10,18 @@ Published by MMSA, mean of five seeds: MAE 0.453, Corr 0.564, Acc-2 78.56, Acc-3
 """
 
 PRESET = {
-    "method": "mult",
-    "protocol": "reference",
+    "extends": "mult_mosi_mmsa",
     "options": {
         "max_tokens": 39,
-        "width": 50,
-        "heads": 10,
         "layers": 2,
-        "kernels.text": 5,
         "kernels.audio": 1,
         "kernels.vision": 1,
         "attention_dropout.text": 0.2,
         "attention_dropout.audio": 0.1,
-        "attention_dropout.vision": 0.0,
-        "hidden_dropout": 0.0,
         "input_dropout": 0.1,
         "residual_dropout": 0.2,
         "text_dropout": 0.3,
         "output_dropout": 0.1,
         "plateau_patience": 10,
-        "learning_rate.audio": 0.002,
-        "learning_rate.vision": 0.002,
-        "learning_rate.other": 0.002,
     },
 }

@@ -10,8 +10,4 @@ Self-MM and SUGRM print MAE 0.614, Corr 0.662, on GloVe vectors. Nobody publishe
 Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
-PRESET = {
-    "method": "raven",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "raven"}

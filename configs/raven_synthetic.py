@@ -7,9 +7,7 @@ Nothing was tuned. Elsewhere RAVEN leaves its text encoder alone; one from nothi
 
 PRESET = {
     "method": "raven",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

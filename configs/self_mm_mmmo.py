@@ -8,7 +8,6 @@ Here, seeds 1111 to 1113: MAE 1.090 ± 0.012, Corr 0.406 ± 0.011, in a minute. 
 
 PRESET = {
     "method": "self_mm",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "batch_size": 16,

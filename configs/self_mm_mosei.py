@@ -8,19 +8,12 @@ Published, mean of five seeds (Table 1): MAE 0.530, Corr 0.765, Acc-2 82.81/85.1
 
 PRESET = {
     "method": "self_mm",
-    "protocol": "paper",
     "options": {
-        "audio_hidden": 32,
         "vision_hidden": 32,
-        "audio_size": 16,
-        "vision_size": 32,
-        "feature_size.m": 128,
         "feature_size.t": 32,
-        "feature_size.a": 16,
         "feature_size.v": 16,
         "dropout.m": 0.0,
         "dropout.t": 0.1,
         "dropout.a": 0.0,
-        "dropout.v": 0.1,
     },
 }

@@ -7,30 +7,17 @@ Its authors say that the values behind the paper's table are lost, so the publis
 """
 
 PRESET = {
-    "method": "self_mm",
-    "protocol": "reference",
+    "extends": "self_mm_mosi_reference",
     "options": {
-        "batch_size": 32,
-        "zero_is_positive": True,
-        "learning_rate.text": 5e-05,
-        "weight_decay.text": 0.001,
         "learning_rate.audio": 0.005,
         "weight_decay.audio": 0.0,
-        "learning_rate.vision": 0.0001,
         "weight_decay.vision": 0.0,
-        "learning_rate.other": 0.001,
         "weight_decay.other": 0.01,
-        "audio_hidden": 32,
         "vision_hidden": 32,
-        "audio_size": 16,
-        "vision_size": 32,
-        "feature_size.m": 128,
         "feature_size.t": 32,
-        "feature_size.a": 16,
         "feature_size.v": 16,
         "dropout.m": 0.0,
         "dropout.t": 0.1,
         "dropout.a": 0.0,
-        "dropout.v": 0.1,
     },
 }

@@ -8,20 +8,11 @@ Published, mean of five seeds (Table 3): MAE 0.419, Corr 0.616, Acc-2 80.74, F1 
 
 PRESET = {
     "method": "self_mm",
-    "protocol": "paper",
     "options": {
         "max_tokens": 39,
         "audio_hidden": 16,
-        "vision_hidden": 64,
-        "audio_size": 16,
-        "vision_size": 32,
-        "feature_size.m": 128,
-        "feature_size.t": 64,
-        "feature_size.a": 16,
-        "feature_size.v": 32,
         "dropout.m": 0.0,
         "dropout.t": 0.1,
-        "dropout.a": 0.1,
         "dropout.v": 0.0,
     },
 }

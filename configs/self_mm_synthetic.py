@@ -8,15 +8,12 @@ learning rates of audio and vision were chosen on valid.
 
 PRESET = {
     "method": "self_mm",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "batch_size": 16,
         "max_epochs": 30,
         "patience": 12,
         "learning_rate.text": 0.001,
         "learning_rate.audio": 0.005,
         "learning_rate.vision": 0.005,
-        "learning_rate.other": 0.001,
     },
 }

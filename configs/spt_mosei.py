@@ -7,8 +7,4 @@ With GloVe vectors and features of its own the paper reports (SUGRM's Tables 1 a
 aligned F1/Acc-2 82.8/82.6, unaligned 82.7/82.4.
 """
 
-PRESET = {
-    "method": "spt",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "spt"}

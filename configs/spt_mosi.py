@@ -7,8 +7,4 @@ With GloVe vectors and features of its own the paper reports (SUGRM's Tables 1 a
 aligned F1/Acc-2 82.9/82.8, unaligned 81.3/81.2.
 """
 
-PRESET = {
-    "method": "spt",
-    "protocol": "paper",
-    "options": {},
-}
+PRESET = {"method": "spt"}

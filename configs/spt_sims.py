@@ -8,6 +8,7 @@ The paper has no SIMS.
 
 PRESET = {
     "method": "spt",
-    "protocol": "paper",
-    "options": {"max_tokens": 39},
+    "options": {
+        "max_tokens": 39,
+    },
 }

@@ -7,9 +7,7 @@ Elsewhere SPT leaves its text encoder alone; one from nothing has to be trained.
 
 PRESET = {
     "method": "spt",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

@@ -9,7 +9,6 @@ size, epochs and patience are those of Self-MM's preset here. Here, seeds 1111 t
 
 PRESET = {
     "method": "sugrm",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "batch_size": 16,

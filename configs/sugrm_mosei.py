@@ -14,17 +14,10 @@ On aligned_50.pkl (Table 1): MAE 0.541, Corr 0.758, Acc-2 83.9/85.0, F1 83.9/85.
 
 PRESET = {
     "method": "sugrm",
-    "protocol": "paper",
     "options": {
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
-        "learning_rate.encoder": 0.0005,
         "learning_rate.other": 0.001,
         "dropout": 0.1,
-        "feature_size": 32,
-        "spt.width": 32,
         "spt.heads": 4,
-        "spt.iterations": 4,
         "spt.attention_dropout": 0.1,
         "spt.relu_dropout": 0.1,
         "spt.residual_dropout": 0.1,

@@ -10,23 +10,12 @@ of the repository are those behind the table, is not stated.
 """
 
 PRESET = {
-    "method": "sugrm",
-    "protocol": "reference",
+    "extends": "sugrm_mosi_reference",
     "options": {
-        "batch_size": 32,
-        "zero_is_positive": True,
-        "learning_rate.text": 5e-05,
-        "weight_decay.text": 0.001,
-        "learning_rate.encoder": 0.0005,
-        "weight_decay.encoder": 0.001,
         "learning_rate.other": 0.001,
         "weight_decay.other": 0.01,
         "dropout": 0.1,
-        "feature_size": 32,
-        "spt.width": 32,
         "spt.heads": 4,
-        "spt.iterations": 4,
-        "spt.attention_dropout": 0.0,
         "spt.relu_dropout": 0.1,
         "spt.residual_dropout": 0.1,
         "spt.embed_dropout": 0.2,

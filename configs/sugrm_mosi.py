@@ -12,21 +12,4 @@ Published (Table 2, unaligned): MAE 0.703, Corr 0.800, Acc-2 84.4/86.3, F1 84.3/
 On aligned_50.pkl (Table 1): MAE 0.723, Corr 0.798, Acc-2 82.8/84.5, F1 82.8/84.5.
 """
 
-PRESET = {
-    "method": "sugrm",
-    "protocol": "paper",
-    "options": {
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
-        "learning_rate.encoder": 0.0005,
-        "learning_rate.other": 0.01,
-        "dropout": 0.3,
-        "feature_size": 32,
-        "spt.width": 32,
-        "spt.heads": 8,
-        "spt.iterations": 4,
-        "spt.relu_dropout": 0.3,
-        "spt.residual_dropout": 0.3,
-        "spt.embed_dropout": 0.3,
-    },
-}
+PRESET = {"method": "sugrm"}

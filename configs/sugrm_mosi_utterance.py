@@ -12,7 +12,6 @@ this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 
 PRESET = {
     "method": "sugrm",
-    "protocol": "paper",
     "options": {
         "standardise": "train",
         "learning_rate.other": 0.001,

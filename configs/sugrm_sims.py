@@ -10,20 +10,7 @@ unimodal labels of SIMS instead of generated ones.
 
 PRESET = {
     "method": "sugrm",
-    "protocol": "paper",
     "options": {
         "max_tokens": 39,
-        "batch_size": 32,
-        "learning_rate.text": 5e-05,
-        "learning_rate.encoder": 0.0005,
-        "learning_rate.other": 0.01,
-        "dropout": 0.3,
-        "feature_size": 32,
-        "spt.width": 32,
-        "spt.heads": 8,
-        "spt.iterations": 4,
-        "spt.relu_dropout": 0.3,
-        "spt.residual_dropout": 0.3,
-        "spt.embed_dropout": 0.3,
     },
 }

@@ -8,9 +8,7 @@ learning rate of "others" is the paper's for MOSEI.
 
 PRESET = {
     "method": "sugrm",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "batch_size": 16,
         "max_epochs": 30,
         "patience": 12,

@@ -8,7 +8,6 @@ Published by MMSA, mean of five seeds: MAE 0.537, Corr 0.770, Acc-2 84.12/86.21,
 
 PRESET = {
     "method": "tetfn",
-    "protocol": "paper",
     "options": {
         "batch_size": 32,
         "audio_hidden": 32,

@@ -8,21 +8,9 @@ Published by MMSA, mean of five seeds: MAE 0.537, Corr 0.770, Acc-2 84.12/86.21,
 """
 
 PRESET = {
-    "method": "tetfn",
+    "extends": "tetfn_mosei",
     "protocol": "reference",
     "options": {
-        "batch_size": 32,
-        "audio_hidden": 32,
-        "vision_hidden": 32,
-        "hidden_dropout": 0.1,
-        "input_dropout": 0.1,
-        "residual_dropout": 0.0,
-        "feature_size.t": 64,
-        "dropout.t": 0.1,
-        "dropout.v": 0.1,
-        "learning_rate.audio": 0.001,
-        "learning_rate.vision": 0.005,
-        "learning_rate.other": 0.0001,
         "weight_decay.audio": 0.0,
         "weight_decay.vision": 0.001,
     },

@@ -9,7 +9,6 @@ an independent rerun of ten seeds: MAE 0.737 (sd 0.018), Corr 0.790.
 
 PRESET = {
     "method": "tetfn",
-    "protocol": "paper",
     "options": {
         "kernels.vision": 3,
     },

@@ -8,8 +8,4 @@ Published by MMSA, mean of five seeds: MAE 0.708, Corr 0.798, Acc-2 83.24/85.37,
 an independent rerun of ten seeds: MAE 0.737 (sd 0.018), Corr 0.790.
 """
 
-PRESET = {
-    "method": "tetfn",
-    "protocol": "reference",
-    "options": {},
-}
+PRESET = {"method": "tetfn", "protocol": "reference"}

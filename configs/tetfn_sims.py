@@ -8,7 +8,6 @@ Published by MMSA, mean of five seeds: MAE 0.420, Corr 0.577, Acc-2 81.18, Acc-3
 
 PRESET = {
     "method": "tetfn",
-    "protocol": "paper",
     "options": {
         "max_tokens": 39,
         "kernels.text": 3,

@@ -9,26 +9,11 @@ Published by MMSA, mean of five seeds: MAE 0.420, Corr 0.577, Acc-2 81.18, Acc-3
 """
 
 PRESET = {
-    "method": "tetfn",
+    "extends": "tetfn_sims",
     "protocol": "reference",
     "options": {
         "label_limit": 3.0,
-        "max_tokens": 39,
-        "kernels.text": 3,
-        "kernels.audio": 5,
         "kernels.vision": 5,
-        "attention_dropout.text": 0.0,
-        "attention_dropout.audio": 0.1,
-        "attention_dropout.vision": 0.0,
-        "hidden_dropout": 0.1,
-        "residual_dropout": 0.0,
-        "dropout.m": 0.1,
-        "feature_size.t": 64,
-        "feature_size.a": 16,
-        "feature_size.v": 32,
-        "learning_rate.audio": 0.003,
-        "learning_rate.vision": 0.0005,
-        "learning_rate.other": 0.003,
         "weight_decay.audio": 0.0,
         "weight_decay.vision": 0.01,
         "weight_decay.other": 0.001,

@@ -5,9 +5,7 @@ msa-jax train tetfn --data synthetic
 
 PRESET = {
     "method": "tetfn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "batch_size": 16,
         "max_epochs": 30,
         "patience": 12,

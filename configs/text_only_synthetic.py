@@ -7,12 +7,8 @@ Here, seeds 1111 to 1113: MAE 0.719 ± 0.014, Corr 0.763 ± 0.012.
 
 PRESET = {
     "method": "text_only",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "max_epochs": 30,
-        "patience": 8,
         "learning_rate.text": 0.001,
-        "learning_rate.other": 0.001,
     },
 }

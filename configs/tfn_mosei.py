@@ -12,19 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "tfn",
+    "extends": "tfn_mosei_mmsa",
     "protocol": "paper",
     "options": {
-        "batch_size": 128,
-        "text_size": 128,
-        "audio_size": 16,
-        "fusion_hidden": 16,
-        "dropout.audio": 0.4,
-        "dropout.vision": 0.4,
-        "dropout.fusion": 0.4,
-        "learning_rate.audio": 0.005,
-        "learning_rate.vision": 0.005,
-        "learning_rate.other": 0.005,
         "max_epochs": 200,
     },
 }

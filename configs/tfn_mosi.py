@@ -13,7 +13,6 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 
 PRESET = {
     "method": "tfn",
-    "protocol": "paper",
     "options": {
         "max_epochs": 200,
     },

@@ -7,8 +7,4 @@ Published by MMSA, mean of five seeds: MAE 0.947, Corr 0.673, Acc-2 77.99/79.08,
 seeds gave MAE 0.973 (sd 0.047), Corr 0.651, Acc-7 34.7. MMCL's rerun of it (its Table 1): MAE 0.925, Corr 0.662.
 """
 
-PRESET = {
-    "method": "tfn",
-    "protocol": "reference",
-    "options": {},
-}
+PRESET = {"method": "tfn", "protocol": "reference"}

@@ -12,18 +12,9 @@ Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on t
 """
 
 PRESET = {
-    "method": "tfn",
+    "extends": "tfn_sims_mmsa",
     "protocol": "paper",
     "options": {
-        "max_tokens": 39,
-        "text_size": 256,
-        "fusion_hidden": 32,
-        "dropout.audio": 0.4,
-        "dropout.vision": 0.4,
-        "dropout.fusion": 0.4,
-        "learning_rate.audio": 0.0005,
-        "learning_rate.vision": 0.0005,
-        "learning_rate.other": 0.0005,
         "max_epochs": 200,
     },
 }

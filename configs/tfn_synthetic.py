@@ -8,9 +8,7 @@ alone; one from nothing has to be trained.
 
 PRESET = {
     "method": "tfn",
-    "protocol": "paper",
     "options": {
-        "text_encoder": "scratch",
         "finetune_text": True,
         "batch_size": 16,
         "max_epochs": 30,

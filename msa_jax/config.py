@@ -4,7 +4,6 @@ An option is named by its field, `batch_size`, or for a nested value by a dotted
 extends `Options` with its own fields and defaults; nothing else holds a default.
 """
 
-import ast
 import copy
 import dataclasses
 import difflib
@@ -19,8 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError, first_line
+from msa_jax.literals import read_literal
 from msa_jax.paths import user_path
 
+_LONGEST_CHAIN = 8  # presets that extend one another
 Schedule = Literal["constant", "linear", "cosine", "plateau"]
 
 
@@ -305,6 +306,8 @@ def plain(value: Any) -> Any:
 class Preset:
     """A named set of options of one method: a file of a docstring and one literal dict, read and never executed.
 
+    The file holds what differs from the method's defaults, or from the preset that it extends; here it is whole.
+
     name: the file's name without `.py`, or its path.
     description: the docstring: the command, what the paper states, the number to expect.
     method: the method it is for.
@@ -335,60 +338,59 @@ def _presets(folder: Path | None) -> dict[str, Path]:
     return {path.stem: path for place in folders for path in place.glob("*.py")}
 
 
-def read_literal(path: Path, variable: str) -> tuple[str, Any]:
-    """The docstring and the literal value of `variable` in a Python file that is parsed but not run.
-
-    Raises:
-      InputError: no such file, not Python, or the variable is missing or not a literal.
-    """
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # the last two: nested too deep
-        raise InputError(f"{path}: not a Python file ({first_line(error)})") from None
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [variable]:
-            try:
-                return ast.get_docstring(tree) or "", ast.literal_eval(node.value)
-            except (ValueError, TypeError, RecursionError, MemoryError):
-                raise InputError(f"{path}: {variable} must be a literal; expressions are not evaluated") from None
-    raise InputError(f"{path}: no assignment to {variable}")
-
-
 def load_preset(name: str, folder: Path | None = None) -> Preset:
     """A preset by its name, or by the path of a `.py` or `.json` file of the same form.
+
+    A preset that `extends` another one has its method, its protocol and its options, and then its own. The other one is named,
+    or given by a path, which begins in the folder of the file that names it.
 
     folder: of presets besides those of msa_jax.
 
     Raises:
-      InputError: there is none of that name, or the file is not of that form.
+      InputError: there is none of that name, the file is not of that form, or presets extend each other in a circle.
     """
+    return _load_preset(name, folder, ())
+
+
+def _load_preset(name: str, folder: Path | None, children: tuple[str, ...]) -> Preset:
+    if name in children or len(children) == _LONGEST_CHAIN:
+        chain = ", which extends ".join((*children, name))
+        raise InputError(f"preset {chain}: expected at most {_LONGEST_CHAIN} presets, and none twice")
+    path, description, content = _read_preset(name, folder)
+    if not isinstance(content, dict) or not set(content) <= {"method", "protocol", "options", "extends"}:
+        raise InputError(f"preset {name}: expected a dict of method, protocol and options, or extends")
+    for key in ("method", "protocol", "extends"):
+        if not isinstance(content.get(key, ""), str):
+            raise InputError(f"preset {name}: {key} is {content[key]!r:.100}; expected a name")
+    own = content.get("options", {})
+    if not isinstance(own, dict) or not all(isinstance(option, str) for option in own):
+        raise InputError(f"preset {name}: options is {own!r:.100}; expected a dict of names and values")
+    inherited = {"protocol": "paper", "options": {}}
+    if "extends" in content:
+        extended = content["extends"]
+        if Path(extended).suffix in (".py", ".json"):
+            extended = str(path.parent / user_path(extended))
+        parent = _load_preset(extended, folder, (*children, name))
+        inherited = {"method": parent.method, "protocol": parent.protocol, "options": parent.options}
+    whole = {**inherited, **content, "options": {**inherited["options"], **own}}
+    if "method" not in whole:
+        raise InputError(f"preset {name}: expected a dict of method, protocol and options, or extends")
+    found = {key: whole[key] for key in ("method", "protocol", "options")}
+    return Preset(name=name, description=description, **found)
+
+
+def _read_preset(name: str, folder: Path | None) -> tuple[Path, str, Any]:
+    """Its file, the docstring and the literal."""
     path = user_path(name)
     if path.suffix == ".json":
         try:
-            description, content = "", json.loads(path.read_text(encoding="utf-8-sig"))
+            return path, "", json.loads(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"preset {name}: cannot be read ({first_line(error)})") from None
-    elif path.suffix == ".py":
-        description, content = read_literal(path, "PRESET")
-    elif name in (known := _presets(folder)):
-        description, content = read_literal(known[name], "PRESET")
-    else:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
-        raise InputError(f"no preset {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
-    if not isinstance(content, dict) or not {"method"} <= set(content) <= {"method", "protocol", "options"}:
-        raise InputError(f"preset {name}: expected a dict of method, protocol and options")
-    for key in ("method", "protocol"):
-        if not isinstance(content.get(key, ""), str):
-            raise InputError(f"preset {name}: {key} is {content[key]!r:.100}; expected a name")
-    options = content.get("options", {})
-    if not isinstance(options, dict) or not all(isinstance(option, str) for option in options):
-        raise InputError(f"preset {name}: options is {options!r:.100}; expected a dict of names and values")
-    return Preset(
-        name=name,
-        description=description,
-        method=content["method"],
-        protocol=content.get("protocol", "paper"),
-        options=dict(content.get("options", {})),
-    )
+    if path.suffix != ".py":
+        known = _presets(folder)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
+            raise InputError(f"no preset {name!r}" + (f"; there are {', '.join(near)}" if near else ""))
+        path = known[name]
+    return path, *read_literal(path, "PRESET")

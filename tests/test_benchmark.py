@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from msa_jax import methods  # noqa: E402
+from msa_jax.train.settings import resolve  # noqa: E402
 from scripts import (  # noqa: E402
     benchmark,
     benchmark_methods,
@@ -86,6 +87,7 @@ def test_options_of_both_sides_are_the_preset():
     assert theirs.weight_decay_audio == ours.weight_decay.audio == 1e-2
     assert (theirs.audio_hidden, theirs.vision_out, theirs.text_dim) == (32, 32, 64)
     assert (ours.audio_hidden, ours.vision_size, ours.feature_size.t) == (32, 32, 64)
+    assert ours == resolve("self_mm", preset="self_mm_mosi_reference").options
     assert ours.accumulate == theirs.window == 4
     assert ours.weight_decay_mode == "coupled"
     assert not theirs.exclude_zero

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from msa_jax import config
+from msa_jax import config, methods
 from msa_jax.config import Options, PerGroup, load_preset, override
 from msa_jax.errors import InputError
+from msa_jax.literals import read_literal
+from msa_jax.train.settings import protocol_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +159,42 @@ def test_a_preset_is_a_docstring_and_a_dict(tmp_path):
     assert preset.options == {"batch_size": 4}
 
 
+def test_a_preset_that_extends_another_has_its_options_and_then_its_own(tmp_path):
+    (tmp_path / "first.py").write_text(GOOD)
+    (tmp_path / "second.py").write_text('PRESET = {"extends": "first.py", "options": {"max_epochs": 2, "patience": 3}}')
+    third = {"extends": "second.py", "protocol": "paper", "method": "sugrm", "options": {"patience": 1}}
+    (tmp_path / "third.json").write_text(json.dumps(third))
+    second, third = (load_preset(str(tmp_path / name)) for name in ("second.py", "third.json"))
+    assert (second.method, second.protocol) == ("self_mm", "reference")
+    assert second.options == {"batch_size": 4, "max_epochs": 2, "patience": 3}
+    assert (third.method, third.protocol) == ("sugrm", "paper")
+    assert third.options == {"batch_size": 4, "max_epochs": 2, "patience": 1}
+
+
+def test_presets_that_extend_each_other_by_many_names_are_refused(tmp_path):
+    for number in range(20):
+        (tmp_path / f"{number}.py").write_text(f'PRESET = {{"extends": "{number + 1}.py"}}')
+    with pytest.raises(InputError, match="at most 8 presets"):
+        load_preset(str(tmp_path / "0.py"))
+
+
+@pytest.mark.parametrize("name", config.preset_names())
+def test_a_preset_writes_only_what_differs_from_the_defaults_or_from_the_preset_that_it_extends(name):
+    _, content = read_literal(config.configs_folder() / f"{name}.py", "PRESET")
+    own, preset = content.get("options", {}), load_preset(name)
+    parent = load_preset(content["extends"]) if "extends" in content else None
+    method = methods.get(preset.method)
+    inherited = parent.options if parent else {}
+    # Equal in both protocols: what a protocol changes, a preset may set against it.
+    bases = [config.flatten(override(protocol_options(method, each), inherited)) for each in ("paper", "reference")]
+    whole = config.flatten(override(method.options(), preset.options))
+    restated = [option for option in own if all(base[option] == whole[option] for base in bases)]
+    assert restated == []
+    assert content.get("options") != {}
+    assert content.get("protocol") != (parent.protocol if parent else "paper")
+    assert content.get("method") != (parent.method if parent else None)
+
+
 def test_a_preset_can_be_json(tmp_path):
     (tmp_path / "mine.json").write_text('{"method": "text_only"}')
     preset = load_preset(str(tmp_path / "mine.json"))
@@ -183,6 +221,13 @@ def test_a_preset_is_read_and_never_run(tmp_path):
         ("PRESET = {'method': 'self_mm', 'options': 5}", "expected a dict of names and values"),
         ("PRESET = '\\0'\0", "not a Python file"),
         ("PRESET = {'method': 5}", "method is 5; expected a name"),
+        ("PRESET = {'extends': 5}", "extends is 5; expected a name"),
+        ("PRESET = {'extends': 'self_mm_mossi'}", "no preset 'self_mm_mossi'; there are .*self_mm_mosi"),
+        ("PRESET = {'extends': 'other.py'}", "other.py: cannot be read"),
+        (
+            "PRESET = {'extends': 'mine.py'}",
+            "mine.py, which extends .*mine.py: expected at most 8 presets, and none twice",
+        ),
         ("PRESET = {'method': 'tfn', 'protocol': []}", "protocol is \\[\\]; expected a name"),
         ("PRESET = {'method': 'tfn', 'options': {5: 1}}", "expected a dict of names and values"),
         ("PRESET = " + "[" * 2000 + "]" * 2000, "not a Python file"),

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from msa_jax import config
 from msa_jax.errors import InputError
+from msa_jax.literals import read_literal
 from msa_jax.modalities import MODALITIES, label_column
 from msa_jax.paths import user_path
 from msa_jax.report.table import METRIC_LABELS, Table
@@ -209,7 +210,7 @@ def load_study(name: str | Path) -> Study:
             near = difflib.get_close_matches(shown, shipped, n=3, cutoff=0.4) or sorted(shipped)
             raise InputError(f"no study {shown!r}; there are {', '.join(near)}")
         path = shipped[shown]
-    description, content = config.read_literal(path, "STUDY")
+    description, content = read_literal(path, "STUDY")
     return _study(shown, description, content, str(path))
 
 

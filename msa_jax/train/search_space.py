@@ -11,6 +11,7 @@ import numpy as np
 
 from msa_jax import config
 from msa_jax.errors import InputError
+from msa_jax.literals import read_literal
 
 Point = dict[str, Any]  # options by name
 MOST = 100_000
@@ -84,7 +85,7 @@ def load_grid(name: str) -> dict[str, list[Any]]:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.3) or names
         raise InputError(f"grid {name!r}: neither OPTION=VALUE,VALUE nor a grid that there is: {', '.join(near)}")
-    _, grid = config.read_literal(folder / f"{name}.py", "GRID")
+    _, grid = read_literal(folder / f"{name}.py", "GRID")
     if not isinstance(grid, dict) or not all(isinstance(values, list | tuple) for values in grid.values()):
         raise InputError(f"grid {name}: expected a dict of options and lists of values")
     return {option: list(values) for option, values in grid.items()}

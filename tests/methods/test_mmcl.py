@@ -14,6 +14,7 @@ from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import mmcl
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.train.settings import resolve
 from tests.methods.cases import step_of
 from tests.methods.mmcl_cases import (
     ALL_TERMS,
@@ -287,7 +288,7 @@ def test_the_default_is_what_the_paper_states():
     assert (options.schedule, options.batch_size, options.learning_rate.text) == ("linear", 32, 5e-5)
     assert options.warmup > 0
     rates = {
-        name: config.load_preset(f"mmcl_{name}").options["learning_rate.other"]
+        name: resolve("mmcl", preset=f"mmcl_{name}").options.learning_rate.other
         for name in ("mosi", "mosi_unaligned", "mosi_mild", "mosei", "mosei_unaligned")
     }
     assert rates == {"mosi": 5e-3, "mosi_unaligned": 5e-3, "mosi_mild": 5e-3, "mosei": 1e-3, "mosei_unaligned": 1e-3}
