@@ -21,7 +21,7 @@ Readings and why.
 - In aligned data frame i belongs to token i; those of [CLS] and [SEP] are zeros, so that only the gated biases of the shift
   move these tokens. Of unaligned data the paper says nothing: audio and vision are averaged to as many frames as there are
   tokens, [CLS] and [SEP] counted (`alignment` "adaptive"). "required" refuses such data. "contiguous" is MMSA's way, of
-  padded windows (reference).
+  padded windows (reference). With "ctc" the alignment is learned; its LSTMs have the rates of audio and vision.
 - Absent modalities: without audio or vision, its gate and shift are left out; without both, BERT with one more norm is
   left. Without text, or with text that was encoded before, there is nothing to shift: an InputError.
 """
@@ -35,14 +35,19 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, Schedule, check_rates
+from msa_jax.config import PerGroup, Schedule, check_rates
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.adaptation_gate import AdaptationGate
-from msa_jax.layers.alignment import Alignment, align
 from msa_jax.layers.dropout import Dropout
-from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Step, Terms, frames, one_stage
-from msa_jax.methods.shared.aligned_sequences import alignment_notes
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Step, Terms, one_stage
+from msa_jax.methods.shared.aligned_sequences import (
+    AlignmentOptions,
+    aligned_frames,
+    alignment_notes,
+    alignment_terms,
+    alignment_weights,
+)
 from msa_jax.methods.shared.groups import text_groups
 
 Array = jax.Array
@@ -52,12 +57,12 @@ DECAYS = PerGroup(text=0.01, audio=0.01, vision=0.01, other=0.01)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MagBertOptions(Options):
-    """Options of MAG-BERT.
+class MagBertOptions(AlignmentOptions):
+    """Options of MAG-BERT, besides those of `AlignmentOptions`.
 
     beta: how long a shift may be, in lengths of the vector that it moves. gate_dropout: of the shifted vectors. dropout:
       between the pooled [CLS] and the score.
-    loss: squared ("l2") or absolute error. alignment: of audio and vision that are not aligned with the tokens.
+    loss: squared ("l2") or absolute error.
     """
 
     batch_size: int = 48
@@ -71,7 +76,6 @@ class MagBertOptions(Options):
     gate_dropout: float = 0.5
     dropout: float = 0.1
     loss: Literal["l2", "l1"] = "l2"
-    alignment: Alignment = "adaptive"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,16 +117,20 @@ class MagBertNetwork(nn.Module):
         assert text is not None  # `check` has said so
         mask = batch["text"]["mask"]
         aligned: dict[str, Array] = {}  # [B, T, d]
+        learned: dict[str, Array] = {}
         for name in ("vision", "audio"):
-            if (shape := getattr(inputs, name)) is not None:
-                aligned[name] = align(
-                    frames(batch, name)["features"],
-                    frames(batch, name)["length"],
-                    mask.sum(-1),
-                    mask.shape[-1],
-                    alignment="required" if inputs.aligned else options.alignment,
-                    padded=(shape.steps, text.steps),
+            if name in inputs.modalities:
+                aligned[name], losses_of = aligned_frames(
+                    options,
+                    inputs,
+                    batch,
+                    self.dtype,
+                    name,
+                    tokens=mask.sum(-1),
+                    steps=mask.shape[-1],
+                    places=text.steps,
                 )
+                learned |= losses_of
         gate = AdaptationGate(options.beta, options.gate_dropout, self.dtype, name="gate")
 
         def adapt(z: Array, spread: Callable[[Array], Array]) -> Array:
@@ -134,20 +142,24 @@ class MagBertNetwork(nn.Module):
         pooled = encoder(batch["text"], train=train, adapt=adapt)["pooled"]
         dropped = Dropout(options.dropout)(pooled, deterministic=not train)
         score = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.normal(0.02), name="score")(dropped)
-        return {"prediction": score[:, 0].astype(jnp.float32), "representation": pooled.astype(jnp.float32)}
+        scores = {"prediction": score[:, 0].astype(jnp.float32), "representation": pooled.astype(jnp.float32)}
+        return {**scores, **learned}
 
 
 def objective(step: Step, options: MagBertOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """Squared or absolute error on the human label."""
+    """Squared or absolute error on the human label, and the losses of a learned alignment."""
     loss = {"l2": losses.l2, "l1": losses.l1}[options.loss]
-    return {"multimodal": loss(step.outputs["prediction"], step.batch["label"])}, step.memory
+    terms = {"multimodal": loss(step.outputs["prediction"], step.batch["label"])}
+    return {**terms, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def groups(options: MagBertOptions) -> tuple[Group, ...]:
-    """BERT, then gate and score; biases and norms of both without weight decay."""
+    """BERT, the learned alignments, then gate and score; biases and norms of BERT, gate and score without weight decay."""
     rate, decay = options.learning_rate, options.weight_decay
     return (
         *text_groups(rate.text, decay.text),
+        Group(name="audio", pattern="^audio_aligner/", learning_rate=rate.audio, weight_decay=decay.audio),
+        Group(name="vision", pattern="^vision_aligner/", learning_rate=rate.vision, weight_decay=decay.vision),
         Group(name="other_no_decay", pattern=r"(bias|norm/scale)$", learning_rate=rate.other),
         Group(name="other", pattern="", learning_rate=rate.other, weight_decay=decay.other),
     )
@@ -170,7 +182,7 @@ METHOD = Method(
     options=MagBertOptions,
     reference=REFERENCE,
     network=MagBertNetwork,
-    stages=one_stage(objective),
+    stages=one_stage(objective, weights=alignment_weights),
     groups=groups,
     exports=("representation",),
     check=check,

@@ -17,6 +17,7 @@ from msa_jax.errors import InputError
 from msa_jax.layers.stack import unstack
 from msa_jax.methods.mag_bert import METHOD, MagBertOptions
 from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, Step, TextInput, check_inputs
+from msa_jax.methods.shared.aligned_sequences import CTCOptions
 from tests.methods.cases import add_frames, params_far_from_start
 from tests.quick import quick_jit
 
@@ -209,6 +210,41 @@ def test_aligned_frames_go_to_their_tokens(params):
     assert np.abs(score(params, moved, inputs=inputs) - want).max() > 1e-3
 
 
+@pytest.mark.slow
+def test_a_learned_alignment_has_losses_and_rates_of_its_own(params):
+    options = replace(OPTIONS, alignment="ctc", max_tokens=7, ctc=CTCOptions(hidden=4, weight=0.5))
+    network, (stage,) = network_of(options), METHOD.stages(options, INPUTS)
+    made = params_far_from_start(network, batch_of())
+    mixed = {**made, **params}
+
+    @quick_jit
+    def outputs(params, batch):
+        return network.apply({"params": params}, batch, train=False)
+
+    want = outputs(mixed, batch_of())
+    longer = batch_of(extra=3, fill=1e6)
+    for text in (longer["text"], packed(longer["text"])):
+        found = outputs(mixed, {**longer, "text": text})
+        for name in ("prediction", "audio_ctc", "vision_ctc"):
+            np.testing.assert_allclose(found[name], want[name], rtol=1e-5, atol=1e-5)
+    step = Step(want, batch_of(), {}, Clock(jnp.int32(1), jnp.int32(0)), jax.random.key(1), {})
+    terms, _ = stage.phases[0].objective(step, options, INPUTS)
+    assert set(terms) == {"multimodal", "audio_ctc", "vision_ctc"}
+    assert stage.phases[0].weights(options, INPUTS, {}, step.clock) == {"audio_ctc": 0.5, "vision_ctc": 0.5}
+    groups = METHOD.groups(options)
+    for path in flatten_dict(made, sep="/"):
+        name = next(group for group in groups if re.search(group.pattern, path)).name
+        assert (name in ("audio", "vision")) == ("_aligner/" in path), path
+
+    slope = quick_jit(
+        jax.grad(lambda params: network.apply({"params": params}, batch_of(), train=False)["prediction"].sum())
+    )
+    for name in ("audio_aligner", "vision_aligner"):  # the score teaches the alignment too
+        assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(slope(mixed)[name])) > 1e-6
+    aligned = replace(INPUTS, aligned=True, audio=SequenceInput(7, 4), vision=SequenceInput(7, 3))
+    assert set(METHOD.stages(options, aligned)[0].phases[0].weights(options, aligned, {}, step.clock)) == set()
+
+
 def test_the_loss_is_squared_or_absolute(params):
     batch = batch_of()
     error = score(params, batch) - batch["label"]
@@ -334,7 +370,7 @@ def test_aligned_data_can_be_required():
 
 
 @pytest.mark.parametrize(
-    "change", [{"beta": -0.1}, {"gate_dropout": 1.0}, {"dropout": -0.5}, {"alignment": "ctc"}, {"loss": "l3"}], ids=str
+    "change", [{"beta": -0.1}, {"gate_dropout": 1.0}, {"dropout": -0.5}, {"alignment": "mean"}, {"loss": "l3"}], ids=str
 )
 def test_impossible_options_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):

@@ -1,7 +1,9 @@
-"""Text, audio and vision on one time axis, for methods that walk it step by step (EF-LSTM, MFN, Graph-MFN, MFM, MCTN, RAVEN).
+"""Text, audio and vision on one time axis, for methods that walk it step by step (EF-LSTM, MFN, Graph-MFN, MFM, MCTN, RAVEN),
+and for MAG-BERT.
 
-Such a method hands on the terms of a learned alignment: its network returns the third value of `aligned_sequences` among its
-outputs, its objective adds `alignment_terms`, its phase has `alignment_weights`, and its check calls `check_alignment`.
+Such a method hands on the terms of a learned alignment: its network returns them, the last value of `aligned_sequences` or
+of `aligned_frames`, among its outputs, its objective adds `alignment_terms`, its phase has `alignment_weights`, and its check
+calls `check_alignment` if it can do without text.
 """
 
 from collections.abc import Mapping
@@ -41,12 +43,28 @@ class CTCOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedOptions(Options):
-    """Options of methods that need all modalities on one time axis.
+class AlignmentOptions(Options):
+    """How audio and vision come onto the axis of the text.
 
-    finetune_text: train the text encoder; off, it runs once.
     alignment: how sequences of their own lengths come onto the axis of the text, see `layers.alignment.align`; nothing
       happens to data that is aligned. "ctc": by an alignment that is learned with the method, which needs text. ctc: of that.
+    """
+
+    alignment: Literal[Alignment, "ctc"] = "adaptive"
+    ctc: CTCOptions = CTCOptions()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, least in (("hidden", 1), ("layers", 1), ("weight", 0)):
+            if (value := getattr(self.ctc, name)) < least:
+                raise InputError(f"option ctc.{name} is {value}; expected at least {least}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignedOptions(AlignmentOptions):
+    """Options of methods that need all modalities on one time axis, besides those of `AlignmentOptions`.
+
+    finetune_text: train the text encoder; off, it runs once.
 
     What MMSA's code does (on in the reference protocol):
     padding: "masked", or "included": padding is walked up to max_tokens, and the last state is that of the last padded
@@ -54,16 +72,11 @@ class AlignedOptions(Options):
     """
 
     finetune_text: bool = False
-    alignment: Literal[Alignment, "ctc"] = "adaptive"
-    ctc: CTCOptions = CTCOptions()
     padding: Literal["masked", "included"] = "masked"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_padding(self)
-        for name, least in (("hidden", 1), ("layers", 1), ("weight", 0)):
-            if (value := getattr(self.ctc, name)) < least:
-                raise InputError(f"option ctc.{name} is {value}; expected at least {least}")
 
 
 ALIGNED_REFERENCE: dict[str, Any] = {
@@ -104,41 +117,71 @@ def aligned_sequences(
         length, steps = frames(batch, axis)["length"], frames(batch, axis)["features"].shape[1]
         places = getattr(inputs, axis).steps
     for name in SEQUENCES:
-        if (shape := getattr(inputs, name)) is not None:
-            features, own = frames(batch, name)["features"], frames(batch, name)["length"]
-            if f"{name}_ctc" in _terms(options, inputs):
-                if included:
-                    features = padded(without_padding(features, own), shape.steps)
-                    own = jnp.full_like(own, shape.steps)
-                aligner = _aligner(options, dtype, name)
-                sequences[name], logits = aligner(features, own)
-                read = jnp.full_like(length, options.max_tokens) if included else length
-                learned[f"{name}_ctc"] = losses.position_ctc(logits, own, read)
-                sequences[name] = padded(sequences[name], steps)[:, :steps]
-            else:
-                way = "required" if inputs.aligned or options.alignment == "ctc" else options.alignment
-                sequences[name] = align(features, own, length, steps, alignment=way, padded=(shape.steps, places))
-            if not included:
-                sequences[name] = without_padding(sequences[name], length)
+        if name in inputs.modalities:
+            sequences[name], losses_of = aligned_frames(
+                options, inputs, batch, dtype, name, tokens=length, steps=steps, places=places, included=included
+            )
+            learned |= losses_of
     if included:
         length = jnp.full_like(length, steps)
     return sequences, length, learned
 
 
-def _aligner(options: AlignedOptions, dtype: jnp.dtype, name: str) -> CTCAligner:
+def aligned_frames(
+    options: AlignmentOptions,
+    inputs: Inputs,
+    batch: Batch,
+    dtype: jnp.dtype,
+    name: str,
+    *,
+    tokens: Array,
+    steps: int,
+    places: int,
+    included: bool = False,
+) -> tuple[Array, dict[str, Array]]:
+    """One sequence on an axis. Called inside a compact `__call__`, where it makes `{name}_aligner` for a learned alignment.
+
+    Args:
+      name: audio or vision.
+      tokens: [B] int32 in [0, steps], the places on the axis that each sample has.
+      steps: of the axis in this batch. places: in the training split.
+      included: padding is read too, as MMSA's code does.
+
+    Returns:
+      [B, steps, d], zeros beyond a sample's places if padding is not read; and {"audio_ctc" or "vision_ctc": [B] float32},
+      the loss of a learned alignment, otherwise nothing.
+    """
+    features, own = frames(batch, name)["features"], frames(batch, name)["length"]
+    most = getattr(inputs, name).steps
+    learned: dict[str, Array] = {}
+    if f"{name}_ctc" in _terms(options, inputs):
+        read = tokens
+        if included:
+            features, own = padded(without_padding(features, own), most), jnp.full_like(own, most)
+            read = jnp.full_like(tokens, options.max_tokens)
+        found, logits = _aligner(options, dtype, name)(features, own)
+        learned[f"{name}_ctc"] = losses.position_ctc(logits, own, read)
+        found = padded(found, steps)[:, :steps]
+    else:
+        way = "required" if inputs.aligned or options.alignment == "ctc" else options.alignment
+        found = align(features, own, tokens, steps, alignment=way, padded=(most, places))
+    return found if included else without_padding(found, tokens), learned
+
+
+def _aligner(options: AlignmentOptions, dtype: jnp.dtype, name: str) -> CTCAligner:
     ctc = options.ctc
     rules = ctc.hidden, ctc.layers, ctc.linear, ctc.normalise
     return CTCAligner(options.max_tokens, *rules, dtype, name=f"{name}_aligner")
 
 
-def _terms(options: AlignedOptions, inputs: Inputs) -> tuple[str, ...]:
+def _terms(options: AlignmentOptions, inputs: Inputs) -> tuple[str, ...]:
     """The losses of a learned alignment."""
     if options.alignment != "ctc" or inputs.aligned:
         return ()
     return tuple(f"{name}_ctc" for name in SEQUENCES if name in inputs.modalities)
 
 
-def alignment_terms(step: Step, options: AlignedOptions, inputs: Inputs) -> Terms:
+def alignment_terms(step: Step, options: AlignmentOptions, inputs: Inputs) -> Terms:
     """The losses of a learned alignment, for the objective."""
     return {name: step.outputs[name] for name in _terms(options, inputs)}
 
@@ -150,13 +193,13 @@ def objective(step: Step, options: AlignedOptions, inputs: Inputs) -> tuple[Term
 
 
 def alignment_weights(
-    options: AlignedOptions, inputs: Inputs, memory: Any, clock: Clock
+    options: AlignmentOptions, inputs: Inputs, memory: Any, clock: Clock
 ) -> Mapping[str, Array | float]:
     """Their weights."""
     return dict.fromkeys(_terms(options, inputs), options.ctc.weight)
 
 
-def check_alignment(options: AlignedOptions, inputs: Inputs) -> None:
+def check_alignment(options: AlignmentOptions, inputs: Inputs) -> None:
     """A learned alignment needs the tokens that it aligns with.
 
     Raises:
