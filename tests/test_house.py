@@ -170,6 +170,31 @@ def test_no_file_names_a_place_on_one_machine():
     assert wrong == []
 
 
+def needs_pytorch(text: str, reads: set[str]) -> bool:
+    """Whether a test module imports PyTorch, or one of these derivations, before it asks whether PyTorch is there."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign | ast.Expr) and 'importorskip("torch")' in ast.unparse(node).replace("'", '"'):
+            return False
+        if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "torch" for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom):
+            names = {str(node.module).split(".")[-1], *(alias.name for alias in node.names)}
+            if str(node.module).split(".")[0] == "torch" or ("tests.reference" in str(node.module) and names & reads):
+                return True
+    return False
+
+
+def test_no_test_stands_still_without_pytorch():
+    tests = REPOSITORY / "tests"
+    reads = {path.stem for path in (tests / "reference").glob("*.py") if needs_pytorch(path.read_text("utf-8"), set())}
+    assert {"tfn_torch", "decomposed"} <= reads
+    assert "sugrm_numpy" not in reads
+    assert needs_pytorch("from tests.reference import tfn_torch", reads)
+    assert not needs_pytorch('torch = pytest.importorskip("torch")\nfrom tests.reference import tfn_torch', reads)
+    wrong = [path.name for path in tests.rglob("test_*.py") if needs_pytorch(path.read_text("utf-8"), reads)]
+    assert wrong == []
+
+
 def test_the_rules_find_what_they_look_for():
     assert UNFINISHED.search("raise Not" + "ImplementedError")
     assert MACHINE.search("open('/ho" + "me/me/x')")
