@@ -1,5 +1,6 @@
 """Paths as people write them, and names of theirs in the names of files."""
 
+import os
 import re
 from pathlib import Path
 
@@ -20,6 +21,11 @@ def user_path(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # no HOME and a user unknown to the system, or `~nosuchuser`
         raise InputError(f"{path}: the home folder behind ~ is not known; write the whole path") from None
+
+
+def cache_folder() -> Path:
+    """The folder of msa_jax in the user's cache. Raises InputError where the home folder is not known."""
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "msa_jax"
 
 
 def file_name(name: str) -> str:

@@ -143,16 +143,21 @@ def card_entries(dataset: Dataset) -> dict[str, Any]:
     entries["label_range"] = [int(end) if float(end).is_integer() else end for end in dataset.card.label_range]
     entries["counts"] = {name: len(split) for name, split in dataset.splits().items()}
     entries["columns"] = _column_entries(dataset)
+    if entries["extract"] is None:  # most datasets are not made of clips here
+        del entries["extract"]
     return entries
 
 
-def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = False) -> Path:
+def write_native(
+    dataset: Dataset, folder: str | Path, *, overwrite: bool = False, beside: Mapping[str, str] | None = None
+) -> Path:
     """Writes a validated dataset as a native folder, whole or not at all: into a sibling folder that is then renamed.
 
     Args:
       dataset: what to write.
       folder: where; its parents are made.
       overwrite: replace a native folder that is there. A folder with anything else in it is never replaced.
+      beside: names and contents of text files that also lie in the folder.
 
     Returns:
       The folder.
@@ -163,7 +168,7 @@ def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = Fals
     folder = user_path(folder).absolute()
     columns = {name: split.columns() for name, split in dataset.splits().items()}
     dataset = validate(dataset.card, columns, source=dataset.source)
-    _check_target(folder, overwrite)
+    check_target(folder, overwrite)
     part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with signals.unfinished(part):
@@ -172,6 +177,8 @@ def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = Fals
                 np.savez_compressed(part / f"{name}.npz", **split.columns())
             text = json.dumps(card_entries(dataset), indent=1, ensure_ascii=False, allow_nan=False)
             (part / "card.json").write_text(text + "\n", encoding="utf-8")
+            for name, content in (beside or {}).items():
+                (part / name).write_text(content, encoding="utf-8", errors="backslashreplace")
             _put_in_place(part, folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
@@ -180,7 +187,8 @@ def write_native(dataset: Dataset, folder: str | Path, *, overwrite: bool = Fals
     return folder
 
 
-def _check_target(folder: Path, overwrite: bool) -> None:
+def check_target(folder: Path, overwrite: bool = False) -> None:
+    """Raises InputError if a dataset cannot be written there."""
     if not folder.exists():
         return
     if not folder.is_dir():

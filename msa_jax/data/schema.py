@@ -90,7 +90,8 @@ class Card:
     """What is known of a dataset beyond its arrays.
 
     `metrics` names the family of scores ("regression" for labels in any range), `label_range` the lowest and highest
-    label, `modalities` describes each modality in words.
+    label, `modalities` describes each modality in words. `extract` is the recipe of audio and vision if msa_jax extracted them
+    from clips (`msa_jax.extract.recipe`).
     """
 
     name: str
@@ -100,6 +101,7 @@ class Card:
     provenance: str = ""
     modalities: dict[str, str] = field(default_factory=dict)
     caveats: str = ""
+    extract: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -184,6 +186,8 @@ def check_card(card: Card, *, source: str) -> None:
             f"{source}: modalities of the card is {card.modalities!r}, "
             f"expected a text for each of {', '.join(MODALITIES)}"
         )
+    if card.extract is not None and not isinstance(card.extract, dict):
+        raise InputError(f"{source}: extract of the card is {card.extract!r}, expected an object")
 
 
 def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str) -> Dataset:

@@ -24,8 +24,8 @@ _SHARES = {"test": 0.2, "valid": 0.1}  # of the rows, at least one each; the res
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
-    """One row: `where` it stands as a person counts ("line 2"), and its cells by column."""
+class Row:
+    """One row of a table: `where` it stands as a person counts ("line 2"), and its cells by column."""
 
     where: str
     cells: dict[str, Any]
@@ -60,16 +60,13 @@ def read_table(
     words = said(name=name, language=language, label_range=label_range, metrics=metrics)
     if type(split_seed) is not int or split_seed < 0:
         raise InputError(f"split_seed is {split_seed!r}; expected a whole number, not negative")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise InputError(f"{path}: no table; expected {', '.join(_READERS)}")
-    rows = reader(path)
+    rows = read_rows(path)
     columns = _columns(path, rows)
     unused = [column for column in columns if column not in COLUMNS]
     if unused:
         warnings.warn(f"{path}: not used: {', '.join(unused)}", DataWarning, stacklevel=2)
     texts = [_text(path, row) for row in rows]
-    labels = [_label(path, row) for row in rows]
+    labels = [read_label(path, row) for row in rows]
     ids = [_id(path, row) for row in rows] if "id" in columns else [str(number + 1) for number in range(len(rows))]
     _check_ids(path, rows, ids)
     corpus = corpus_said(words)
@@ -101,7 +98,7 @@ def read_table_samples(path: Path) -> dict[str, Split]:
     """
     rows = _READERS[path.suffix.lower()](path)
     columns = _columns(path, rows, required=("text",))
-    names = [_split(path, row) for row in rows] if "split" in columns else [path.stem] * len(rows)
+    names = [read_split(path, row) for row in rows] if "split" in columns else [path.stem] * len(rows)
     found = {}
     for name in dict.fromkeys(names):
         mine = [number for number, split in enumerate(names) if split == name]
@@ -114,6 +111,18 @@ def read_table_samples(path: Path) -> dict[str, Split]:
             raw_text=np.array([_text(path, rows[number]) for number in mine], np.str_),
         )
     return found
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a table, whatever its columns; names of columns are lower case.
+
+    Raises:
+      InputError: no table, no rows, or not all of them have the same cells.
+    """
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: no table; expected {', '.join(_READERS)}")
+    return reader(path)
 
 
 # -- rows of each form ------------------------------------------------------------------------------------------------
@@ -131,7 +140,7 @@ def _decoded(path: Path) -> str:
         raise InputError(f"{path}: line {line}: not UTF-8 text; save the table as UTF-8") from None
 
 
-def _from_csv(path: Path) -> list[_Row]:
+def _from_csv(path: Path) -> list[Row]:
     text = _decoded(path)
     heading = next((line for line in text.splitlines() if line.strip()), "")
     separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=heading.count)
@@ -148,7 +157,7 @@ def _from_csv(path: Path) -> list[_Row]:
                 f"{path}: line {line}: {len(cells)} cells; expected {len(names)} ({', '.join(names)}). "
                 "A text that holds a separator stands in double quotes"
             )
-        rows.append(_Row(where=f"line {line}", cells=dict(zip(names, cells, strict=True))))
+        rows.append(Row(where=f"line {line}", cells=dict(zip(names, cells, strict=True))))
     return rows or _no_rows(path, names)
 
 
@@ -165,7 +174,7 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
         raise InputError(f"{path}: line {line}: {error}; is a double quote missing?") from None
 
 
-def _from_jsonl(path: Path) -> list[_Row]:
+def _from_jsonl(path: Path) -> list[Row]:
     rows = []
     for number, line in enumerate(_decoded(path).split("\n"), start=1):
         if not line.strip():
@@ -176,11 +185,11 @@ def _from_jsonl(path: Path) -> list[_Row]:
             raise InputError(f"{path}: line {number}: not JSON ({error})") from None
         if not isinstance(content, dict):
             raise InputError(f"{path}: line {number}: {type(content).__name__}; expected an object with text and label")
-        rows.append(_Row(where=f"line {number}", cells={key.strip().lower(): cell for key, cell in content.items()}))
+        rows.append(Row(where=f"line {number}", cells={key.strip().lower(): cell for key, cell in content.items()}))
     return rows or _no_rows(path, [])
 
 
-def _from_parquet(path: Path) -> list[_Row]:
+def _from_parquet(path: Path) -> list[Row]:
     try:
         import pandas  # pyright: ignore[reportMissingImports]
 
@@ -194,13 +203,13 @@ def _from_parquet(path: Path) -> list[_Row]:
     names = [str(column).strip().lower() for column in frame.columns]
     values = [frame.iloc[:, place].tolist() for place in range(len(names))]
     rows = [
-        _Row(where=f"row {number}", cells=dict(zip(names, cells, strict=True)))
+        Row(where=f"row {number}", cells=dict(zip(names, cells, strict=True)))
         for number, cells in enumerate(zip(*values, strict=True), start=1)
     ]
     return rows or _no_rows(path, names)
 
 
-_READERS: dict[str, Callable[[Path], list[_Row]]] = {
+_READERS: dict[str, Callable[[Path], list[Row]]] = {
     ".csv": _from_csv,
     ".tsv": _from_csv,
     ".jsonl": _from_jsonl,
@@ -216,11 +225,12 @@ def _no_rows(path: Path, names: Sequence[str]) -> NoReturn:
 # -- cells ------------------------------------------------------------------------------------------------------------
 
 
-def _refuse(path: Path, row: _Row, column: str, found: str, expected: str) -> NoReturn:
+def refuse(path: Path, row: Row, column: str, found: str, expected: str) -> NoReturn:
+    """Raises an InputError that names the cell."""
     raise InputError(f"{path}: {row.where}, column {column}: {found}; expected {expected}")
 
 
-def _columns(path: Path, rows: Sequence[_Row], required: Sequence[str] = ("text", "label")) -> list[str]:
+def _columns(path: Path, rows: Sequence[Row], required: Sequence[str] = ("text", "label")) -> list[str]:
     """All columns there are, in their order; the required ones are among them, and no row lacks one that is read."""
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     for column in required:
@@ -233,21 +243,22 @@ def _columns(path: Path, rows: Sequence[_Row], required: Sequence[str] = ("text"
     for column in COLUMNS:
         for row in rows:
             if column in columns and column not in row.cells:
-                _refuse(path, row, column, "missing", "it, because other rows have it")
+                refuse(path, row, column, "missing", "it, because other rows have it")
     return columns
 
 
-def _text(path: Path, row: _Row) -> str:
+def _text(path: Path, row: Row) -> str:
     text = row.cells["text"]
     if not isinstance(text, str):
-        _refuse(path, row, "text", _shown(text), "text")
+        refuse(path, row, "text", _shown(text), "text")
     if not text.strip():
-        _refuse(path, row, "text", "nothing", "text")
+        refuse(path, row, "text", "nothing", "text")
     return _checked_unicode(path, row, "text", text)
 
 
-def _label(path: Path, row: _Row) -> float:
-    cell = row.cells["label"]
+def read_label(path: Path, row: Row, column: str = "label") -> float:
+    """The number in a cell. Raises InputError if there is none, or it is not finite."""
+    cell = row.cells[column]
     try:
         if isinstance(cell, bool) or not isinstance(cell, (str, int, float)) or (isinstance(cell, str) and "_" in cell):
             raise ValueError
@@ -256,45 +267,45 @@ def _label(path: Path, row: _Row) -> float:
             return label
     except (ValueError, OverflowError):
         pass
-    _refuse(path, row, "label", _shown(cell), "a number")
+    refuse(path, row, column, _shown(cell), "a number")
 
 
-def _label_or_nan(path: Path, row: _Row) -> float:
+def _label_or_nan(path: Path, row: Row) -> float:
     cell = row.cells["label"]
     absent = cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
-    return math.nan if absent else _label(path, row)
+    return math.nan if absent else read_label(path, row)
 
 
-def _id(path: Path, row: _Row) -> str:
+def _id(path: Path, row: Row) -> str:
     id = row.cells["id"]
     if type(id) is int:
         return str(id)
     if not isinstance(id, str):
-        _refuse(path, row, "id", _shown(id), "text or a whole number")
+        refuse(path, row, "id", _shown(id), "text or a whole number")
     if not id.strip():
-        _refuse(path, row, "id", "nothing", "text or a whole number")
+        refuse(path, row, "id", "nothing", "text or a whole number")
     return _checked_unicode(path, row, "id", id.strip())
 
 
-def _checked_unicode(path: Path, row: _Row, column: str, text: str) -> str:
+def _checked_unicode(path: Path, row: Row, column: str, text: str) -> str:
     if not is_unicode(text):
-        _refuse(path, row, column, "half a surrogate pair, which no file can hold", "Unicode text")
+        refuse(path, row, column, "half a surrogate pair, which no file can hold", "Unicode text")
     return text
 
 
-def _check_ids(path: Path, rows: Sequence[_Row], ids: Sequence[str]) -> None:
-    owner: dict[str, _Row] = {}
+def _check_ids(path: Path, rows: Sequence[Row], ids: Sequence[str]) -> None:
+    owner: dict[str, Row] = {}
     for row, id in zip(rows, ids, strict=True):
         if id in owner:
-            _refuse(path, row, "id", f"{id!r}, which {owner[id].where} has", "ids that differ")
+            refuse(path, row, "id", f"{id!r}, which {owner[id].where} has", "ids that differ")
         owner[id] = row
 
 
-def _check_range(path: Path, rows: Sequence[_Row], labels: Sequence[float], ends: tuple[float, float]) -> None:
+def _check_range(path: Path, rows: Sequence[Row], labels: Sequence[float], ends: tuple[float, float]) -> None:
     (low, high), slack = ends, 1e-6 * (ends[1] - ends[0])
     for row, label in zip(rows, labels, strict=True):
         if not low - slack <= label <= high + slack:
-            _refuse(path, row, "label", f"{label:g}", f"a number in label_range [{low:g}, {high:g}]")
+            refuse(path, row, "label", f"{label:g}", f"a number in label_range [{low:g}, {high:g}]")
 
 
 def _shown(cell: Any) -> str:
@@ -306,16 +317,17 @@ def _shown(cell: Any) -> str:
 # -- splits -----------------------------------------------------------------------------------------------------------
 
 
-def _split(path: Path, row: _Row) -> str:
-    cell = row.cells["split"]
+def read_split(path: Path, row: Row, column: str = "split") -> str:
+    """train, valid or test, as a cell says in one of the usual words. Raises InputError if it says something else."""
+    cell = row.cells[column]
     split = _SPLIT_OF.get(cell.strip().lower()) if isinstance(cell, str) else None
     if split is None:
-        _refuse(path, row, "split", _shown(cell), "train, valid or test")
+        refuse(path, row, column, _shown(cell), "train, valid or test")
     return split
 
 
-def _given_splits(path: Path, rows: Sequence[_Row]) -> dict[str, np.ndarray]:
-    splits = [_split(path, row) for row in rows]
+def _given_splits(path: Path, rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    splits = [read_split(path, row) for row in rows]
     for split in SPLITS:
         if split not in splits:
             raise InputError(f"{path}: column split: no row is {split}; expected some of each of {', '.join(SPLITS)}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 
 from msa_jax.errors import InputError
-from msa_jax.paths import user_path
+from msa_jax.paths import cache_folder
 
 _SECONDS = [0.0]
 
@@ -26,7 +26,7 @@ def keep_compiled_programs() -> Path | None:
     if jax.config.jax_compilation_cache_dir is not None:
         return Path(jax.config.jax_compilation_cache_dir)
     try:
-        folder = user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "msa_jax" / "compiled"
+        folder = cache_folder() / "compiled"
         folder.mkdir(parents=True, exist_ok=True)
     except InputError as error:
         warnings.warn(f"compiled programs are not kept: {error}", stacklevel=2)
