@@ -22,11 +22,14 @@ STUDY = {
     "title": "DMMSA, MAE on valid in training",
     "kind": "valid_curves",
     "paper": "DMMSA, Applied Sciences 2025, 15(11), 6342, Figure 4",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False}},
-    "share_stages": True,
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False},
+    },
+    "base": {"method": "dmmsa"},
     "variants": (
-        {"name": "DMMSA", "method": "dmmsa", "options": {"classification": True}},
-        {"name": "w/o MSC", "method": "dmmsa", "options": {"classification": False}},
+        {"name": "DMMSA", "options": {"classification": True}},
+        {"name": "w/o MSC", "options": {"classification": False}},
     ),
     "notes": ("The encoders are trained once for each seed, for the first variant; the others take them from it.",),
+    "share_stages": True,
 }

@@ -30,10 +30,11 @@ STUDY = {
         "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False},
         "mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": False},
     },
-    "share_stages": True,
+    "base": {"method": "dmmsa"},
     "variants": (
-        {"name": "DMMSA", "method": "dmmsa", "options": {"contrast": "multi_nt_xent"}},
-        {"name": "w/o CL", "method": "dmmsa", "options": {"contrast": "none"}},
+        {"name": "DMMSA", "options": {"contrast": "multi_nt_xent"}},
+        {"name": "w/o CL", "options": {"contrast": "none"}},
     ),
     "notes": ("The encoders are trained once for each seed, for the first variant; the others take them from it.",),
+    "share_stages": True,
 }

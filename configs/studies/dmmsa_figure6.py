@@ -24,11 +24,14 @@ STUDY = {
     "title": "DMMSA, spread of predictions",
     "kind": "class_spread",
     "paper": "DMMSA, Applied Sciences 2025, 15(11), 6342, Figure 6",
-    "datasets": {"sims": {"text_encoder": "bert-base-chinese", "rows": (1368, 456, 457), "aligned": False}},
-    "share_stages": True,
+    "datasets": {
+        "sims": {"text_encoder": "bert-base-chinese", "rows": (1368, 456, 457), "aligned": False},
+    },
+    "base": {"method": "dmmsa"},
     "variants": (
-        {"name": "DMMSA", "method": "dmmsa", "options": {"classification": True}},
-        {"name": "w/o MSC", "method": "dmmsa", "options": {"classification": False}},
+        {"name": "DMMSA", "options": {"classification": True}},
+        {"name": "w/o MSC", "options": {"classification": False}},
     ),
     "notes": ("The encoders are trained once for each seed, for the first variant; the others take them from it.",),
+    "share_stages": True,
 }

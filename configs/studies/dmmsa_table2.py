@@ -21,29 +21,18 @@ STUDY = {
     "title": "DMMSA, results on SIMS",
     "kind": "table",
     "paper": "DMMSA, Applied Sciences 2025, 15(11), 6342, Table 2",
-    "datasets": {"sims": {"text_encoder": "bert-base-chinese", "rows": (1368, 456, 457), "aligned": False}},
-    "metrics": (
-        "Mult_acc_3",
-        "Mult_acc_5",
-        "MAE",
-        "Corr",
-        "Mult_acc_2",
-        "F1_score",
-        "Non0_acc_2",
-        "Non0_F1_score",
-        "Mult_acc_7",
-    ),
+    "datasets": {
+        "sims": {"text_encoder": "bert-base-chinese", "rows": (1368, 456, 457), "aligned": False},
+    },
+    "columns": "Mult_acc_3 Mult_acc_5 MAE Corr",
+    "rows": """
+        DMMSA   | 69.63 46.92 0.3778 0.66
+        ConFEDE | 68.36 43.72 0.3924 -    | computed
+    """,
+    "also": ("Mult_acc_2", "F1_score", "Non0_acc_2", "Non0_F1_score", "Mult_acc_7"),
     "variants": (
-        {
-            "name": "DMMSA",
-            "method": "dmmsa",
-            "paper": {"sims": {"Mult_acc_3": 0.6963, "Mult_acc_5": 0.4692, "MAE": 0.3778, "Corr": 0.66}},
-        },
-        {
-            "name": "ConFEDE",
-            "method": "confede",
-            "paper": {"sims": {"Mult_acc_3": 0.6836, "Mult_acc_5": 0.4372, "MAE": 0.3924}},
-        },
+        {"name": "DMMSA", "method": "dmmsa"},
+        {"name": "ConFEDE", "method": "confede"},
         {"name": "Self-MM", "method": "self_mm"},
     ),
     "notes": (

@@ -22,115 +22,26 @@ STUDY = {
     "title": "DMMSA, shares of the training data",
     "kind": "table",
     "paper": "DMMSA, Applied Sciences 2025, 15(11), 6342, Table 4",
-    "datasets": {"mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": False}},
-    "metrics": (
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "Mult_acc_7",
-        "MAE",
-        "Corr",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "datasets": {
+        "mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": False},
+    },
+    "columns": "Has0_acc_2/Non0_acc_2 Has0_F1_score/Non0_F1_score Mult_acc_7 MAE Corr",
+    "rows": """
+        100 % | 82.63/86.27 83.04/86.21 53.91 0.527 0.777
+        80 %  | 82.41/86.15 82.87/86.14 53.39 0.532 0.772
+        60 %  | 83.77/86.12 84.01/85.99 52.77 0.538 0.769
+        40 %  | 82.78/86.09 83.16/86.03 53.36 0.540 0.767
+        20 %  | 80.68/85.03 81.27/85.06 52.37 0.551 0.760
+        10 %  | 81.89/85.08 82.33/85.04 52.18 0.552 0.755
+    """,
+    "base": {"method": "dmmsa"},
     "variants": (
-        {
-            "name": "100 %",
-            "method": "dmmsa",
-            "options": {"train_fraction": 1.0},
-            "paper": {
-                "mosei": {
-                    "Has0_acc_2": 0.8263,
-                    "Non0_acc_2": 0.8627,
-                    "Has0_F1_score": 0.8304,
-                    "Non0_F1_score": 0.8621,
-                    "Mult_acc_7": 0.5391,
-                    "MAE": 0.527,
-                    "Corr": 0.777,
-                }
-            },
-        },
-        {
-            "name": "80 %",
-            "method": "dmmsa",
-            "options": {"train_fraction": 0.8},
-            "paper": {
-                "mosei": {
-                    "Has0_acc_2": 0.8241,
-                    "Non0_acc_2": 0.8615,
-                    "Has0_F1_score": 0.8287,
-                    "Non0_F1_score": 0.8614,
-                    "Mult_acc_7": 0.5339,
-                    "MAE": 0.532,
-                    "Corr": 0.772,
-                }
-            },
-        },
-        {
-            "name": "60 %",
-            "method": "dmmsa",
-            "options": {"train_fraction": 0.6},
-            "paper": {
-                "mosei": {
-                    "Has0_acc_2": 0.8377,
-                    "Non0_acc_2": 0.8612,
-                    "Has0_F1_score": 0.8401,
-                    "Non0_F1_score": 0.8599,
-                    "Mult_acc_7": 0.5277,
-                    "MAE": 0.538,
-                    "Corr": 0.769,
-                }
-            },
-        },
-        {
-            "name": "40 %",
-            "method": "dmmsa",
-            "options": {"train_fraction": 0.4},
-            "paper": {
-                "mosei": {
-                    "Has0_acc_2": 0.8278,
-                    "Non0_acc_2": 0.8609,
-                    "Has0_F1_score": 0.8316,
-                    "Non0_F1_score": 0.8603,
-                    "Mult_acc_7": 0.5336,
-                    "MAE": 0.540,
-                    "Corr": 0.767,
-                }
-            },
-        },
-        {
-            "name": "20 %",
-            "method": "dmmsa",
-            "options": {"train_fraction": 0.2},
-            "paper": {
-                "mosei": {
-                    "Has0_acc_2": 0.8068,
-                    "Non0_acc_2": 0.8503,
-                    "Has0_F1_score": 0.8127,
-                    "Non0_F1_score": 0.8506,
-                    "Mult_acc_7": 0.5237,
-                    "MAE": 0.551,
-                    "Corr": 0.760,
-                }
-            },
-        },
-        {
-            "name": "10 %",
-            "method": "dmmsa",
-            "options": {"train_fraction": 0.1},
-            "paper": {
-                "mosei": {
-                    "Has0_acc_2": 0.8189,
-                    "Non0_acc_2": 0.8508,
-                    "Has0_F1_score": 0.8233,
-                    "Non0_F1_score": 0.8504,
-                    "Mult_acc_7": 0.5218,
-                    "MAE": 0.552,
-                    "Corr": 0.755,
-                }
-            },
-        },
+        {"name": "100 %", "options": {"train_fraction": 1.0}},
+        {"name": "80 %", "options": {"train_fraction": 0.8}},
+        {"name": "60 %", "options": {"train_fraction": 0.6}},
+        {"name": "40 %", "options": {"train_fraction": 0.4}},
+        {"name": "20 %", "options": {"train_fraction": 0.2}},
+        {"name": "10 %", "options": {"train_fraction": 0.1}},
     ),
     "notes": ("Differences are from all of the training data.",),
 }

@@ -25,69 +25,36 @@ STUDY = {
     "title": "DMMSA, ablation",
     "kind": "table",
     "paper": "DMMSA, Applied Sciences 2025, 15(11), 6342, Table 5",
-    "datasets": {"sims": {"text_encoder": "bert-base-chinese", "rows": (1368, 456, 457), "aligned": False}},
-    "metrics": (
-        "Mult_acc_3",
-        "Mult_acc_5",
-        "MAE",
-        "Corr",
-        "Mult_acc_2",
-        "F1_score",
-        "Non0_acc_2",
-        "Non0_F1_score",
-        "Mult_acc_7",
-    ),
-    "share_stages": True,
+    "datasets": {
+        "sims": {"text_encoder": "bert-base-chinese", "rows": (1368, 456, 457), "aligned": False},
+    },
+    "columns": "Mult_acc_3 Mult_acc_5 MAE Corr",
+    "rows": """
+        DMMSA    | 69.63 46.92 0.3778 0.66
+        w/o MSC  | 68.41 44.68 0.3807 0.656
+        w/o CL   | 69.41 46.74 0.3828 0.651
+        w/o GDWG | 69.32 46.17 0.3776 0.663
+    """,
+    "also": ("Mult_acc_2", "F1_score", "Non0_acc_2", "Non0_F1_score", "Mult_acc_7"),
+    "base": {
+        "method": "dmmsa",
+        "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": True, "gdwg_scale": 1.0},
+    },
     "variants": (
-        {
-            "name": "DMMSA",
-            "method": "dmmsa",
-            "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": True, "gdwg_scale": 1.0},
-            "paper": {"sims": {"Mult_acc_3": 0.6963, "Mult_acc_5": 0.4692, "MAE": 0.3778, "Corr": 0.66}},
-        },
-        {
-            "name": "w/o MSC",
-            "method": "dmmsa",
-            "options": {"classification": False, "contrast": "multi_nt_xent", "gdwg": True, "gdwg_scale": 1.0},
-            "paper": {"sims": {"Mult_acc_3": 0.6841, "Mult_acc_5": 0.4468, "MAE": 0.3807, "Corr": 0.656}},
-        },
-        {
-            "name": "w/o CL",
-            "method": "dmmsa",
-            "options": {"classification": True, "contrast": "none", "gdwg": True, "gdwg_scale": 1.0},
-            "paper": {"sims": {"Mult_acc_3": 0.6941, "Mult_acc_5": 0.4674, "MAE": 0.3828, "Corr": 0.651}},
-        },
-        {
-            "name": "w/o CL, same weight",
-            "method": "dmmsa",
-            "options": {"classification": True, "contrast": "none", "gdwg": True, "gdwg_scale": 0.5},
-        },
-        {
-            "name": "w/o GDWG",
-            "method": "dmmsa",
-            "options": {"classification": True, "contrast": "multi_nt_xent", "gdwg": False, "gdwg_scale": 1.0},
-            "paper": {"sims": {"Mult_acc_3": 0.6932, "Mult_acc_5": 0.4617, "MAE": 0.3776, "Corr": 0.663}},
-        },
+        {"name": "DMMSA"},
+        {"name": "w/o MSC", "options": {"classification": False}},
+        {"name": "w/o CL", "options": {"contrast": "none"}},
+        {"name": "w/o CL, same weight", "options": {"contrast": "none", "gdwg_scale": 0.5}},
+        {"name": "w/o GDWG", "options": {"gdwg": False}},
         {
             "name": "fixed weights of ConFEDE",
-            "method": "dmmsa",
-            "options": {
-                "classification": True,
-                "contrast": "multi_nt_xent",
-                "gdwg": False,
-                "gdwg_scale": 1.0,
-                "fixed_weights.unimodal": 0.01,
-                "fixed_weights.contrast": 0.1,
-            },
+            "options": {"gdwg": False, "fixed_weights.unimodal": 0.01, "fixed_weights.contrast": 0.1},
         },
-        {
-            "name": "NT-Xent",
-            "method": "dmmsa",
-            "options": {"classification": True, "contrast": "nt_xent", "gdwg": True, "gdwg_scale": 1.0},
-        },
+        {"name": "NT-Xent", "options": {"contrast": "nt_xent"}},
     ),
     "notes": (
         "Differences are from DMMSA with all its parts. Not in the paper: w/o CL with the same weight, fixed weights, NT-Xent.",
         "The encoders are trained once for each seed, for the first variant; the others take them from it.",
     ),
+    "share_stages": True,
 }

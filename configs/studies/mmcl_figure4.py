@@ -25,7 +25,9 @@ STUDY = {
     "title": "MMCL, losses in training",
     "kind": "loss_curves",
     "paper": "Lin and Hu, Findings of EMNLP 2022, Figure 4",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": True}},
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": True},
+    },
     "variants": ({"name": "MMCL", "method": "mmcl", "options": {"record_steps": 5}},),
     "curves": (
         {"name": "L_reg", "terms": ("multimodal",)},

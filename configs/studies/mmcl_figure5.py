@@ -24,13 +24,12 @@ STUDY = {
     "title": "MMCL, fused representation",
     "kind": "representations",
     "paper": "Lin and Hu, Findings of EMNLP 2022, Figure 5",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": True}},
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": True},
+    },
+    "base": {"method": "mmcl"},
     "variants": (
-        {
-            "name": "MMCL",
-            "method": "mmcl",
-            "options": {"contrast": ("uni", "cross", "alignment", "uniformity", "sentiment")},
-        },
-        {"name": "No Contrast", "method": "mmcl", "options": {"contrast": ()}},
+        {"name": "MMCL", "options": {"contrast": ("uni", "cross", "alignment", "uniformity", "sentiment")}},
+        {"name": "No Contrast", "options": {"contrast": ()}},
     ),
 }

@@ -22,32 +22,16 @@ STUDY = {
     "kind": "retrieval",
     "paper": "no paper; of the argument in Lin and Hu, Findings of EMNLP 2022, section 3.4",
     "datasets": {},
+    "base": {
+        "method": "mmcl",
+        "options": {"contrast": ("uni", "cross", "alignment", "uniformity", "sentiment"), "stop_gradient": False},
+    },
     "variants": (
-        {
-            "name": "MMCL",
-            "method": "mmcl",
-            "options": {"contrast": ("uni", "cross", "alignment", "uniformity", "sentiment"), "stop_gradient": False},
-        },
-        {
-            "name": "w/o L_cross",
-            "method": "mmcl",
-            "options": {"contrast": ("uni", "alignment", "uniformity", "sentiment"), "stop_gradient": False},
-        },
-        {
-            "name": "w/o L_align",
-            "method": "mmcl",
-            "options": {"contrast": ("uni", "cross", "uniformity", "sentiment"), "stop_gradient": False},
-        },
-        {
-            "name": "w/o L_uniform",
-            "method": "mmcl",
-            "options": {"contrast": ("uni", "cross", "alignment", "sentiment"), "stop_gradient": False},
-        },
-        {"name": "w/o ICL", "method": "mmcl", "options": {"contrast": ("uni", "sentiment"), "stop_gradient": False}},
-        {
-            "name": "MMCL, targets fixed",
-            "method": "mmcl",
-            "options": {"contrast": ("uni", "cross", "alignment", "uniformity", "sentiment"), "stop_gradient": True},
-        },
+        {"name": "MMCL"},
+        {"name": "w/o L_cross", "options": {"contrast": ("uni", "alignment", "uniformity", "sentiment")}},
+        {"name": "w/o L_align", "options": {"contrast": ("uni", "cross", "uniformity", "sentiment")}},
+        {"name": "w/o L_uniform", "options": {"contrast": ("uni", "cross", "alignment", "sentiment")}},
+        {"name": "w/o ICL", "options": {"contrast": ("uni", "sentiment")}},
+        {"name": "MMCL, targets fixed", "options": {"stop_gradient": True}},
     ),
 }

@@ -21,166 +21,35 @@ STUDY = {
     "title": "MMCL, ablation",
     "kind": "table",
     "paper": "Lin and Hu, Findings of EMNLP 2022, Table 2",
-    "datasets": {"mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": True}},
-    "metrics": (
-        "Mult_acc_7",
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "MAE",
-        "Corr",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "datasets": {
+        "mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": True},
+    },
+    "columns": "Mult_acc_7 Has0_acc_2/Non0_acc_2 Has0_F1_score/Non0_F1_score MAE Corr",
+    "rows": """
+        MMCL           | 53.6 84.8/85.9 84.8/85.7 0.537 0.765
+        rp Transformer | 51.0 81.9/84.7 82.2/84.6 0.567 0.741
+        w/o L_uni      | 52.4 82.6/85.5 82.9/85.3 0.554 0.752
+        w/o ICL        | 52.0 81.7/84.7 82.0/84.6 0.550 0.755
+        w/o L_cross    | 53.0 83.8/85.2 83.7/84.9 0.543 0.761
+        w/o L_align    | 52.9 83.9/85.0 83.8/84.6 0.554 0.756
+        w/o L_uniform  | 52.3 84.4/85.5 84.4/85.2 0.553 0.757
+        w/o SCL        | 52.2 82.2/84.9 82.6/84.8 0.546 0.756
+        No Contrast    | 51.3 81.2/84.3 81.6/84.0 0.564 0.746
+    """,
+    "base": {
+        "method": "mmcl",
+        "options": {"unimodal": "transformer", "contrast": ("uni", "cross", "alignment", "uniformity", "sentiment")},
+    },
     "variants": (
-        {
-            "name": "MMCL",
-            "method": "mmcl",
-            "options": {
-                "unimodal": "transformer",
-                "contrast": ("uni", "cross", "alignment", "uniformity", "sentiment"),
-            },
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.848,
-                    "Non0_acc_2": 0.859,
-                    "Has0_F1_score": 0.848,
-                    "Non0_F1_score": 0.857,
-                    "MAE": 0.537,
-                    "Corr": 0.765,
-                }
-            },
-        },
-        {
-            "name": "rp Transformer",
-            "method": "mmcl",
-            "options": {"unimodal": "linear", "contrast": ("uni", "cross", "alignment", "uniformity", "sentiment")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.510,
-                    "Has0_acc_2": 0.819,
-                    "Non0_acc_2": 0.847,
-                    "Has0_F1_score": 0.822,
-                    "Non0_F1_score": 0.846,
-                    "MAE": 0.567,
-                    "Corr": 0.741,
-                }
-            },
-        },
-        {
-            "name": "w/o L_uni",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ("cross", "alignment", "uniformity", "sentiment")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.524,
-                    "Has0_acc_2": 0.826,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.829,
-                    "Non0_F1_score": 0.853,
-                    "MAE": 0.554,
-                    "Corr": 0.752,
-                }
-            },
-        },
-        {
-            "name": "w/o ICL",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ("uni", "sentiment")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.520,
-                    "Has0_acc_2": 0.817,
-                    "Non0_acc_2": 0.847,
-                    "Has0_F1_score": 0.820,
-                    "Non0_F1_score": 0.846,
-                    "MAE": 0.550,
-                    "Corr": 0.755,
-                }
-            },
-        },
-        {
-            "name": "w/o L_cross",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ("uni", "alignment", "uniformity", "sentiment")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.530,
-                    "Has0_acc_2": 0.838,
-                    "Non0_acc_2": 0.852,
-                    "Has0_F1_score": 0.837,
-                    "Non0_F1_score": 0.849,
-                    "MAE": 0.543,
-                    "Corr": 0.761,
-                }
-            },
-        },
-        {
-            "name": "w/o L_align",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ("uni", "cross", "uniformity", "sentiment")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.529,
-                    "Has0_acc_2": 0.839,
-                    "Non0_acc_2": 0.850,
-                    "Has0_F1_score": 0.838,
-                    "Non0_F1_score": 0.846,
-                    "MAE": 0.554,
-                    "Corr": 0.756,
-                }
-            },
-        },
-        {
-            "name": "w/o L_uniform",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ("uni", "cross", "alignment", "sentiment")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.523,
-                    "Has0_acc_2": 0.844,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.844,
-                    "Non0_F1_score": 0.852,
-                    "MAE": 0.553,
-                    "Corr": 0.757,
-                }
-            },
-        },
-        {
-            "name": "w/o SCL",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ("uni", "cross", "alignment", "uniformity")},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.522,
-                    "Has0_acc_2": 0.822,
-                    "Non0_acc_2": 0.849,
-                    "Has0_F1_score": 0.826,
-                    "Non0_F1_score": 0.848,
-                    "MAE": 0.546,
-                    "Corr": 0.756,
-                }
-            },
-        },
-        {
-            "name": "No Contrast",
-            "method": "mmcl",
-            "options": {"unimodal": "transformer", "contrast": ()},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.513,
-                    "Has0_acc_2": 0.812,
-                    "Non0_acc_2": 0.843,
-                    "Has0_F1_score": 0.816,
-                    "Non0_F1_score": 0.840,
-                    "MAE": 0.564,
-                    "Corr": 0.746,
-                }
-            },
-        },
+        {"name": "MMCL"},
+        {"name": "rp Transformer", "options": {"unimodal": "linear"}},
+        {"name": "w/o L_uni", "options": {"contrast": ("cross", "alignment", "uniformity", "sentiment")}},
+        {"name": "w/o ICL", "options": {"contrast": ("uni", "sentiment")}},
+        {"name": "w/o L_cross", "options": {"contrast": ("uni", "alignment", "uniformity", "sentiment")}},
+        {"name": "w/o L_align", "options": {"contrast": ("uni", "cross", "uniformity", "sentiment")}},
+        {"name": "w/o L_uniform", "options": {"contrast": ("uni", "cross", "alignment", "sentiment")}},
+        {"name": "w/o SCL", "options": {"contrast": ("uni", "cross", "alignment", "uniformity")}},
+        {"name": "No Contrast", "options": {"contrast": ()}},
     ),
     "notes": ("Differences are from MMCL with all its parts.",),
 }

@@ -24,137 +24,27 @@ STUDY = {
     "title": "MMCL, which modalities help",
     "kind": "table",
     "paper": "Lin and Hu, Findings of EMNLP 2022, Table 4",
-    "datasets": {"mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": True}},
-    "metrics": (
-        "Mult_acc_7",
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "MAE",
-        "Corr",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "datasets": {
+        "mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": True},
+    },
+    "columns": "Mult_acc_7 Has0_acc_2/Non0_acc_2 Has0_F1_score/Non0_F1_score MAE Corr",
+    "rows": """
+        T + A + V | 53.6 84.8/85.9 84.8/85.7 0.537 0.765
+        T + V     | 53.6 83.6/85.9 83.9/85.9 0.538 0.763
+        T + A     | 53.3 82.4/85.5 82.8/85.4 0.540 0.762
+        A + V     | 41.4 71.0/62.9 59.0/48.5 0.837 0.148
+        T         | 52.6 80.7/85.3 81.4/85.4 0.552 0.761
+        V         | 40.9 70.9/62.8 59.2/48.9 0.841 0.109
+        A         | 41.6 70.0/62.8 60.5/51.1 0.835 0.116
+    """,
+    "base": {"method": "mmcl"},
     "variants": (
-        {
-            "name": "T + A + V",
-            "method": "mmcl",
-            "options": {"modalities": ("t", "a", "v")},
-            "needs": ("text", "audio", "vision"),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.848,
-                    "Non0_acc_2": 0.859,
-                    "Has0_F1_score": 0.848,
-                    "Non0_F1_score": 0.857,
-                    "MAE": 0.537,
-                    "Corr": 0.765,
-                }
-            },
-        },
-        {
-            "name": "T + V",
-            "method": "mmcl",
-            "options": {"modalities": ("t", "v")},
-            "needs": ("text", "vision"),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.836,
-                    "Non0_acc_2": 0.859,
-                    "Has0_F1_score": 0.839,
-                    "Non0_F1_score": 0.859,
-                    "MAE": 0.538,
-                    "Corr": 0.763,
-                }
-            },
-        },
-        {
-            "name": "T + A",
-            "method": "mmcl",
-            "options": {"modalities": ("t", "a")},
-            "needs": ("text", "audio"),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.533,
-                    "Has0_acc_2": 0.824,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.828,
-                    "Non0_F1_score": 0.854,
-                    "MAE": 0.540,
-                    "Corr": 0.762,
-                }
-            },
-        },
-        {
-            "name": "A + V",
-            "method": "mmcl",
-            "options": {"modalities": ("a", "v")},
-            "needs": ("audio", "vision"),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.414,
-                    "Has0_acc_2": 0.710,
-                    "Non0_acc_2": 0.629,
-                    "Has0_F1_score": 0.590,
-                    "Non0_F1_score": 0.485,
-                    "MAE": 0.837,
-                    "Corr": 0.148,
-                }
-            },
-        },
-        {
-            "name": "T",
-            "method": "mmcl",
-            "options": {"modalities": ("t",)},
-            "needs": ("text",),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.526,
-                    "Has0_acc_2": 0.807,
-                    "Non0_acc_2": 0.853,
-                    "Has0_F1_score": 0.814,
-                    "Non0_F1_score": 0.854,
-                    "MAE": 0.552,
-                    "Corr": 0.761,
-                }
-            },
-        },
-        {
-            "name": "V",
-            "method": "mmcl",
-            "options": {"modalities": ("v",)},
-            "needs": ("vision",),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.409,
-                    "Has0_acc_2": 0.709,
-                    "Non0_acc_2": 0.628,
-                    "Has0_F1_score": 0.592,
-                    "Non0_F1_score": 0.489,
-                    "MAE": 0.841,
-                    "Corr": 0.109,
-                }
-            },
-        },
-        {
-            "name": "A",
-            "method": "mmcl",
-            "options": {"modalities": ("a",)},
-            "needs": ("audio",),
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.416,
-                    "Has0_acc_2": 0.700,
-                    "Non0_acc_2": 0.628,
-                    "Has0_F1_score": 0.605,
-                    "Non0_F1_score": 0.511,
-                    "MAE": 0.835,
-                    "Corr": 0.116,
-                }
-            },
-        },
+        {"name": "T + A + V", "options": {"modalities": ("t", "a", "v")}, "needs": ("text", "audio", "vision")},
+        {"name": "T + V", "options": {"modalities": ("t", "v")}, "needs": ("text", "vision")},
+        {"name": "T + A", "options": {"modalities": ("t", "a")}, "needs": ("text", "audio")},
+        {"name": "A + V", "options": {"modalities": ("a", "v")}, "needs": ("audio", "vision")},
+        {"name": "T", "options": {"modalities": ("t",)}, "needs": ("text",)},
+        {"name": "V", "options": {"modalities": ("v",)}, "needs": ("vision",)},
+        {"name": "A", "options": {"modalities": ("a",)}, "needs": ("audio",)},
     ),
 }

@@ -18,275 +18,46 @@ STUDY = {
     "title": "MMCL, weights of the contrasts",
     "kind": "table",
     "paper": "Lin and Hu, Findings of EMNLP 2022, Table 5",
-    "datasets": {"mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": True}},
-    "metrics": (
-        "Mult_acc_7",
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "MAE",
-        "Corr",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "datasets": {
+        "mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": True},
+    },
+    "columns": "Mult_acc_7 Has0_acc_2/Non0_acc_2 Has0_F1_score/Non0_F1_score MAE Corr",
+    "rows": """
+        mu 0.7, eta 1.0, alpha 1.0 | 53.6 84.8/85.9 84.8/85.6 0.537 0.765
+        mu 0.4                     | 54.1 83.2/85.5 83.5/85.4 0.536 0.768
+        mu 0.5                     | 53.5 83.1/86.1 83.5/86.0 0.537 0.760
+        mu 0.6                     | 53.6 83.6/85.9 83.8/85.7 0.536 0.763
+        mu 0.8                     | 54.1 83.0/85.6 83.3/85.5 0.533 0.764
+        mu 0.9                     | 52.7 83.8/85.6 84.0/85.5 0.543 0.764
+        eta 0.4                    | 53.7 83.0/85.7 83.3/85.6 0.532 0.765
+        eta 0.6                    | 52.4 84.5/84.9 84.4/84.6 0.544 0.760
+        eta 0.8                    | 54.1 84.1/85.1 84.2/84.9 0.536 0.763
+        eta 1.2                    | 53.0 83.8/85.8 84.0/85.7 0.541 0.766
+        eta 1.4                    | 53.6 84.1/85.5 84.1/85.2 0.538 0.760
+        alpha 0.4                  | 53.6 82.4/85.3 82.7/85.2 0.532 0.768
+        alpha 0.6                  | 53.8 82.8/85.5 83.1/85.4 0.539 0.759
+        alpha 0.8                  | 53.3 84.4/85.4 84.4/85.2 0.542 0.765
+        alpha 1.2                  | 53.8 83.7/85.6 83.8/85.4 0.536 0.762
+        alpha 1.4                  | 52.3 84.8/86.1 84.8/85.9 0.546 0.765
+    """,
+    "base": {"method": "mmcl", "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 1.0}},
     "variants": (
-        {
-            "name": "mu 0.7, eta 1.0, alpha 1.0",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.848,
-                    "Non0_acc_2": 0.859,
-                    "Has0_F1_score": 0.848,
-                    "Non0_F1_score": 0.856,
-                    "MAE": 0.537,
-                    "Corr": 0.765,
-                }
-            },
-        },
-        {
-            "name": "mu 0.4",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.4, "weights.sentiment": 1.0, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.541,
-                    "Has0_acc_2": 0.832,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.835,
-                    "Non0_F1_score": 0.854,
-                    "MAE": 0.536,
-                    "Corr": 0.768,
-                }
-            },
-        },
-        {
-            "name": "mu 0.5",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.5, "weights.sentiment": 1.0, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.535,
-                    "Has0_acc_2": 0.831,
-                    "Non0_acc_2": 0.861,
-                    "Has0_F1_score": 0.835,
-                    "Non0_F1_score": 0.860,
-                    "MAE": 0.537,
-                    "Corr": 0.760,
-                }
-            },
-        },
-        {
-            "name": "mu 0.6",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.6, "weights.sentiment": 1.0, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.836,
-                    "Non0_acc_2": 0.859,
-                    "Has0_F1_score": 0.838,
-                    "Non0_F1_score": 0.857,
-                    "MAE": 0.536,
-                    "Corr": 0.763,
-                }
-            },
-        },
-        {
-            "name": "mu 0.8",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.8, "weights.sentiment": 1.0, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.541,
-                    "Has0_acc_2": 0.830,
-                    "Non0_acc_2": 0.856,
-                    "Has0_F1_score": 0.833,
-                    "Non0_F1_score": 0.855,
-                    "MAE": 0.533,
-                    "Corr": 0.764,
-                }
-            },
-        },
-        {
-            "name": "mu 0.9",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.9, "weights.sentiment": 1.0, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.527,
-                    "Has0_acc_2": 0.838,
-                    "Non0_acc_2": 0.856,
-                    "Has0_F1_score": 0.840,
-                    "Non0_F1_score": 0.855,
-                    "MAE": 0.543,
-                    "Corr": 0.764,
-                }
-            },
-        },
-        {
-            "name": "eta 0.4",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 0.4, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.537,
-                    "Has0_acc_2": 0.830,
-                    "Non0_acc_2": 0.857,
-                    "Has0_F1_score": 0.833,
-                    "Non0_F1_score": 0.856,
-                    "MAE": 0.532,
-                    "Corr": 0.765,
-                }
-            },
-        },
-        {
-            "name": "eta 0.6",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 0.6, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.524,
-                    "Has0_acc_2": 0.845,
-                    "Non0_acc_2": 0.849,
-                    "Has0_F1_score": 0.844,
-                    "Non0_F1_score": 0.846,
-                    "MAE": 0.544,
-                    "Corr": 0.760,
-                }
-            },
-        },
-        {
-            "name": "eta 0.8",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 0.8, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.541,
-                    "Has0_acc_2": 0.841,
-                    "Non0_acc_2": 0.851,
-                    "Has0_F1_score": 0.842,
-                    "Non0_F1_score": 0.849,
-                    "MAE": 0.536,
-                    "Corr": 0.763,
-                }
-            },
-        },
-        {
-            "name": "eta 1.2",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.2, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.530,
-                    "Has0_acc_2": 0.838,
-                    "Non0_acc_2": 0.858,
-                    "Has0_F1_score": 0.840,
-                    "Non0_F1_score": 0.857,
-                    "MAE": 0.541,
-                    "Corr": 0.766,
-                }
-            },
-        },
-        {
-            "name": "eta 1.4",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.4, "weights.cross": 1.0},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.841,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.841,
-                    "Non0_F1_score": 0.852,
-                    "MAE": 0.538,
-                    "Corr": 0.760,
-                }
-            },
-        },
-        {
-            "name": "alpha 0.4",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 0.4},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.536,
-                    "Has0_acc_2": 0.824,
-                    "Non0_acc_2": 0.853,
-                    "Has0_F1_score": 0.827,
-                    "Non0_F1_score": 0.852,
-                    "MAE": 0.532,
-                    "Corr": 0.768,
-                }
-            },
-        },
-        {
-            "name": "alpha 0.6",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 0.6},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.538,
-                    "Has0_acc_2": 0.828,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.831,
-                    "Non0_F1_score": 0.854,
-                    "MAE": 0.539,
-                    "Corr": 0.759,
-                }
-            },
-        },
-        {
-            "name": "alpha 0.8",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 0.8},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.533,
-                    "Has0_acc_2": 0.844,
-                    "Non0_acc_2": 0.854,
-                    "Has0_F1_score": 0.844,
-                    "Non0_F1_score": 0.852,
-                    "MAE": 0.542,
-                    "Corr": 0.765,
-                }
-            },
-        },
-        {
-            "name": "alpha 1.2",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 1.2},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.538,
-                    "Has0_acc_2": 0.837,
-                    "Non0_acc_2": 0.856,
-                    "Has0_F1_score": 0.838,
-                    "Non0_F1_score": 0.854,
-                    "MAE": 0.536,
-                    "Corr": 0.762,
-                }
-            },
-        },
-        {
-            "name": "alpha 1.4",
-            "method": "mmcl",
-            "options": {"weights.uni": 0.7, "weights.sentiment": 1.0, "weights.cross": 1.4},
-            "paper": {
-                "mosei": {
-                    "Mult_acc_7": 0.523,
-                    "Has0_acc_2": 0.848,
-                    "Non0_acc_2": 0.861,
-                    "Has0_F1_score": 0.848,
-                    "Non0_F1_score": 0.859,
-                    "MAE": 0.546,
-                    "Corr": 0.765,
-                }
-            },
-        },
+        {"name": "mu 0.7, eta 1.0, alpha 1.0"},
+        {"name": "mu 0.4", "options": {"weights.uni": 0.4}},
+        {"name": "mu 0.5", "options": {"weights.uni": 0.5}},
+        {"name": "mu 0.6", "options": {"weights.uni": 0.6}},
+        {"name": "mu 0.8", "options": {"weights.uni": 0.8}},
+        {"name": "mu 0.9", "options": {"weights.uni": 0.9}},
+        {"name": "eta 0.4", "options": {"weights.sentiment": 0.4}},
+        {"name": "eta 0.6", "options": {"weights.sentiment": 0.6}},
+        {"name": "eta 0.8", "options": {"weights.sentiment": 0.8}},
+        {"name": "eta 1.2", "options": {"weights.sentiment": 1.2}},
+        {"name": "eta 1.4", "options": {"weights.sentiment": 1.4}},
+        {"name": "alpha 0.4", "options": {"weights.cross": 0.4}},
+        {"name": "alpha 0.6", "options": {"weights.cross": 0.6}},
+        {"name": "alpha 0.8", "options": {"weights.cross": 0.8}},
+        {"name": "alpha 1.2", "options": {"weights.cross": 1.2}},
+        {"name": "alpha 1.4", "options": {"weights.cross": 1.4}},
     ),
     "notes": (
         "mu, eta and alpha weigh L_uni, L_sent and L_cross. A variant that names one has the others at 0.7, 1.0 and 1.0.",

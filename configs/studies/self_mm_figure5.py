@@ -19,20 +19,14 @@ STUDY = {
     "title": "Self-MM, cases of u-labels",
     "kind": "case_table",
     "paper": "Yu et al., AAAI 2021, Figure 5",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)},
+    },
+    "columns": "label label_t label_a label_v",
+    "rows": """
+        And the crackon you know in the preview is like so much type. | 0.80 -0.27 -0.97 -0.21
+        And he did a great job.                                       | -0.5 0.91  0.85  -0.31
+        Just not enough depth to be interesting.                      | 1.40 0.28  -1.08 -0.55
+    """,
     "variants": ({"name": "Self-MM", "method": "self_mm", "options": {"unimodal_labels": "generated"}},),
-    "context": (
-        {
-            "name": "And the crackon you know in the preview is like so much type.",
-            "paper": {"mosi": {"label": 0.80, "label_t": -0.27, "label_a": -0.97, "label_v": -0.21}},
-        },
-        {
-            "name": "And he did a great job.",
-            "paper": {"mosi": {"label": -0.5, "label_t": 0.91, "label_a": 0.85, "label_v": -0.31}},
-        },
-        {
-            "name": "Just not enough depth to be interesting.",
-            "paper": {"mosi": {"label": 1.40, "label_t": 0.28, "label_a": -1.08, "label_v": -0.55}},
-        },
-    ),
 }

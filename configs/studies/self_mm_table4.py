@@ -18,144 +18,29 @@ STUDY = {
     "title": "Self-MM, which unimodal tasks help",
     "kind": "table",
     "paper": "Yu et al., AAAI 2021, Table 4",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},
-    "metrics": (
-        "MAE",
-        "Corr",
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)},
+    },
+    "columns": "MAE Corr Has0_acc_2/Non0_acc_2 Has0_F1_score/Non0_F1_score",
+    "rows": """
+        M          | 0.730 0.781 82.38/83.67 82.48/83.70
+        M, V       | 0.732 0.775 82.67/83.52 82.76/83.55
+        M, A       | 0.728 0.790 82.80/84.76 82.85/84.75
+        M, T       | 0.731 0.789 82.65/84.15 82.66/84.10
+        M, A, V    | 0.719 0.789 82.94/84.76 83.05/84.81
+        M, T, V    | 0.714 0.797 84.26/85.91 84.33/86.00
+        M, T, A    | 0.712 0.797 83.67/85.06 83.72/85.06
+        M, T, A, V | 0.713 0.798 84.00/85.98 84.42/85.95
+    """,
+    "base": {"method": "self_mm"},
     "variants": (
-        {
-            "name": "M",
-            "method": "self_mm",
-            "options": {"tasks": ("m",)},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.730,
-                    "Corr": 0.781,
-                    "Has0_acc_2": 0.8238,
-                    "Non0_acc_2": 0.8367,
-                    "Has0_F1_score": 0.8248,
-                    "Non0_F1_score": 0.8370,
-                }
-            },
-        },
-        {
-            "name": "M, V",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "v")},
-            "needs": ("vision",),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.732,
-                    "Corr": 0.775,
-                    "Has0_acc_2": 0.8267,
-                    "Non0_acc_2": 0.8352,
-                    "Has0_F1_score": 0.8276,
-                    "Non0_F1_score": 0.8355,
-                }
-            },
-        },
-        {
-            "name": "M, A",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "a")},
-            "needs": ("audio",),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.728,
-                    "Corr": 0.790,
-                    "Has0_acc_2": 0.8280,
-                    "Non0_acc_2": 0.8476,
-                    "Has0_F1_score": 0.8285,
-                    "Non0_F1_score": 0.8475,
-                }
-            },
-        },
-        {
-            "name": "M, T",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "t")},
-            "needs": ("text",),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.731,
-                    "Corr": 0.789,
-                    "Has0_acc_2": 0.8265,
-                    "Non0_acc_2": 0.8415,
-                    "Has0_F1_score": 0.8266,
-                    "Non0_F1_score": 0.8410,
-                }
-            },
-        },
-        {
-            "name": "M, A, V",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "a", "v")},
-            "needs": ("audio", "vision"),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.719,
-                    "Corr": 0.789,
-                    "Has0_acc_2": 0.8294,
-                    "Non0_acc_2": 0.8476,
-                    "Has0_F1_score": 0.8305,
-                    "Non0_F1_score": 0.8481,
-                }
-            },
-        },
-        {
-            "name": "M, T, V",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "t", "v")},
-            "needs": ("text", "vision"),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.714,
-                    "Corr": 0.797,
-                    "Has0_acc_2": 0.8426,
-                    "Non0_acc_2": 0.8591,
-                    "Has0_F1_score": 0.8433,
-                    "Non0_F1_score": 0.8600,
-                }
-            },
-        },
-        {
-            "name": "M, T, A",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "t", "a")},
-            "needs": ("text", "audio"),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.712,
-                    "Corr": 0.797,
-                    "Has0_acc_2": 0.8367,
-                    "Non0_acc_2": 0.8506,
-                    "Has0_F1_score": 0.8372,
-                    "Non0_F1_score": 0.8506,
-                }
-            },
-        },
-        {
-            "name": "M, T, A, V",
-            "method": "self_mm",
-            "options": {"tasks": ("m", "t", "a", "v")},
-            "needs": ("text", "audio", "vision"),
-            "paper": {
-                "mosi": {
-                    "MAE": 0.713,
-                    "Corr": 0.798,
-                    "Has0_acc_2": 0.8400,
-                    "Non0_acc_2": 0.8598,
-                    "Has0_F1_score": 0.8442,
-                    "Non0_F1_score": 0.8595,
-                }
-            },
-        },
+        {"name": "M", "options": {"tasks": ("m",)}},
+        {"name": "M, V", "options": {"tasks": ("m", "v")}, "needs": ("vision",)},
+        {"name": "M, A", "options": {"tasks": ("m", "a")}, "needs": ("audio",)},
+        {"name": "M, T", "options": {"tasks": ("m", "t")}, "needs": ("text",)},
+        {"name": "M, A, V", "options": {"tasks": ("m", "a", "v")}, "needs": ("audio", "vision")},
+        {"name": "M, T, V", "options": {"tasks": ("m", "t", "v")}, "needs": ("text", "vision")},
+        {"name": "M, T, A", "options": {"tasks": ("m", "t", "a")}, "needs": ("text", "audio")},
+        {"name": "M, T, A, V", "options": {"tasks": ("m", "t", "a", "v")}, "needs": ("text", "audio", "vision")},
     ),
 }

@@ -21,6 +21,8 @@ STUDY = {
     "title": "SUGRM, distribution of u-labels",
     "kind": "label_distribution",
     "paper": "Hwang and Kim, Findings of EACL 2023, Figure 4",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)},
+    },
     "variants": ({"name": "SUGRM", "method": "sugrm", "options": {"unimodal_labels": "generated"}},),
 }

@@ -28,11 +28,7 @@ STUDY = {
     "paper": "no paper; of the argument in Hwang and Kim, Findings of EACL 2023, sections 1 and 3.3",
     "datasets": {},
     "variants": (
-        {
-            "name": "SUGRM",
-            "method": "sugrm",
-            "options": {"unimodal_labels": "generated", "label_generation": "sugrm"},
-        },
+        {"name": "SUGRM", "method": "sugrm", "options": {"unimodal_labels": "generated", "label_generation": "sugrm"}},
         {
             "name": "SUGRM, rule of Self-MM",
             "method": "sugrm",

@@ -31,85 +31,33 @@ STUDY = {
         "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False},
         "mosei": {"text_encoder": "bert-base-uncased", "rows": (16326, 1871, 4659), "aligned": False},
     },
-    "metrics": (
-        "MAE",
-        "Corr",
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "columns": "Has0_F1_score/Non0_F1_score Has0_acc_2/Non0_acc_2 MAE Corr",
+    "rows": """
+        Self-MM                | 82.8/84.6 82.9/84.6 0.733 0.780 | 82.0/84.6 81.7/84.7 0.530 0.765
+        Self-MM, with MRM      | 82.4/84.1 82.5/84.2 0.718 0.791 | 83.5/85.0 83.3/85.1 0.542 0.756
+        Self-MM, SPT for LSTM  | 82.8/84.3 82.8/84.3 0.735 0.785 | 82.7/85.6 82.3/85.7 0.534 0.771
+        Self-MM, ULGM of SUGRM | 83.5/85.6 83.7/85.7 0.710 0.790 | 83.0/85.3 82.7/85.3 0.538 0.757
+        SUGRM                  | 84.3/86.3 84.4/86.3 0.703 0.800 | 83.6/84.0 83.7/84.4 0.544 0.748
+        SUGRM, without MRM     | 81.5/82.9 81.5/82.8 0.761 0.767 | 79.2/83.4 78.5/83.4 0.541 0.746
+        SUGRM, TE for SPT      | 84.2/85.6 84.1/85.5 0.720 0.802 | 82.1/81.9 83.8/82.8 0.553 0.750
+        SUGRM, LSTM for SPT    | 79.2/81.7 79.5/81.9 0.801 0.740 | 77.3/82.1 76.5/82.0 0.556 0.744
+        SUGRM, ULGM of Self-MM | 82.1/83.3 82.1/83.2 0.726 0.797 | -/84.1    78.8/84.0 0.541 0.756
+    """,
     "variants": (
         {
             "name": "Self-MM",
             "method": "self_mm",
             "options": {"label_generation": "self_mm", "recalibration": False, "encoder": "lstm"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.733,
-                    "Corr": 0.780,
-                    "Has0_acc_2": 0.829,
-                    "Non0_acc_2": 0.846,
-                    "Has0_F1_score": 0.828,
-                    "Non0_F1_score": 0.846,
-                },
-                "mosei": {
-                    "MAE": 0.530,
-                    "Corr": 0.765,
-                    "Has0_acc_2": 0.817,
-                    "Non0_acc_2": 0.847,
-                    "Has0_F1_score": 0.820,
-                    "Non0_F1_score": 0.846,
-                },
-            },
         },
         {
             "name": "Self-MM, with MRM",
             "method": "self_mm",
             "options": {"label_generation": "self_mm", "recalibration": True, "encoder": "lstm"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.718,
-                    "Corr": 0.791,
-                    "Has0_acc_2": 0.825,
-                    "Non0_acc_2": 0.842,
-                    "Has0_F1_score": 0.824,
-                    "Non0_F1_score": 0.841,
-                },
-                "mosei": {
-                    "MAE": 0.542,
-                    "Corr": 0.756,
-                    "Has0_acc_2": 0.833,
-                    "Non0_acc_2": 0.851,
-                    "Has0_F1_score": 0.835,
-                    "Non0_F1_score": 0.850,
-                },
-            },
         },
         {
             "name": "Self-MM, SPT for LSTM",
             "method": "self_mm",
             "options": {"label_generation": "self_mm", "recalibration": False, "encoder": "spt"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.735,
-                    "Corr": 0.785,
-                    "Has0_acc_2": 0.828,
-                    "Non0_acc_2": 0.843,
-                    "Has0_F1_score": 0.828,
-                    "Non0_F1_score": 0.843,
-                },
-                "mosei": {
-                    "MAE": 0.534,
-                    "Corr": 0.771,
-                    "Has0_acc_2": 0.823,
-                    "Non0_acc_2": 0.857,
-                    "Has0_F1_score": 0.827,
-                    "Non0_F1_score": 0.856,
-                },
-            },
         },
         {
             "name": "Self-MM, ULGM of SUGRM",
@@ -123,142 +71,35 @@ STUDY = {
                 "feature_size.a": 32,
                 "feature_size.v": 32,
             },
-            "paper": {
-                "mosi": {
-                    "MAE": 0.710,
-                    "Corr": 0.790,
-                    "Has0_acc_2": 0.837,
-                    "Non0_acc_2": 0.857,
-                    "Has0_F1_score": 0.835,
-                    "Non0_F1_score": 0.856,
-                },
-                "mosei": {
-                    "MAE": 0.538,
-                    "Corr": 0.757,
-                    "Has0_acc_2": 0.827,
-                    "Non0_acc_2": 0.853,
-                    "Has0_F1_score": 0.830,
-                    "Non0_F1_score": 0.853,
-                },
-            },
         },
         {
             "name": "SUGRM",
             "method": "sugrm",
             "options": {"label_generation": "sugrm", "recalibration": True, "encoder": "spt"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.703,
-                    "Corr": 0.800,
-                    "Has0_acc_2": 0.844,
-                    "Non0_acc_2": 0.863,
-                    "Has0_F1_score": 0.843,
-                    "Non0_F1_score": 0.863,
-                },
-                "mosei": {
-                    "MAE": 0.544,
-                    "Corr": 0.748,
-                    "Has0_acc_2": 0.837,
-                    "Non0_acc_2": 0.844,
-                    "Has0_F1_score": 0.836,
-                    "Non0_F1_score": 0.840,
-                },
-            },
         },
         {
             "name": "SUGRM, without MRM",
             "method": "sugrm",
             "options": {"label_generation": "sugrm", "recalibration": False, "encoder": "spt"},
             "baseline": "SUGRM",
-            "paper": {
-                "mosi": {
-                    "MAE": 0.761,
-                    "Corr": 0.767,
-                    "Has0_acc_2": 0.815,
-                    "Non0_acc_2": 0.828,
-                    "Has0_F1_score": 0.815,
-                    "Non0_F1_score": 0.829,
-                },
-                "mosei": {
-                    "MAE": 0.541,
-                    "Corr": 0.746,
-                    "Has0_acc_2": 0.785,
-                    "Non0_acc_2": 0.834,
-                    "Has0_F1_score": 0.792,
-                    "Non0_F1_score": 0.834,
-                },
-            },
         },
         {
             "name": "SUGRM, TE for SPT",
             "method": "sugrm",
             "options": {"label_generation": "sugrm", "recalibration": True, "encoder": "transformer"},
             "baseline": "SUGRM",
-            "paper": {
-                "mosi": {
-                    "MAE": 0.720,
-                    "Corr": 0.802,
-                    "Has0_acc_2": 0.841,
-                    "Non0_acc_2": 0.855,
-                    "Has0_F1_score": 0.842,
-                    "Non0_F1_score": 0.856,
-                },
-                "mosei": {
-                    "MAE": 0.553,
-                    "Corr": 0.750,
-                    "Has0_acc_2": 0.838,
-                    "Non0_acc_2": 0.828,
-                    "Has0_F1_score": 0.821,
-                    "Non0_F1_score": 0.819,
-                },
-            },
         },
         {
             "name": "SUGRM, LSTM for SPT",
             "method": "sugrm",
             "options": {"label_generation": "sugrm", "recalibration": True, "encoder": "lstm"},
             "baseline": "SUGRM",
-            "paper": {
-                "mosi": {
-                    "MAE": 0.801,
-                    "Corr": 0.740,
-                    "Has0_acc_2": 0.795,
-                    "Non0_acc_2": 0.819,
-                    "Has0_F1_score": 0.792,
-                    "Non0_F1_score": 0.817,
-                },
-                "mosei": {
-                    "MAE": 0.556,
-                    "Corr": 0.744,
-                    "Has0_acc_2": 0.765,
-                    "Non0_acc_2": 0.820,
-                    "Has0_F1_score": 0.773,
-                    "Non0_F1_score": 0.821,
-                },
-            },
         },
         {
             "name": "SUGRM, ULGM of Self-MM",
             "method": "sugrm",
             "options": {"label_generation": "self_mm", "recalibration": True, "encoder": "spt"},
             "baseline": "SUGRM",
-            "paper": {
-                "mosi": {
-                    "MAE": 0.726,
-                    "Corr": 0.797,
-                    "Has0_acc_2": 0.821,
-                    "Non0_acc_2": 0.832,
-                    "Has0_F1_score": 0.821,
-                    "Non0_F1_score": 0.833,
-                },
-                "mosei": {
-                    "MAE": 0.541,
-                    "Corr": 0.756,
-                    "Has0_acc_2": 0.788,
-                    "Non0_acc_2": 0.840,
-                    "Non0_F1_score": 0.841,
-                },
-            },
         },
     ),
 }

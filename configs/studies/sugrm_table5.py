@@ -22,24 +22,15 @@ STUDY = {
     "title": "SUGRM, cases of u-labels",
     "kind": "case_table",
     "paper": "Hwang and Kim, Findings of EACL 2023, Table 5",
-    "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},
+    "datasets": {
+        "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)},
+    },
+    "columns": "label label_t label_a label_v",
+    "rows": """
+        Everytime that was like a jump everyone jumped,       | 0.8  0.6  0.9 0.7
+        I was really hoping that this one be just as good.    | -0.8 -0.3 0.0 -0.7
+        Looks exactly the same as this character in Defiance. | 0.2  0.1  0.7 0.1
+        I don't know what they are complaining about it.      | 1.8  0.9  1.5 1.5
+    """,
     "variants": ({"name": "SUGRM", "method": "sugrm", "options": {"unimodal_labels": "generated"}},),
-    "context": (
-        {
-            "name": "Everytime that was like a jump everyone jumped,",
-            "paper": {"mosi": {"label": 0.8, "label_t": 0.6, "label_a": 0.9, "label_v": 0.7}},
-        },
-        {
-            "name": "I was really hoping that this one be just as good.",
-            "paper": {"mosi": {"label": -0.8, "label_t": -0.3, "label_a": 0.0, "label_v": -0.7}},
-        },
-        {
-            "name": "Looks exactly the same as this character in Defiance.",
-            "paper": {"mosi": {"label": 0.2, "label_t": 0.1, "label_a": 0.7, "label_v": 0.1}},
-        },
-        {
-            "name": "I don't know what they are complaining about it.",
-            "paper": {"mosi": {"label": 1.8, "label_t": 0.9, "label_a": 1.5, "label_v": 1.5}},
-        },
-    ),
 }

@@ -17,61 +17,16 @@ STUDY = {
     "datasets": {
         "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False},
     },
-    "metrics": (
-        "MAE",
-        "Corr",
-        "Has0_acc_2",
-        "Non0_acc_2",
-        "Has0_F1_score",
-        "Non0_F1_score",
-        "Mult_acc_2",
-        "F1_score",
-    ),
+    "columns": "Has0_F1_score/Non0_F1_score Has0_acc_2/Non0_acc_2 MAE Corr",
+    "rows": """
+        L1 loss    | 84.3/86.3 84.4/86.3 0.703 0.800
+        L2 loss    | 80.8/81.0 80.8/81.0 0.832 0.737
+        Huber loss | 78.1/79.2 78.2/79.2 0.818 0.744
+    """,
+    "base": {"method": "sugrm"},
     "variants": (
-        {
-            "name": "L1 loss",
-            "method": "sugrm",
-            "options": {"loss": "l1"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.703,
-                    "Corr": 0.800,
-                    "Has0_acc_2": 0.844,
-                    "Non0_acc_2": 0.863,
-                    "Has0_F1_score": 0.843,
-                    "Non0_F1_score": 0.863,
-                }
-            },
-        },
-        {
-            "name": "L2 loss",
-            "method": "sugrm",
-            "options": {"loss": "l2"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.832,
-                    "Corr": 0.737,
-                    "Has0_acc_2": 0.808,
-                    "Non0_acc_2": 0.810,
-                    "Has0_F1_score": 0.808,
-                    "Non0_F1_score": 0.810,
-                }
-            },
-        },
-        {
-            "name": "Huber loss",
-            "method": "sugrm",
-            "options": {"loss": "huber"},
-            "paper": {
-                "mosi": {
-                    "MAE": 0.818,
-                    "Corr": 0.744,
-                    "Has0_acc_2": 0.782,
-                    "Non0_acc_2": 0.792,
-                    "Has0_F1_score": 0.781,
-                    "Non0_F1_score": 0.792,
-                }
-            },
-        },
+        {"name": "L1 loss", "options": {"loss": "l1"}},
+        {"name": "L2 loss", "options": {"loss": "l2"}},
+        {"name": "Huber loss", "options": {"loss": "huber"}},
     ),
 }

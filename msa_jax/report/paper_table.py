@@ -7,6 +7,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.differences import PairedDifference, paired_difference
+from msa_jax.report.paper_rows import ORIGINS
 from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
 
@@ -26,6 +27,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             "mean": means.get(outcome.variant.name, (None, None))[0],
             "std": means.get(outcome.variant.name, (None, None))[1],
             "paper": outcome.variant.paper,
+            "origin": outcome.variant.origin,
             "difference_from": baselines.get(outcome.variant.name),
             "difference": {d.metric: _difference_json(d) for d in differences.get(outcome.variant.name, ())} or None,
         }
@@ -34,7 +36,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
     content = {
         "metrics": [key for key in study.metrics if key in here],
         "rows": rows,
-        "context": [{"name": row.name, "paper": row.paper} for row in study.context],
+        "context": [{"name": row.name, "paper": row.paper, "origin": row.origin} for row in study.context],
         "difference_from": next(iter(means), None),
     }
     compared = [
@@ -53,7 +55,7 @@ def _means(
 
     def paper_rows(row: Any) -> list[tuple]:
         return [
-            (row.name, f"paper, {paper}", None, *(metric_cell(key, numbers.get(key)) for key in columns))
+            (row.name, _source(paper, row.origin), None, *(metric_cell(key, numbers.get(key)) for key in columns))
             for numbers in _of(row, paper)
         ]
 
@@ -76,8 +78,25 @@ def _means(
         caption=f"{study.title}: {dataset.card.name}, test, mean ± sample standard deviation over seeds",
         notes=(
             "Acc and F1 in percent. MAE: lower is better; all others: higher is better.",
+            *_origins(study, paper),
             *remarks(study, outcomes, against),
         ),
+    )
+
+
+def _source(paper: str | None, origin: str) -> str:
+    """Whose numbers a row of the paper has: "paper, mosi", or "paper, mosi (copied from MISA, GloVe)"."""
+    return f"paper, {paper}" + (f" ({origin})" if origin else "")
+
+
+def _origins(study: Study, paper: str | None) -> list[str]:
+    """What the words in brackets mean, of those that the table has."""
+    rows = [row for row in (*study.variants, *study.context) if _of(row, paper)]
+    used = [word for word in ORIGINS if any(word in row.origin for row in rows)]
+    return (
+        [f"In brackets, of the paper's numbers: {'; '.join(f'{word}: {ORIGINS[word]}' for word in used)}."]
+        if used
+        else []
     )
 
 

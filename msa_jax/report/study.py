@@ -9,30 +9,34 @@ A study file holds a docstring and one literal dict:
         "datasets": {  # of the paper's numbers
             "mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686), "aligned": False}
         },
-        "metrics": ("MAE", "Corr"),             # columns of a table, in this order
+        "columns": "MAE Corr Has0_acc_2/Non0_acc_2",  # of the paper, in its order
+        "rows": \"\"\"                              # what it prints, one row a line; see report/paper_rows.py
+            M, T | 0.731 0.789 82.65/84.15
+            TFN  | 0.901 0.698 -/80.8      | copied from MISA
+        \"\"\",
+        "also": ("Mult_acc_7",),                # shown beside the paper's columns
+        "base": {"method": "self_mm", "options": {"encoder": "lstm"}},  # what every variant begins with
         "variants": (                           # the experiments that are run
             {
-                "name": "M, T",
+                "name": "M, T",                 # of its row, if the paper has one
                 "method": "self_mm",
                 "options": {"tasks": ("m", "t")},       # what the study varies; dotted names
                 "needs": ("text",),                     # modalities or columns without which it means nothing
                 "baseline": "M",                        # the variant it is compared with; the first if left out
-                "paper": {"mosi": {"MAE": 0.731}},      # as printed; accuracies and F1 as fractions
             },
         ),
-        "context": ({"name": "TFN", "paper": {"mosi": {"MAE": 0.901}}},),  # rows that are only the paper's
         "notes": ("One line each, below the table.",),
         "curves": ({"name": "L_uni", "terms": ("contrast_audio", "contrast_vision")},),  # of kind "loss_curves"
         "share_stages": True,                   # variants of one method: the first stages are trained for the first alone
     }
 
-`paper` numbers, `needs`, `baseline`, `options`, `metrics`, `context`, `notes` and `share_stages` may be left out.
+Title, kind, paper, datasets and variants must be there, and columns in a table. A row that no variant is named after is
+shown and not run.
 """
 
 import difflib
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,13 +46,20 @@ from msa_jax.errors import InputError
 from msa_jax.literals import read_literal
 from msa_jax.modalities import MODALITIES, label_column
 from msa_jax.paths import user_path
+from msa_jax.report.paper_rows import Columns, Numbers, PaperRow, parse_columns, parse_rows
 from msa_jax.report.table import METRIC_LABELS, Table
 
 if TYPE_CHECKING:
     from msa_jax.train.settings import Settings
 
 LABELS = {label_column(modality): modality for modality in MODALITIES}  # column of a unimodal label -> its modality
-PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may be called
+TWINS = {  # what a dataset of another kind of metrics has in the place of a column
+    "Has0_acc_2": ("Mult_acc_2",),
+    "Has0_F1_score": ("F1_score",),
+    "Mult_acc_2": ("Has0_acc_2", "Non0_acc_2"),
+    "F1_score": ("Has0_F1_score", "Non0_F1_score"),
+}
+PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its columns may be called
     "table": frozenset(METRIC_LABELS),
     "label_distribution": frozenset(),
     "case_table": frozenset({"label", *LABELS}),
@@ -59,8 +70,6 @@ PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its paper numbers may 
     "part_similarity": frozenset(),
     "class_spread": frozenset(),
 }
-
-Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number, as a paper prints it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +88,7 @@ class PaperDataset:
 class Variant:
     """One experiment of a study: a method with the options that set it apart, and the paper's numbers for it.
 
-    baseline: the name of the variant that a table compares it with; None is the first.
+    baseline: the name of the variant that a table compares it with; None is the first. origin: as in PaperRow.
     """
 
     name: str
@@ -88,19 +97,12 @@ class Variant:
     needs: tuple[str, ...] = ()
     baseline: str | None = None
     paper: Numbers = field(default_factory=dict)
+    origin: str = ""
 
     @property
     def slug(self) -> str:
         """Its folder: "M, T, A" -> "m-t-a"."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PaperRow:
-    """A row that only the paper has."""
-
-    name: str
-    paper: Numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,8 @@ class Curve:
 class Study:
     """A study file, read.
 
-    name: "self_mm.table4", or the stem of a file given by its path. share_stages: every variant takes all stages but its
+    name: "self_mm.table4", or the stem of a file given by its path. metrics: what a table shows, in this order. context: the
+    paper's rows that are not run. share_stages: every variant takes all stages but its
     last from the first one that is possible (option stages_from), run by run.
     """
 
@@ -227,7 +230,15 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
     given = _fields(
         content,
         {"title": str, "kind": str, "paper": str, "datasets": dict, "variants": tuple},
-        {"metrics": tuple, "context": tuple, "notes": tuple, "curves": tuple, "share_stages": bool},
+        {
+            "columns": str,
+            "rows": str,
+            "also": tuple,
+            "base": dict,
+            "notes": tuple,
+            "curves": tuple,
+            "share_stages": bool,
+        },
         where,
     )
     kind = given["kind"]
@@ -239,27 +250,12 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
         )
         for dataset, known in given["datasets"].items()
     }
-    metrics = given.get("metrics", ())
-    unknown = [metric for metric in metrics if metric not in METRIC_LABELS]
-    if unknown or (kind == "table") != bool(metrics):
-        found = f"{unknown[0]!r}" if unknown else ", ".join(metrics) or "empty"
-        raise InputError(f"{where}: metrics is {found}; expected keys such as MAE for a table, and none otherwise")
-    variants = []
-    for number, entry in enumerate(given["variants"]):
-        place = f"{where}: variant {number}"
-        possible = {"options": dict, "needs": tuple, "baseline": str, "paper": dict}
-        known = _fields(entry, {"name": str, "method": str}, possible, place)
-        for need in known.get("needs", ()):
-            if need not in (*MODALITIES, *LABELS):
-                raise InputError(f"{place}: needs {need!r}; expected some of {', '.join((*MODALITIES, *LABELS))}")
-        _check_numbers(known.get("paper", {}), datasets, PAPER_KEYS[kind], place)
-        variants.append(Variant(**known))
-    context = []
-    for number, entry in enumerate(given.get("context", ())):
-        place = f"{where}: context {number}"
-        known = _fields(entry, {"name": str, "paper": dict}, {}, place)
-        _check_numbers(known["paper"], datasets, PAPER_KEYS[kind], place)
-        context.append(PaperRow(**known))
+    columns = parse_columns(given.get("columns", ""), PAPER_KEYS[kind], where)
+    rows = parse_rows(given.get("rows", ""), columns, list(datasets), where)
+    variants = [
+        _variant(entry, given.get("base", {}), rows, f"{where}: variant {number}")
+        for number, entry in enumerate(given["variants"])
+    ]
     slugs = [variant.slug for variant in variants]
     twice = [variant.name for variant in variants if not variant.slug or slugs.count(variant.slug) > 1]
     if twice or not variants:
@@ -280,9 +276,9 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
         kind=kind,
         paper=given["paper"],
         datasets=datasets,
-        metrics=metrics,
+        metrics=_metrics(columns, given.get("also", ()), where) if kind == "table" else (),
         variants=tuple(variants),
-        context=tuple(context),
+        context=tuple(row for row in rows.values() if row.name not in names),
         notes=given.get("notes", ()),
         curves=tuple(
             Curve(**_fields(entry, {"name": str, "terms": tuple}, {"exponential": bool}, f"{where}: curve {number}"))
@@ -290,6 +286,31 @@ def _study(name: str, description: str, content: Any, where: str) -> Study:
         ),
         share_stages=share_stages,
     )
+
+
+def _variant(entry: Any, base: Any, rows: Mapping[str, PaperRow], where: str) -> Variant:
+    """A variant on top of what all of them have, with the paper's row of its name."""
+    common = {"method": str, "options": dict, "needs": tuple, "baseline": str}
+    first = _fields(base, {}, common, f"{where}: base")
+    own = _fields(entry, {"name": str}, common, where)
+    known = {**first, **own, "options": {**first.get("options", {}), **own.get("options", {})}}
+    if "method" not in known:
+        raise InputError(f"{where}: no method; expected one, here or in base")
+    for need in known.get("needs", ()):
+        if need not in (*MODALITIES, *LABELS):
+            raise InputError(f"{where}: needs {need!r}; expected some of {', '.join((*MODALITIES, *LABELS))}")
+    row = rows.get(known["name"])
+    return Variant(**known, **({"paper": row.paper, "origin": row.origin} if row else {}))
+
+
+def _metrics(columns: Columns, also: Sequence[str], where: str) -> tuple[str, ...]:
+    """What a table shows: the paper's columns, the study's own, and what other datasets have in their place."""
+    parse_columns(" ".join(also), METRIC_LABELS, f"{where}: also")
+    keys = [key for column in columns for key in column]
+    if not keys:
+        raise InputError(f"{where}: no columns; expected keys such as MAE for a table")
+    twins = [twin for key in keys for twin in TWINS.get(key, ())]
+    return tuple(dict.fromkeys([*keys, *also, *twins]))
 
 
 def _fields(content: Any, needed: Mapping[str, type], possible: Mapping[str, type], where: str) -> dict[str, Any]:
@@ -308,16 +329,3 @@ def _fields(content: Any, needed: Mapping[str, type], possible: Mapping[str, typ
         if not isinstance(given[key], kinds[key]):
             raise InputError(f"{where}: {key} is {value!r}; expected {kinds[key].__name__}")
     return given
-
-
-def _check_numbers(paper: Any, datasets: Mapping[str, Any], keys: frozenset[str], where: str) -> None:
-    for dataset, numbers in paper.items():
-        if dataset not in datasets:
-            raise InputError(f"{where}: paper numbers for {dataset!r}; expected one of datasets: {', '.join(datasets)}")
-        if not isinstance(numbers, dict):
-            raise InputError(f"{where}: paper numbers for {dataset} are {numbers!r}; expected a dict")
-        for key, value in numbers.items():
-            if key not in keys:
-                raise InputError(f"{where}: paper number {key!r}; expected one of {', '.join(sorted(keys)) or 'none'}")
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise InputError(f"{where}: paper number {key} is {value!r}; expected a number")

@@ -29,6 +29,7 @@ METRIC_LABELS = {
     "Mult_acc_5": "Acc-5",
     "Mult_acc_7": "Acc-7",
 }
+AS_THEY_ARE = ("MAE", "Corr", "CCC", "R2")  # metrics that papers do not print in percent
 MISSING = "-"
 _NUMERIC = re.compile(r"[+-]?\d")
 
@@ -162,7 +163,7 @@ def metric_cell(key: str, mean: float | None, sd: float | None = None, *, signed
 
     ("MAE", 0.713, 0.012) -> "0.713 ± 0.012"; ("F1_score", 0.8, 0.01) -> "80.00 ± 1.00"; `signed` for differences.
     """
-    if key in ("MAE", "Corr", "CCC", "R2"):
+    if key in AS_THEY_ARE:
         return mean_sd(mean, sd, 3, signed=signed)
     mean, sd = (None if _is_missing(value) else 100.0 * value for value in (mean, sd))
     return mean_sd(mean, sd, 2, signed=signed)

@@ -25,12 +25,12 @@ def write_study(path: Path, **entries: Any) -> Path:
         "kind": "table",
         "paper": "a paper",
         "datasets": {"mosi": {"text_encoder": "bert-base-uncased", "rows": (1284, 229, 686)}},
-        "metrics": ("MAE", "Corr", "Non0_acc_2"),
+        "columns": "MAE Corr Non0_acc_2",
         "variants": ({"name": "A", "method": "toy"},),
         **entries,
     }
     study = {key: value for key, value in study.items() if value is not None}
-    path.write_text(f'"""What the paper shows."""\n\nSTUDY = {pprint.pformat(study)}\n', encoding="utf-8")
+    path.write_text(f'"""What the paper shows."""\n\nSTUDY = {pprint.pformat(study, sort_dicts=False)}\n', encoding="utf-8")
     return path
 
 

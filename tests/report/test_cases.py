@@ -48,11 +48,13 @@ def test_labels_that_have_not_moved_give_no_cases():
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.setattr(studies, "train", pretend_to_train(u_labels))
-    context = (
-        {"name": "And he did a great job.", "paper": {"mosi": {"label": -0.5, "label_t": 0.91, "label_v": -0.31}}},
+    return write_study(
+        tmp_path / "toy_figure9.py",
+        kind="case_table",
+        columns="label label_t label_v",
+        rows="And he did a great job. | -0.5 0.91 -0.31",
+        variants=({"name": "Self-MM", "method": "self_mm"},),
     )
-    variants = ({"name": "Self-MM", "method": "self_mm"},)
-    return write_study(tmp_path / "toy_figure9.py", kind="case_table", metrics=None, variants=variants, context=context)
 
 
 def test_cases_are_means_over_seeds_beside_the_papers(tmp_path, study):

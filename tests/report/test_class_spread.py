@@ -67,7 +67,7 @@ def finished(tmp_path, monkeypatch, toy):  # noqa: F811
         {"name": "A", "method": "toy", "options": {"dropout": 0.0}},
         {"name": "B", "method": "toy", "options": {"dropout": 0.4}},
     )
-    study = write_study(tmp_path / "toy_figure9.py", kind="class_spread", metrics=None, variants=variants)
+    study = write_study(tmp_path / "toy_figure9.py", kind="class_spread", columns=None, variants=variants)
     given = {"seeds": (1, 2), "out": tmp_path / "out", "log": None}
     return dataset, written, lambda: reproduce(study, dataset, **given)
 

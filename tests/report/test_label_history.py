@@ -10,9 +10,9 @@ from msa_jax.report.studies import reproduce
 from tests.report.studies_kit import pretend_to_train, write_study
 from tests.tiny import QUICK, tiny_dataset
 
-FIGURE = {"kind": "label_distribution", "metrics": None, "variants": ({"name": "Self-MM", "method": "self_mm"},)}
+FIGURE = {"kind": "label_distribution", "columns": None, "variants": ({"name": "Self-MM", "method": "self_mm"},)}
 TWO = ({"name": "One", "method": "self_mm"}, {"name": "Other", "method": "self_mm", "options": {"patience": 3}})
-CASES = {"kind": "case_table", "metrics": None, "variants": FIGURE["variants"]}
+CASES = {"kind": "case_table", "columns": None, "variants": FIGURE["variants"]}
 
 
 def u_labels(dataset, seed, epoch):

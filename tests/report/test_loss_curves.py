@@ -18,7 +18,7 @@ from tests.tiny import TOY_QUICK, tiny_dataset, toy  # noqa: F401 - toy is a fix
 pytest.importorskip("matplotlib")
 FIGURE = {
     "kind": "loss_curves",
-    "metrics": None,
+    "columns": None,
     "variants": ({"name": "A", "method": "toy", "options": {"record_steps": 3}},),
     "curves": (
         {"name": "L_reg", "terms": ("multimodal",)},

@@ -1,4 +1,4 @@
-"""The studies of MMCL: their numbers, a second time from the paper, and what they run."""
+"""The studies of MMCL: their numbers, against the paper's text, and what they run."""
 
 import itertools
 import re
@@ -45,25 +45,7 @@ def test_the_studies_of_mmcl_are_listed():
     assert set(STUDIES) <= {study.name for study in list_studies()}
 
 
-# -- the paper's numbers, copied a second time ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("study", "row", "dataset", "numbers"),
-    [
-        ("mmcl.table1", "MMCL", "mosi", [46.5, 84.0, 86.3, 83.8, 86.2, 0.705, 0.797]),
-        ("mmcl.table1", "TFN, unaligned", "mosei", [52.2, 81.0, 82.6, 81.1, 82.3, 0.570, 0.716]),
-        ("mmcl.table2", "w/o L_align", "mosei", [52.9, 83.9, 85.0, 83.8, 84.6, 0.554, 0.756]),
-        ("mmcl.table2", "No Contrast", "mosei", [51.3, 81.2, 84.3, 81.6, 84.0, 0.564, 0.746]),
-        ("mmcl.table3", "MMCL", "mosi", [46.8, 83.8, 85.8, 83.7, 85.7, 0.692, 0.800]),
-        ("mmcl.table4", "A + V", "mosei", [41.4, 71.0, 62.9, 59.0, 48.5, 0.837, 0.148]),
-        ("mmcl.table4", "T", "mosei", [52.6, 80.7, 85.3, 81.4, 85.4, 0.552, 0.761]),
-        ("mmcl.table5", "mu 0.7, eta 1.0, alpha 1.0", "mosei", [53.6, 84.8, 85.9, 84.8, 85.6, 0.537, 0.765]),
-        ("mmcl.table5", "eta 0.6", "mosei", [52.4, 84.5, 84.9, 84.4, 84.6, 0.544, 0.760]),
-    ],
-)
-def test_numbers_of_the_paper(study, row, dataset, numbers):
-    assert rows(study)[row][dataset] == numbers
+# -- the paper's numbers -------------------------------------------------------------------------------------------------
 
 
 def table_of_the_text(number):
@@ -184,7 +166,7 @@ def test_table_1_shows_the_papers_rows_for_the_dataset_at_hand(tmp_path):
     assert found.tables[0].columns[3:] == (
         "Acc-7", "Acc-2 has0", "Acc-2 non0", "F1 has0", "F1 non0", "MAE", "Corr",
     )  # fmt: skip
-    printed = {row[0]: row[3:] for row in found.tables[0].rows if row[1] == "paper, mosei"}
+    printed = {row[0]: row[3:] for row in found.tables[0].rows if row[1].startswith("paper, mosei")}
     assert printed["MMCL"] == ("53.60", "84.80", "85.90", "84.80", "85.70", "0.537", "0.765")
     assert "text only" not in printed
     assert len(printed) == 10

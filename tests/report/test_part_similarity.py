@@ -58,7 +58,7 @@ def study(tmp_path, monkeypatch):
     return write_study(
         tmp_path / "toy_figure9.py",
         kind="part_similarity",
-        metrics=None,
+        columns=None,
         variants=(
             {"name": "A", "method": "toy", "options": {"dropout": 0.0}},
             {"name": "B", "method": "toy", "options": {"dropout": 0.4}},

@@ -102,7 +102,7 @@ def test_nothing_is_drawn_outside_the_figure():
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     exporting(monkeypatch, "representation")
-    return write_study(tmp_path / "toy_figure9.py", kind="representations", metrics=None, variants=VARIANTS)
+    return write_study(tmp_path / "toy_figure9.py", kind="representations", columns=None, variants=VARIANTS)
 
 
 def test_numbers_are_those_of_what_trained_runs_export(tmp_path, study, monkeypatch):

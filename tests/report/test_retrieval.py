@@ -138,7 +138,7 @@ def study(tmp_path, monkeypatch):
         {"name": "A", "method": "toy", "options": {"dropout": 0.0}},
         {"name": "no targets here", "method": "toy", "options": {"dropout": 0.5}},
     )
-    return write_study(tmp_path / "toy_retrieval.py", kind="retrieval", metrics=None, variants=variants)
+    return write_study(tmp_path / "toy_retrieval.py", kind="retrieval", columns=None, variants=variants)
 
 
 def test_a_row_for_each_variant_and_modality_and_one_for_chance(tmp_path, study, monkeypatch):

@@ -77,28 +77,13 @@ def test_table_3_needs_human_unimodal_labels_for_human_mm_alone(tmp_path, human)
 def test_table_1_shows_the_papers_rows_for_the_dataset_at_hand(tmp_path):
     dataset = tiny_dataset(metrics="mosei", name="mosei")
     found = reproduce("self_mm.table1", dataset, seeds=(1,), out=tmp_path / "out", log=None)
-    rows = {row[0]: row for row in found.tables[0].rows if row[1] == "paper, mosei"}
+    rows = {row[0]: row for row in found.tables[0].rows if row[1].startswith("paper, mosei")}
     assert rows["Self-MM"][3:] == ("0.530", "0.765", "82.81", "85.17", "82.53", "85.30")
     assert rows["MFN, aligned"][3:] == ("-", "-", "76.00", "-", "76.00", "-")
     assert not any(row[1] == "paper, mosi" for row in found.tables[0].rows)
 
 
-# -- the papers' numbers, copied a second time ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("study", "row", "dataset", "numbers"),
-    [
-        ("self_mm.table4", "M, T, A, V", "mosi", (0.713, 0.798, 84.00, 85.98, 84.42, 85.95)),
-        ("self_mm.table4", "M, V", "mosi", (0.732, 0.775, 82.67, 83.52, 82.76, 83.55)),
-        ("self_mm.table1", "Self-MM", "mosei", (0.530, 0.765, 82.81, 85.17, 82.53, 85.30)),
-        ("self_mm.table1", "MAG-BERT (B), aligned, rerun", "mosi", (0.731, 0.789, 82.54, 84.3, 82.59, 84.3)),
-    ],
-)
-def test_numbers_of_the_paper(study, row, dataset, numbers):
-    found = load_study(study)
-    paper = {one.name: one.paper for one in (*found.variants, *found.context)}[row][dataset]
-    assert printed(paper) == list(numbers)
+# -- the papers' numbers -------------------------------------------------------------------------------------------------
 
 
 def printed(numbers):

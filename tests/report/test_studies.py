@@ -14,10 +14,16 @@ from tests.report.studies_kit import pretend_to_train, scores, write_study
 from tests.tiny import TOY, TOY_QUICK, ToyOptions, renamed, tiny_dataset, toy  # noqa: F401 - toy is a fixture
 
 VARIANTS = (
-    {"name": "A", "method": "toy", "options": {"dropout": 0.0}, "paper": {"mosi": {"MAE": 0.730, "Corr": 0.781}}},
-    {"name": "B, big", "method": "toy", "options": {"dropout": 0.4}, "paper": {"mosi": {"MAE": 0.713}}},
-    {"name": "C", "method": "toy", "needs": ("vision",), "paper": {"mosi": {"MAE": 0.732}}},
+    {"name": "A", "method": "toy", "options": {"dropout": 0.0}},
+    {"name": "B, big", "method": "toy", "options": {"dropout": 0.4}},
+    {"name": "C", "method": "toy", "needs": ("vision",)},
 )
+ROWS = """
+    A      | 0.730 0.781 -
+    B, big | 0.713 -     -
+    C      | 0.732 -     -
+    TFN    | 0.901 -     80.8 | copied from MISA, GloVe
+"""
 
 
 @pytest.fixture
@@ -196,7 +202,7 @@ def test_a_finished_experiment_of_something_else_is_not_taken(tmp_path, audio, c
 def test_a_finished_experiment_without_the_labels_that_a_figure_needs_is_not_taken(tmp_path, audio):
     given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
     reproduce(write_study(tmp_path / "toy_table9.py"), audio, **given)
-    figure = write_study(tmp_path / "toy_figure9.py", kind="label_distribution", metrics=None)
+    figure = write_study(tmp_path / "toy_figure9.py", kind="label_distribution", columns=None)
     with pytest.raises(InputError, match="finished experiment with record_labels False; the study runs True"):
         reproduce(figure, audio, **given)
 
@@ -231,18 +237,26 @@ def test_unknown_studies_are_refused_with_the_nearest_names(tmp_path):
         ({"colour": "red"}, r"unknown entry 'colour'; expected some of title, kind"),
         ({"title": None}, r"no title; expected title, kind"),
         ({"kind": "pie"}, r"kind is 'pie'; expected one of table"),
-        ({"metrics": None}, r"metrics is empty; expected keys such as MAE for a table"),
-        ({"metrics": ("mae",)}, r"metrics is 'mae'"),
-        ({"kind": "case_table"}, r"metrics is MAE, Corr, Non0_acc_2; expected .* none otherwise"),
+        ({"columns": None}, r"no columns; expected keys such as MAE for a table"),
+        ({"columns": "mae"}, r"column 'mae'; expected each at most once, of CCC"),
+        ({"columns": "MAE Corr/MAE"}, r"column 'MAE'; expected each at most once"),
+        ({"kind": "case_table"}, r"column 'MAE'; expected each at most once, of label, label_a, label_t, label_v"),
+        ({"kind": "retrieval"}, r"column 'MAE'; expected each at most once, of none"),
+        ({"also": ("mae",)}, r"also: column 'mae'"),
+        ({"rows": "A | 0.7 0.8"}, r"row 'A', mosi: 2 numbers or pairs; expected 3"),
+        ({"rows": "A | 0.7 0.8 80/81"}, r"row 'A', mosi: '80/81'; expected Non0_acc_2"),
+        ({"rows": "A | 0.7 nan 80.1"}, r"row 'A', mosi: Corr is 'nan'; expected a number or -"),
+        ({"rows": "A"}, r"row 'A': 0 cells; expected one for each dataset \(mosi\) and an origin"),
+        ({"rows": "A | - | re-run | -"}, r"row 'A': 3 cells"),
+        ({"rows": "A | - | heard"}, r"row 'A': origin 'heard'; expected words such as re-run, copied"),
+        ({"rows": "A | -\nA | -"}, r"row 'A': expected a name that no other row has"),
+        ({"rows": "| -"}, r"row '': expected a name"),
+        ({"base": {"colour": "red"}}, r"variant 0: base: unknown entry 'colour'"),
         ({"variants": ()}, r"no variants"),
         ({"variants": "A"}, r"variants is 'A'; expected tuple"),
         ({"variants": ({"name": "A"},)}, r"variant 0: no method"),
         ({"variants": ({"name": "A!", "method": "toy"}, {"name": "a", "method": "toy"})}, r"the name 'A!'"),
         ({"variants": ({"name": "A", "method": "toy", "needs": ("smell",)},)}, r"variant 0: needs 'smell'"),
-        ({"variants": ({**VARIANTS[0], "paper": {"sims": {"MAE": 1}}},)}, r"paper numbers for 'sims'; expected one of"),
-        ({"variants": ({**VARIANTS[0], "paper": {"mosi": {"mae": 1}}},)}, r"paper number 'mae'; expected one of"),
-        ({"variants": ({**VARIANTS[0], "paper": {"mosi": {"MAE": "0.7"}}},)}, r"MAE is '0.7'; expected a number"),
-        ({"context": ({"name": "TFN", "paper": {"mosi": {"label": 1.0}}},)}, r"context 0: paper number 'label'"),
         ({"datasets": {"mosi": {"size": 3}}}, r"dataset mosi: unknown entry 'size'"),
         ({"datasets": {"mosi": {"aligned": "yes"}}}, r"dataset mosi: aligned is 'yes'; expected bool"),
     ],
@@ -252,6 +266,27 @@ def test_a_study_file_of_another_form_is_refused(tmp_path, entries, message):
     with pytest.raises(InputError, match=message) as error:
         load_study(path)
     assert str(path) in str(error.value)
+
+
+def test_variants_begin_with_what_all_have_and_rows_are_percent_as_printed(tmp_path):
+    path = write_study(
+        tmp_path / "toy_table9.py",
+        datasets={"mosi": {}, "mosei": {}},
+        columns="Has0_acc_2/Non0_acc_2 MAE",
+        rows="A | -/80.83 .701 | -\n  B | 83.2/- - | 1/2 0.5 | re-run, selected on test",
+        also=("Mult_acc_7",),
+        base={"method": "toy", "options": {"dropout": 0.3, "batch_size": 4}, "needs": ("audio",)},
+        variants=({"name": "A"}, {"name": "C", "method": "tfn", "options": {"dropout": 0.1}, "needs": ()}),
+    )
+    study = load_study(path)
+    first, second = study.variants
+    assert (first.method, first.options, first.needs) == ("toy", {"dropout": 0.3, "batch_size": 4}, ("audio",))
+    assert (second.method, second.options, second.needs) == ("tfn", {"dropout": 0.1, "batch_size": 4}, ())
+    assert first.paper == {"mosi": {"Non0_acc_2": 0.8083, "MAE": 0.701}}
+    (row,) = study.context
+    assert row.paper == {"mosi": {"Has0_acc_2": 0.832}, "mosei": {"Has0_acc_2": 0.01, "Non0_acc_2": 0.02, "MAE": 0.5}}
+    assert row.origin == "re-run, selected on test"
+    assert study.metrics == ("Has0_acc_2", "Non0_acc_2", "MAE", "Mult_acc_7", "Mult_acc_2")
 
 
 def test_a_study_file_is_read_and_never_run(tmp_path):
@@ -267,8 +302,7 @@ def test_a_study_file_is_read_and_never_run(tmp_path):
 
 @pytest.mark.usefixtures("toy", "pretend")
 def test_the_papers_numbers_stand_below_ours_with_the_name_of_their_dataset(tmp_path, audio):
-    context = ({"name": "TFN", "paper": {"mosi": {"MAE": 0.901, "Non0_acc_2": 0.808}}},)
-    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS, context=context, notes=("A remark.",))
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS, rows=ROWS, notes=("A remark.",))
     found = reproduce(study, audio, seeds=(1, 2), out=tmp_path / "out", log=None)
     table = found.tables[0]
     assert table.columns == ("variant", "source", "runs", "MAE", "Corr", "Acc-2 non0")
@@ -280,7 +314,15 @@ def test_the_papers_numbers_stand_below_ours_with_the_name_of_their_dataset(tmp_
         ("B, big", "paper, mosi"),
         ("C", "not possible"),
         ("C", "paper, mosi"),
-        ("TFN", "paper, mosi"),
+        ("TFN", "paper, mosi (copied from MISA, GloVe)"),
+    ]
+    (words,) = [note for note in table.notes if note.startswith("In brackets")]
+    assert words == (
+        "In brackets, of the paper's numbers: copied: taken over from another paper; GloVe: with GloVe word vectors instead of "
+        "BERT."
+    )
+    assert found.content["context"] == [
+        {"name": "TFN", "paper": {"mosi": {"MAE": 0.901, "Non0_acc_2": 0.808}}, "origin": "copied from MISA, GloVe"}
     ]
     ours = [scores(seed, "toy", {"dropout": 0.0}, "mosi")["MAE"] for seed in (1, 2)]
     assert table.rows[0][3] == f"{statistics.mean(ours):.3f} ± {statistics.stdev(ours):.3f}"
@@ -296,7 +338,7 @@ def test_the_papers_numbers_stand_below_ours_with_the_name_of_their_dataset(tmp_
 
 @pytest.mark.usefixtures("toy", "pretend")
 def test_differences_are_paired_by_seed_and_stand_beside_the_papers(tmp_path, audio):
-    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS)
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS, rows=ROWS)
     found = reproduce(study, audio, seeds=(1, 2, 3), out=tmp_path / "out", log=None)
     first, second = (
         np.array([scores(seed, "toy", {"dropout": rate}, "mosi")["MAE"] for seed in (1, 2, 3)]) for rate in (0.0, 0.4)
@@ -329,8 +371,8 @@ def test_differences_are_paired_by_seed_and_stand_beside_the_papers(tmp_path, au
     ],
 )
 def test_a_note_says_why_numbers_are_not_comparable(tmp_path, audio, name, rows, datasets, expected):
-    variants = ({"name": "A", "method": "toy", "paper": {next(iter(datasets)): {"MAE": 0.7}}},)
-    study = write_study(tmp_path / "toy_table9.py", datasets=datasets, variants=variants)
+    cells = {"columns": "MAE", "rows": " | ".join(("A", "0.7", *("-" for _ in range(len(datasets) - 1))))}
+    study = write_study(tmp_path / "toy_table9.py", datasets=datasets, **cells)
     found = reproduce(study, renamed(audio, name), seeds=(1,), out=tmp_path / "out", log=None)
     reference, reason = expected
     assert found.content["paper_dataset"] == reference
@@ -347,8 +389,8 @@ def test_a_note_says_why_numbers_are_not_comparable(tmp_path, audio, name, rows,
 def test_the_same_dataset_is_comparable_when_the_text_encoder_is_the_papers(tmp_path, encoder, comparable):
     dataset = tiny_dataset(name="mosi")
     datasets = {"mosi": {"text_encoder": "bert-base-uncased", "rows": (24, 8, 8)}}
-    variants = ({"name": "A", "method": "self_mm", "paper": {"mosi": {"MAE": 0.7}}},)
-    study = write_study(tmp_path / "toy_table9.py", datasets=datasets, variants=variants)
+    entries = {"variants": ({"name": "A", "method": "self_mm"},), "columns": "MAE", "rows": "A | 0.7"}
+    study = write_study(tmp_path / "toy_table9.py", datasets=datasets, **entries)
     options = {"text_encoder": encoder}
     found = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None, options=options)
     assert found.content["comparable"] == comparable

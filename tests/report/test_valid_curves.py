@@ -15,7 +15,7 @@ from tests.tiny import TOY_QUICK, tiny_dataset, toy  # noqa: F401 - toy is a fix
 pytest.importorskip("matplotlib")
 FIGURE = {
     "kind": "valid_curves",
-    "metrics": None,
+    "columns": None,
     "variants": ({"name": "A", "method": "toy"},),
 }
 
