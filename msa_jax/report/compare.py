@@ -95,7 +95,17 @@ class Comparison:
     def _paired(self) -> Table:
         shown = [d for d in self.differences if d.n]
         return Table(
-            columns=("experiment", "metric", "seeds", "difference", "sd", "s.e.", "95 % interval", "reading"),
+            columns=(
+                "experiment",
+                "metric",
+                "seeds",
+                "difference",
+                "sd",
+                "s.e.",
+                "95 % interval",
+                "detectable",
+                "reading",
+            ),
             rows=[
                 (
                     d.name,
@@ -105,6 +115,7 @@ class Comparison:
                     metric_cell(d.metric, d.sd),
                     metric_cell(d.metric, d.standard_error),
                     _interval(d.metric, d.low, d.high),
+                    metric_cell(d.metric, d.detectable),
                     d.reading,
                 )
                 for d in shown
@@ -113,6 +124,8 @@ class Comparison:
             notes=(
                 "t interval of the mean difference: what other seeds would change, on the same samples. "
                 "Acc and F1 in percentage points.",
+                "detectable: a true difference of this size would be shown in four of five repetitions with so many seeds "
+                "of this spread; a smaller one may be there and not be seen.",
                 f"{sum(d.low is not None for d in shown)} intervals, none widened for their number: "
                 "where there is no difference at all, about one in 20 still misses zero.",
             ),
@@ -289,6 +302,11 @@ def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> 
         if shared < 2 and summary is not first:
             few, lost = ("only one", "no interval of the difference") if shared else ("no", "no paired difference")
             notes.append(f"{summary.name}: {few} seed in common with {first.name}: {lost}.")
+        elif shared < FEW_SEEDS and summary is not first:
+            notes.append(
+                f"{summary.name}: {shared} seeds in common with {first.name}, fewer than {FEW_SEEDS}: only a large difference "
+                "could have been shown."
+            )
         if len(summaries) > 1 and experiment.ids is None:
             notes.append(f"{summary.name}: no predictions/{experiment.predictions.name}: no bootstrap over samples.")
     return notes

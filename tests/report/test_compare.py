@@ -70,7 +70,7 @@ def test_text_holds_the_numbers_and_the_reading(pair):
     assert "MAE         0.720 ± 0.016  0.708 ± 0.013" in lines
     assert "Acc-2 has0   50.00 ± 0.00   50.00 ± 0.00" in lines
     row = next(line for line in lines if line.startswith("b           MAE"))
-    assert " ".join(row.split()) == "b MAE 5 -0.012 0.011 0.005 [-0.026, +0.002] no difference shown"
+    assert " ".join(row.split()) == "b MAE 5 -0.012 0.011 0.005 [-0.026, +0.002] 0.018 no difference shown"
     assert not any("no spread" in line or "fewer than" in line for line in lines)
 
 
@@ -109,6 +109,14 @@ def test_few_seeds_and_undefined_metrics_are_said(write_experiment, mosi_scores)
     assert compare([folder]).notes == (
         "a: 2 seeds, fewer than 5: the spread itself is uncertain.",
         "a: Corr not defined in at least one run, so no mean.",
+    )
+
+
+def test_fewer_than_five_seeds_in_common_are_said(write_experiment, mosi_scores):
+    folders = [write_experiment(name, {seed: mosi_scores(MAE=seed / 9) for seed in seeds})
+               for name, seeds in (("a", range(6)), ("b", range(2, 8)), ("c", range(6)))]  # fmt: skip
+    assert compare(folders).notes == (
+        "b: 4 seeds in common with a, fewer than 5: only a large difference could have been shown.",
     )
 
 

@@ -1,33 +1,58 @@
 """Intervals over seeds and over samples, against published quantiles, scipy and the normal approximation."""
 
-import math
-
 import numpy as np
 import pytest
+from scipy import stats
 
 from msa_jax.errors import InputError
-from msa_jax.report.differences import absolute_errors, bootstrap_difference, paired_difference, t_quantile
+from msa_jax.report.differences import (
+    absolute_errors,
+    bootstrap_difference,
+    holm,
+    noncentrality,
+    paired_difference,
+)
 
 # Two-sided 95 % points of Student's t, from the usual printed table (three decimals).
 PRINTED = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 9: 2.262, 10: 2.228, 29: 2.045, 60: 2.000, 120: 1.980}
 
 
 @pytest.mark.parametrize(("freedom", "expected"), PRINTED.items())
-def test_t_quantiles_are_those_of_the_printed_table(freedom, expected):
-    assert t_quantile(freedom) == pytest.approx(expected, abs=5e-4)
+def test_the_interval_is_as_wide_as_the_printed_table_says(freedom, expected):
+    values = dict(enumerate(np.random.default_rng(0).normal(size=freedom + 1)))
+    found = paired_difference(_runs(dict.fromkeys(values, 0.0)), _runs(values), metric="MAE", name="b")
+    assert (found.high - found.low) / 2 / found.standard_error == pytest.approx(expected, abs=5e-4)
 
 
-def test_t_quantiles_of_one_and_two_degrees_have_closed_forms():
-    for coverage in (0.5, 0.9, 0.95, 0.99):
-        assert t_quantile(1, coverage) == pytest.approx(math.tan(math.pi * coverage / 2), rel=1e-12)
-        assert t_quantile(2, coverage) == pytest.approx(coverage * math.sqrt(2 / (1 - coverage**2)), rel=1e-12)
+def test_p_is_that_of_scipys_paired_t_test():
+    first, other = np.random.default_rng(1).normal((0, 0.4), size=(5, 2)).T
+    found = paired_difference(_runs(dict(enumerate(first))), _runs(dict(enumerate(other))), metric="MAE", name="b")
+    assert found.p == pytest.approx(stats.ttest_rel(other, first).pvalue, rel=1e-9)
+    assert found.p > 0.05 or found.reading != "no difference shown"
 
 
-def test_t_quantiles_equal_scipy():
-    stats = pytest.importorskip("scipy.stats")
-    for freedom in (*range(1, 40), 99, 1000):
-        for coverage in (0.8, 0.95, 0.999):
-            assert t_quantile(freedom, coverage) == pytest.approx(stats.t.ppf((1 + coverage) / 2, freedom), rel=1e-9)
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_a_detectable_difference_is_shown_in_four_of_five_repetitions(seeds):
+    rng = np.random.default_rng(seeds)
+    shift = noncentrality(seeds - 1) / np.sqrt(seeds)  # in standard deviations of a difference
+    differences = rng.normal(shift, 1.0, size=(100_000, seeds))
+    shown = stats.ttest_1samp(differences, 0.0, axis=1).pvalue < 0.05
+    assert shown.mean() == pytest.approx(0.8, abs=0.006)
+    found = paired_difference(
+        _runs(dict.fromkeys(range(seeds), 0.0)), _runs(dict(enumerate(differences[0]))), metric="MAE", name="b"
+    )
+    assert found.detectable == pytest.approx(shift * differences[0].std(ddof=1), rel=1e-6)
+
+
+def test_of_many_seeds_a_detectable_difference_is_that_of_the_normal_approximation():
+    assert noncentrality(100_000) == pytest.approx(1.959964 + 0.841621, abs=1e-3)
+
+
+def test_holms_p_values():
+    # 3 * 0.01, 2 * 0.02, and 0.03 not below the one before; worked by hand, as in Holm's procedure.
+    assert holm([0.03, 0.01, None, 0.02]) == pytest.approx([0.04, 0.03, None, 0.04])
+    assert holm([0.9, 0.5]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def _runs(values: dict[int, float | None], metric: str = "MAE") -> dict:
