@@ -5,23 +5,29 @@ This module imports nothing but the standard library, so that help and error mes
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from msa_jax.errors import InputError
 from msa_jax.paths import user_path
 
+OptionsHelp = Callable[[str, str | None], str]
 
-def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+
+def parse(words: Sequence[str] | None = None, *, options_help: OptionsHelp | None = None) -> argparse.Namespace:
     """The arguments of a line, by default those of the process; `command` is the command's name, e.g. "data check".
 
     A command that trains also has `options`: names and values of the method's options, which are strings and not checked.
 
+    Args:
+      words: of the line.
+      options_help: (method, preset) -> what the help of a line with a METHOD says of its options.
+
     Raises:
       InputError: the line is wrong. SystemExit: help or the version was asked for, and has been printed.
     """
-    known, rest = _parser().parse_known_args(words)
+    known, rest = _parser(options_help).parse_known_args(words)
     trains = hasattr(known, "options")
     if rest and not trains:
         raise InputError(f"unknown argument {rest[0]}")
@@ -56,7 +62,20 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def _help_of(options_help: OptionsHelp | None) -> type[argparse.Action]:
+    """The action of --help of a command with a METHOD: what argparse shows, and then the method's options if it is named."""
+
+    class Help(argparse.Action):
+        def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *rest: Any) -> NoReturn:
+            parser.print_help()
+            if namespace.method is not None and options_help is not None:
+                sys.stdout.write(f"\n{options_help(namespace.method, namespace.preset)}\n")
+            parser.exit()
+
+    return Help
+
+
+def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     parser = _Parser(prog="msa-jax", description="Multimodal sentiment analysis in JAX.", allow_abbrev=False)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
@@ -67,12 +86,18 @@ def _parser() -> argparse.ArgumentParser:
         made.add_argument("--json", action="store_true", help="machine-readable output")
         return made
 
-    train = command(
+    def command_of_method(name: str, about: str, **extra: Any) -> argparse.ArgumentParser:
+        made = command(name, about, add_help=False, **extra)
+        shows = "show this help; behind a METHOD its options, too"
+        made.add_argument("-h", "--help", action=_help_of(options_help), nargs=0, help=shows)
+        made.add_argument("method", metavar="METHOD")
+        return made
+
+    train = command_of_method(
         "train", "train a method, or resume an unfinished experiment",
         epilog="Any option of the method may follow as --name value, e.g. --batch-size 16 --learning-rate.text 2e-5; "
-        "`msa-jax methods METHOD` lists them.",
+        "`msa-jax train METHOD --help` lists them.",
     )  # fmt: skip
-    train.add_argument("method", metavar="METHOD")
     train.add_argument(
         "--data", required=True, metavar="D", help="native folder, .pkl of MMSA or MulT, table, TFDS name, or synthetic"
     )
@@ -102,11 +127,10 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--keep-state", action="store_true", help=keep)
     resume.add_argument("--quiet", action="store_true", help="no progress")
 
-    sweep = command(
+    sweep = command_of_method(
         "sweep", "train many points of options and rank them on valid, or resume an unfinished sweep",
         epilog="Options that are the same in all points may follow as --name value.",
     )  # fmt: skip
-    sweep.add_argument("method", metavar="METHOD")
     sweep.add_argument("--data", required=True, metavar="D")
     values, ranges = "values (of a list: A/B), or a grid of a paper by name", "ranges to draw values from"
     sweep.add_argument("--grid", nargs="+", default=[], metavar="OPTION=A,B,...", help=values)
@@ -193,8 +217,10 @@ def _parser() -> argparse.ArgumentParser:
     describe.add_argument("path", metavar="D")
     describe.add_argument("--leaks", action="store_true", help="features that know the labels of train alone")
 
-    listing = command("methods", "what there is: methods, or the options of one")
+    listing = command("methods", "what there is: methods, or the options of one with their meaning")
     listing.add_argument("method", nargs="?", metavar="METHOD")
+    listing.add_argument("--preset", metavar="P", help="show what this preset sets")
+    listing.add_argument("--markdown", action="store_true", help="tables in Markdown")
     return parser
 
 

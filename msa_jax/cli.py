@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _print_what_can_be_printed()
     warnings.showwarning = _one_line_warning
     try:
-        parsed = parse(arguments)
+        parsed = parse(arguments, options_help=_options_help)
         _COMMANDS[parsed.command](parsed)
         sys.stdout.flush()
     except InputError as error:
@@ -325,6 +325,8 @@ def _methods(arguments: argparse.Namespace) -> None:
     from msa_jax import config, methods
 
     if arguments.method is None:
+        if arguments.preset or arguments.markdown:
+            raise InputError("--preset and --markdown need a METHOD")
         method_of = {preset: config.load_preset(preset).method for preset in config.preset_names()}
         listed = [
             _listed(name, [preset for preset in method_of if method_of[preset] == name]) for name in methods.METHODS
@@ -334,12 +336,21 @@ def _methods(arguments: argparse.Namespace) -> None:
         ]
         _print(arguments, listed, "\n".join(lines))
         return
-    method = methods.get(arguments.method)
-    paper = config.to_json(method.options())
-    reference = config.to_json(config.override(method.options(), method.reference))
-    text = [f"{method.name}: {method.paper}", "", f"{'option':28s} {'paper':>14s} {'reference':>14s}"]
-    text += [f"{name:28s} {value!s:>14s} {reference[name]!s:>14s}" for name, value in paper.items()]
-    _print(arguments, {"name": method.name, "paper": paper, "reference": reference}, "\n".join(text))
+    methods.get(arguments.method)  # before JAX is imported
+    from msa_jax.report.method_page import method_page
+
+    page = method_page(arguments.method, preset=arguments.preset)
+    _print(arguments, page.json(), page.markdown() if arguments.markdown else page.text())
+
+
+def _options_help(method: str, preset: str | None) -> str:
+    """What `msa-jax train METHOD --help` shows besides the arguments of the command."""
+    from msa_jax import methods
+
+    methods.get(method)  # before JAX is imported
+    from msa_jax.report.method_page import method_page
+
+    return method_page(method, preset=preset).options_text()
 
 
 def _listed(name: str, presets: Sequence[str]) -> dict[str, Any]:

@@ -8,9 +8,7 @@ import copy
 import dataclasses
 import difflib
 import json
-import math
 import re
-import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError, first_line
+from msa_jax.everyday_names import hint
 from msa_jax.literals import read_literal
+from msa_jax.option_values import convert
 from msa_jax.paths import user_path
 
 _LONGEST_CHAIN = 8  # presets that extend one another
@@ -27,7 +27,14 @@ Schedule = Literal["constant", "linear", "cosine", "plateau"]
 
 @dataclass(frozen=True, kw_only=True)
 class PerGroup:
-    """One value for each parameter group: the text encoder, the audio and vision encoders, and everything else."""
+    """One value for each parameter group.
+
+    Groups:
+      text: The text encoder.
+      audio: The encoder of the audio sequence.
+      vision: The encoder of the vision sequence.
+      other: All other parameters.
+    """
 
     text: float
     audio: float
@@ -39,51 +46,75 @@ class PerGroup:
 class Options:
     """What every method understands.
 
+    Each option has one entry here, which `msa-jax methods METHOD` shows. A class of options that gives an option
+    another meaning has an entry of its own for it.
+
     Text:
-      text_encoder: a BERT, RoBERTa or XLM-R by hub id or folder; "scratch", a small BERT trained from nothing; or "features",
-        the dataset's precomputed `text`.
-      max_tokens: utterances are cut to this many tokens, [CLS] and [SEP] included.
-      finetune_text: train the text encoder. False freezes it.
-      freeze: a regular expression; parameters whose path matches it, such as `text_encoder/bert/layer_[0-8]/`, are not trained.
-      encode_once: a text encoder that is not trained runs once, before the first epoch and without dropout, and its states
-        are kept; false runs it in every step, with its dropout, which is what PyTorch code does in train mode.
-      pack_text: pack utterances into shared rows instead of padding each; results are the same, the work is less.
-      scratch_layers, scratch_width: size of the "scratch" encoder (heads of 32).
+      text_encoder: Encoder of the text: the hub id or the folder of a BERT, RoBERTa or XLM-R; `scratch`, a small BERT
+        trained from nothing; or `features`, the dataset's precomputed column `text`.
+      max_tokens: Longest text in tokens, [CLS] and [SEP] included. Longer texts are cut.
+      finetune_text: Whether the text encoder is trained.
+      freeze: Regular expression: parameters whose path matches it, such as `text_encoder/bert/layer_[0-8]/`, are not
+        trained.
+      encode_once: Whether a text encoder that is not trained runs only once, before the first epoch and without
+        dropout. If false, it runs in every step with its dropout, as PyTorch code in train mode does.
+      pack_text: Whether several texts share one row of a mini-batch instead of being padded. Results are the same, and
+        the work is less.
+      scratch_layers: Number of layers of the `scratch` text encoder.
+      scratch_width: Width of the `scratch` text encoder, a multiple of 32, the width of a head.
     Sequences:
-      standardise: "train" subtracts mean and divides by standard deviation of each audio and vision feature, from the
-        valid frames of the training split, and clips at ±standardise_clip. "none" takes them as they are.
-    Optimisation (Adam):
-      accumulate: mini-batches to one parameter update. accumulate_reduce: "mean" or "sum" of their gradients. tail: "keep"
-        updates from an incomplete last window of an epoch, "drop" throws its gradients away.
-      weight_decay_mode: "decoupled" (AdamW) or "coupled" (L2 added to the gradient, torch.optim.Adam).
-      schedule, warmup: shape of the learning rate over max_epochs, after a linear rise over that fraction of the steps.
-      plateau_factor, plateau_patience: schedule "plateau" multiplies the learning rates by the factor if more epochs than
-        the patience do not improve what is selected by, as torch's ReduceLROnPlateau does.
-      clip_norm: largest global gradient norm; None does not clip. clip_value: largest absolute value of a gradient.
+      standardise: `train` scales each audio and vision feature to mean zero and standard deviation one, by the valid
+        frames of the training split. `none` leaves features as they are.
+      standardise_clip: Largest absolute value of a standardised feature, in standard deviations.
+    Optimisation by Adam:
+      batch_size: Number of samples in a mini-batch.
+      learning_rate: Learning rate of a parameter group.
+      weight_decay: Weight decay of a parameter group.
+      weight_decay_mode: `decoupled` is the weight decay of AdamW. `coupled` adds an L2 term to the gradient, as
+        torch.optim.Adam does.
+      accumulate: Number of mini-batches for one parameter update.
+      accumulate_reduce: Whether an update takes the mean or the sum of the gradients of its mini-batches.
+      tail: What happens if the last mini-batches of an epoch are fewer than `accumulate`: `keep` updates from them,
+        `drop` throws their gradients away.
+      schedule: Course of the learning rates over `max_epochs`, after the warm-up. `plateau` lowers them when valid no
+        longer improves, as torch's ReduceLROnPlateau does.
+      warmup: Share of all training steps in which the learning rates rise linearly from zero.
+      plateau_factor: Factor on the learning rates each time that schedule `plateau` lowers them.
+      plateau_patience: Number of epochs that may pass without improvement before schedule `plateau` lowers the learning
+        rates.
+      clip_norm: Largest norm of the whole gradient. `none` does not clip it.
+      clip_value: Largest absolute value of an entry of the gradient. `none` does not clip it.
     Stopping and selection, on the valid split only:
-      patience: epochs without improvement of `selection` (a metric's key, "loss": mean absolute error, "mse": mean squared
-        error, or "term.NAME", a loss term of the method that can be evaluated on valid).
-      min_delta: by how much better an improvement must at least be.
-      validation_mean: "samples", or "batches" for the mean of batch means that MMSA selects on.
-      validation_decimals: round the selection value so before comparing; None does not round.
+      max_epochs: Largest number of epochs.
+      patience: Number of epochs without improvement of `selection` after which training stops.
+      selection: What chooses the best epoch: the key of a metric, such as `MAE`; `loss`, the mean absolute error;
+        `mse`, the mean squared error; or `term.NAME`, a loss term of the method that can be computed on valid.
+      min_delta: Smallest change of `selection` that counts as an improvement.
+      validation_mean: `samples` takes the mean over samples. `batches` takes the mean of the means of mini-batches,
+        which MMSA selects by.
+      validation_decimals: Number of decimals to which `selection` is rounded before it is compared. `none` does not
+        round.
     Data and stages:
-      train_fraction: take only this share of the training split, the same rows for every seed, stratified by label.
-        train_fraction_seed: which rows; of two fractions with one seed, the smaller is part of the larger.
-      stages_from: the folder of another experiment of this method and dataset, whose stages but the last are taken
-        instead of being trained: the run with the same seed, or its only one.
+      train_fraction: Share of the training split that is used, stratified by label and the same for every seed.
+      train_fraction_seed: Seed that chooses the samples of `train_fraction`. Of two fractions with one seed, the
+        smaller is part of the larger.
+      stages_from: Folder of another experiment of this method and dataset. All its stages but the last are taken
+        instead of being trained: those of the run with the same seed, or of its only run.
     Machine:
-      precision: of the computation: "float32", "bfloat16", or "auto": bfloat16 on GPU and TPU. Parameters, losses and
-        labels are always float32.
-      remat: compute the layers of BERT again in the backward pass, which takes their time once more and far less memory.
-      evaluation_batch_size: rows at a time in evaluation and prediction.
-      resident: keep the dataset on the device ("yes"), stream it in chunks ("no"), or decide by its size ("auto").
-      checkpoint_epochs: a checkpoint every so many epochs.
-      data_devices: how many devices share each mini-batch; the results are those of one device, up to rounding.
-      runs_per_program: how many runs of an experiment are trained side by side by one program; "auto": as many as the
-        device gains from. The results are those of separate runs, up to rounding.
+      precision: Number format of the computation. `auto` is bfloat16 on GPU and TPU, and float32 on a CPU. Parameters,
+        losses and labels are always float32.
+      remat: Whether the backward pass computes the layers of BERT again, which takes their time once more and far less
+        memory.
+      evaluation_batch_size: Number of samples at a time in evaluation and prediction.
+      resident: Whether the dataset stays on the device (`yes`) or is streamed to it in chunks (`no`). `auto` decides by
+        its size.
+      checkpoint_epochs: Number of epochs between two checkpoints.
+      data_devices: Number of devices that share each mini-batch. Results are those of one device, up to rounding.
+      runs_per_program: Number of runs of an experiment that one program trains side by side. `auto` is as many as the
+        device gains from. Results are those of separate runs, up to rounding.
     Records:
-      record_steps: write the mean of every loss term over each so many mini-batches to `steps/SEED.jsonl`; 0 writes
-        nothing. Counting begins anew with every epoch; what is left at its end is a record of fewer mini-batches.
+      record_steps: Number of mini-batches over which the mean of every loss term is written to `steps/SEED.jsonl`.
+        Counting begins anew with every epoch, and zero writes nothing.
     """
 
     text_encoder: str = "scratch"
@@ -224,67 +255,16 @@ def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
             raise InputError(f"option {name!r:.100}: expected the name of an option")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            near += [option for option in known if option.startswith(f"{name}.") and option not in near]
-            raise InputError(f"unknown option {name!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+            nearest = f"; did you mean {', '.join(near)}?" if near else ""
+            raise InputError(f"unknown option {name!r}{hint(name, known) or nearest}")
         head, _, rest = name.partition(".")
         if rest:
             nested.setdefault(head, {})[rest] = value
         else:
-            direct[head] = _convert(prefix + name, hints[head], value)
+            direct[head] = convert(prefix + name, hints[head], value)
     for head, inner in nested.items():
         direct[head] = _override(getattr(options, head), inner, f"{prefix}{head}.")
     return dataclasses.replace(options, **direct)
-
-
-def _convert(name: str, kind: Any, value: Any) -> Any:
-    origin, choices = typing.get_origin(kind), typing.get_args(kind)
-    if getattr(value, "shape", None) == ():  # a number of numpy
-        value = value.item()
-    if not isinstance(value, str | int | float | tuple | list | types.NoneType):
-        raise InputError(f"option {name} is a {type(value).__name__}; expected {_described(kind)}")
-    if origin is Literal:
-        if value in choices:
-            return value
-        raise InputError(f"option {name} is {value!r}; expected one of {', '.join(map(str, choices))}")
-    if origin in (types.UnionType, typing.Union):
-        if types.NoneType in choices and (value is None or (isinstance(value, str) and value.lower() == "none")):
-            return None
-        words = [word for choice in choices for word in typing.get_args(choice)]  # of a Literal
-        if value in words:
-            return value
-        kinds = [kind for kind in choices if kind is not types.NoneType and typing.get_origin(kind) is not Literal]
-        return _convert(name, kinds[0], value)
-    if origin is tuple:
-        if not isinstance(value, str | tuple | list):
-            raise InputError(f"option {name} is {value!r}; expected {_described(kind)}")
-        parts = value.split(",") if isinstance(value, str) else value
-        return tuple(_convert(name, choices[0], part) for part in parts if part != "")
-    try:
-        if kind is bool:
-            if isinstance(value, bool):
-                return value
-            return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[str(value).lower()]
-        if kind is str and isinstance(value, str):
-            return value
-        if kind in (int, float) and isinstance(value, int | float | str) and not isinstance(value, bool):
-            number = kind(value)
-            if math.isfinite(number) and (isinstance(value, str) or number == value):
-                return number
-    except (KeyError, ValueError, OverflowError):
-        pass
-    raise InputError(f"option {name} is {value!r:.100}; expected {_described(kind)}")
-
-
-def _described(kind: Any) -> str:
-    """The type of an option in words."""
-    origin, choices = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return "one of " + ", ".join(map(str, choices))
-    if origin is tuple:
-        return f"a list of {_described(choices[0])}"
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_described(choice) for choice in choices)
-    return "none" if kind is types.NoneType else getattr(kind, "__name__", str(kind))
 
 
 def to_json(options: Any) -> dict[str, Any]:

@@ -24,12 +24,16 @@ Sequences = tuple[Array, Array]  # [B, L, D] and the lengths [B] int32
 class PredictorInit:
     """How the predictive network starts.
 
-    kind: of its matrices: "torch", uniform as PyTorch's layers have them, or "xavier", normal with a variance of 2 / (inputs +
-      outputs) (Glorot and Bengio 2010).
-    gain: a factor on all its matrices. cnn_gain: another one on the kernels of the CNNs. PyTorch's have a variance of 1 / (3
-      inputs); a gain of sqrt 3 = 1.732 keeps that of what goes through them, and one of 5 / 3 times that makes up for tanh.
-    zero_biases: those that start at 0, and not uniform: "none", "cnn", those of the CNNs, or "all". Biases are the same for all
-      samples: without them P differs between samples as the input does, however small the matrices make it.
+    PyTorch's matrices have a variance of one third of the inverse number of inputs. A gain of sqrt 3 = 1.732 keeps the
+    variance of what goes through them, and one of 5 / 3 times that makes up for tanh. Biases are the same for all
+    samples: without them P differs between samples as the input does, however small the matrices make it.
+
+    Matrices and biases:
+      kind: Distribution of the matrices: `torch`, uniform as in PyTorch's layers, or `xavier`, normal with a variance
+        of 2 / (inputs + outputs) (Glorot and Bengio 2010).
+      gain: Factor on all matrices.
+      cnn_gain: Further factor on the kernels of the CNNs.
+      zero_biases: Biases that start at zero instead of uniform values: none, those of the CNNs, or all.
     """
 
     kind: Literal["torch", "xavier"] = "torch"

@@ -46,13 +46,17 @@ CPU_TILE, OTHER_TILE = 512, 4096  # queries: what they read fits a CPU's cache, 
 
 @dataclass(frozen=True, kw_only=True)
 class SparsePhasedConfig:
-    """Sizes and rates.
+    """Sizes and rates of a Sparse Phased Transformer.
 
-    width: D. heads: a divisor of it. iterations: of input, cross and self attention.
-    tied: all iterations share their parameters, as published.
-    input_shift, cross_shift, self_shift: of the windows of each attention, letters of S, P, R.
-    attention_dropout, relu_dropout, residual_dropout, embed_dropout: of the attention weights, of the feed-forward
-      layer's hidden units, of each residual branch, of what goes in.
+      width: Width of the hidden states.
+      heads: Number of attention heads, a divisor of the width.
+      iterations: Number of iterations of input, cross and self attention.
+      tied: Whether all iterations share their parameters, as published.
+      input_shift, cross_shift, self_shift: Shifts of the windows of this attention, any of the letters S, P and R.
+      attention_dropout: Dropout rate of the attention weights.
+      relu_dropout: Dropout rate of the hidden units of feed-forward layers.
+      residual_dropout: Dropout rate of each residual branch.
+      embed_dropout: Dropout rate of the input.
 
     Raises:
       InputError: a value that cannot be.

@@ -57,7 +57,12 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Of what is added to the loss of the fused score."""
+    """Weights of what is added to the loss of the fused score.
+
+    Terms:
+      contrast: The contrast.
+      unimodal: The scores of the single parts.
+    """
 
     contrast: float = 0.1
     unimodal: float = 0.01
@@ -67,8 +72,10 @@ class LossWeights:
 class ConFEDEOptions(ContrastOptions):
     """Options of ConFEDE.
 
-    weights: of the loss terms.
-    between_samples: give each sample its six partners; false leaves the contrast within samples, and a seventh of the work.
+    Contrast:
+      weights: Weight of a term that is added to the loss of the fused score.
+      between_samples: Whether each sample has its six partners. If false, the contrast stays within samples, and a
+        seventh of the work is left.
     """
 
     weights: LossWeights = LossWeights()

@@ -74,7 +74,12 @@ ADJUSTED = ("unimodal", "contrast")  # the terms that GDWG weighs
 
 @dataclass(frozen=True, kw_only=True)
 class FixedWeights:
-    """lambda_Uni and lambda_CL without GDWG; none is an equal share of `gdwg_scale`."""
+    """Weights of L_Uni and L_CL that do not move.
+
+    Terms:
+      unimodal: Lambda of L_Uni. `none` is an equal share of `gdwg_scale`.
+      contrast: Lambda of L_CL. `none` is an equal share of `gdwg_scale`.
+    """
 
     unimodal: float | None = None
     contrast: float | None = None
@@ -82,13 +87,23 @@ class FixedWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class DMMSAOptions(ContrastOptions):
-    """Options of DMMSA. The numbers refer to the readings in the module's docstring.
+    """Options of DMMSA. How the paper is read is in the module's docstring.
 
-    classification: L_MSC. classes: of the classifiers (2); none is 2, 3, 5 for label ranges no wider than 2, and 7 besides for
-      wider ones. classes_reduce: (2). restricted_by: the classifier whose class bounds `restricted`; none is that of 3
-      classes, or the coarsest there is. restrict_to_class: in evaluation `restricted` is the prediction.
-    contrast: "multi_nt_xent" (eq. 3), "nt_xent" (eq. 1, its mean over the positives), "confede" with its partners, or "none".
-    gdwg, gdwg_temperature, gdwg_scale, fixed_weights: (11, 12, 14).
+    Coarse classes:
+      classification: Whether the sentiment is classified coarsely as well (L_MSC, eq. 8, 9).
+      classes: Number of classes of each classifier. `none` is 2, 3 and 5 for label ranges no wider than two, and 7 as
+        well for wider ones.
+      classes_reduce: Whether L_MSC is the mean or the sum of the classifiers' cross-entropies.
+      restricted_by: Number of classes of the classifier that bounds the head `restricted`. `none` is three classes, or
+        the coarsest classifier there is.
+      restrict_to_class: Whether the head `restricted` is the prediction in evaluation.
+    Contrast and weights:
+      contrast: Contrast of the parts: `multi_nt_xent` (eq. 3); `nt_xent`, the mean of eq. 1 over the positives;
+        `confede`, which has partners; or `none`.
+      gdwg: Whether the weights of L_Uni and L_CL follow from how fast both have fallen (eq. 13, 14).
+      gdwg_temperature: Temperature of eq. 14.
+      gdwg_scale: Sum of the two weights.
+      fixed_weights: Weight of a term without `gdwg`.
     """
 
     loss: Literal["l2", "smooth_l1"] = "smooth_l1"

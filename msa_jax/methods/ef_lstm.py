@@ -57,14 +57,15 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class EFLSTMOptions(AlignedOptions):
-    """Options of EF-LSTM, besides those of `AlignedOptions`.
+    """Options of EF-LSTM.
 
-    hidden: of every LSTM and of the layer behind them. layers: how many LSTMs stand on top of each other. dropout: between
-      them, before the layer behind them, and before the score.
-
-    What MMSA's code does (on in the reference protocol):
-    time_norm: normalise every time step instead of every feature; that needs padding included, since each of the max_tokens
-      steps has a scale of its own, and text, which has so many.
+    Network:
+      hidden: Width of every LSTM and of the layer behind them.
+      layers: Number of LSTMs on top of each other.
+      dropout: Dropout rate between the LSTMs, before the layer behind them and before the score.
+    What MMSA's code does:
+      time_norm: Whether every time step is normalised instead of every feature. That needs `padding` included, since
+        each of `max_tokens` steps has a scale of its own, and text, which has so many.
     """
 
     hidden: int = 128

@@ -69,12 +69,15 @@ VERTICES = r"^graph/vertex_"  # in the paths of the parameters of V_S
 
 @dataclass(frozen=True, kw_only=True)
 class GraphMFNOptions(MemoryOptions):
-    """Options of Graph-MFN, besides those of `MemoryOptions`.
+    """Options of Graph-MFN.
 
-    vertex: size of v_S and T. vertex_hidden: of the layers inside of V and E. score_hidden, score_dropout: of D_y.
-
-    What MMSA's code does (on in the reference protocol):
-    frozen_vertices: V_S is not trained.
+    Graph and score:
+      vertex: Width of a vertex of the graph.
+      vertex_hidden: Width of the hidden layers of the vertices and of the efficacies.
+      score_hidden: Width of the hidden layer in front of the score.
+      score_dropout: Dropout rate of the hidden layer in front of the score.
+    What MMSA's code does:
+      frozen_vertices: Whether the networks of the vertices of several modalities stay as they were drawn.
     """
 
     learning_rate: PerGroup = PerGroup(text=5e-5, audio=2e-3, vision=2e-3, other=2e-3)

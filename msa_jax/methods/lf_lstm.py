@@ -42,8 +42,11 @@ Array = jax.Array
 class LFLSTMOptions(Options):
     """Options of LF-LSTM.
 
-    text_hidden, audio_hidden, vision_hidden: of the LSTMs. dropout: before every linear layer that gives a score.
-    combine: "mean" of the decisions, or "concat", a hidden layer over the joined states. fusion_hidden: of that layer.
+    Network:
+      text_hidden, audio_hidden, vision_hidden: Width of the LSTM of this modality.
+      dropout: Dropout rate before every linear layer that gives a score.
+      combine: `mean` takes the mean of the modalities' decisions. `concat` has a hidden layer over their joined states.
+      fusion_hidden: Width of the hidden layer of `concat`.
     """
 
     finetune_text: bool = False

@@ -53,16 +53,23 @@ FACTORS, WEIGHTS = r"^fusion/\w+_factor$", r"^fusion/(weights|bias)$"  # the pat
 
 @dataclass(frozen=True, kw_only=True)
 class PerGroupAndFactor(PerGroup):
-    """One value for each parameter group; `factor`: of the factors w."""
+    """One value for each parameter group.
+
+    Groups:
+      factor: The factors of the low-rank tensor.
+    """
 
     factor: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class LMFOptions(FusionOptions):
-    """Options of LMF, beside those of the sub-networks.
+    """Options of LMF.
 
-    rank: R, how many products there are. train_fusion_weights: whether omega and b learn; MMSA's do not (reference).
+    Fusion:
+      rank: Number of products whose weighted sum is the score.
+    What MMSA's code does:
+      train_fusion_weights: Whether the weights of the products and the bias of their sum learn. MMSA's do not.
     """
 
     batch_size: int = 64

@@ -58,11 +58,13 @@ DECAYS = PerGroup(text=0.01, audio=0.01, vision=0.01, other=0.01)
 
 @dataclass(frozen=True, kw_only=True)
 class MagBertOptions(AlignmentOptions):
-    """Options of MAG-BERT, besides those of `AlignmentOptions`.
+    """Options of MAG-BERT.
 
-    beta: how long a shift may be, in lengths of the vector that it moves. gate_dropout: of the shifted vectors. dropout:
-      between the pooled [CLS] and the score.
-    loss: squared ("l2") or absolute error.
+    Network:
+      beta: Largest length of a shift, in lengths of the vector that it moves.
+      gate_dropout: Dropout rate of the shifted vectors.
+      dropout: Dropout rate between the pooled [CLS] and the score.
+      loss: Loss of the score, squared (`l2`) or absolute error (`l1`).
     """
 
     batch_size: int = 48

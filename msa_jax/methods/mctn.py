@@ -68,7 +68,13 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationWeights:
-    """lambda of the first translation, of the way back, and of the second translation."""
+    """Weights of the losses of the translations.
+
+    Translations:
+      translation: The first translation.
+      cycle: The way back.
+      translation_2: The second translation.
+    """
 
     translation: float = 0.1
     cycle: float = 0.1
@@ -77,13 +83,18 @@ class TranslationWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class MCTNOptions(AlignedOptions):
-    """Options of MCTN, besides those of `AlignedOptions`.
+    """Options of MCTN.
 
-    order: what is read, what it is translated into first, and what second. hidden: of all LSTMs. weights: of the losses.
-    score_decay: weight decay of w, coupled as `weight_decay_mode` says.
-
-    What the authors' code does (on in the reference protocol), see above: linear_attention, tied_gates, bounded,
-    score_widest.
+    Network:
+      order: Modality that is read, the one that it is translated into first, and the one that comes second.
+      hidden: Width of all LSTMs.
+      weights: Weight of the loss of a translation.
+      score_decay: Weight decay of the vector w that gives the score, as `weight_decay_mode` says.
+    What the authors' code does:
+      linear_attention: Whether the decoders' attention is linear, so that all steps read the same mean.
+      tied_gates: Whether the forget gate of a decoder is computed from the columns of its input gate.
+      bounded: Whether tanh bounds what a decoder writes.
+      score_widest: Whether the zeros that widen narrower features are part of the loss and are fed back.
     """
 
     max_epochs: int = 200

@@ -75,14 +75,26 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class FactorSizes(Sizes):
-    """A size for each modality, and for the label."""
+    """A size for each modality, and for the label.
+
+    Factors:
+      label: The label.
+    """
 
     label: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class FactorRates:
-    """Dropout between the two layers that make a factor of a code; `score`: between those of the score."""
+    """Dropout rates between the layers that make factors, and in front of the score.
+
+    Factors:
+      label: From the code of the label to its factor.
+      text: From the code of the text to its factor.
+      audio: From the code of the audio to its factor.
+      vision: From the code of the vision to its factor.
+      score: From the factor of the label to the score.
+    """
 
     label: float = 0.5
     text: float = 0.5
@@ -93,7 +105,14 @@ class FactorRates:
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """lambda_m of each modality, and of the discrepancy."""
+    """Weights of the losses beside that of the score.
+
+    Losses:
+      text: Rebuilding the text.
+      audio: Rebuilding the audio.
+      vision: Rebuilding the vision.
+      discrepancy: The maximum mean discrepancy of the codes.
+    """
 
     text: float = 0.5
     audio: float = 0.01
@@ -103,10 +122,13 @@ class LossWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class MFMOptions(MemoryOptions):
-    """Options of MFM, besides those of `MemoryOptions`, which are for the MFN inside.
+    """Options of MFM. `hidden`, `memory`, `layer` and `dropout` are those of the MFN inside.
 
-    code, factor: sizes of the codes z and of the factors f. factor_dropout: between z and f, and before the score.
-    weights: of the losses.
+    Codes and factors:
+      code: Width of a code.
+      factor: Width of a factor.
+      factor_dropout: Dropout rate between two layers.
+      weights: Weight of a loss.
     """
 
     batch_size: int = 64

@@ -60,12 +60,13 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class MFNOptions(MemoryOptions):
-    """Options of MFN, besides those of `MemoryOptions`.
+    """Options of MFN.
 
-    score_hidden, score_dropout: of D_y.
-
-    What MMSA's code does (on in the reference protocol):
-    constant_sequences: audio and vision are their time means at every step.
+    Score:
+      score_hidden: Width of the hidden layer in front of the score.
+      score_dropout: Dropout rate of the hidden layer in front of the score.
+    What MMSA's code does:
+      constant_sequences: Whether audio and vision are their time means at every step.
     """
 
     batch_size: int = 128

@@ -63,7 +63,13 @@ ORDER = ("text", "vision", "audio")  # of the parts in the Transformer and of th
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """alpha, beta and gamma."""
+    """Weights of the losses beside that of the score.
+
+    Losses:
+      similarity: Alpha, of L_sim.
+      difference: Beta, of L_diff.
+      reconstruction: Gamma, of L_recon.
+    """
 
     similarity: float = 1.0
     difference: float = 0.3
@@ -72,12 +78,25 @@ class LossWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class MISAOptions(Options):
-    """Options of MISA. The numbers refer to the readings in the module's docstring.
+    """Options of MISA. How the paper is read is in the module's docstring.
 
-    hidden: h. dropout: in the head, and in the classifier of modalities. fusion_heads, fusion_feedforward, fusion_dropout: of
-      the Transformer's layer. recurrent_start: of the LSTMs' recurrent matrices (3). lengths: (4).
-    loss: L_task, the squared or the absolute error. similarity: (5). moments: of the discrepancy. difference: (1).
-      weights: alpha, beta, gamma.
+    Network:
+      hidden: Width h of the parts of a modality.
+      dropout: Dropout rate in the head and in the classifier of modalities.
+      fusion_heads: Number of attention heads of the Transformer's layer.
+      fusion_feedforward: Number of hidden units of the Transformer's feed-forward layer.
+      fusion_dropout: Dropout rate of the Transformer's layer.
+      recurrent_start: Start of the recurrent matrices of the LSTMs.
+      lengths: `own` reads audio and vision to their own lengths. `text` reads as many frames as there are tokens, as
+        MMSA does.
+    Losses:
+      loss: Loss of the score, squared (`l2`) or absolute error (`l1`).
+      similarity: What makes the shared parts alike: the central moment discrepancy (`cmd`), or a classifier behind a
+        reversed gradient (`adversarial`).
+      moments: Number of moments of the central moment discrepancy.
+      difference: Whether L_diff is the mean over its h x h entries, as in the code, or the squared Frobenius norm,
+        their sum, as in the paper.
+      weights: Weight of a loss.
     """
 
     batch_size: int = 64

@@ -88,7 +88,15 @@ TARGETS = {"audio": "vision", "vision": "audio"}  # what is predicted, and what 
 
 @dataclass(frozen=True, kw_only=True)
 class LossWeights:
-    """Eq. 10: mu, eta, alpha, beta and gamma."""
+    """Weights of eq. 10.
+
+    Terms:
+      uni: Mu, of the uni-modal contrast.
+      sentiment: Eta, of the contrast by sentiment.
+      cross: Alpha, of the cross-modal contrast.
+      alignment: Beta, of the alignment.
+      uniformity: Gamma, of the uniformity.
+    """
 
     uni: float = 0.7
     sentiment: float = 1.0
@@ -99,7 +107,13 @@ class LossWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnTemperature:
-    """The temperature of one contrast; None takes the common one."""
+    """The temperature of one contrast.
+
+    Contrasts:
+      uni: The uni-modal contrast. `none` takes the common temperature.
+      cross: The cross-modal contrast. `none` takes the common temperature.
+      sentiment: The contrast by sentiment. `none` takes the common temperature.
+    """
 
     uni: float | None = None
     cross: float | None = None
@@ -108,21 +122,46 @@ class OwnTemperature:
 
 @dataclass(frozen=True, kw_only=True)
 class MMCLOptions(Options):
-    """Options of MMCL. The numbers refer to the readings in the module's docstring.
+    """Options of MMCL. How the paper is read is in the module's docstring.
 
     Network:
-      lstm_hidden: of each direction (1). layers, heads, feedforward: of the Transformers (2). unimodal: "transformer", or
-        "linear" in their place (Table 2). cutoff: share of features (3). max_steps: audio and vision sequences longer than
-        this are averaged to it before the Transformer; None, as in the paper, leaves them.
-      width: of the projections and MLPs. cnn_channels, cnn_kernels, cnn_strides: of the four CNNs (10).
-      predictor_hidden: size of the LSTM behind them. predictor_init: of the predictive networks (26). text_pooling,
-        fused_prediction: (21). dropout: in Transformers and MLPs.
-      modalities: the others' representations are zeros (Table 4, 25).
+      lstm_hidden: Width of each direction of the LSTMs over audio and vision.
+      unimodal: Encoder behind the LSTMs: `transformer`, or `linear` in its place (Table 2).
+      layers: Number of layers of a Transformer.
+      heads: Number of attention heads of a Transformer.
+      feedforward: Number of hidden units of a Transformer's feed-forward layer.
+      cutoff: Share of the features that are set to zero in the twin of a sample (eq. 3).
+      max_steps: Longest audio or vision sequence that a Transformer reads. Longer ones are averaged down to it, and
+        `none`, as in the paper, reads all steps.
+      width: Width of the projections and of the MLPs.
+      cnn_channels: Number of channels of each layer of the CNNs.
+      cnn_kernels: Kernel size of each layer of the CNNs.
+      cnn_strides: Stride of each layer of the CNNs.
+      predictor_hidden: Width of the LSTM behind a predicting CNN.
+      predictor_init: Start of the predictive networks.
+      text_pooling: Text vector in the fusion: the state of [CLS], or the mean over the tokens.
+      fused_prediction: Whether predicted vectors enter the fusion as they are (`raw`) or at unit length.
+      dropout: Dropout rate in Transformers and MLPs.
+      modalities: Modalities that are used. Zeros take the place of the others' representations (Table 4).
     Losses:
-      contrast: those that are trained, of uni, cross, alignment, uniformity, sentiment (Table 2: ICL is the middle
-        three, SCL the last). weights: of eq. 10 (Table 5).
-      temperature, own_temperature: (24). uni_denominator: (5). pairs, pair_schedule, pair_epochs: (15). stop_gradient:
-        (14). alignment_power: (17). uniformity, kappa: (18). sentiment_pool: (19).
+      contrast: Contrasts that are trained (Table 2, where ICL is `cross`, `alignment` and `uniformity`, and SCL is
+        `sentiment`).
+      weights: Weight of a loss term in eq. 10 (Table 5).
+      temperature: Temperature of the contrasts `uni`, `cross` and `sentiment`.
+      own_temperature: Temperature of one contrast by itself.
+      uni_denominator: What the denominator of eq. 4 holds: the other representations of the batch (`queries`), what is
+        printed (`literal`), or what InfoNCE usually has (`keys`).
+      pairs: Pairs of original and predicted vectors that are contrasted in eq. 5.
+      pair_schedule: Whether the pairs are contrasted `together` in each step, one after the other for good
+        (`successive`), or by turns (`alternate`).
+      pair_epochs: Number of epochs that each pair is contrasted before the next, unless `together`.
+      stop_gradient: Whether no gradient flows into the original vector of a pair.
+      alignment_power: Power of the distance in eq. 6, two as in Wang and Isola.
+      uniformity: Pairs of eq. 7: different samples (`pairwise`), what is printed (`literal`), or vectors of the same
+        kind (`within`).
+      kappa: Factor on the squared distance in eq. 7, two as in Wang and Isola.
+      sentiment_pool: What eq. 8 compares a vector with: those of its `modality`, or those of audio and vision together
+        (`joint`).
     """
 
     schedule: Schedule = "linear"

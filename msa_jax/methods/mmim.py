@@ -59,7 +59,11 @@ HISTORY = 2  # batches of an epoch before H counts, as in the authors' code
 
 @dataclass(frozen=True, kw_only=True)
 class PerGroupAndBound(PerGroup):
-    """One value for each parameter group; `bound`: of q, the Gaussians of the lower bounds."""
+    """One value for each parameter group.
+
+    Groups:
+      bound: The Gaussians q of the lower bounds.
+    """
 
     bound: float
 
@@ -69,16 +73,27 @@ class MMIMOptions(Options):
     """Options of MMIM.
 
     Network:
-      audio_hidden, vision_hidden: LSTM sizes of a direction. bidirectional: the end states of both directions.
-      audio_size, vision_size: widths of x_a and x_v. width: of Z. dropout: in front of the fusion.
+      audio_hidden, vision_hidden: Width of one direction of the LSTM of this modality.
+      bidirectional: Whether the LSTMs read in both directions.
+      audio_size, vision_size: Width of this modality's vector behind its LSTM.
+      width: Width of the fusion Z.
+      dropout: Dropout rate in front of the fusion.
     Losses:
-      contrast: bounds and CPC; false leaves L1. alpha: weight of CPC. beta: weight of the bounds.
-      add_va: a third bound, of audio by vision.
-      gaussian_normaliser, bounded_variance, entropy_projection, entropy_epsilon: see the deviations.
+      contrast: Whether the bounds and CPC are trained. If false, the absolute error is all that is left.
+      alpha: Weight of CPC.
+      beta: Weight of the bounds on mutual information.
+      add_va: Whether there is a third bound, of audio by vision.
+      gaussian_normaliser: Whether log q has the normaliser of a Gaussian, which the code leaves out.
+      bounded_variance: Whether tanh bounds the log variance of q, which is free in the code.
+      entropy_projection: Whether the projection that the entropy is computed from learns (`trained`) or stays as it was
+        drawn (`fixed`, as in the code).
+      entropy_epsilon: What is added to the diagonal of a covariance in the entropy.
     Training:
-      training: "joint", or "alternating": in every epoch first q, then everything else.
-      bound_share: of an epoch's batches that q is trained on when alternating; the code's is 0.5 on MOSEI.
-      decay_all: weight decay also of BERT's biases and LayerNorms.
+      training: `joint` trains q and all else in each step. `alternating` trains q first in every epoch, and then all
+        else, as the paper does.
+      bound_share: Share of an epoch's mini-batches on which q is trained when alternating. The code has one half on
+        MOSEI.
+      decay_all: Whether weight decay covers BERT's biases and LayerNorms too.
     """
 
     audio_hidden: int = 16

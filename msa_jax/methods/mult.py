@@ -55,7 +55,13 @@ LEAST_LAYERS = 3  # of the Transformers over what was read, in both codes
 
 @dataclass(frozen=True, kw_only=True)
 class Kernels:
-    """Steps that the convolution of each modality joins."""
+    """Steps that the convolution of each modality joins.
+
+    Modalities:
+      text: Text.
+      audio: Audio.
+      vision: Vision.
+    """
 
     text: int = 1
     audio: int = 3
@@ -64,7 +70,13 @@ class Kernels:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionRates:
-    """Dropout of attention weights by the modality that is read (reading 2)."""
+    """Dropout of attention weights, by the modality that is read.
+
+    Modalities:
+      text: Where text is read, and in the last Transformers.
+      audio: Where audio is read.
+      vision: Where vision is read.
+    """
 
     text: float = 0.2
     audio: float = 0.2
@@ -73,14 +85,24 @@ class AttentionRates:
 
 @dataclass(frozen=True, kw_only=True)
 class MulTOptions(Options):
-    """Options of MulT. The numbers refer to the readings in the module's docstring.
+    """Options of MulT. How the paper is read is in the module's docstring.
 
-    width: d. heads: a divisor of it. layers: D. kernels: of the convolutions (6).
-    attention_dropout: (2). input_dropout: of what encoders are given. hidden_dropout: behind ReLU in encoders.
-    residual_dropout: of their branches. text_dropout: of the text's states. output_dropout: behind the ReLU of the residual
-      branch in front of the score.
-    positions: (4). future_mask: (5). padding: "masked", or "included" up to max_tokens and to the longest sequences of the
-      training split, which needs pack_text false (3).
+    Network:
+      width: Width d of all Transformers.
+      heads: Number of attention heads, a divisor of the width.
+      layers: Number of layers of the encoders in which one modality reads another.
+      kernels: Number of steps that a convolution joins.
+      positions: Whether positions are added to the steps. MMSA never adds them.
+      future_mask: `offset` hides later steps, as both codes do. `none` hides nothing, as the paper says.
+      padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
+        training split, and needs `pack_text` false.
+    Dropout:
+      attention_dropout: Dropout rate of attention weights.
+      input_dropout: Dropout rate of what the encoders are given.
+      hidden_dropout: Dropout rate behind the ReLU in encoders.
+      residual_dropout: Dropout rate of the encoders' residual branches.
+      text_dropout: Dropout rate of the states of the text.
+      output_dropout: Dropout rate behind the ReLU of the residual branch in front of the score.
     """
 
     finetune_text: bool = False

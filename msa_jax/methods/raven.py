@@ -65,12 +65,17 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class RavenOptions(AlignedOptions):
-    """Options of RAVEN, besides those of `AlignedOptions`.
+    """Options of RAVEN.
 
-    nonverbal: size of projected frames and of h_m. hidden: of the LSTM over words. beta: how long a shift may be, in lengths of
-      the vector that it moves. dropout: of frames and of shifted words.
-
-    What the authors' code does (on in the reference protocol), see above: detach_shift, linear_gate, loose_bound.
+    Network:
+      nonverbal: Width of a projected frame of audio or vision, and of the state that the gates read.
+      hidden: Width of the LSTM over words.
+      beta: Largest length of a shift, in lengths of the word vector that it moves.
+      dropout: Dropout rate of frames and of shifted words.
+    What the authors' code does:
+      detach_shift: Whether no gradient reaches the shift, whose parameters then stay as they were drawn.
+      linear_gate: Whether the gates have no sigmoid.
+      loose_bound: Whether the bound of the shift acts only where the shift is longer than one.
     """
 
     batch_size: int = 20

@@ -48,16 +48,17 @@ Array = jax.Array
 class SelfMMOptions(UnimodalTaskOptions):
     """Options of Self-MM.
 
-    audio_hidden, vision_hidden: LSTM sizes.
-    feature_size: width of F* of each task. dropout: at the input of each task's head.
-
-    What the authors' code does and the paper does not say (on in the reference protocol):
-    sequence_projection: a linear layer behind each LSTM, to audio_size and vision_size.
-    middle_layer: a second ReLU layer between F* and the score.
-
+    Network:
+      audio_hidden, vision_hidden: Width of the LSTM of this modality.
+      dropout: Dropout rate in front of the head of a task.
+    What the authors' code does and the paper does not say:
+      sequence_projection: Whether a linear layer stands behind each LSTM.
+      audio_size, vision_size: Width of the linear layer behind the LSTM of this modality, with `sequence_projection`.
+      middle_layer: Whether a second ReLU layer stands between the feature F* and the score.
     Parts of SUGRM in their places (SUGRM, Table 4):
-    recalibration: its Modality Recalibration Module in front of the encoders.
-    encoder: of audio and vision: "lstm", or "spt", its Sparse Phased Transformer, which reads the text too; spt: its sizes.
+      recalibration: Whether the Modality Recalibration Module stands in front of the encoders.
+      encoder: Encoder of audio and vision: `lstm`, or `spt`, the Sparse Phased Transformer, which reads the text too.
+      spt: Sparse Phased Transformer.
     """
 
     audio_hidden: int = 32

@@ -47,9 +47,11 @@ RATES = PerGroup(text=5e-5, audio=5e-4, vision=5e-4, other=5e-4)
 class SPTOptions(Options):
     """Options of SPT.
 
-    spt: sizes, shifts and dropout rates of the encoder. output_dropout: behind the ReLU of the last residual branch.
-    padding: "masked", or "included": padding is read up to max_tokens and to the longest sequences of the training split,
-      which needs pack_text false.
+    Network:
+      spt: Encoder.
+      output_dropout: Dropout rate behind the ReLU of the residual branch in front of the score.
+      padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
+        training split, and needs `pack_text` false.
     """
 
     finetune_text: bool = False

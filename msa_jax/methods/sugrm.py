@@ -57,7 +57,13 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class PerPart:
-    """One value for each parameter group: the text encoder, the sequence encoder, and everything else."""
+    """One value for each parameter group.
+
+    Groups:
+      text: The text encoder.
+      encoder: The encoder of the sequences.
+      other: All other parameters.
+    """
 
     text: float
     encoder: float
@@ -68,15 +74,17 @@ class PerPart:
 class SUGRMOptions(UnimodalTaskOptions):
     """Options of SUGRM; the defaults are the paper's for MOSI (Table 7).
 
-    recalibration: the Modality Recalibration Module (Table 4: MRM).
-    reduction: the recalibration's bottleneck is so many times narrower than its input.
-    encoder: of the sequences (Table 4): "spt", "transformer" (TE) or "lstm".
-    spt: sizes, shifts and dropout rates of the encoder; width, heads, iterations (as layers) and rates hold for a plain
-      Transformer too, the width for an LSTM.
-    feature_size: width of the common space.
-    dropout: of the features, in front of the scores (Table 7: output dropout).
-    padding: "masked", or "included" for the authors' code, which takes padding for frames; that needs pack_text false.
-    linear_features: the features are the output of a second, linear layer, as in the authors' code.
+    Network:
+      recalibration: Whether the Modality Recalibration Module stands in front of the encoder (Table 4, MRM).
+      reduction: Factor by which the bottleneck of the recalibration is narrower than its input.
+      encoder: Encoder of the sequences: `spt`, the Sparse Phased Transformer; `transformer`, a plain one (Table 4, TE), which
+        takes width, heads, iterations (as layers) and dropout rates from `spt`; or `lstm`, which takes the width.
+      spt: Encoder of the sequences.
+      feature_size: Width of the common space of all features.
+      dropout: Dropout rate of the features in front of the scores (Table 7, output dropout).
+    What the authors' code does:
+      padding: `masked` leaves padding out. `included` reads it as frames, and needs `pack_text` false.
+      linear_features: Whether the features are the output of a second, linear layer.
     """
 
     label_generation: Literal["self_mm", "sugrm"] = "sugrm"

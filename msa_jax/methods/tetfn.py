@@ -56,7 +56,13 @@ RATES = PerGroup(text=3e-5, audio=5e-4, vision=3e-4, other=3e-4)
 
 @dataclass(frozen=True, kw_only=True)
 class PerModality:
-    """One value for each modality: steps of a convolution, or a rate of dropout where it is read."""
+    """One value for each modality.
+
+    Modalities:
+      text: Text. As an attention dropout, it also holds in the text enhanced and in the last Transformers.
+      audio: Audio.
+      vision: Vision.
+    """
 
     text: float
     audio: float
@@ -67,16 +73,25 @@ class PerModality:
 class TETFNOptions(UnimodalTaskOptions):
     """Options of TETFN; sizes and rates are MMSA's for MOSI.
 
-    audio_hidden, vision_hidden: of the LSTMs. width: d. heads: a divisor of it. layers: of every Transformer but the lower of
-    two in a text enhanced one, which has one. kernels: of the convolutions.
-    attention_dropout: of attention weights where that modality is read; that of text in the text enhanced and in the last
-      Transformers. input_dropout, hidden_dropout, residual_dropout: as of MulT.
-    feature_size, dropout: of each task's head.
-
-    What MMSA's code does (on in the reference protocol):
-    alignment: of audio and vision to the tokens, or "none". Aligned data are as they are.
-    positions: "all", or "enhanced": in the text enhanced Transformers alone.
-    future_mask: "offset" hides what comes later. padding: "included" reads it; that needs pack_text false.
+    Network:
+      audio_hidden, vision_hidden: Width of the LSTM of this modality.
+      width: Width d of all Transformers.
+      heads: Number of attention heads, a divisor of the width.
+      layers: Number of layers of every Transformer but the lower of two in a text enhanced one, which has one.
+      kernels: Number of steps that a convolution joins.
+    Dropout:
+      attention_dropout: Dropout rate of attention weights.
+      input_dropout: Dropout rate of what the Transformers are given.
+      hidden_dropout: Dropout rate behind the ReLU in Transformers.
+      residual_dropout: Dropout rate of the Transformers' residual branches.
+      dropout: Dropout rate in front of the head of a task.
+    What MMSA's code does:
+      alignment: How audio and vision are brought to the tokens of the text, see `layers.alignment.align`. `none` leaves
+        sequences of their own lengths as they are. Nothing happens to aligned data.
+      positions: Whether positions are added to the steps in all Transformers, or in the text enhanced ones alone.
+      future_mask: `offset` hides later steps. `none` hides nothing.
+      padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
+        training split, and needs `pack_text` false.
     """
 
     batch_size: int = 64

@@ -24,7 +24,11 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class TextOnlyOptions(Options):
-    """Options of the text-only regressor. dropout: between the [CLS] state and the linear layer."""
+    """Options of the text-only regressor.
+
+    Network:
+      dropout: Dropout rate between the state of [CLS] and the linear layer.
+    """
 
     dropout: float = 0.1
 

@@ -44,12 +44,13 @@ PUBLISHED_RANGE = (-3.0, 3.0)  # of MMSA's scores, on every dataset
 
 @dataclass(frozen=True, kw_only=True)
 class TFNOptions(HeadOptions):
-    """Options of TFN, beside those of the sub-networks and the head.
+    """Options of TFN.
 
-    squash: keep the score inside output_range by a sigmoid, which never quite reaches its ends; false leaves it unbounded.
-
-    What MMSA's code does (on in the reference protocol):
-    output_range: "labels", the dataset's label range, or "published": ±3 on every dataset.
+    Score:
+      squash: Whether a sigmoid keeps the score inside `output_range`, whose ends it never quite reaches. If false, the
+        score is unbounded.
+    What MMSA's code does:
+      output_range: `labels` is the dataset's label range. `published` is ±3 on every dataset.
     """
 
     text_size: int = 32

@@ -6,6 +6,7 @@ imported when they are first asked for.
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,13 @@ class TrainPackage(types.ModuleType):
         __call__ = staticmethod(experiment.train)
     else:
 
+        @property
+        def __doc__(self) -> str:
+            """What `help(msa_jax.train)` shows: the function. The package comes behind it."""
+            function = self.experiment.train
+            head = f"train{inspect.signature(function)}"
+            return f"{function.__doc__.splitlines()[0]}\n\n{head}\n\n{inspect.getdoc(function)}\n\n{_PACKAGE}"
+
         def __call__(self, *arguments: Any, **named: Any) -> Any:
             """Trains a method on a dataset; arguments, result and errors are those of `msa_jax.train.experiment.train`."""
             return self.experiment.train(*arguments, **named)
@@ -36,4 +44,5 @@ class TrainPackage(types.ModuleType):
         return importlib.import_module(module)
 
 
+_PACKAGE = __doc__
 sys.modules[__name__].__class__ = TrainPackage

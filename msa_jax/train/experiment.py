@@ -59,24 +59,32 @@ def train(
     options: dict[str, Any] | None = None,
     **named: Any,
 ) -> Experiment:
-    """Trains one run for each seed and writes the experiment folder; an unfinished one is resumed.
+    """Trains one run for each seed and writes the experiment folder.
+
+    An unfinished experiment in that folder is resumed, and ends as if it had never been interrupted.
 
     Args:
-      method: a name of `msa_jax.methods.METHODS`.
-      dataset: a Dataset, or what `load_dataset` takes.
-      seeds: distinct, one run each.
-      out: the folder; by default `runs/{method}-{dataset}`.
-      preset, protocol: as in `resolve`.
-      overwrite: replace an experiment that is there.
-      record_labels: keep the unimodal labels of every epoch.
-      keep_state: keep the last state of every run, so that `resume` goes on from there with more epochs: four times the size
-        of the parameters.
-      log: where progress goes; None is silent.
-      options: dotted option names and values; `named` are those whose names have no dot.
+      method: Name of a method, one of `msa_jax.methods.METHODS`.
+      dataset: A `Dataset`, or what `load_dataset` takes: "synthetic", a folder, a file or a TFDS name.
+      seeds: Distinct whole numbers in [0, 2^32), one run each.
+      out: The experiment folder, by default `runs/{method}-{dataset}`.
+      preset: Name or file of a preset, or "none". By default the preset `{method}_{dataset}`, if there is one.
+      protocol: "paper", the published equations, or "reference", the authors' code. By default the preset's, or "paper".
+      overwrite: Whether an experiment that is there is replaced.
+      record_labels: Whether the unimodal labels of every epoch are kept.
+      keep_state: Whether the last state of every run is kept, four times the size of the parameters, so that `resume` goes
+        on from there to more epochs.
+      log: Stream that progress is written to. None is silent.
+      options: Values of options by their dotted names, such as {"learning_rate.text": 2e-5}.
+      named: Options whose names have no dot, such as `batch_size=16`. `msa-jax methods METHOD` explains all options.
+
+    Returns:
+      The experiment: its folder, its runs with their scores on valid and test, and mean and standard deviation over runs.
 
     Raises:
-      InputError: anything asked for that cannot be done, before anything is written; a folder that is finished, in use or of
-        another configuration. TrainingStopped: a loss is not finite.
+      InputError: Something that was asked for cannot be done, which is said before anything is written; or the folder is
+        finished, in use, or of another configuration.
+      TrainingStopped: A loss is not finite. The last checkpoint stays.
     """
     use_cores()
     watch_compiler()

@@ -29,10 +29,17 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class CTCOptions:
-    """Of a learned alignment (encoders.ctc_alignment).
+    """A learned alignment (encoders.ctc_alignment).
 
-    hidden, layers: of its LSTMs. weight: of its losses, means over the samples. What the code of MulT's authors does: linear,
-    normalise: false; it adds the losses up, so that its weight is the size of the batch; it reads padding (`padding`).
+    Options of the alignment:
+      hidden: Width of the LSTMs that learn it.
+      layers: Number of LSTMs on top of each other.
+      weight: Weight of its losses, which are means over the samples. MulT's authors add them up, so that theirs is the
+        batch size.
+      linear: Whether a linear layer stands between the LSTMs and the softmax over positions. If false, the states of
+        the LSTMs are the logits, as in the code of MulT's authors.
+      normalise: Whether the weights of the frames at a position sum to one. If false, as in the code of MulT's authors,
+        what is aligned grows with the number of frames.
     """
 
     hidden: int = 64
@@ -46,8 +53,10 @@ class CTCOptions:
 class AlignmentOptions(Options):
     """How audio and vision come onto the axis of the text.
 
-    alignment: how sequences of their own lengths come onto the axis of the text, see `layers.alignment.align`; nothing
-      happens to data that is aligned. "ctc": by an alignment that is learned with the method, which needs text. ctc: of that.
+    Alignment:
+      alignment: How sequences of their own lengths are brought to the tokens of the text, see `layers.alignment.align`.
+        With `ctc` the alignment is learned together with the method, which needs text. Nothing happens to aligned data.
+      ctc: Learned alignment.
     """
 
     alignment: Literal[Alignment, "ctc"] = "adaptive"
@@ -62,13 +71,12 @@ class AlignmentOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class AlignedOptions(AlignmentOptions):
-    """Options of methods that need all modalities on one time axis, besides those of `AlignmentOptions`.
+    """Options of methods that need all modalities on one time axis.
 
-    finetune_text: train the text encoder; off, it runs once.
-
-    What MMSA's code does (on in the reference protocol):
-    padding: "masked", or "included": padding is walked up to max_tokens, and the last state is that of the last padded
-      step; that needs pack_text false.
+    Text:
+      finetune_text: Whether the text encoder is trained. If false, it runs only once.
+    What MMSA's code does:
+      padding: `masked` leaves padding out. `included` walks padding up to `max_tokens`, and needs `pack_text` false.
     """
 
     finetune_text: bool = False

@@ -44,9 +44,15 @@ BERT_WIDTH = 768  # of audio and vision where there is no text
 class StageOptions:
     """One stage of pretraining.
 
-    max_epochs: 0 leaves the stage out. patience: epochs without improvement; none goes through all of them. select_from: the
-    first epoch that may be selected, the last one where there are fewer. batch_size, warmup, weight_decay_mode: as the options
-    of the run. learning_rate, weight_decay: of all that the stage trains.
+    Options of a stage:
+      max_epochs: Largest number of epochs. Zero leaves the stage out.
+      patience: Number of epochs without improvement after which the stage ends. `none` goes through all epochs.
+      select_from: First epoch that may be selected, or the last one if there are fewer.
+      batch_size: Number of samples in a mini-batch.
+      learning_rate: Learning rate of all that the stage trains.
+      weight_decay: Weight decay of all that the stage trains.
+      weight_decay_mode: `decoupled` as in AdamW, or `coupled` as an L2 term in the gradient.
+      warmup: Share of the stage's steps in which the learning rate rises linearly from zero.
     """
 
     max_epochs: int
@@ -66,20 +72,30 @@ class DecomposedOptions(Options):
     Those without a prefix (batch_size, max_epochs, learning rates, ...) are of the fusion stage.
 
     Network:
-      width: of the encoded audio and vision; none is that of the text encoder, or 768 without text.
-      audio_layers, vision_layers, heads: of their Transformers. feedforward: hidden units of these; none is the width.
-      dropout: in them. padding_mean: their mean is over padding too, as in the authors' code.
-      projection: width of a part. projector_dropout: of a part.
-      fusion_hidden, part_hidden, regressor_hidden: hidden layers of the fused head, of the decoder of the parts, and of the
-        regressors of the first stages.
+      width: Width of the encoded audio and vision. `none` is the width of the text encoder, or 768 without text.
+      audio_layers, vision_layers: Number of layers of the Transformer of this modality.
+      heads: Number of attention heads of the Transformers.
+      feedforward: Number of hidden units of the Transformers' feed-forward layers. `none` is their width.
+      dropout: Dropout rate in the Transformers.
+      padding_mean: Whether the mean over audio and vision includes padding, as in the authors' code.
+      projection: Width of a part of a modality.
+      projector_dropout: Dropout rate of a part.
+      fusion_hidden: Width of the hidden layer of the fused head.
+      part_hidden: Width of the hidden layer of the decoder that scores single parts.
+      regressor_hidden: Width of the hidden layer of the regressors of the first stages.
     Stages:
-      stage_text, stage_audio, stage_vision: of each encoder. select_from: as in these, of the fusion.
-      text_head_share: the first part of the epochs of stage_text, in which BERT is frozen; 0 for none. text_layers: how many of
-        BERT's last layers the others train, and nothing else of it; none trains all of it.
-      finetune_text_in_fusion: train BERT in the fusion stage too.
+      stage_text: Stage of the text encoder.
+      stage_audio: Stage of the audio encoder.
+      stage_vision: Stage of the vision encoder.
+      select_from: First epoch of the fusion that may be selected, or the last one if there are fewer.
+      text_head_share: Share of the epochs of `stage_text` at its start in which BERT is frozen. Zero leaves this part
+        out.
+      text_layers: Number of BERT's last layers that the rest of `stage_text` trains. `none` trains all of BERT.
+      finetune_text_in_fusion: Whether the fusion stage trains BERT too.
     Losses:
-      loss: of the fused score and of those of the parts. smooth_l1_beta: phi of DMMSA's eq. 7, where "smooth_l1" becomes
-        linear. encoder_loss: of the first stages.
+      loss: Loss of the fused score and of the scores of the parts.
+      smooth_l1_beta: Error at which `smooth_l1` becomes linear, phi of DMMSA's eq. 7.
+      encoder_loss: Loss of the first stages.
     """
 
     schedule: Schedule = "linear"

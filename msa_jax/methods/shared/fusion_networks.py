@@ -23,7 +23,13 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class SubnetworkRates:
-    """One rate for each modality."""
+    """One dropout rate for each modality.
+
+    Rates:
+      text: In the sub-network of the text.
+      audio: In the sub-network of the audio.
+      vision: In the sub-network of the vision.
+    """
 
     text: float = 0.0
     audio: float
@@ -32,20 +38,29 @@ class SubnetworkRates:
 
 @dataclass(frozen=True, kw_only=True)
 class Rates(SubnetworkRates):
-    """Dropout of each sub-network and of the fused embeddings."""
+    """Dropout rates of the sub-networks and of what is fused.
+
+    Rates:
+      fusion: In front of the layers behind the fused embeddings.
+    """
 
     fusion: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class FusionOptions(Options):
-    """Options of the sub-networks.
+    """Options of the sub-networks of TFN, LMF and LF-DNN.
 
-    text_hidden: of the LSTM. text_size, audio_size, vision_size: of the embeddings. dropout: of each.
-
-    What MMSA's code does (on in the reference protocol):
-    padding: "masked", or "included": the LSTM reads padding up to max_tokens, and its state is that of the last padded
-      step; that needs pack_text false. padding_mean: audio and vision are averaged over padding too.
+    Sub-networks:
+      text_hidden: Width of the LSTM over the text.
+      text_size: Width of the embedding of the text.
+      audio_size: Width of the embedding of the audio.
+      vision_size: Width of the embedding of the vision.
+      dropout: Dropout rate.
+    What MMSA's code does:
+      padding: `masked` leaves padding out. `included` lets the LSTM read padding up to `max_tokens`, and needs
+        `pack_text` false.
+      padding_mean: Whether the mean over audio and vision includes padding.
     """
 
     finetune_text: bool = False
@@ -66,7 +81,11 @@ class FusionOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadOptions(FusionOptions):
-    """fusion_hidden: of the two layers behind the fused embeddings. dropout: of the sub-networks, and in front of those."""
+    """Options of the sub-networks and of the head behind the fused embeddings.
+
+    Head:
+      fusion_hidden: Width of the two layers behind the fused embeddings.
+    """
 
     fusion_hidden: int
     dropout: Rates

@@ -44,7 +44,13 @@ VALID_TERMS = ("loss", "multimodal")
 
 @dataclass(frozen=True, kw_only=True)
 class PerModality:
-    """One size for each modality."""
+    """One size for each modality.
+
+    Modalities:
+      text: Text.
+      audio: Audio.
+      vision: Vision.
+    """
 
     text: int
     audio: int
@@ -53,7 +59,11 @@ class PerModality:
 
 @dataclass(frozen=True, kw_only=True)
 class PerGroupAndSubnetwork(PerGroup):
-    """One value for each parameter group; `text`: of the text encoder, `text_subnetwork`: of the LSTM behind it."""
+    """One value for each parameter group.
+
+    Groups:
+      text_subnetwork: The LSTM behind the text encoder.
+    """
 
     text_subnetwork: float
 
@@ -62,9 +72,13 @@ class PerGroupAndSubnetwork(PerGroup):
 class HumanTasks:
     """Options that a fusion network with unimodal tasks has beside its own.
 
-    tasks: those that are trained: "m" and any of "t", "a", "v". weights: of each in the loss.
-    head_hidden: of the two layers of each unimodal head. head_dropout: in front of them.
-    selection: "term.loss" is the weighted sum of all tasks on valid, "loss" the error of the multimodal score alone.
+    Tasks:
+      tasks: Tasks that are trained: `m`, multimodal, and any of `t`, `a`, `v`, the modalities.
+      weights: Weight of a task in the loss.
+      head_hidden: Width of the two layers of a unimodal head.
+      head_dropout: Dropout rate in front of the two layers of a unimodal head.
+      selection: What chooses the best epoch: `term.loss` is the weighted sum of all tasks on valid, `loss` the error of
+        the multimodal score alone. Other values are those of every method.
     """
 
     selection: str = "term.loss"

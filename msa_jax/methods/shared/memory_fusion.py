@@ -20,7 +20,13 @@ Array = jax.Array
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """A size for each modality."""
+    """A size for each modality.
+
+    Modalities:
+      text: Text.
+      audio: Audio.
+      vision: Vision.
+    """
 
     text: int
     audio: int
@@ -29,7 +35,13 @@ class Sizes:
 
 @dataclass(frozen=True, kw_only=True)
 class GateLayers:
-    """Sizes of the hidden layers of the proposal D_u and of the gates g1 (retain) and g2 (update)."""
+    """Sizes of the hidden layers of a gated memory.
+
+    Networks of the memory:
+      proposal: Network D_u, which proposes a new memory.
+      retain: Gate of the old memory, g1.
+      update: Gate of the new memory, g2.
+    """
 
     proposal: int
     retain: int
@@ -38,7 +50,13 @@ class GateLayers:
 
 @dataclass(frozen=True, kw_only=True)
 class GateRates:
-    """Dropout of the hidden layers of the proposal D_u and of the gates g1 (retain) and g2 (update)."""
+    """Dropout of the hidden layers of a gated memory.
+
+    Networks of the memory:
+      proposal: Network D_u, which proposes a new memory.
+      retain: Gate of the old memory, g1.
+      update: Gate of the new memory, g2.
+    """
 
     proposal: float
     retain: float
@@ -47,23 +65,35 @@ class GateRates:
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionLayers(GateLayers):
-    """`attention`: of the hidden layer of the attention D_a. The others as in `GateLayers`."""
+    """Sizes of the hidden layers of a gated memory with attention.
+
+    Networks of the memory:
+      attention: Attention D_a over the change of the cells.
+    """
 
     attention: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionRates(GateRates):
-    """`attention`: of the hidden layer of the attention D_a. The others as in `GateRates`."""
+    """Dropout of the hidden layers of a gated memory with attention.
+
+    Networks of the memory:
+      attention: Attention D_a over the change of the cells.
+    """
 
     attention: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOptions(AlignedOptions):
-    """Options of methods with a gated memory, besides those of `AlignedOptions`.
+    """Options of methods with a gated memory.
 
-    hidden: of the LSTM of each modality. memory: size of u. layer, dropout: sizes of the hidden layers, and their dropout.
+    Network:
+      hidden: Width of the LSTM of a modality.
+      memory: Width of the memory.
+      layer: Width of a hidden layer.
+      dropout: Dropout rate of a hidden layer.
     """
 
     hidden: Sizes

@@ -28,11 +28,12 @@ Array = jax.Array
 class RetrievalOptions:
     """How partners are found (msa_jax.labels.retrieval).
 
-    candidates: kept of each kind; the authors' code has 50 for MOSEI.
-    refresh_epochs: of the fusion, from one ranking to the next; 10 for SIMS in the code.
-    classes: labels are of one class where they are equal, "rounded" to integers or "exact"; "auto" is exact where the label
-      range is no wider than 2.
-    by_rank_position: places in the ranking are taken for rows, as in the authors' code.
+    Options of the retrieval:
+      candidates: Number of candidates of each kind that are kept. The authors' code has 50 for MOSEI.
+      refresh_epochs: Number of epochs of the fusion from one ranking to the next. The authors' code has ten for SIMS.
+      classes: Labels of one class are equal when `rounded` to whole numbers, or `exact`. `auto` is `exact` if the label
+        range is no wider than two.
+      by_rank_position: Whether places in the ranking are taken for rows, as in the authors' code.
     """
 
     candidates: int = 10
@@ -43,7 +44,12 @@ class RetrievalOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastOptions(DecomposedOptions):
-    """temperature: of the contrast. retrieval: of partners, where it is between samples."""
+    """Options of the contrast of ConFEDE.
+
+    Contrast:
+      temperature: Temperature of the contrast.
+      retrieval: Retrieval of partners, if the contrast is between samples.
+    """
 
     temperature: float = 0.5
     retrieval: RetrievalOptions = RetrievalOptions()

@@ -31,7 +31,14 @@ LOSSES: dict[str, Callable[[Array, Array], Array]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PerTask:
-    """One value for each task: multimodal, text, audio, vision."""
+    """One value for each task.
+
+    Tasks:
+      m: The multimodal task.
+      t: The task of the text.
+      a: The task of the audio.
+      v: The task of the vision.
+    """
 
     m: float
     t: float
@@ -43,23 +50,27 @@ class PerTask:
 class UnimodalTaskOptions(Options):
     """Options of methods with unimodal tasks.
 
-    tasks: the tasks that are trained (Self-MM, Table 4; SUGRM, Table 3): "m" and any of "t", "a", "v".
-    unimodal_labels: "generated"; "human" (Human-MM; Self-MM, Table 3: the dataset's label_t, label_a, label_v); or
-      "calibrated", estimated once from the features of train by a rule of ours, see `data.calibrated`.
-    label_generation: the rule of "self_mm" or of "sugrm" (SUGRM, Table 4).
-    loss: of every task: "l1", "l2" or "huber" (SUGRM, Table 8).
-    feature_size: width of the feature F* of each task, one for all or one for each.
-    label_limit: largest absolute u-label; None takes it from the dataset's label range.
-    zero_is_positive: label 0 belongs to the positive class centre (Self-MM's and SUGRM's repositories; MMSA's
-      `excludeZero` turns it off). The papers say positive.
-
-    Of the rule of Self-MM:
-    scale_distances: divide distances by sqrt(d), eq. 3-4 (off in the code).
-    floor_alpha: guard eq. 8 by a floor under |alpha_m| (off: by adding epsilon, as the code does).
-
-    Of the rule of SUGRM:
-    extreme_rows, extreme_fraction: the most positive and the most negative class, which give the largest distance, have
-      at least so many rows, and this fraction of all rows. 3 rows are the samples labelled exactly ±3 on MOSI and MOSEI.
+    Tasks:
+      tasks: Tasks that are trained: `m`, multimodal, and any of `t`, `a`, `v`, the modalities (Self-MM, Table 4; SUGRM,
+        Table 3).
+      unimodal_labels: `generated` unimodal labels move during training. `human` ones are the dataset's label_t, label_a
+        and label_v (Human-MM; Self-MM, Table 3). `calibrated` ones are estimated once from the features of train by a
+        rule of ours, see `data.calibrated`.
+      label_generation: Rule that generates unimodal labels, that of Self-MM or that of SUGRM (SUGRM, Table 4).
+      loss: Loss of every task: absolute error (`l1`), squared error (`l2`) or Huber's (SUGRM, Table 8).
+      feature_size: Width of the feature F* of a task.
+      label_limit: Largest absolute unimodal label. `none` takes it from the dataset's label range.
+      zero_is_positive: Whether samples of label zero belong to the positive class centre, as in the repositories of
+        Self-MM and SUGRM. MMSA calls the opposite excludeZero.
+    Rule of Self-MM:
+      scale_distances: Whether distances are divided by the square root of the feature's width, as the paper says (eq.
+        3, 4). The code does not.
+      floor_alpha: Whether the denominator of eq. 8 is bounded from below. If false, epsilon is added to it, as in the
+        code.
+    Rule of SUGRM:
+      extreme_rows: Smallest number of training samples in the most positive and in the most negative class, whose
+        centres give the largest distance. Three samples are labelled exactly ±3 on MOSI and MOSEI.
+      extreme_fraction: Smallest share of the training samples in each of these two classes.
     """
 
     tasks: tuple[str, ...] = ("m", "t", "a", "v")

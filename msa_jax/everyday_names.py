@@ -1,0 +1,81 @@
+"""What options are called elsewhere: in PyTorch code, in Hugging Face's trainer, in MMSA's configurations."""
+
+from collections.abc import Mapping
+
+_RATE, _DECAY = "learning_rate", "weight_decay"
+
+# An everyday name, and the options that may be meant. A name of several values stands for all of them.
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("lr", "learningrate", "base_lr", "initial_lr"), (_RATE,)),
+    **dict.fromkeys(("lr_bert", "bert_lr", "learning_rate_bert"), (f"{_RATE}.text",)),
+    **{f"{_RATE}_{name}": (f"{_RATE}.{name}",) for name in ("text", "audio", "vision", "other")},
+    f"{_RATE}_video": (f"{_RATE}.vision",),
+    **dict.fromkeys(("wd", "l2", "decay"), (_DECAY,)),
+    **{f"{_DECAY}_{name}": (f"{_DECAY}.{name}",) for name in ("text", "audio", "vision", "other")},
+    f"{_DECAY}_bert": (f"{_DECAY}.text",),
+    f"{_DECAY}_video": (f"{_DECAY}.vision",),
+    **dict.fromkeys(("bs", "batch", "batchsize", "train_batch_size", "per_device_train_batch_size"), ("batch_size",)),
+    **dict.fromkeys(("eval_batch_size", "test_batch_size", "per_device_eval_batch_size"), ("evaluation_batch_size",)),
+    **dict.fromkeys(("epoch", "epochs", "num_epochs", "n_epochs", "num_train_epochs", "max_epoch"), ("max_epochs",)),
+    **dict.fromkeys(("early_stop", "early_stopping", "early_stopping_patience"), ("patience",)),
+    **dict.fromkeys(
+        ("update_epochs", "grad_accum", "accumulation_steps", "gradient_accumulation_steps", "accumulate_grad_batches"),
+        ("accumulate",),
+    ),
+    **dict.fromkeys(("grad_clip", "clip", "clip_grad", "gradient_clip", "max_grad_norm"), ("clip_norm", "clip_value")),
+    **dict.fromkeys(("warmup_ratio", "warmup_proportion", "warmup_steps", "warm_up"), ("warmup",)),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "lr_schedule", "lr_scheduler_type"), ("schedule",)),
+    "when": ("plateau_patience",),  # MulT
+    **dict.fromkeys(
+        ("bert", "bert_model", "pretrained", "pretrained_model", "model_name_or_path", "language_model", "use_bert"),
+        ("text_encoder",),
+    ),
+    **dict.fromkeys(("max_len", "max_length", "max_seq_length", "seq_len", "seq_length"), ("max_tokens",)),
+    **dict.fromkeys(("finetune", "fine_tune", "use_finetune", "freeze_bert", "frozen"), ("finetune_text", "freeze")),
+    **dict.fromkeys(("dtype", "fp16", "bf16", "amp", "mixed_precision", "half"), ("precision",)),
+    **dict.fromkeys(("normalise", "normalize", "standardize", "need_normalized"), ("standardise",)),
+    **dict.fromkeys(("keyeval", "key_eval", "metric", "monitor", "metric_for_best_model"), ("selection",)),
+    **dict.fromkeys(("gradient_checkpointing", "checkpointing", "rematerialise"), ("remat",)),
+    **dict.fromkeys(("save_every", "save_interval", "save_steps", "save_freq"), ("checkpoint_epochs",)),
+    **dict.fromkeys(("log_interval", "logging_steps", "log_every"), ("record_steps",)),
+    **dict.fromkeys(("num_layers", "n_layers", "nlayers", "nlevels"), ("layers",)),
+    **dict.fromkeys(("num_heads", "n_heads", "nhead"), ("heads",)),
+    **dict.fromkeys(("d_model", "dim", "hidden_dim", "hidden_dims", "hidden_size"), ("hidden", "width")),
+    **dict.fromkeys(("tau", "temp"), ("temperature",)),
+    **dict.fromkeys(("train_ratio", "fraction", "data_fraction"), ("train_fraction",)),
+}
+
+_DEVICE = "JAX chooses the device: set JAX_PLATFORMS=cpu or CUDA_VISIBLE_DEVICES in the environment"
+_OUT = "the folder of results is --out, in Python out="
+_DATA = "the dataset is --data, in Python the second argument of train"
+
+# Names of what is no option of a method, and what to do instead.
+ELSEWHERE: Mapping[str, str] = {
+    **dict.fromkeys(("seed", "random_seed"), "seeds are --seeds 1 2 3, in Python seeds=[1, 2, 3]"),
+    **dict.fromkeys(
+        ("optimizer", "optimiser", "optim"), "the optimiser is Adam; weight_decay_mode chooses AdamW or an L2 term"
+    ),
+    **dict.fromkeys(("device", "devices", "gpu", "gpus", "gpu_id", "gpu_ids", "cuda", "no_cuda"), _DEVICE),
+    **dict.fromkeys(("dataset", "dataset_name", "data_path", "data_dir", "featurepath"), _DATA),
+    **dict.fromkeys(
+        ("output", "output_dir", "save_dir", "model_save_dir", "res_save_dir", "log_dir", "logdir", "run_dir"), _OUT
+    ),
+    **dict.fromkeys(("config", "config_file", "config_path"), "a file of options is --preset, in Python preset="),
+    **dict.fromkeys(("workers", "num_workers"), "no processes load data: the dataset lies on the device"),
+    **dict.fromkeys(("verbose", "silent"), "--quiet shows no progress, in Python log=None"),
+}
+
+
+def hint(name: str, known: Mapping[str, object]) -> str:
+    """What may be meant by a name that is no option, as the end of a sentence; empty if nothing is known of it.
+
+    Args:
+      name: with underscores.
+      known: the method's options by their dotted names.
+    """
+    name = name.lower()
+    if name in ELSEWHERE:
+        return f"; {ELSEWHERE[name]}"
+    meant = OPTIONS.get(name, (name,))
+    found = [option for one in meant for option in known if option == one or option.startswith(f"{one}.")]
+    return f"; did you mean {', '.join(found)}?" if found else ""
