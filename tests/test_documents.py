@@ -1,18 +1,203 @@
-"""What the documents say runs: notebooks, the README's Python, and its commands as far as they need no download."""
+"""What the documents say is so: links lead somewhere, commands and options exist, Python and notebooks run."""
 
+import argparse
+import ast
+import importlib
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
 from msa_jax import arguments as command_line
-from msa_jax import config
+from msa_jax import config, methods, metrics
 from msa_jax.report.studies import list_studies
 from tests.paths import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+DOCS = REPOSITORY / "docs"
+README = REPOSITORY / "README.md"
+PAGES = [README, REPOSITORY / "CONTRIBUTING.md", REPOSITORY / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+TEXT = {path: path.read_text(encoding="utf-8") for path in PAGES}
 FEW = "train=48, valid=16, test=16"
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT[page], re.DOTALL | re.MULTILINE)
+
+
+def inline_code(page: Path) -> list[str]:
+    prose = re.sub(r"^```.*?^```", "", TEXT[page], flags=re.DOTALL | re.MULTILINE)
+    return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+
+
+def commands(page: Path) -> list[str]:
+    """Every `msa-jax` command: in the blocks, and in the prose as far as it is more than a command's name."""
+    prose = [re.sub(r"\bN\b", "1", code) for code in inline_code(page) if "..." not in code]
+    found = [code for code in prose if code.startswith("msa-jax ") and len(code.split()) > 3]
+    for block in blocks(page, r"\w*"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if " msa-jax " in f" {line}" and not line.startswith(("#", "pip")):
+                start = line.index("msa-jax ")
+                found.append(line[start:] if start == 0 else line[start:].removesuffix('"'))
+    return found
+
+
+# -- pages ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short():
+    assert len(TEXT[README].splitlines()) <= 150
+
+
+def test_readme_and_navigation_name_every_page():
+    navigation = (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in sorted(DOCS.glob("*.md")):
+        if page.stem != "index":
+            assert f"(docs/{page.name})" in TEXT[README], f"README.md has no link to docs/{page.name}"
+        assert f": {page.name}\n" in navigation, f"mkdocs.yml has no entry for {page.name}"
+
+
+def test_links_lead_to_files():
+    wrong = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[page]):
+            if "://" not in target and not (page.parent / target.split("#")[0]).exists():
+                wrong.append(f"{name(page)}: {target}")
+    assert wrong == []
+
+
+def test_numbers_of_the_readme_are_rows_of_the_result_pages():
+    rows = {row for page in ("results", "speed") for row in TEXT[DOCS / f"{page}.md"].splitlines()}
+    own = [row for row in TEXT[README].splitlines() if re.match(r"\|.*\d\.\d", row)]
+    assert len(own) >= 10
+    for row in own:
+        assert any(other.startswith(row) for other in rows), row
+
+
+def test_pages_name_every_method_and_metric():
+    for method in methods.METHODS:
+        assert f"`{method}`" in TEXT[DOCS / "methods.md"], f"docs/methods.md does not name {method}"
+        assert f"::: msa_jax.methods.{method}\n" in TEXT[DOCS / "api/methods.md"], f"docs/api/methods.md: {method}"
+    for key in {key for keys in metrics.METRIC_KEYS.values() for key in keys}:
+        assert f"`{key}`" in TEXT[DOCS / "glossary.md"], f"docs/glossary.md does not name {key}"
+
+
+def test_generated_pages_name_what_there_is():
+    found = [path for page in PAGES for path in re.findall(r"^::: (\S+)$", TEXT[page], re.MULTILINE)]
+    assert len(found) > 40
+    for path in found:
+        try:
+            importlib.import_module(path)
+        except ModuleNotFoundError:
+            module, _, attribute = path.rpartition(".")
+            assert hasattr(importlib.import_module(module), attribute), path
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_parse_and_their_options_exist(page):
+    studies = {study.name for study in list_studies()}
+    for line in commands(page):
+        parsed = command_line.parse(shlex.split(line, comments=True)[1:])
+        if getattr(parsed, "study", None):
+            assert parsed.study in studies, line
+        for preset in (getattr(parsed, "preset", None) or "none").split(","):
+            assert preset in ("none", *config.preset_names()) or preset.endswith((".py", ".json")), line
+        if getattr(parsed, "method", None) in methods.METHODS and parsed.command in ("train", "sweep"):
+            config.override(methods.get(parsed.method).options(), parsed.options)
+
+
+def test_most_commands_are_found():
+    assert sum(len(commands(page)) for page in PAGES) > 80
+
+
+def test_options_that_pages_name_exist():
+    known = {option for parser in all_parsers(command_line._parser()) for option in parser._option_string_actions}
+    for method in methods.METHODS:
+        flat = config.flatten(methods.get(method).options())
+        known |= {"--" + option.replace("_", "-") for option in flat}
+    known |= {
+        "--help",
+        "--kills",
+        "--seed",
+        "--only",
+        "--all",
+        "--quick",
+        "--device",
+        "--trace",
+        "--write",
+    }  # of scripts
+    wrong = [
+        f"{name(page)}: {word}"
+        for page in PAGES
+        for code in inline_code(page)
+        for word in code.split()
+        if re.match(r"--[a-z]", word) and not code.startswith("pip ") and word.split("=")[0] not in known
+    ]
+    assert wrong == []
+
+
+def all_parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found += [below for child in action.choices.values() for below in all_parsers(child)]
+    return found
+
+
+def test_every_preset_says_the_command_that_runs_it():
+    for preset_name in config.preset_names():
+        preset = config.load_preset(preset_name)
+        command = next(
+            line.strip() for line in preset.description.splitlines() if line.strip().startswith("msa-jax train")
+        )
+        parsed = command_line.parse(shlex.split(command)[1:])
+        assert parsed.method == preset.method
+        # Either the command names the preset, or it is the one that is found by method and dataset.
+        assert parsed.preset in (preset_name, None)
+
+
+# -- Python -----------------------------------------------------------------------------------------------------------
+
+RUNS = [page for page in PAGES if blocks(page, "python") and page.name != "adding_a_method.md"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def test_python_parses(page):
+    for block in blocks(page, "python"):
+        ast.parse(block)
+
+
+def test_the_method_of_the_guide_is_the_one_that_is_tested():
+    example = (REPOSITORY / "tests/outside/msa_outside/__init__.py").read_text(encoding="utf-8")
+    found = 0
+    for block in blocks(DOCS / "adding_a_method.md", "python"):
+        if "check_method" not in block:
+            assert block in example
+            found += 1
+    assert found >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", RUNS, ids=name)
+def test_python_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in blocks(page, "python"):
+        # The same lines, on fewer samples and epochs.
+        block = block.replace('msa_jax.load_dataset("synthetic")', f"msa_jax.data.make_synthetic({FEW})")
+        block = block.replace("make_synthetic()", f"make_synthetic({FEW})")
+        block = block.replace('text_encoder="scratch")', 'text_encoder="scratch", max_epochs=1, log=None)')
+        exec(compile(block, name(page), "exec"), names)
+    if page == README:
+        assert names["scores"].shape == (16,)
 
 
 @pytest.mark.slow
@@ -23,52 +208,7 @@ def test_notebook_runs(path):
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     assert code
     for cell in code:
-        # The same lines, on fewer rows and epochs; the rows are those of the README's test, which compiles the same.
+        # The same lines, on fewer samples and epochs; the samples are those of the README's test, which compiles the same.
         cell = cell.replace("train=256, valid=64, test=128", FEW)
         exec(compile(cell.replace("max_epochs=12", "max_epochs=3"), str(path), "exec"), names)
     assert names["agreement"].keys() == {"t", "a", "v"}
-
-
-@pytest.mark.slow
-def test_python_of_the_readme_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert 'msa_jax.train("self_mm", dataset' in block
-    # The same lines, on fewer rows and epochs.
-    block = block.replace('msa_jax.load_dataset("synthetic")', f"msa_jax.data.make_synthetic({FEW})")
-    block = block.replace('text_encoder="scratch")', 'text_encoder="scratch", max_epochs=1, log=None)')
-    names: dict = {}
-    exec(block, names)
-    assert names["scores"].shape == (16,)
-
-
-def test_commands_of_the_readme_parse():
-    lines = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("msa-jax ")]
-    assert len(lines) >= 8
-    for line in lines:
-        known, rest = command_line._parser().parse_known_args(shlex.split(line)[1:])
-        if hasattr(known, "options"):
-            command_line._options(rest)
-        else:
-            assert not rest, line
-
-
-def test_presets_and_studies_that_the_documents_name_exist():
-    presets = set(re.findall(r"--preset (\w+)", README))
-    assert presets
-    assert presets <= set(config.preset_names())
-    studies = set(re.findall(r"reproduce (\w+\.\w+)", README))
-    assert studies <= {study.name for study in list_studies()}
-
-
-def test_every_preset_says_the_command_that_runs_it():
-    for name in config.preset_names():
-        preset = config.load_preset(name)
-        command = next(
-            line.strip() for line in preset.description.splitlines() if line.strip().startswith("msa-jax train")
-        )
-        known, rest = command_line._parser().parse_known_args(shlex.split(command)[1:])
-        assert known.method == preset.method
-        # Either the command names the preset, or it is the one that is found by method and dataset.
-        assert known.preset in (name, None)
-        command_line._options(rest)
