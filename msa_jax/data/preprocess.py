@@ -32,6 +32,7 @@ class Preprocessor:
     widths: feature size of each sequence modality, and of "text" where it is features.
     statistics: {modality: [2, d] mean and standard deviation}; empty where nothing is standardised.
     clip: bound of a standardised value.
+    frame: the first and the last id of every text of `text_bert`; empty if they differ, or the text is another column.
     """
 
     modalities: tuple[str, ...]
@@ -42,6 +43,7 @@ class Preprocessor:
     widths: Mapping[str, int]
     statistics: Mapping[str, np.ndarray]
     clip: float
+    frame: tuple[int, ...] = ()
 
     @classmethod
     def fit(
@@ -79,6 +81,7 @@ class Preprocessor:
             widths=widths,
             statistics=statistics,
             clip=clip,
+            frame=_frame(train.text_bert) if text_column == "text_bert" else (),
         )
 
     def reads(self) -> tuple[str, ...]:
@@ -103,9 +106,9 @@ class Preprocessor:
         Args:
           split: with these modalities.
           source: what to call it in messages.
-          missing: modalities of which no column is read. Instead of them, each sample has one frame of zeros (after
-            standardising), and as text no word: the special tokens alone, or one token of id 0 or one step of zeros where there
-            is no tokenizer.
+          missing: modalities of which no column is read. They are absent: each sample has no frame of them (an array of one
+            frame and length 0), and as text no word: the first and the last token alone, which frame every text, or one step of
+            zeros where the text is features.
 
         Returns:
           `text` {ids [N, T] int32, mask [N, T] int32} or {features [N, T, D], mask}; `audio` and `vision` {features
@@ -131,13 +134,14 @@ class Preprocessor:
         if self.tokenizer is not None:
             ids, mask = self.tokenizer.encode([""] * rows, max_tokens=self.max_tokens)
             return {"ids": ids, "mask": mask}
-        mask = np.ones((rows, 1), np.int32)
         if self.text_column == "text_bert":
-            return {"ids": np.zeros((rows, 1), np.int32), "mask": mask}
-        return {"features": np.zeros((rows, 1, self.widths["text"]), np.float32), "mask": mask}
+            ids = np.tile(np.array(self.frame or (0,), np.int32), (rows, 1))
+            return {"ids": ids, "mask": np.ones_like(ids)}
+        features = np.zeros((rows, 1, self.widths["text"]), np.float32)
+        return {"features": features, "mask": np.ones((rows, 1), np.int32)}
 
     def _no_sequence(self, name: str, rows: int) -> Columns:
-        return {"features": np.zeros((rows, 1, self.widths[name]), np.float32), "length": np.ones(rows, np.int32)}
+        return {"features": np.zeros((rows, 1, self.widths[name]), np.float32), "length": np.zeros(rows, np.int32)}
 
     def _text(self, split: Split, source: str) -> Columns:
         if getattr(split, self.text_column) is None:
@@ -217,6 +221,7 @@ class Preprocessor:
             "max_tokens": self.max_tokens,
             "widths": dict(self.widths),
             "clip": self.clip,
+            "frame": list(self.frame),
             "tokenizer": self.tokenizer is not None,
         }
         if self.tokenizer is not None:
@@ -234,6 +239,7 @@ class Preprocessor:
                 statistics = {name: file[name] for name in file.files}
             tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None
             content["modalities"] = tuple(content["modalities"])
+            content["frame"] = tuple(content.get("frame", ()))  # which experiments did not have at first
             return cls(tokenizer=tokenizer, statistics=statistics, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{folder}: the preprocessing of this experiment cannot be read ({error})") from None
@@ -247,6 +253,14 @@ def text_lengths(columns: Columns) -> np.ndarray | None:
     """[N] tokens of each utterance, or None where the text is not token ids."""
     text = columns.get("text")
     return None if text is None or "ids" not in text else text["mask"].sum(1)
+
+
+def _frame(text_bert: np.ndarray) -> tuple[int, ...]:
+    """The ids that all texts [N, 3, T] begin and end with; empty if they differ."""
+    ids, count = text_bert[:, 0], text_bert[:, 1].sum(1)
+    ends = ids[np.arange(len(ids)), np.maximum(count, 1) - 1]
+    same = bool((count > 1).all() and (ids[:, 0] == ids[0, 0]).all() and (ends == ends[0]).all())
+    return (int(ids[0, 0]), int(ends[0])) if same else ()
 
 
 def _cut(ids: np.ndarray, mask: np.ndarray, max_tokens: int) -> Columns:

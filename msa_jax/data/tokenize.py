@@ -57,6 +57,11 @@ class Tokenizer:
         frame = self.backend.post_process(self.backend.encode("", add_special_tokens=False)).ids
         return frame[0] if frame else None
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of what the vocabulary lacks; None if there is none."""
+        return next((i for i in map(self.backend.token_to_id, _UNKNOWN_TOKENS) if i is not None), None)
+
     def unknown_share(self, ids: np.ndarray, mask: np.ndarray) -> float:
         """The share in [0, 1] of tokens that stand for what the vocabulary lacks; what frames a text does not count.
 
@@ -65,7 +70,7 @@ class Tokenizer:
         """
         special = self.backend.num_special_tokens_to_add(is_pair=False)
         count = int(mask.sum()) - special * len(ids)
-        unknown = next((i for i in map(self.backend.token_to_id, _UNKNOWN_TOKENS) if i is not None), None)
+        unknown = self.unknown_id
         if unknown is None or count <= 0:
             return 0.0
         return int(((ids == unknown) & (mask > 0)).sum()) / count

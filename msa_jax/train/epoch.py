@@ -13,6 +13,7 @@ import numpy as np
 
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
+from msa_jax.data.masking import NO_TOKENS, Tokens, draw_missing, without
 from msa_jax.data.packing import Capacity, pack
 from msa_jax.methods.protocol import Group, Phase
 from msa_jax.train.model import Model
@@ -24,6 +25,7 @@ from msa_jax.train.step import Measured, gradient_step, train_step, update_step
 
 Array = jax.Array
 LATER_PHASES = 2**31  # folded into the keys of all phases but the first; no mini-batch has such a number
+DROPPED = 2**31  # folded into the key of a mini-batch's samples for what they lose; it is split into fewer keys
 
 
 class WindowRange(NamedTuple):
@@ -50,6 +52,7 @@ class PhaseWalk:
 
     model: the network. phase: number and description. assigned: {path: groups} of the parameters that it trains. updates:
     parameter updates in max_epochs. planned: rows that a mini-batch's text is packed into, or None. layout: of the devices.
+    tokens: ids of [UNK] and of padding.
     """
 
     model: Model
@@ -59,6 +62,7 @@ class PhaseWalk:
     updates: int
     planned: Capacity | None
     layout: Layout
+    tokens: Tokens = NO_TOKENS
 
     @property
     def options(self) -> Options:
@@ -78,7 +82,10 @@ class PhaseWalk:
     # -- one mini-batch -----------------------------------------------------------------------------------------------
 
     def batch(self, data: Mapping[str, Any], plan: Plan, index: Array, memory: Any, key: Array) -> dict[str, Any]:
-        """Mini-batch `index` of the plan, gathered from the arrays on the device, partners included."""
+        """Mini-batch `index` of the plan, gathered from the arrays on the device, partners included.
+
+        key: of the draws of partners, and of what each sample loses.
+        """
         rows, slots, weight = plan.rows[index], plan.slots[index], plan.weight[index]
         if self.phase.partners is not None:
             partners = self.phase.partners(memory, rows, key, self.options)
@@ -86,6 +93,15 @@ class PhaseWalk:
             weight = jnp.repeat(weight, 1 + partners.shape[1])
         batch = jax.tree.map(lambda column: jnp.take(column, slots, axis=0, mode="clip"), dict(data))
         batch["row"], batch["weight"] = rows, weight
+        if self.options.modality_dropout > 0 or self.options.step_dropout > 0:
+            missing = draw_missing(
+                batch,
+                jax.random.fold_in(key, DROPPED),
+                modality_rate=self.options.modality_dropout,
+                step_rate=self.options.step_dropout,
+                tokens=self.tokens,
+            )
+            batch = without(batch, missing, aligned=self.model.inputs.aligned)
         batch = with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)
         return self.layout.split_rows(batch)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from msa_jax.config import Options
 from msa_jax.data.batches import ordered_plan
+from msa_jax.data.masking import without
 from msa_jax.data.packing import Capacity, choose_capacity, deal
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.encoders.text import states_as_features
@@ -47,7 +48,7 @@ class Forward:
         capacity: Capacity | None,
         names: tuple[str, ...],
     ) -> dict[str, Array]:
-        """The outputs of these names, [R, B] or [R, B, d], of the same batch."""
+        """The outputs of these names, [R, B] or [R, B, d], of the same batch, in which a `Missing` may be as "missing"."""
         batch = self._batch(batch, row, offset, capacity)
 
         def one(best: Best) -> dict[str, Array]:
@@ -77,7 +78,10 @@ class Forward:
         return vmap_runs(one, best, memory)
 
     def _batch(self, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None) -> Any:
-        return self.layout.split_rows(with_packed_text(dict(batch), row, offset, capacity))
+        batch = dict(batch)
+        if (missing := batch.pop("missing", None)) is not None:
+            batch = without(batch, missing, aligned=self.model.inputs.aligned)
+        return self.layout.split_rows(with_packed_text(batch, row, offset, capacity))
 
     def _text_states(
         self, variables: Variables, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None

@@ -1,16 +1,18 @@
 """Using a finished experiment: scores for new data."""
 
+import functools
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
+from msa_jax.data.columns import MODALITY_COLUMNS
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
@@ -27,10 +29,16 @@ from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.runs import ONE
 from msa_jax.train.settings import RunConfig
 
+if TYPE_CHECKING:
+    from msa_jax.train.clips import ClipPrediction
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
-    """The trained runs of an experiment. variables: {seed: what its network holds}; metrics: the kind of its dataset."""
+    """The trained runs of an experiment. variables: {seed: what its network holds}; metrics: the kind of its dataset.
+
+    extract: the recipe of its audio and vision, if msa_jax extracted them from clips.
+    """
 
     method: Method
     options: Options
@@ -38,6 +46,7 @@ class Predictor:
     preprocessor: Preprocessor
     variables: dict[int, Variables]
     metrics: str
+    extract: Mapping[str, Any] | None = None
 
     @classmethod
     def load(cls, folder: str | Path) -> "Predictor":
@@ -63,6 +72,7 @@ class Predictor:
             preprocessor=Preprocessor.load(path / "preprocessing"),
             variables={seed: load_variables(path / "checkpoints" / str(seed), shapes) for seed in content.seeds},
             metrics=content.metrics,
+            extract=content.extract,
         )
 
     def predict(self, split: Split, *, missing: Sequence[str] = ()) -> np.ndarray:
@@ -86,6 +96,21 @@ class Predictor:
             these are not said to be missing.
         """
         return self.predict(self.split_of_texts(texts), missing=missing)
+
+    def predict_clip(self, path: str | Path, *, text: str | None = None, **named: Any) -> "ClipPrediction":
+        """The score of a clip of one's own, with the features that training had.
+
+        Args:
+          path: of the clip.
+          text: what is said; by default as a .txt, .srt, .vtt or .json beside the clip has it.
+          named: of `msa_jax.train.clips.predict_clip`: `face_model`, `window`, `missing`, ...
+
+        Raises:
+          InputError: as `msa_jax.train.clips.clip_samples`.
+        """
+        from msa_jax.train.clips import predict_clip
+
+        return predict_clip(self, path, text=text, **named)
 
     def split_of_texts(self, texts: Iterable[str]) -> Split:
         """Samples of text alone. Raises InputError: no text, one that is no string, or training did not read raw text."""
@@ -120,9 +145,9 @@ class Predictor:
           split: as for `predict`.
           exports: add what else the method lets one look at, `Method.exports`, [N] or [N, d]: the mean gate of each modality
             (SUGRM), the fused representation.
-          missing: modalities of training that are not read: each sample has one frame of zeros instead (in aligned data as many
-            as the other modalities have), or as text no word. The network has
-            not learned from such samples; a `DataWarning` says so.
+          missing: modalities of training that are not read: each sample has no frame of them, and as text no word. In aligned
+            data it has frames of zeros, as many as the other modalities have. If training had the option modality_dropout, what
+            the split lacks is missing; otherwise the network has not learned from such samples. A `DataWarning` says either.
 
         Raises:
           InputError: a modality is missing, or of another feature size than in training; a column has NaN or infinite values or
@@ -139,59 +164,69 @@ class Predictor:
             raise InputError(f"method {self.method.name} with these options has nothing to export besides its scores")
         if len(split) == 0:
             raise InputError("there is nothing to predict: the split is empty")
-        keep_compiled_programs()
-        columns = self._columns(split, missing)
-        if "text" not in _modalities(missing):
-            self.preprocessor.warn_of_unknown({"the texts": columns}, f"text encoder {self.options.text_encoder}")
-        columns["label"] = np.zeros(len(split), np.float32)  # a score needs none
-        model = Model(self.method, self.options, self.inputs, compute_dtype(self.options))
-        scorer = Scorer(Forward(model, ONE), {"split": columns}, self.options)
+        columns = self.columns(split, missing=missing)
+        scorer = Scorer(self.forward, {"split": columns}, self.options)
         runs = {}
         for seed, variables in self.variables.items():
             scores = scorer.scores(one_run(variables), {}, "split", (*heads, *names), runs=1)
             runs[seed] = {name: values[0] for name, values in scores.items()}
         return runs
 
-    def _columns(self, split: Split, missing: Sequence[str]) -> Columns:
-        """What the network reads of a split, zeros for what is missing."""
-        missing = _modalities(missing)
-        if strange := [name for name in missing if name not in self.preprocessor.modalities]:
-            raise InputError(
-                f"missing names {strange[0]}; this experiment was trained with {', '.join(self.preprocessor.modalities)}"
-            )
-        if len(missing) == len(self.preprocessor.modalities):
+    @functools.cached_property
+    def forward(self) -> Forward:
+        """The compiled programs of its network in evaluation mode, which all of its runs share."""
+        keep_compiled_programs()
+        return Forward(Model(self.method, self.options, self.inputs, compute_dtype(self.options)), ONE)
+
+    def columns(self, split: Split, *, missing: Sequence[str] = ()) -> Columns:
+        """The arrays that the network reads of a split; labels are zeros, since a score needs none.
+
+        Args:
+          split, missing: as for `predict_runs`, whose errors and warnings it has.
+        """
+        named = _modalities(missing)
+        known = self.preprocessor.modalities
+        if strange := [name for name in named if name not in known]:
+            raise InputError(f"missing names {strange[0]}; this experiment was trained with {', '.join(known)}")
+        learned = self.options.modality_dropout > 0
+        lacking = [name for name in known if learned and name not in named and _lacks(split, name)]
+        missing = tuple(name for name in known if name in (*named, *lacking))
+        if len(missing) == len(known):
+            if lacking:
+                raise InputError(f"nothing of {', '.join(known)} is there, with which this experiment was trained")
             raise InputError(f"missing names {' and '.join(missing)}, all that this experiment was trained with")
+        if "text" in missing and self.inputs.aligned:
+            raise InputError("text cannot be missing: audio and vision of this experiment are aligned with its tokens")
         read = [name for name in self.preprocessor.reads() if not _is_of(name, missing)]
         columns = self.preprocessor.apply(check_samples(split, read), missing=missing)
-        if not missing:
-            return columns
-        frames = "one frame of zeros"
-        if self.inputs.aligned:
-            if "text" in missing:
-                raise InputError(
-                    "text cannot be missing: audio and vision of this experiment are aligned with its tokens"
-                )
-            there = next(columns[name] for name in self.preprocessor.modalities if name not in missing)
+        columns["label"] = np.zeros(len(split), np.float32)
+        if "text" not in missing:
+            self.preprocessor.warn_of_unknown({"the texts": columns}, f"text encoder {self.options.text_encoder}")
+        if missing and self.inputs.aligned:
+            there = next(columns[name] for name in known if name not in missing)
             length = (there["mask"].sum(1) if "mask" in there else there["length"]).astype(np.int32)
-            frames = "frames of zeros, as many as the others have,"
             for name in missing:
                 width = columns[name]["features"].shape[-1]
                 zeros = np.zeros((len(split), int(length.max()), width), np.float32)
                 columns[name] = {"features": zeros, "length": length}
+        if missing and (lacking or not learned):
+            self._warn_of_missing(missing, learned)
+        return columns
+
+    def _warn_of_missing(self, missing: Sequence[str], learned: bool) -> None:
+        frames = "frames of zeros, as many as the others have," if self.inputs.aligned else "no frame"
+        mean = [name for name in missing if self.inputs.aligned and name in self.preprocessor.statistics]
         said = [
-            "no word"
-            if name == "text"
-            else f"{frames} as {name}" + " (the training mean)" * (name in self.preprocessor.statistics)
+            "no word" if name == "text" else f"{frames} as {name}" + " (the training mean)" * (name in mean)
             for name in missing
         ]
         absent = f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing"
-        warnings.warn(
-            f"{absent}: each sample has {' and '.join(said)}; the network has not learned from such samples, so expect "
-            "worse scores",
-            DataWarning,
-            stacklevel=4,
+        then = (
+            "the network has learned from such samples (modality_dropout)"
+            if learned
+            else "the network has not learned from such samples, so expect worse scores"
         )
-        return columns
+        warnings.warn(f"{absent}: each sample has {' and '.join(said)}; {then}", DataWarning, stacklevel=5)
 
 
 def _modalities(missing: Sequence[str]) -> tuple[str, ...]:
@@ -201,6 +236,11 @@ def _modalities(missing: Sequence[str]) -> tuple[str, ...]:
         if name not in MODALITIES:
             raise InputError(f"missing names {name!r}; expected some of {', '.join(MODALITIES)}")
     return tuple(name for name in MODALITIES if name in named)
+
+
+def _lacks(split: Split, modality: str) -> bool:
+    """Whether no column of a split carries the modality."""
+    return all(getattr(split, column) is None for column in MODALITY_COLUMNS[modality])
 
 
 def _is_of(column: str, modalities: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 
 from msa_jax.config import Options
 from msa_jax.data.calibrated import with_calibrated_labels
+from msa_jax.data.masking import Tokens
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
@@ -24,6 +25,7 @@ from msa_jax.train.state import Flat
 
 HEAD_WIDTH = 32  # of the heads of the "scratch" encoder
 FEWEST_TOKENS = 0.5  # of a vocabulary, as a share of the rows of the embedding table that it is for
+UNKNOWN = 100  # [UNK] of the published BERT vocabularies, English and Chinese, where token ids come without a tokenizer
 VOCABULARY = {"zh": 21128}  # of BERT by language, where token ids come without a tokenizer; 30522 otherwise
 
 
@@ -72,6 +74,14 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     preprocessor.warn_of_unknown(columns, f"{dataset.source}: text_encoder {options.text_encoder}")
     inputs = inputs_of(columns, text=(width, config), label_range=dataset.card.label_range)
     check_inputs(method, options, inputs)
+    if options.modality_dropout > 0 and len(inputs.modalities) < 2:
+        raise InputError(
+            f"option modality_dropout is {options.modality_dropout}, and the dataset has {inputs.modalities[0]} alone; "
+            "expected two modalities, of which one can be absent"
+        )
+    if options.step_dropout > 0 or (options.modality_dropout > 0 and inputs.aligned):
+        name = "step_dropout" if options.step_dropout > 0 else "modality_dropout"
+        check_unknown(preprocessor, inputs, f"option {name}, {getattr(options, name)},")
     return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
 
 
@@ -183,6 +193,27 @@ def _scratch(vocab_size: int, pad_id: int, options: Options) -> BertConfig:
         max_positions=max(options.max_tokens, 64),
         pad_id=pad_id,
     )
+
+
+def special_tokens(preprocessor: Preprocessor, inputs: Inputs) -> Tokens:
+    """The ids of [UNK] and of padding; -1 for an [UNK] that is not known, or where the text is no ids."""
+    bert = None if inputs.text is None else inputs.text.bert
+    if bert is None:
+        return Tokens(np.int32(-1), np.int32(0))
+    unknown = UNKNOWN if bert.first_position == 0 and bert.vocab_size > UNKNOWN else None
+    if preprocessor.tokenizer is not None:
+        unknown = preprocessor.tokenizer.unknown_id
+    return Tokens(np.int32(-1 if unknown is None else unknown), np.int32(bert.pad_id))
+
+
+def check_unknown(preprocessor: Preprocessor, inputs: Inputs, needed_by: str) -> None:
+    """Raises InputError if tokens are to become [UNK], and which id that is is not known."""
+    reads_ids = inputs.text is not None and inputs.text.bert is not None
+    if reads_ids and special_tokens(preprocessor, inputs).unknown < 0:
+        raise InputError(
+            f"{needed_by} turns tokens into [UNK], and the tokenizer of this experiment has none; a dataset with raw_text "
+            "and an encoder with a tokenizer have one"
+        )
 
 
 def compute_dtype(options: Options) -> jnp.dtype:

@@ -11,6 +11,7 @@ import numpy as np
 
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan, ordered_plan
+from msa_jax.data.masking import NO_TOKENS, Tokens
 from msa_jax.data.packing import Capacity
 from msa_jax.data.preprocess import Columns
 from msa_jax.errors import InputError, MethodError
@@ -120,12 +121,21 @@ class StagePrograms:
     """The compiled programs of one stage. Runs share them: they differ in state only.
 
     stage, model: of it. shapes: of all that the network holds. capacity: the rows that the planner packs a mini-batch's
-    text into, or None. layout: of the devices.
+    text into, or None. layout: of the devices. tokens: of [UNK] and of padding.
     """
 
-    def __init__(self, stage: Stage, model: Model, shapes: Variables, *, capacity: Capacity | None, layout: Layout):
+    def __init__(
+        self,
+        stage: Stage,
+        model: Model,
+        shapes: Variables,
+        *,
+        capacity: Capacity | None,
+        layout: Layout,
+        tokens: Tokens = NO_TOKENS,
+    ):
         self.stage, self.model, self.shapes, self.layout = stage, model, shapes, layout
-        self.capacity = capacity
+        self.capacity, self._tokens = capacity, tokens
         groups = model.method.groups(model.options)
         self.phases = tuple(self._phase(number, phase, groups) for number, phase in enumerate(stage.phases))
         self.forward = Forward(model, layout)
@@ -152,6 +162,7 @@ class StagePrograms:
             # The samples that a phase adds to a mini-batch are not known when it is planned.
             planned=None if phase.partners else self.capacity,
             layout=self.layout,
+            tokens=self._tokens,
         )
         return PhasePrograms(walk, self.layout, batches)
 

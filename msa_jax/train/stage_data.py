@@ -98,8 +98,8 @@ class StageReader:
         text, module = self._columns["train"].get("text", {}), method.text_encoder
         if not options.encode_once or "ids" not in text or module is None or method.adapts_text(options):
             return False
-        if not programs.freezes_module(module):
-            return False
+        if not programs.freezes_module(module) or options.modality_dropout > 0 or options.step_dropout > 0:
+            return False  # it is trained, or reads other tokens in every step
         tokens = sum(columns["text"]["ids"].size for columns in self._columns.values())
         width = programs.model.inputs.text.width
         # In float32. If they are too large, they are computed anew in every step.

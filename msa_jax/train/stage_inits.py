@@ -18,7 +18,7 @@ from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, loa
 from msa_jax.train.device_data import streams
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.model import Model, Variables
-from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, pretrained
+from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, pretrained, special_tokens
 from msa_jax.train.programs import StagePrograms
 from msa_jax.train.runs import Layout
 from msa_jax.train.stage_data import StageData, StageReader, resolve_stages, text_capacity
@@ -51,6 +51,7 @@ class StageInits:
                 self.shapes,
                 capacity=text_capacity(columns, own),
                 layout=self.layout,
+                tokens=special_tokens(prepared.preprocessor, prepared.inputs),
             )
             for stage, own in resolved
         ]

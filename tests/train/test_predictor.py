@@ -254,12 +254,13 @@ def test_ids_labels_and_lengths_may_be_left_out(predictor, scores):
     np.testing.assert_array_equal(only_run(predictor).predict(listed), want)
 
 
-def test_a_missing_modality_is_zeros_where_one_says_so(predictor):
+def test_a_missing_modality_is_absent_if_one_says_so(predictor):
     test = DATASET.test
+    # The mean of no frames, here, is that of one frame of zeros.
     zeros = Split(raw_text=test.raw_text, audio=np.zeros((len(test), 1, 3), np.float32))
     want = only_run(predictor).predict(zeros)
     for given in (Split(raw_text=test.raw_text), test):  # what is there is not read
-        with pytest.warns(DataWarning, match="audio is missing: each sample has one frame of zeros as audio"):
+        with pytest.warns(DataWarning, match="audio is missing: each sample has no frame as audio; .* expect worse scores"):
             got = only_run(predictor).predict(given, missing=("audio",))
         np.testing.assert_array_equal(got, want)
     with pytest.warns(DataWarning, match="text is missing: each sample has no word"):
@@ -271,7 +272,7 @@ def test_a_missing_modality_is_zeros_where_one_says_so(predictor):
 def test_a_missing_modality_of_aligned_data_has_a_frame_for_each_token(predictor):
     aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
     with pytest.warns(DataWarning, match="frames of zeros, as many as the others have"):
-        got = aligned._columns(Split(raw_text=DATASET.test.raw_text), ("audio",))
+        got = aligned.columns(Split(raw_text=DATASET.test.raw_text), missing=("audio",))
     np.testing.assert_array_equal(got["audio"]["length"], got["text"]["mask"].sum(1))
     assert got["audio"]["features"].shape == (8, got["text"]["mask"].sum(1).max(), 3)
     with pytest.raises(InputError, match="text cannot be missing"):
@@ -351,7 +352,9 @@ def test_texts_need_nothing_else(of_texts):
 
 def test_texts_of_another_language_than_the_vocabulary_s_are_a_warning_with_their_share(of_texts):
     with pytest.warns(DataWarning, match=r"^text encoder scratch: 67 % of the tokens of the texts are unknown"):
-        of_texts.predict_texts(["\u4e66\u597d good"])  # two characters that no training text has, and a word that some have
+        of_texts.predict_texts(
+            ["\u4e66\u597d good"]
+        )  # two characters that no training text has, and a word that some have
 
 
 @pytest.mark.parametrize(
