@@ -98,6 +98,8 @@ class Options:
       train_fraction: Share of the training split that is used, stratified by label and the same for every seed.
       train_fraction_seed: Seed that chooses the samples of `train_fraction`. Of two fractions with one seed, the
         smaller is part of the larger.
+      modality_dropout: Rate at which a modality is taken out of a training sample, which keeps at least one.
+      step_dropout: Rate at which a token or a frame of a training sample is silenced.
       stages_from: Folder of another experiment of this method and dataset. All its stages but the last are taken
         instead of being trained: those of the run with the same seed, or of its only run.
     Machine:
@@ -146,6 +148,8 @@ class Options:
     clip_value: float | None = None
     train_fraction: float = 1.0
     train_fraction_seed: int = 0
+    modality_dropout: float = 0.0
+    step_dropout: float = 0.0
     stages_from: str | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     remat: bool = False
@@ -183,6 +187,7 @@ class Options:
             re.compile(self.freeze or "")
         except re.error as error:
             raise InputError(f"option freeze is {self.freeze!r}; expected a regular expression ({error})") from None
+        check_rates(self, "modality_dropout", "step_dropout")
         if not 0 < self.plateau_factor < 1:
             raise InputError(f"option plateau_factor is {self.plateau_factor}; expected a fraction in (0, 1)")
         for field in ("learning_rate", "weight_decay"):

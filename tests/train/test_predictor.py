@@ -260,7 +260,9 @@ def test_a_missing_modality_is_absent_if_one_says_so(predictor):
     zeros = Split(raw_text=test.raw_text, audio=np.zeros((len(test), 1, 3), np.float32))
     want = only_run(predictor).predict(zeros)
     for given in (Split(raw_text=test.raw_text), test):  # what is there is not read
-        with pytest.warns(DataWarning, match="audio is missing: each sample has no frame as audio; .* expect worse scores"):
+        with pytest.warns(
+            DataWarning, match="audio is missing: each sample has no frame as audio; .* expect worse scores"
+        ):
             got = only_run(predictor).predict(given, missing=("audio",))
         np.testing.assert_array_equal(got, want)
     with pytest.warns(DataWarning, match="text is missing: each sample has no word"):
