@@ -88,7 +88,7 @@ class RunConfig:
     """`config.json` of an experiment folder: enough to train it again, and to use it.
 
     data: where the dataset was. metrics: their kind. options: by dotted name, as JSON. runs_per_program: runs side by side.
-    keep_state: the last states of the runs are kept.
+    keep_state: the last states of the runs are kept. extract: how msa_jax extracted audio and vision from clips, if it did.
     """
 
     method: str
@@ -103,6 +103,7 @@ class RunConfig:
     keep_state: bool = False
     options: Mapping[str, Any]
     inputs: Inputs
+    extract: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -118,7 +119,7 @@ class RunConfig:
     def from_json(cls, content: Any, source: str) -> "RunConfig":
         """What `to_json` made. Raises InputError, naming the source, if it is something else."""
         try:
-            content = {"keep_state": False, **content}  # which experiments did not have at first
+            content = {"keep_state": False, "extract": None, **content}  # which experiments did not have at first
             named = {field.name: content[field.name] for field in fields(cls)}
             named |= {"seeds": tuple(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}
             return cls(**named)

@@ -1,0 +1,142 @@
+"""Features that somebody has already: CSV files of OpenFace and of openSMILE, one for each clip."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from msa_jax.errors import InputError
+from msa_jax.extract.recipe import IMPORTED, Features
+
+# Columns that are no feature, by modality; names in lower case.
+_NO_FEATURE = {
+    "audio": {"name", "frameindex", "frametime", "frame", "file", "start", "end", "class", "label"},
+    "vision": {"frame", "face_id", "timestamp", "confidence", "success"},
+}
+_TIME = {"audio": ("frametime", "start"), "vision": ("timestamp",)}
+_TOOL = {"audio": "openSMILE", "vision": "OpenFace"}
+_CLOCK = re.compile(r"(?:(\d+) days? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeatureTable:
+    """One clip's CSV. values: [T, d] f32. rate: frames a second. empty: frames that the tool says it found nothing in."""
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    rate: float
+    empty: int
+
+    def features(self, modality: str) -> Features:
+        """The set that a dataset of such files has."""
+        return Features(
+            set=IMPORTED[modality],
+            dim=len(self.names),
+            rate=self.rate,
+            tool=_TOOL[modality],
+            tool_version="unknown",
+            names=self.names,
+        )
+
+
+def find_table(folder: Path, video: str, clip: str) -> Path:
+    """The CSV of a clip: VIDEO/CLIP.csv, VIDEO_CLIP.csv, VIDEO$_$CLIP.csv or, without a video, CLIP.csv in the folder.
+
+    Args:
+      folder: or the CSV itself.
+      video, clip: their names; video is empty if it is not known.
+
+    Raises:
+      InputError: there is none.
+    """
+    if folder.is_file():
+        return folder
+    tried = [f"{video}/{clip}.csv", f"{video}_{clip}.csv", f"{video}$_${clip}.csv"] if video else [f"{clip}.csv"]
+    for name in tried:
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"{folder}: no {' or '.join(tried)}")
+
+
+def read_feature_table(path: Path, modality: str) -> FeatureTable:
+    """The frames of one clip, in the order of their times.
+
+    Frames of OpenFace without success become zeros; of several faces the one with most frames is taken. Values that are not
+    finite become 0.
+
+    Args:
+      path: the CSV, separated by commas, semicolons or tabs.
+      modality: "audio" for openSMILE, "vision" for OpenFace.
+
+    Raises:
+      InputError: no such file, no features, or cells that are no numbers.
+    """
+    header, rows = _cells(path)
+    lower = [name.lower() for name in header]
+    chosen = [number for number, name in enumerate(lower) if name not in _NO_FEATURE[modality]]
+    time = next((lower.index(name) for name in _TIME[modality] if name in lower), None)
+    if not chosen or time is None:
+        raise InputError(
+            f"{path}: no CSV of {_TOOL[modality]}: expected a column {' or '.join(_TIME[modality])} and features beside it"
+        )
+    rows = _of_one_face(rows, lower)
+    try:
+        values = np.array([[float(row[number]) for number in chosen] for row in rows], np.float32)
+        times = np.array([_seconds(row[time]) for row in rows])
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; expected numbers") from None
+    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    empty = 0
+    if "success" in lower:
+        failed = np.array([float(row[lower.index("success")] or 0) == 0 for row in rows])
+        values[failed] = 0
+        empty = int(failed.sum())
+    order = np.argsort(times, kind="stable")
+    steps = np.diff(times[order])
+    step = float(np.median(steps)) if len(steps) else 1.0
+    if step <= 0:
+        raise InputError(f"{path}: several frames have the same time")
+    return FeatureTable(
+        names=tuple(header[number] for number in chosen), values=values[order], rate=round(1 / step, 2), empty=empty
+    )
+
+
+def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        first = text.split("\n", 1)[0]
+        records = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: no CSV ({error})") from None
+    header = [cell.strip() for cell in records[0]] if records else []
+    rows = [row for row in records[1:] if any(cell.strip() for cell in row)]
+    if not rows:
+        raise InputError(f"{path}: no rows")
+    wrong = next((number for number, row in enumerate(rows) if len(row) != len(header)), None)
+    if wrong is not None:
+        raise InputError(f"{path}: row {wrong + 1} has {len(rows[wrong])} cells, the first line {len(header)}")
+    return header, rows
+
+
+def _of_one_face(rows: list[list[str]], names: Sequence[str]) -> list[list[str]]:
+    if "face_id" not in names:
+        return rows
+    column = names.index("face_id")
+    ids = [row[column].strip() for row in rows]
+    most = max(dict.fromkeys(ids), key=ids.count)
+    return [row for row, face in zip(rows, ids, strict=True) if face == most]
+
+
+def _seconds(cell: str) -> float:
+    """Seconds, or a time as pandas writes it, `0 days 00:00:00.010000`."""
+    clock = _CLOCK.fullmatch(cell.strip())
+    if clock is None:
+        return float(cell)
+    days, hours, minutes, seconds = clock.groups(default="0")
+    return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(seconds)

@@ -1,0 +1,283 @@
+"""Scores of clips: an experiment's own recipe of features, and what it was trained on, decide how a clip is read."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from msa_jax.data.schema import Split
+from msa_jax.errors import DataWarning, InputError
+from msa_jax.extract import transcripts
+from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips
+from msa_jax.extract.dataset import oddities
+from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from msa_jax.extract.recipe import Recipe, with_tools_here
+from msa_jax.extract.transcripts import Transcript
+from msa_jax.modalities import SEQUENCES
+from msa_jax.paths import shown, user_path
+
+if TYPE_CHECKING:
+    from msa_jax.train.predictor import Predictor
+
+_SHOWN = 5  # bad clips in an error message
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipPrediction:
+    """The scores of a clip, or of a part of it, on the scale of the training labels.
+
+    score: the mean over the runs; `float(prediction)` is it. heads: the mean of every head, unimodal scores among them. runs:
+    {seed: {head: score}}. start, end: seconds. windows: the parts of the clip, if they were asked for.
+    """
+
+    score: float
+    heads: Mapping[str, float]
+    runs: Mapping[int, Mapping[str, float]]
+    start: float
+    end: float
+    windows: tuple["ClipPrediction", ...] = ()
+
+    def __float__(self) -> float:
+        return self.score
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipSamples:
+    """Clips, or parts of them, as samples. of: the number of each sample's clip. times: its start and end in seconds."""
+
+    split: Split
+    of: tuple[int, ...]
+    times: tuple[tuple[float, float], ...]
+
+
+def predict_clip(
+    predictor: "Predictor",
+    path: str | Path,
+    *,
+    text: str | None = None,
+    face_model: str | Path | None = None,
+    openface: str | Path | None = None,
+    opensmile: str | Path | None = None,
+    asr: str | Path | None = None,
+    window: float | None = None,
+    step: float | None = None,
+    missing: Sequence[str] = (),
+) -> ClipPrediction:
+    """The scores of a clip, and with `window` also of its parts.
+
+    Args:
+      predictor: of the experiment.
+      path: of the clip.
+      text: what is said; by default as a file beside the clip has it, or the recogniser hears it.
+      face_model, openface, opensmile, asr: as for `msa_jax.extract.extract`.
+      window, step: seconds, as in `clip_samples`.
+      missing: modalities of training to do without, as in `Predictor.predict_runs`.
+
+    Raises:
+      InputError: as `clip_samples` and `Predictor.predict_runs`.
+    """
+    tools = tools_of(face_model=face_model, openface=openface, opensmile=opensmile, asr=asr)
+    texts = None if text is None else [text]
+    samples = clip_samples(predictor, [path], texts=texts, tools=tools, missing=missing)
+    if window is None:
+        return _predictions(predictor, samples, missing)[0]
+    parts = clip_samples(predictor, [path], texts=texts, tools=tools, missing=missing, window=window, step=step)
+    return replace(_predictions(predictor, samples, missing)[0], windows=tuple(_predictions(predictor, parts, missing)))
+
+
+def tools_of(**paths: str | Path | None) -> Tools:
+    """`Tools` of paths as people write them."""
+    return Tools(**{name: None if path is None else user_path(path) for name, path in paths.items()})
+
+
+def media_files(paths: Sequence[str | Path]) -> list[Path]:
+    """Clips; in the place of a folder, those in it by name. Raises InputError if there is no file, or a folder has no clip."""
+    found = []
+    for path in map(user_path, paths):
+        if path.is_dir():
+            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in VIDEO_SUFFIXES + SOUND_SUFFIXES)
+            if not inside:
+                raise InputError(f"{path}: no clip in this folder")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise InputError(f"{path}: no such file")
+    return found
+
+
+def clip_samples(
+    predictor: "Predictor",
+    paths: Sequence[str | Path],
+    *,
+    texts: Sequence[str] | None = None,
+    tools: Tools,
+    missing: Sequence[str] = (),
+    window: float | None = None,
+    step: float | None = None,
+    log: TextIO | None = None,
+) -> ClipSamples:
+    """Clips as samples for `Predictor.predict`, with the recipe of the experiment.
+
+    Args:
+      predictor: of the experiment.
+      paths: of clips and folders of clips.
+      texts: what is said in each.
+      tools: where features come from besides the clips.
+      missing: modalities that are not read.
+      window: cut each clip into parts of so many seconds, which begin `step` after each other (default: half a window). Words
+        without times are those of every part.
+      step: seconds.
+      log: where progress goes.
+
+    Raises:
+      InputError: a clip cannot be used; no words where training had text; the experiment's features are not of clips, or of
+        another recipe, model or width; a tool is missing.
+
+    Warns:
+      DataWarning: a tool has another version, or something is odd about a clip.
+    """
+    read = tuple(name for name in predictor.preprocessor.modalities if name not in missing)
+    recipe = _recipe(predictor, read)
+    clips = media_files(paths)
+    if texts is not None and len(texts) != len(clips):
+        raise InputError(f"there are {len(texts)} texts for {len(clips)} clips; expected one for each, in their order")
+    sources = [Source(path=path, video=path.absolute().parent.name, clip=path.stem) for path in clips]
+    found = extract_clips(sources, recipe, tools if "text" in read else replace(tools, asr=None), log=log)
+    bad = [(path, one.reason) for path, one in zip(clips, found, strict=True) if one.reason]
+    words: list[Transcript] = []
+    if "text" in read and not bad:
+        predictor.check_reads_texts()
+        words, bad = _transcripts(clips, found, texts)
+    if bad:
+        listed = "; ".join(reason if str(path) in reason else f"{path}: {reason}" for path, reason in bad[:_SHOWN])
+        count = f"{len(bad)} of {len(clips)} clips cannot be used: " if len(clips) > 1 else ""
+        raise InputError(f"{count}{listed}")
+    _warn(predictor, clips, found, recipe)
+    ids, of, times, said, arrays = [], [], [], [], {name: [] for name in read if name in SEQUENCES}
+    for number, (path, one) in enumerate(zip(clips, found, strict=True)):
+        length = min(_seconds(one, recipe), recipe.most_seconds)
+        for start, end in _parts(length, window, step):
+            ids.append(shown(path) if window is None else f"{shown(path)} {start:g}-{end:g} s")
+            of.append(number)
+            times.append((start, end))
+            for name, pieces in arrays.items():
+                whole = window is None
+                pieces.append(getattr(one, name) if whole else _cut(getattr(one, name), recipe, name, start, end))
+            if words:
+                said.append(words[number].text if window is None else words[number].between(start, end))
+    columns: dict[str, Any] = {"id": np.array(ids, np.str_)}
+    if words:
+        columns["raw_text"] = np.array(said, np.str_)
+    for name, pieces in arrays.items():
+        columns[name], columns[f"{name}_length"] = _padded(pieces)
+    return ClipSamples(split=Split(**columns), of=tuple(of), times=tuple(times))
+
+
+def _recipe(predictor: "Predictor", read: Sequence[str]) -> Recipe:
+    """The experiment's recipe of what is read, with the tools of this machine."""
+    if predictor.extract is None:
+        raise InputError(
+            "this experiment was not trained on features that msa_jax extracted, so it cannot read clips: make a dataset with "
+            "`msa-jax data extract` and train on it"
+        )
+    recipe = Recipe.from_json(predictor.extract, "this experiment")
+    kept = {name: getattr(recipe, name) if name in read else None for name in SEQUENCES}
+    for name, features in kept.items():
+        width = predictor.preprocessor.widths.get(name)
+        if name in read and (features is None or features.dim != width):
+            found = "none" if features is None else f"{features.set} with {features.dim}"
+            raise InputError(
+                f"the recipe of {name} is {found}, but this experiment was trained on {width} values in a frame"
+            )
+    recipe, other = with_tools_here(replace(recipe, **kept))
+    if other:
+        warnings.warn(
+            f"extracted with other versions than the training data, so scores may differ: {'; '.join(other)}",
+            DataWarning,
+            stacklevel=4,
+        )
+    return recipe
+
+
+def _transcripts(
+    clips: Sequence[Path], found: Sequence[Extracted], texts: Sequence[str] | None
+) -> tuple[list[Transcript], list[tuple[Path, str]]]:
+    """What is said in each clip, and the clips of which nobody knows."""
+    words, bad = [], []
+    for number, (path, one) in enumerate(zip(clips, found, strict=True)):
+        try:
+            said = Transcript(texts[number], "given") if texts is not None else transcripts.beside(path)
+            said = said or one.transcript
+        except InputError as error:
+            bad.append((path, str(error)))
+            continue
+        if said is None:
+            bad.append((path, "no words: give --text, a .txt, .srt, .vtt or .json beside the clip, or --asr FOLDER"))
+        else:
+            words.append(said)
+    return words, bad
+
+
+def _warn(predictor: "Predictor", clips: Sequence[Path], found: Sequence[Extracted], recipe: Recipe) -> None:
+    odd = oddities(found, recipe)
+    for name in SEQUENCES:
+        trained = getattr(predictor.inputs, name)
+        longer = [] if trained is None else [n for n, one in enumerate(found) if _steps(one, name) > trained.steps]
+        odd += [(f"have more frames of {name} than any of training ({trained.steps})", longer)] if longer else []
+    for about, numbers in odd:
+        names = ", ".join(str(clips[number]) for number in numbers[:_SHOWN]) + ", ..." * (len(numbers) > _SHOWN)
+        warnings.warn(f"{len(numbers)} clips {about}: {names}", DataWarning, stacklevel=4)
+
+
+def _steps(one: Extracted, name: str) -> int:
+    array = getattr(one, name)
+    return 0 if array is None else len(array)
+
+
+def _seconds(one: Extracted, recipe: Recipe) -> float:
+    """Of the file, or of the frames of a table."""
+    lengths = [
+        _steps(one, name) / getattr(recipe, name).rate for name in SEQUENCES if getattr(recipe, name) is not None
+    ]
+    return one.facts.get("seconds") or max(lengths, default=0.0)
+
+
+def _parts(length: float, window: float | None, step: float | None) -> list[tuple[float, float]]:
+    if window is None:
+        return [(0.0, length)]
+    step = window / 2 if step is None else step
+    if not (window > 0 and step > 0):
+        raise InputError(f"window is {window:g} s, step {step:g} s; expected numbers above 0")
+    count = int(np.floor(max(length - window, 0) / step + 1e-9)) + 1
+    return [(round(n * step, 3), round(min(n * step + window, length), 3)) for n in range(count)]
+
+
+def _cut(array: np.ndarray, recipe: Recipe, name: str, start: float, end: float) -> np.ndarray:
+    """The frames of a part, at least one."""
+    rate = getattr(recipe, name).rate
+    first = min(round(start * rate), len(array) - 1)
+    return array[first : max(round(end * rate), first + 1)]
+
+
+def _padded(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """[N, longest, d] f32 and [N] i32."""
+    lengths = np.array([len(piece) for piece in pieces], np.int32)
+    padded = np.zeros((len(pieces), int(lengths.max()), pieces[0].shape[1]), np.float32)
+    for row, piece in enumerate(pieces):
+        padded[row, : len(piece)] = piece
+    return padded, lengths
+
+
+def _predictions(predictor: "Predictor", samples: ClipSamples, missing: Sequence[str]) -> list[ClipPrediction]:
+    runs = predictor.predict_runs(samples.split, missing=missing)
+    made = []
+    for row, (start, end) in enumerate(samples.times):
+        of_run = {seed: {head: float(values[row]) for head, values in heads.items()} for seed, heads in runs.items()}
+        first = next(iter(of_run.values()))
+        means = {head: float(np.mean([heads[head] for heads in of_run.values()], dtype=np.float32)) for head in first}
+        made.append(ClipPrediction(score=means["prediction"], heads=means, runs=of_run, start=start, end=end))
+    return made
