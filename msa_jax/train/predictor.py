@@ -32,9 +32,6 @@ from msa_jax.train.settings import RunConfig
 if TYPE_CHECKING:
     from msa_jax.train.clips import ClipPrediction
 
-if TYPE_CHECKING:
-    from msa_jax.train.clips import ClipPrediction
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
@@ -99,21 +96,6 @@ class Predictor:
             these are not said to be missing.
         """
         return self.predict(self.split_of_texts(texts), missing=missing)
-
-    def predict_clip(self, path: str | Path, *, text: str | None = None, **named: Any) -> "ClipPrediction":
-        """The score of a clip of one's own, with the features that training had.
-
-        Args:
-          path: of the clip.
-          text: what is said; by default as a .txt, .srt, .vtt or .json beside the clip has it.
-          named: of `msa_jax.train.clips.predict_clip`: `face_model`, `window`, `missing`, ...
-
-        Raises:
-          InputError: as `msa_jax.train.clips.clip_samples`.
-        """
-        from msa_jax.train.clips import predict_clip
-
-        return predict_clip(self, path, text=text, **named)
 
     def predict_clip(self, path: str | Path, *, text: str | None = None, **named: Any) -> "ClipPrediction":
         """The score of a clip of one's own, with the features that training had.
