@@ -166,7 +166,13 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     predict.add_argument("--data", metavar="D", help="one split is enough; ids, labels and lengths may be left out")
     predict.add_argument("--split", choices=("train", "valid", "test"), help="default test, or the only one there is")
     predict.add_argument("--texts", type=_path, metavar="FILE", help="new texts, one a line; - is standard input")
-    predict.add_argument("--text", action="append", default=[], help="a new text; may be repeated")
+    predict.add_argument("--text", action="append", default=[], help="a new text, or what a clip says; may be repeated")
+    clips = "video clips of your own, or folders of them, for an experiment on a dataset of `msa-jax data extract`"
+    predict.add_argument("--clip", nargs="+", action="extend", default=[], type=_path, metavar="FILE", help=clips)
+    parts = "score parts of each clip of this length, which begin every --step seconds (default: half of it)"
+    predict.add_argument("--window", type=float, metavar="SECONDS", help=parts)
+    predict.add_argument("--step", type=float, metavar="SECONDS")
+    _add_clip_tools(predict)
     absent = "modalities of training to do without, e.g. audio,vision: zeros stand in for them, and scores are worse"
     predict.add_argument("--missing", type=_names, default=(), metavar="MODALITIES", help=absent)
     predict.add_argument("--out", type=_path, metavar="FILE.csv", help="default standard output")
@@ -201,10 +207,7 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     bring = command("data import", "convert a dataset into a native folder", group=kinds)
     bring.add_argument("path", metavar="PATH")
     bring.add_argument("--out", required=True, type=_path, metavar="DIR")
-    bring.add_argument("--name", help="of the dataset; mosi, mosei and sims bring what follows with them")
-    bring.add_argument("--language", metavar="L", help="en, zh, ...")
-    bring.add_argument("--label-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="lowest and highest label")
-    bring.add_argument("--metrics", choices=("mosi", "mosei", "sims", "regression"), help="regression: any label range")
+    _add_identity(bring)
     bring.add_argument(
         "--split-seed", type=int, default=0, metavar="N", help="of the splits of a table without; default 0"
     )
@@ -213,6 +216,7 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     for name, number in (("seed", 0), ("train", 512), ("valid", 128), ("test", 256)):
         make.add_argument(f"--{name}", type=int, default=number, metavar="N")
     make.add_argument("--mosi-shapes", action="store_true", help="audio up to 375 steps, vision up to 500")
+    _add_extract(command("data extract", "make a dataset of video clips and a table of labels", group=kinds))
     describe = command("data describe", "show a dataset's card", group=kinds)
     describe.add_argument("path", metavar="D")
     describe.add_argument("--leaks", action="store_true", help="features that know the labels of train alone")
@@ -222,6 +226,52 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     listing.add_argument("--preset", metavar="P", help="show what this preset sets")
     listing.add_argument("--markdown", action="store_true", help="tables in Markdown")
     return parser
+
+
+def _add_extract(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "raw", type=_path, metavar="RAW", help="a folder with label.csv or meta.csv, or a table with paths"
+    )
+    parser.add_argument("--out", required=True, type=_path, metavar="DIR", help="the dataset")
+    parser.add_argument("--labels", type=_path, metavar="FILE", help="the table, if it has another name or place")
+    parser.add_argument("--audio", choices=("speech-v1", "egemaps-v02", "none"), default="speech-v1")
+    parser.add_argument("--vision", choices=("face-v1", "face-landmarks-v1", "none"), default="face-v1")
+    parser.add_argument("--audio-rate", type=float, metavar="HZ", help="means of several frames, so many a second")
+    _add_clip_tools(parser)
+    parser.add_argument("--skip-bad", action="store_true", help="leave bad clips out; failed.csv says why")
+    parser.add_argument("--allow-silent", action="store_true", help="take clips without sound")
+    parser.add_argument("--allow-faceless", action="store_true", help="take clips without a face")
+    parser.add_argument("--max-seconds", type=float, default=60.0, metavar="S", help="of a clip; default 60")
+    seed = "of the split by video, if the table has no column mode; default 0"
+    parser.add_argument("--split-seed", type=int, default=0, metavar="N", help=seed)
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default one for each core")
+    parser.add_argument("--cache", type=_path, metavar="DIR", help="of what is extracted; default in the user's cache")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    _add_identity(parser)
+
+
+def _add_identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="of the dataset; mosi, mosei and sims bring what follows with them")
+    parser.add_argument("--language", metavar="L", help="en, zh, ...")
+    parser.add_argument("--label-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="lowest and highest label")
+    parser.add_argument(
+        "--metrics", choices=("mosi", "mosei", "sims", "regression"), help="regression: any label range"
+    )
+
+
+def _add_clip_tools(parser: argparse.ArgumentParser) -> None:
+    """Where features and words of clips come from besides the clips."""
+    model = "of Google's face landmarker; default: MSA_JAX_FACE_MODEL, or fetched once"
+    parser.add_argument("--face-model", type=_path, metavar="FILE", help=model)
+    parser.add_argument(
+        "--openface", type=_path, metavar="DIR", help="CSVs of OpenFace, instead of own vision features"
+    )
+    parser.add_argument(
+        "--opensmile", type=_path, metavar="DIR", help="CSVs of openSMILE, instead of own audio features"
+    )
+    parser.add_argument(
+        "--asr", type=_path, metavar="FOLDER", help="a Whisper model for faster-whisper hears the words"
+    )
 
 
 def _add_training(parser: argparse.ArgumentParser, *, preset: str, seeds: str, out: str) -> None:

@@ -232,10 +232,12 @@ def _predict(arguments: argparse.Namespace) -> None:
     from msa_jax.report.prediction import check_outputs, predict
     from msa_jax.train.atomic import write_arrays, write_text
 
-    check_outputs((arguments.out, arguments.arrays), (arguments.data, arguments.texts))
+    check_outputs((arguments.out, arguments.arrays), (arguments.data, arguments.texts, *arguments.clip))
+    named = ("data", "split", "texts", "text", "clip", "window", "step", "missing", "with_text")
     done = predict(
         arguments.folder,
-        **{name: getattr(arguments, name) for name in ("data", "split", "texts", "text", "missing", "with_text")},
+        **{name: getattr(arguments, name) for name in named},
+        tools={name: getattr(arguments, name) for name in ("face_model", "openface", "opensmile", "asr")},
         exports=arguments.arrays is not None,
     )
     content: dict[str, Any] = {"rows": len(done.split), "runs": list(done.runs)}
@@ -309,6 +311,27 @@ def _data_synthetic(arguments: argparse.Namespace) -> None:
     _print(arguments, {"folder": str(arguments.out)}, f"{arguments.out}: written")
 
 
+def _data_extract(arguments: argparse.Namespace) -> None:
+    from msa_jax.extract import extract
+
+    named = (
+        "labels audio vision audio_rate face_model openface opensmile asr skip_bad max_seconds split_seed workers cache"
+    )
+    named += " name language label_range metrics"
+    done = extract(
+        arguments.raw,
+        out=arguments.out,
+        allow=[name for name in ("silent", "faceless") if getattr(arguments, f"allow_{name}")],
+        log=None if arguments.quiet else sys.stderr,
+        **{name: getattr(arguments, name) for name in named.split()},
+    )
+    counts = {name: len(split) for name, split in done.dataset.splits().items()}
+    said = f"{arguments.out}: written; {', '.join(f'{name} {count}' for name, count in counts.items())}"
+    said += f"; {len(done.failed)} clips left out, see failed.csv" if done.failed else ""
+    failed = [{"id": name, "reason": reason} for name, reason in done.failed]
+    _print(arguments, {"folder": str(arguments.out), "counts": counts, "failed": failed}, said)
+
+
 def _data_describe(arguments: argparse.Namespace) -> None:
     from msa_jax.data import find_leaks, load_dataset
     from msa_jax.data.describe import card_text, describe, leaks_text
@@ -377,6 +400,7 @@ _COMMANDS = {
     "data check": _data_check,
     "data import": _data_import,
     "data synthetic": _data_synthetic,
+    "data extract": _data_extract,
     "data describe": _data_describe,
     "methods": _methods,
 }

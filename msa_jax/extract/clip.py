@@ -74,13 +74,14 @@ def extract_clip(
 def why_bad(facts: Mapping[str, Any], recipe: Recipe) -> str:
     """Why a clip cannot be used although it can be read; empty if it can."""
     sound, frames = facts.get("sound"), facts.get("frames")
+    reasons = []
     if sound is not None and sound < LEAST_SOUND and "silent" not in recipe.allow:
         held = "no sound" if sound == 0 else f"{1000 * sound:.0f} ms of sound, less than {1000 * LEAST_SOUND:.0f}"
-        return f"{held}; --allow-silent takes it with one frame of zeros"
+        reasons.append(f"{held} (--allow-silent takes it with one frame of zeros)")
     if frames is not None and facts["without_face"] == frames and "faceless" not in recipe.allow:
         held = f"no face in any of its {frames} frames" if frames else "no picture"
-        return f"{held}; --allow-faceless takes it with zeros"
-    return ""
+        reasons.append(f"{held} (--allow-faceless takes it with zeros)")
+    return "; ".join(reasons)
 
 
 def _audio(path: Path, whole: media.Media, features: Features, most_seconds: float) -> tuple[np.ndarray, float]:

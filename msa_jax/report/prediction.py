@@ -1,4 +1,4 @@
-"""Scores of new samples, as a table: out of a dataset's split, or texts."""
+"""Scores of new samples, as a table: out of a dataset's split, texts, or clips."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from msa_jax.data.samples import load_split, read_texts
 from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
-from msa_jax.train.experiment import predictions_csv, shortest
+from msa_jax.train.csv_text import predictions_csv, shortest
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
 
@@ -57,28 +57,38 @@ def predict(
     split: str | None = None,
     texts: str | Path | None = None,
     text: Sequence[str] = (),
+    clip: Sequence[str | Path] = (),
+    tools: Mapping[str, str | Path | None] | None = None,
+    window: float | None = None,
+    step: float | None = None,
     missing: Sequence[str] = (),
     with_text: bool = False,
     exports: bool = False,
 ) -> Prediction:
-    """Scores of every run of an experiment, of exactly one of `data`, `texts` and `text`.
+    """Scores of every run of an experiment, of exactly one of `data`, `texts`, `text` and `clip`.
 
     Args:
       folder: the experiment.
       data, split: as for `load_split`.
       texts: a file with a text on each line, "-" for standard input. text: the texts themselves.
+      clip: files of clips, and folders of them; `text` then has the words of each. tools: {name: path}, as for `Tools`.
+      window, step: seconds, as for `clip_samples`.
       missing: modalities to do without, as in `Predictor.predict_runs`.
       with_text: show the text beside the score; it always is beside that of `texts` and `text`.
       exports: also what else the method shows.
 
     Raises:
-      InputError: not a finished experiment, none or several of the three, or samples that do not fit.
+      InputError: not a finished experiment, none or several of the four, or samples that do not fit.
     """
-    given = [
-        name for name, value in (("--data", data), ("--texts", texts), ("--text", text or None)) if value is not None
-    ]
+    words = None if clip else text or None
+    choices = (("--data", data), ("--texts", texts), ("--text", words), ("--clip", clip or None))
+    given = [name for name, value in choices if value is not None]
     if len(given) != 1:
-        raise InputError(f"predict takes one of --data, --texts and --text; found {' and '.join(given) or 'none'}")
+        raise InputError(
+            f"predict takes one of --data, --texts, --text and --clip; found {' and '.join(given) or 'none'}"
+        )
+    if (window, step) != (None, None) and (not clip or window is None):
+        raise InputError("--window is the length of parts of a --clip, and --step goes with it")
     if split is not None and data is None:
         raise InputError(f"--split chooses a part of --data; {given[0]} has none")
     predictor = Predictor.load(folder)
@@ -87,10 +97,18 @@ def predict(
     elif texts is not None:
         predictor.check_reads_texts()
         samples = _read_texts(texts)
+    elif clip:
+        from msa_jax.train.clips import clip_samples, tools_of
+
+        where = tools_of(**(tools or {}))
+        said = list(text) or None
+        samples = clip_samples(
+            predictor, clip, texts=said, tools=where, missing=missing, window=window, step=step
+        ).split
     else:
         samples = predictor.split_of_texts(text)
     if with_text and samples.raw_text is None:
-        raise InputError(f"{data}: no column raw_text, so no text can be written beside the scores")
+        raise InputError(f"{data or clip[0]}: no column raw_text, so no text can be written beside the scores")
     found = predictor.predict_runs(samples, exports=exports, missing=missing)
     heads = predictor.method.head_names(predictor.options, predictor.inputs)
     return Prediction(
@@ -102,7 +120,7 @@ def predict(
             for name, value in named.items()
             if name not in heads
         },
-        with_text=with_text or data is None,
+        with_text=with_text or (data is None and samples.raw_text is not None),
     )
 
 
