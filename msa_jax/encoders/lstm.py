@@ -1,5 +1,7 @@
 """LSTMs over sequences of different lengths, of one direction, of both, or stacked: end states, or those of every step."""
 
+from collections.abc import Mapping
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -136,6 +138,64 @@ def _make_params(module: LSTM | _Direction, width: int) -> tuple[Array, Array]:
     bias = module.param("input_bias", bias_init, (4 * hidden,))
     bias = bias + module.param("recurrent_bias", bias_init, (4 * hidden,))
     return jnp.concatenate([kernel, recurrent]).astype(module.dtype), bias.astype(module.dtype)
+
+
+def end_states_of_several(
+    hidden: Mapping[str, int],
+    sequences: Mapping[str, Array],
+    length: Mapping[str, Array],
+    dtype: jnp.dtype = jnp.float32,
+    *,
+    together: bool | None = None,
+) -> dict[str, Array]:
+    """The states that several LSTMs end with, each reading a sequence of its own; in a module it makes an `LSTM` of each name.
+
+    Args:
+      hidden: {name: h}.
+      sequences, length: {name: [B, L, d]}, {name: [B] int32 in [0, L]}; L and d may differ.
+      dtype: as of `LSTM`.
+      together: walk them in one loop, with zeros between the smaller ones and the largest. None: where that is quicker, which
+        is on anything but a CPU: a step there costs what its operations count, not how large they are.
+
+    Returns:
+      {name: [B, h]}, the results of the LSTMs one by one, up to rounding.
+    """
+    together = jax.default_backend() != "cpu" if together is None else together
+    if not together or len(hidden) < 2:
+        return {name: LSTM(size, dtype, name=name)(sequences[name], length[name]) for name, size in hidden.items()}
+    made = [_Direction(size, dtype, name=name)(sequences[name].shape[-1]) for name, size in hidden.items()]
+    frames = [sequences[name].astype(dtype) for name in hidden]
+    steps, width = (max(each.shape[axis] for each in frames) for axis in (1, 2))
+    frames = [jnp.pad(x, ((0, 0), (0, steps - x.shape[1]), (0, width - x.shape[2]))) for x in frames]
+    largest = max(hidden.values())
+    weights = [
+        _grow_weight(weight, size, width, largest) for (weight, _), size in zip(made, hidden.values(), strict=True)
+    ]
+    biases = [_grow_gates(bias, size, largest) for (_, bias), size in zip(made, hidden.values(), strict=True)]
+    plan = ScanPlan.of(len(frames[0]), steps, width, every=False)
+    lengths = jnp.stack([jnp.asarray(length[name]) for name in hidden])
+    states = recurrence(plan, jnp.stack(frames, 2), lengths, jnp.stack(weights), jnp.stack(biases))
+    states = states.reshape(len(states), len(hidden), largest)
+    return {name: states[:, number, :size] for number, (name, size) in enumerate(hidden.items())}
+
+
+def _grow_weight(weight: Array, hidden: int, width: int, largest: int) -> Array:
+    """[d + h, 4h] -> [width + largest, 4 largest], with zeros where there was nothing. A unit of zeros stays 0."""
+    weight = _grow_gates(weight, hidden, largest)
+    frames, states = jnp.split(weight, [weight.shape[0] - hidden])
+    return jnp.concatenate([_with_zeros(frames, width), _with_zeros(states, largest)])
+
+
+def _grow_gates(x: Array, hidden: int, largest: int) -> Array:
+    """[..., 4h] -> [..., 4 largest]."""
+    gates = x.reshape(*x.shape[:-1], 4, hidden)
+    gates = jnp.pad(gates, [(0, 0)] * (gates.ndim - 1) + [(0, largest - hidden)])
+    return gates.reshape(*x.shape[:-1], -1)
+
+
+def _with_zeros(x: Array, rows: int) -> Array:
+    """[r, n] -> [rows, n]."""
+    return jnp.pad(x, ((0, rows - len(x)), (0, 0)))
 
 
 def end_states(states: Array, length: Array) -> Array:

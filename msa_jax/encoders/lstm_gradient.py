@@ -2,18 +2,24 @@
 
 How it stays cheap. Steps are walked in chunks, and chunks beyond the longest sequence are never reached: the loop over them
 has as many rounds as there are chunks with a step. On a CPU rows are sorted by length and dealt into groups of a few, each
-walked for as long as its own longest row, so that a long row does not make short ones wait; elsewhere a step of few rows
-costs what one of many does, and there is one group. Both directions of a bidirectional LSTM are one batched product: the
-backward one reads every row reversed within its length.
+walked for as long as its own longest row, so that a long row does not make short ones wait. Both directions of a
+bidirectional LSTM are one batched product: the backward one reads every row reversed within its length.
+
+Elsewhere than on a CPU a step of few rows costs what one of many does, and a condition that the device computes makes the host
+wait. So there is one group and one chunk of all steps, whose count is known. A round of the loop holds several steps, each of
+one product and one kernel around it; what they give is put away once a round.
 
 The gradient is written in reverse mode and once, which lets the loops have such trip counts. Kept from the forward pass are
 states and cells, and if the plan says so the gates; otherwise the backward pass computes the gates of a chunk again in one
 product. It walks the chunk with what depends on the step behind, and adds its part of the gradient of the weights, in one
 product too.
 
+Several LSTMs that read sequences of their own can be walked in one loop too, as directions that all read forwards.
+
 D is the number of directions, B of rows, G of groups, R of rows in each; T are the steps L, filled up to whole chunks.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,8 +32,9 @@ from msa_jax.layers.pooling import max_over_vmap
 
 Array = jax.Array
 
-CPU_CHUNK, OTHER_CHUNK = 16, 32  # steps; elsewhere than on a CPU the host waits at the end of each
+CPU_CHUNK = 16  # steps
 CPU_ROWS = 8  # of a group
+UNROLLED = 8  # steps of a round of the loop, elsewhere than on a CPU
 WIDE = 256  # features; of wider frames the gates cost more to compute again than to keep
 
 
@@ -35,7 +42,8 @@ class ScanPlan(NamedTuple):
     """How sequences are walked, all of it known when a program is compiled.
 
     steps: L. every: give the state of every step, not the last alone. chunk: steps of a chunk. groups: G; where there are
-    several, rows are sorted by length. keep_gates: for the backward pass.
+    several, rows are sorted by length. keep_gates: for the backward pass. unrolled: steps of a round of the innermost loop,
+    a divisor of the chunk.
     """
 
     steps: int
@@ -43,13 +51,16 @@ class ScanPlan(NamedTuple):
     chunk: int
     groups: int
     keep_gates: bool
+    unrolled: int = 1
 
     @classmethod
     def of(cls, rows: int, steps: int, width: int, *, every: bool) -> "ScanPlan":
         """For that many sequences of so many steps, padding included, of frames of this width, on this device."""
-        on_cpu = jax.default_backend() == "cpu"
-        chunk = min(CPU_CHUNK if on_cpu else OTHER_CHUNK, steps)
-        return cls(steps, every, chunk, -(-rows // CPU_ROWS) if on_cpu and steps > chunk else 1, width > WIDE)
+        if jax.default_backend() == "cpu":
+            chunk = min(CPU_CHUNK, steps)
+            return cls(steps, every, chunk, -(-rows // CPU_ROWS) if steps > chunk else 1, width > WIDE)
+        unrolled = min(UNROLLED, steps)
+        return cls(steps, every, -(-steps // unrolled) * unrolled, 1, width > WIDE, unrolled)
 
     @property
     def padded(self) -> int:
@@ -60,9 +71,9 @@ class ScanPlan(NamedTuple):
 class _Order(NamedTuple):
     """Where the rows are walked.
 
-    length: [B], in the order of the caller. walked: [G R], the lengths as they are walked, longest first. row: [G R], the row
-    in each place; places behind the batch hold row 0 with length 0. place: [B], where each row is. Both are None where the
-    order is the caller's.
+    length: [B], in the order of the caller, or [D, B] where each direction has a sequence of its own. walked: [G R], the
+    lengths as they are walked, longest first. row: [G R], the row in each place; places behind the batch hold row 0 with
+    length 0. place: [B], where each row is. Both are None where the order is the caller's, and then walked is length.
     """
 
     length: Array
@@ -82,17 +93,25 @@ class _Order(NamedTuple):
             shortest, row = jnp.pad(shortest, beyond), jnp.pad(row, beyond)
         return cls(length, -shortest, row, place)
 
+    @property
+    def apart(self) -> bool:
+        """Whether each direction has a sequence of its own, which it reads forwards."""
+        return self.length.ndim == 2
+
     def groups(self, plan: ScanPlan) -> tuple[Array, Array, Array]:
-        """Of each group its first place [G], its lengths [G, R] and the chunks [G] that reach beyond none of them."""
-        length = self.walked.reshape(plan.groups, -1)
-        longest = max_over_vmap(length.max(1))
-        first = np.arange(plan.groups, dtype=np.int32) * length.shape[1]
+        """Of each group its first place [G], its lengths [G, D or 1, R] and the chunks [G] that reach beyond none of them."""
+        length = self.walked.reshape(plan.groups, -1, self.walked.shape[-1] // plan.groups)
+        longest = max_over_vmap(length.max((1, 2)))
+        first = np.arange(plan.groups, dtype=np.int32) * length.shape[2]
         return jnp.asarray(first), length, jax.lax.div(longest + np.int32(plan.chunk - 1), np.int32(plan.chunk))
 
 
 def _as_walked(plan: ScanPlan, x: Array, order: _Order, directions: int) -> Array:
     """x [B, L, d], the same for all directions, or [B, L, D, d] -> [T, D, G R, d], in the order in which each direction
     reads the steps; whatever stands behind each length."""
+    if order.apart:
+        x = jax.lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (0, plan.padded - plan.steps, 0), (0, 0, 0), (0, 0, 0)))
+        return x.transpose(1, 2, 0, 3)
     if directions == 1:
         x = x.reshape(*x.shape[:2], -1)
         x = x if order.row is None else take(x, order.row)
@@ -110,6 +129,9 @@ def _as_walked(plan: ScanPlan, x: Array, order: _Order, directions: int) -> Arra
 def _as_given(plan: ScanPlan, x: Array, order: _Order) -> Array:
     """x [T, D, G R, d] -> [B, L, D, d], undoing `_as_walked`; zeros behind each length."""
     directions, step = x.shape[1], np.arange(plan.steps, dtype=np.int32)
+    if order.apart:
+        valid = step[None, :, None] < order.length.T[:, None]  # [B, L, D]
+        return keep_where(valid[..., None], x[: plan.steps].transpose(2, 0, 1, 3))
     if directions == 1:
         x = x[: plan.steps, 0].transpose(1, 0, 2)
         x = (x if order.place is None else take(x, order.place))[:, :, None]
@@ -147,10 +169,10 @@ def recurrence(plan: ScanPlan, sequence: Array, length: Array, weight: Array, bi
 
     Args:
       plan: made for these shapes.
-      sequence: [B, L, d]; finite numbers stand at padding.
-      length: [B] int32 in [0, L].
+      sequence: [B, L, d], the same for all directions, or [B, L, D, d]; finite numbers stand at padding.
+      length: [B] int32 in [0, L]; where each direction has a sequence of its own [D, B].
       weight: [D, d + h, 4h], of frames and states, gates in the order input, forget, new, output.
-      bias: [D, 4h]. The second direction reads from the last valid step to the first.
+      bias: [D, 4h]. The second direction of one sequence reads from the last valid step to the first.
 
     Returns:
       The state each direction ends with [B, D h], zeros where the length is 0; or where plan.every those of every step
@@ -169,7 +191,7 @@ def _run(
     if plan.every:
         found = _as_given(plan, kept[0][1:], order)
         return found.reshape(*found.shape[:2], -1), (frames, order, kept)
-    found = last.transpose(0, 2, 1, 3).reshape(len(order.walked), -1)
+    found = last.transpose(0, 2, 1, 3).reshape(frames.shape[2], -1)
     return found if order.place is None else take(found, order.place), (frames, order, kept)
 
 
@@ -193,26 +215,32 @@ def _forward(
             # One product for all steps of the chunk leaves the recurrent one to each.
             part = jnp.einsum("sdri,dio->sdro", part, weight[:, :width]) + bias[None, :, None]
 
-            def step(number: Array, carry: Any) -> Any:
-                state, cell, kept = carry
-                of_frame = jax.lax.dynamic_index_in_dim(part, number, keepdims=False, allow_negative_indices=False)
+            def step(of_frame: Array, number: Array, state: Array, cell: Array) -> tuple[Array, Array, Array]:
                 inputs = of_frame + jnp.einsum("dri,dio->dro", state, recurrent)
                 tanh = jnp.tanh(_halves(inputs) * inputs)
                 i, f, g, o = _gates(tanh)
                 new_cell = f * cell + i * g
-                valid = jnp.broadcast_to((first + number < length)[None, :, None], cell.shape)
+                valid = jnp.broadcast_to((number < length)[..., None], cell.shape)
                 cell = jax.lax.select(valid, new_cell, cell)
-                state = jax.lax.select(valid, o * jnp.tanh(new_cell), state)
+                return *_whole(plan, (jax.lax.select(valid, o * jnp.tanh(new_cell), state), cell)), tanh
+
+            def some_steps(number: Array, carry: Any) -> Any:
+                state, cell, kept = carry
+                begin, found = number * plan.unrolled, []
+                for each, of_frame in enumerate(_steps(plan, part, begin)):
+                    state, cell, tanh = step(of_frame, first + begin + each, state, cell)
+                    found.append((state, cell, tanh))
                 if kept is not None:
-                    states, cells, gates = kept
-                    behind = first + number + 1, 0, place, 0
-                    gates = None if gates is None else put_part(gates, tanh[None], (first + number, 0, place, 0))
-                    kept = put_part(states, state[None], behind), put_part(cells, cell[None], behind), gates
+                    steps, gates = (first + begin, 0, place, 0), kept[2]
+                    behind = (first + begin + 1, *steps[1:])
+                    states, cells, tanh = (jnp.stack(each) for each in zip(*found, strict=True))
+                    gates = None if gates is None else put_part(gates, tanh, steps)
+                    kept = put_part(kept[0], states, behind), put_part(kept[1], cells, behind), gates
                 return state, cell, kept
 
-            return jax.lax.fori_loop(0, plan.chunk, step, carry)
+            return jax.lax.fori_loop(0, plan.chunk // plan.unrolled, some_steps, carry)
 
-        state, _, kept = jax.lax.fori_loop(0, chunks, chunk, (zeros, zeros, kept))
+        state, _, kept = _walk_chunks(plan, chunks, chunk, (zeros, zeros, kept))
         return kept, state
 
     kept = None
@@ -222,6 +250,22 @@ def _forward(
         kept = each, each, gates
     kept, last = jax.lax.scan(group, kept, order.groups(plan))
     return last, kept
+
+
+def _walk_chunks(plan: ScanPlan, chunks: Array, chunk: Callable[[Array, Any], Any], carry: Any) -> Any:
+    """That many chunks one after the other; where one holds all steps it is walked in any case."""
+    return chunk(jnp.int32(0), carry) if plan.chunk >= plan.steps else jax.lax.fori_loop(0, chunks, chunk, carry)
+
+
+def _steps(plan: ScanPlan, x: Array, begin: Array) -> list[Array]:
+    """x [S, ...] -> those of the steps of one round, which begins there."""
+    part = dynamic_part(x, (begin,) + (0,) * (x.ndim - 1), (plan.unrolled, *x.shape[1:]))
+    return [part[each] for each in range(plan.unrolled)]
+
+
+def _whole(plan: ScanPlan, found: Any) -> Any:
+    """What a step gives, computed once, in one kernel, and not again for each of the steps that follow in its round."""
+    return found if plan.unrolled == 1 else jax.lax.optimization_barrier(found)
 
 
 def _remember(plan: ScanPlan, *primals: Any) -> tuple[Array, Any]:
@@ -238,7 +282,11 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
     _, directions, places, width = frames.shape
     hidden, rows = weight.shape[-1] // 4, places // plan.groups
     zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
-    recurrent = weight[:, width:]
+    turned = weight[:, width:].swapaxes(1, 2)
+    # Elsewhere than on a CPU one array holds what a step hands on, so that one kernel gives it: four gradients of the gates and
+    # that of the cell, by which the product takes nothing.
+    joined = plan.unrolled > 1
+    turned = jnp.pad(turned, ((0, 0), (0, hidden), (0, 0))) if joined else turned
     if plan.every:
         pull = _as_walked(plan, pull.reshape(*pull.shape[:2], directions, hidden), order, directions)
     else:
@@ -266,8 +314,8 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
                 tanh = part(gates, first, plan.chunk)
             halves = _halves(tanh)
             i, f, g, o = _gates(tanh)
-            left = length[None, :] - first - np.arange(plan.chunk, dtype=np.int32)[:, None]  # [S, R], steps to the end
-            left = left[:, None, :, None]
+            # Steps to the end, [S, D or 1, R, 1].
+            left = (length[None] - first - np.arange(plan.chunk, dtype=np.int32)[:, None, None])[..., None]
             # The end state is that of the last valid step, so that is where its gradient comes in. Behind it nothing does:
             # with no gradient and slopes of 0 a step at padding hands on zeros.
             if plan.every:
@@ -275,21 +323,30 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
             else:
                 pulled = keep_where(left == 1, part(pull, 0, 1))
             slopes = halves**2 * (1 - tanh**2) * jnp.concatenate([g, old_cells, i, tanh_cells], -1)
-            steps = pulled, o * (1 - tanh_cells**2), keep_where(left > 0, slopes), f
+            slopes = keep_where(left > 0, slopes)
+            slopes = jnp.concatenate([slopes, f], -1) if joined else slopes
+            steps = pulled, o * (1 - tanh_cells**2), slopes, f
 
-            def step(number: Array, carry: Any) -> Any:
-                d_state, d_cell, d_gates = carry
-                number = plan.chunk - 1 - number
-                pulled, to_cell, slopes, forget = (
-                    jax.lax.dynamic_index_in_dim(x, number, keepdims=False, allow_negative_indices=False) for x in steps
-                )
+            def step(each: Sequence[Array], d_state: Array, d_cell: Array) -> tuple[Array, Array, Array]:
+                pulled, to_cell, slopes, forget = each
                 d_state = d_state + pulled
                 d_cell = d_cell + d_state * to_cell
-                own = slopes * jnp.concatenate([d_cell, d_cell, d_cell, d_state], -1)
-                d_state = jnp.einsum("dro,dio->dri", own, recurrent)
-                return d_state, d_cell * forget, put_part(d_gates, own[None], (number, 0, 0, 0))
+                own = slopes * jnp.concatenate([d_cell, d_cell, d_cell, d_state] + [d_cell] * joined, -1)
+                own = _whole(plan, own)
+                d_cell = own[..., 4 * hidden :] if joined else d_cell * forget
+                return jnp.einsum("dro,doi->dri", own, turned), d_cell, own
 
-            d_state, d_cell, d_gates = jax.lax.fori_loop(0, plan.chunk, step, (d_state, d_cell, jnp.zeros_like(tanh)))
+            def some_steps(number: Array, carry: Any) -> Any:
+                d_state, d_cell, d_gates = carry
+                begin, found = plan.chunk - (number + 1) * plan.unrolled, []
+                for each in reversed(list(zip(*(_steps(plan, x, begin) for x in steps), strict=True))):
+                    d_state, d_cell, own = step(each, d_state, d_cell)
+                    found.insert(0, own)
+                return d_state, d_cell, put_part(d_gates, jnp.stack(found), (begin, 0, 0, 0))
+
+            nothing = d_state, d_cell, jnp.zeros_like(slopes)
+            d_state, d_cell, d_gates = jax.lax.fori_loop(0, plan.chunk // plan.unrolled, some_steps, nothing)
+            d_gates = d_gates[..., : 4 * hidden] if joined else d_gates
             d_weight += jnp.einsum("sdri,sdro->dio", read, d_gates, preferred_element_type=jnp.float32)
             d_bias += d_gates.sum((0, 2), dtype=jnp.float32)
             if d_frames is not None:
@@ -297,12 +354,15 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
                 d_frames = put_part(d_frames, of_frames, (first, 0, place, 0))
             return d_state, d_cell, (d_weight, d_bias, d_frames)
 
-        return jax.lax.fori_loop(0, chunks, chunk, (zeros, zeros, sums))[2], None
+        return _walk_chunks(plan, chunks, chunk, (zeros, zeros, sums))[2], None
 
     d_frames = None if wanted is None else jnp.zeros_like(frames)
     sums = jnp.zeros(weight.shape, jnp.float32), jnp.zeros(bias.shape, jnp.float32), d_frames
     (d_weight, d_bias, d_frames), _ = jax.lax.scan(group, sums, order.groups(plan))
-    d_sequence = None if wanted is None else _as_given(plan, d_frames, order).sum(2)
+    d_sequence = None
+    if wanted is not None:
+        d_sequence = _as_given(plan, d_frames, order)
+        d_sequence = d_sequence if order.apart else d_sequence.sum(2)
     return d_sequence, None, d_weight.astype(weight.dtype), d_bias.astype(bias.dtype)
 
 

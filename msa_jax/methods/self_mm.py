@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.config import check_rates, check_sizes
-from msa_jax.encoders.lstm import LSTM
+from msa_jax.encoders.lstm import end_states_of_several
 from msa_jax.encoders.sequences import SequenceEncoder
 from msa_jax.encoders.sparse_phased import SparsePhasedConfig
 from msa_jax.encoders.text import TextEncoder
@@ -154,16 +154,20 @@ class SelfMMNetwork(nn.Module):
             encoder = SequenceEncoder("spt", options.spt, dtype=self.dtype, name="sequence_encoder")
             states = encoder(sequences, length, train=train)
             return {name: states[name] for name in SEQUENCES if name in states}
-        states = {}
-        for name, hidden, size in (
-            ("audio", options.audio_hidden, options.audio_size),
-            ("vision", options.vision_hidden, options.vision_size),
-        ):
-            if name in sequences:
-                state = LSTM(hidden, self.dtype, name=f"{name}_encoder")(sequences[name], length[name])
-                if options.sequence_projection:
-                    state = Linear(size, self.dtype, name=f"{name}_encoder_projection")(state)
-                states[name] = state
+        hidden = {"audio": options.audio_hidden, "vision": options.vision_hidden}
+        size = {"audio": options.audio_size, "vision": options.vision_size}
+        read = [name for name in SEQUENCES if name in sequences]
+        by_encoder = {f"{name}_encoder": name for name in read}
+        ends = end_states_of_several(
+            {encoder: hidden[name] for encoder, name in by_encoder.items()},
+            {encoder: sequences[name] for encoder, name in by_encoder.items()},
+            {encoder: length[name] for encoder, name in by_encoder.items()},
+            self.dtype,
+        )
+        states = {name: ends[encoder] for encoder, name in by_encoder.items()}
+        if options.sequence_projection:
+            for name, state in states.items():
+                states[name] = Linear(size[name], self.dtype, name=f"{name}_encoder_projection")(state)
         return states
 
 

@@ -1,11 +1,12 @@
 """The LSTMs, against torch.nn.LSTM on packed sequences."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states
+from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states, end_states_of_several
 from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
 from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
 
@@ -110,6 +111,50 @@ def test_another_device_computes_the_same(every, monkeypatch):
     assert "stablehlo.sort" in text  # rows by length, so that few are computed where few have steps
     assert "stablehlo.sort" not in other_text
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), found, want)
+
+
+class Several(nn.Module):
+    together: bool | None = None
+
+    @nn.compact
+    def __call__(self, sequences, length):
+        return end_states_of_several({"a": HIDDEN, "b": HIDDEN + 3}, sequences, length, together=self.together)
+
+
+def several():
+    """Two sequences of other lengths, steps and widths."""
+    length = {"a": np.array([7, 1, 4], np.int32), "b": np.array([0, CHUNK + 5, 2], np.int32)}
+    random = np.random.default_rng(4)
+    frames = {"a": sequences([7, 1, 4]), "b": random.normal(size=(3, CHUNK + 5, 4)).astype(np.float32)}
+    return frames, length, jax.jit(Several().init)(jax.random.key(0), frames, length)["params"]
+
+
+def test_several_lstms_walked_in_one_loop_give_what_each_gives(monkeypatch):
+    frames, length, params = several()
+    pulls = {"a": np.linspace(-1, 1, HIDDEN), "b": np.linspace(-1, 1, HIDDEN + 3)}
+
+    def value(params, frames, together):
+        ends = Several(together).apply({"params": params}, frames, length)
+        return sum((ends[name] * jnp.asarray(pull, jnp.float32)[None]).sum() for name, pull in pulls.items()), ends
+
+    one_by_one = jax.jit(jax.grad(value, (0, 1), has_aux=True), static_argnums=2)
+    want, each = one_by_one(params, frames, False)
+    for name in "ab":
+        own = LSTM(pulls[name].size).apply({"params": params[name]}, frames[name], length[name])
+        np.testing.assert_array_equal(each[name], own)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found, ends = jax.jit(jax.grad(value, (0, 1), has_aux=True), static_argnums=2)(params, frames, None)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), (found, ends), (want, each))
+
+
+def test_no_loop_elsewhere_than_on_a_cpu_waits_for_a_condition(monkeypatch):
+    frames, length, params = several()
+    gradient = jax.grad(
+        lambda params: sum(x.sum() for x in Several().apply({"params": params}, frames, length).values())
+    )
+    assert "while[" in str(jax.make_jaxpr(gradient)(params))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert "while[" not in str(jax.make_jaxpr(lambda params: gradient(params))(params))
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
