@@ -68,6 +68,8 @@ def extract_clip(
             track = landmarker().follow(frames, rate=rate, points=recipe.vision.set == "face-landmarks-v1")
             arrays["vision"] = track.features
             facts |= {"frames": len(track.features), "without_face": track.without_face, "most_faces": track.most}
+    if whole is not None and not whole.by_stream:
+        _check_length(path, facts, recipe)
     return ClipFeatures(audio=arrays["audio"], vision=arrays["vision"], facts=facts)
 
 
@@ -106,6 +108,15 @@ def _means(values: np.ndarray, several: int) -> np.ndarray:
     firsts = np.arange(0, len(values), several)
     counts = np.minimum(several, len(values) - firsts)
     return (np.add.reduceat(values.astype(np.float64), firsts) / counts[:, None]).astype(np.float32)
+
+
+def _check_length(path: Path, facts: Mapping[str, Any], recipe: Recipe) -> None:
+    """Where sound and pictures do not say how long they are, the file does."""
+    stated = min(facts["seconds"], recipe.most_seconds)
+    found = [facts["sound"]] if facts.get("sound") else []
+    found += [facts["frames"] / recipe.vision.rate] if facts.get("frames") else []
+    if found and max(found) < media.LEAST_SHARE * stated:
+        raise InputError(f"{path}: ends after {max(found):.1f} s of {stated:.1f} s: the file is cut off")
 
 
 def _from_table(path: Path, features: Features, modality: str, facts: dict[str, Any]) -> np.ndarray:

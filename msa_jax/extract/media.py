@@ -16,16 +16,17 @@ SAMPLE_RATE = 16_000  # Hz, of all sound that is read here
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp")
 SOUND_SUFFIXES = (".wav", ".mp3", ".flac", ".ogg", ".m4a", ".opus")
 _MOST_PIXELS = 8192 * 8192
-_LEAST_SHARE = 0.9  # of the length that a file states; what holds less was cut off
+LEAST_SHARE = 0.9  # of the length that a file states; what holds less was cut off
 # Formats whose files hold all that is played. A playlist could name other files, or addresses.
 _FORMATS = "mov,mp4,matroska,webm,avi,mpeg,mpegts,flv,asf,wav,mp3,flac,ogg,aac,aiff,mpegvideo,h264"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Media:
-    """What a file holds. seconds: its length, 0 where it does not say."""
+    """What a file holds. seconds: its length, 0 if it does not say. by_stream: whether sound and pictures say theirs."""
 
     seconds: float
+    by_stream: bool
     has_sound: bool
     has_picture: bool
 
@@ -54,6 +55,7 @@ def probe(path: Path) -> Media:
         whole = Fraction(container.duration, 1_000_000) if container.duration else Fraction(0)
         return Media(
             seconds=float(max(known, default=whole)),
+            by_stream=bool(known),
             has_sound=bool(container.streams.audio),
             has_picture=bool(_pictures(container)),
         )
@@ -94,7 +96,7 @@ def read_sound(path: Path, *, most_seconds: float) -> np.ndarray:
                 taken += wanted
                 resample(_cut(frame, wanted))
         resample(None)
-        if stated is not None and taken < _LEAST_SHARE * limit:
+        if stated is not None and taken < LEAST_SHARE * limit:
             raise InputError(
                 f"{path}: its sound ends after {taken / rate:.1f} s of {float(end):.1f} s: the file is cut off"
             )
@@ -156,7 +158,7 @@ def read_frames(path: Path, *, rate: int, most_seconds: float) -> Iterator[tuple
         seen = min(_ticks_before(shown_at + length, rate), most) - tick
         if seen > 0 or tick == 0:
             yield _picture(shown, path), max(seen, 1)
-        if stated is not None and shown_at + length < Fraction(_LEAST_SHARE) * min(stated, Fraction(most_seconds)):
+        if stated is not None and shown_at + length < Fraction(LEAST_SHARE) * min(stated, Fraction(most_seconds)):
             raise InputError(
                 f"{path}: its pictures end after {float(shown_at + length):.1f} s of {float(stated):.1f} s: the file is cut off"
             )
@@ -194,11 +196,10 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty")
-        with av.open(
-            os.fspath(path.absolute()),
-            options={"protocol_whitelist": "file", "format_whitelist": _FORMATS},
-            metadata_errors="replace",
-        ) as container:
+        # From version 19 on, titles that are no UTF-8 need no word.
+        words = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+        options = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        with av.open(os.fspath(path.absolute()), options=options, **words) as container:
             yield container
     except InputError:
         raise

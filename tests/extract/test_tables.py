@@ -1,0 +1,71 @@
+"""CSVs of OpenFace and openSMILE."""
+
+import numpy as np
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.extract.tables import find_table, read_feature_table
+
+OPENFACE = """frame, face_id, timestamp, confidence, success, gaze_0_x, AU01_r
+1, 0, 0.000, 0.98, 1, 0.5, 1.5
+2, 0, 0.040, 0.98, 1, 0.25, 2.5
+2, 1, 0.040, 0.98, 1, 9.0, 9.0
+3, 0, 0.080, 0.10, 0, 7.0, 7.0
+"""
+OPENSMILE = "name;frameTime;Loudness_sma3;F0\n'a';0.00;1.5;100\n'a';0.01;2.5;NaN\n"
+PANDAS = "file,start,end,F0\na.wav,0 days 00:00:00.010000,0 days 00:00:00.03,2\na.wav,0 days,0 days,1\n"
+
+
+def test_openface(tmp_path):
+    (tmp_path / "a.csv").write_text(OPENFACE)
+    table = read_feature_table(tmp_path / "a.csv", "vision")
+    assert table.names == ("gaze_0_x", "AU01_r")
+    np.testing.assert_array_equal(table.values, [[0.5, 1.5], [0.25, 2.5], [0, 0]])
+    assert (table.rate, table.empty) == (25, 1)
+
+
+def test_opensmile(tmp_path):
+    (tmp_path / "a.csv").write_text(OPENSMILE)
+    table = read_feature_table(tmp_path / "a.csv", "audio")
+    assert table.names == ("Loudness_sma3", "F0")
+    np.testing.assert_array_equal(table.values, [[1.5, 100], [2.5, 0]])
+    assert table.rate == 100
+    assert table.features("audio").set == "opensmile-csv"
+
+
+def test_times_as_pandas_writes_them(tmp_path):
+    (tmp_path / "a.csv").write_text(PANDAS.replace("0 days,0 days", "0 days 00:00:00,0 days 00:00:01"))
+    table = read_feature_table(tmp_path / "a.csv", "audio")
+    np.testing.assert_array_equal(table.values, [[1], [2]])  # in the order of their times
+    assert table.rate == 100
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "no rows"),
+        ("timestamp,AU01_r\n", "no rows"),
+        ("a,b\n1,2\n", "expected a column timestamp"),
+        ("timestamp\n0\n", "features beside it"),
+        ("timestamp,AU01_r\n0,x\n", "expected numbers"),
+        ("timestamp,AU01_r\n0\n", "row 1 has 1 cells"),
+        ("timestamp,AU01_r\n0,1\n0,1\n", "the same time"),
+        ("\udcff", "no CSV"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content, said):
+    (tmp_path / "a.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=said) as error:
+        read_feature_table(tmp_path / "a.csv", "vision")
+    assert "a.csv" in str(error.value)
+
+
+def test_tables_are_found_by_video_and_clip(tmp_path):
+    for name in ("v/1.csv", "v_2.csv", "v$_$3.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for clip, name in (("1", "v/1.csv"), ("2", "v_2.csv"), ("3", "v$_$3.csv")):
+        assert find_table(tmp_path, "v", clip) == tmp_path / name
+    assert find_table(tmp_path / "v_2.csv", "v", "9") == tmp_path / "v_2.csv"
+    with pytest.raises(InputError, match=r"no v/4.csv or v_4.csv"):
+        find_table(tmp_path, "v", "4")

@@ -1,0 +1,82 @@
+"""Words of clips, in the forms in which people have them."""
+
+import json
+
+import pytest
+
+from msa_jax.errors import InputError
+from msa_jax.extract.transcripts import beside, cmu, read_transcript
+
+SRT = "1\n00:00:00,000 --> 00:00:01,500\n<i>I loved</i>\nthis film\n\n2\n00:01:02,250 --> 00:01:03,000\nvery much\n"
+VTT = "WEBVTT\n\nNOTE made by hand\n\nfirst\n00:00.000 --> 00:01.500 align:start\nI <c.loud>loved</c> this film\n"
+
+
+def written(folder, name, content):
+    (folder / name).write_text(content, encoding="utf-8")
+    return folder / name
+
+
+def test_plain_text_on_several_lines(tmp_path):
+    assert read_transcript(written(tmp_path, "a.txt", "\ufeff A fine\nfilm \n")).text == "A fine film"
+
+
+def test_subrip(tmp_path):
+    found = read_transcript(written(tmp_path, "a.srt", SRT))
+    assert found.text == "I loved this film very much"
+    assert found.pieces == ((0.0, 1.5, "I loved this film"), (62.25, 63.0, "very much"))
+    assert found.between(60, 70) == "very much"
+    assert read_transcript(written(tmp_path, "b.srt", SRT.replace("\n", "\r\n"))).pieces == found.pieces
+
+
+def test_webvtt(tmp_path):
+    assert read_transcript(written(tmp_path, "a.vtt", VTT)).pieces == ((0.0, 1.5, "I loved this film"),)
+
+
+def test_whisper_with_words_and_without(tmp_path):
+    words = [{"word": " I", "start": 0.0, "end": 0.2}, {"word": " loved", "start": 0.2, "end": 0.6}]
+    segment = {"start": 0.0, "end": 0.6, "text": " I loved"}
+    plain = json.dumps({"text": " I loved", "segments": [segment]})
+    timed = json.dumps({"text": " I loved", "segments": [{**segment, "words": words}]})
+    assert read_transcript(written(tmp_path, "a.json", plain)).pieces == ((0.0, 0.6, "I loved"),)
+    found = read_transcript(written(tmp_path, "b.json", timed))
+    assert (found.text, found.between(0.2, 1.0)) == ("I loved", "loved")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", " \n"),
+        ("a.srt", "no times"),
+        ("a.json", "{"),
+        ("a.json", "[1]"),
+        ("a.json", '{"segments": [{"start": "x"}]}'),
+    ],
+)
+def test_files_without_words_are_refused(tmp_path, name, content):
+    with pytest.raises(InputError, match=name):
+        read_transcript(written(tmp_path, name, content))
+
+
+def test_text_that_is_no_unicode_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_transcript(tmp_path / "a.txt")
+
+
+def test_beside_a_clip(tmp_path):
+    assert beside(tmp_path / "a.mp4") is None
+    written(tmp_path, "a.srt", SRT)
+    assert beside(tmp_path / "a.mp4").source == "srt"
+    written(tmp_path, "a.txt", "other words")
+    assert beside(tmp_path / "a.mp4").text == "other words"
+
+
+def test_transcripts_of_cmu(tmp_path):
+    folder = tmp_path / "Transcript" / "Segmented"
+    (folder / "Combined").mkdir(parents=True)
+    written(folder, "aaa.annotprocessed", "1_DELIM_ANYHOW IT WAS\n2_DELIM_REALLY GOOD\n")
+    written(folder / "Combined", "bbb.txt", "bbb___0___0.0___2.5___It was___ good\nbbb___1___2.5___4___Bad\n")
+    assert cmu(tmp_path, "aaa", "2").text == "REALLY GOOD"
+    assert cmu(tmp_path, "bbb", "0").text == "It was___ good"
+    assert cmu(tmp_path, "bbb", "7") is None
+    assert cmu(tmp_path, "ccc", "1") is None
