@@ -200,6 +200,19 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
         out="default runs/STUDY-DATASET",
     )
 
+    leaderboard = command(
+        "leaderboard", "the whole field on one dataset: train what is missing, one page",
+        epilog="Options of the methods may follow as --name value; each holds for every method that has it.",
+    )  # fmt: skip
+    leaderboard.add_argument("--data", required=True, metavar="D")
+    leaderboard.add_argument("--methods", nargs="+", metavar="METHOD", help="default all (see `msa-jax methods`)")
+    _add_training(
+        leaderboard,
+        preset="for its method, by name or file; several, of different methods, with commas; none for none",
+        seeds="runs of each method; default 1111 to 1115",
+        out="default runs/leaderboard-DATASET",
+    )
+
     data = commands.add_parser("data", help="check, convert, make or describe a dataset", allow_abbrev=False)
     kinds = data.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
     check = command("data check", "validate a dataset", group=kinds)

@@ -280,6 +280,13 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     _print(arguments, rendering.content, rendering.text)
 
 
+def _leaderboard(arguments: argparse.Namespace) -> None:
+    from msa_jax.report.leaderboard import leaderboard
+
+    rendering = leaderboard(arguments.data, methods=arguments.methods, **_training(arguments))
+    _print(arguments, rendering.content, rendering.text)
+
+
 def _data_check(arguments: argparse.Namespace) -> None:
     from msa_jax.data import load_dataset
 
@@ -397,6 +404,7 @@ _COMMANDS = {
     "predict": _predict,
     "compare": _compare,
     "reproduce": _reproduce,
+    "leaderboard": _leaderboard,
     "data check": _data_check,
     "data import": _data_import,
     "data synthetic": _data_synthetic,

@@ -3,22 +3,16 @@
 Nothing is selected here: every variant of a study is reported, on test, with the checkpoint that valid chose.
 """
 
-import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from msa_jax import config, methods
-from msa_jax.config import Options
+from msa_jax import config
 from msa_jax.data import load_dataset
-from msa_jax.data.schema import MODALITIES, Dataset
-from msa_jax.data.subset import take_fraction
-from msa_jax.encoders.bert import BertConfig
-from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
-from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.data.schema import Dataset
+from msa_jax.errors import InputError, TrainingStopped, one_line
 from msa_jax.paths import file_name, user_path
 from msa_jax.report import (
     cases,
@@ -30,31 +24,35 @@ from msa_jax.report import (
     part_similarity,
     representations,
     retrieval,
+    study_plan,
     valid_curves,
 )
 from msa_jax.report.comparability import Comparability, comparability
 from msa_jax.report.experiment import read_result
-from msa_jax.report.study import Outcome, Rendering, Study, Variant, list_studies, load_study
+from msa_jax.report.study import Outcome, Rendering, Study, list_studies, load_study
 from msa_jax.train import processes
-from msa_jax.train.atomic import read_json, write_json, write_text
+from msa_jax.train.atomic import write_json, write_text
 from msa_jax.train.experiment import train
 from msa_jax.train.progress import Progress
-from msa_jax.train.settings import SEEDS, checked_seeds, resolve
+from msa_jax.train.settings import SEEDS, checked_seeds
 
-__all__ = ["KINDS", "Rendering", "Study", "list_studies", "load_study", "reproduce"]
+__all__ = ["KINDS", "Kind", "Rendering", "Study", "list_studies", "load_study", "reproduce", "run_study"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """How a study is rendered. record_labels: its runs keep every epoch's unimodal labels. draws: needs matplotlib.
 
-    check: raises InputError where the study cannot be rendered so, before anything is trained.
+    check: raises InputError where the study cannot be rendered so, before anything is trained. tolerant: a variant that fails
+    is not possible, and stops no other. stem: of the files that are written.
     """
 
     render: Callable[[Study, Dataset, Sequence[Outcome], Comparability], Rendering]
     record_labels: bool = False
     draws: bool = False
     check: Callable[[Study], None] = lambda study: None
+    tolerant: bool = False
+    stem: str = "table"
 
 
 KINDS = {
@@ -99,201 +97,55 @@ def reproduce(
       InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset
         on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite.
     """
-    processes.check_alone("a study")
     found = load_study(study)
-    kind = KINDS[found.kind]
+    return run_study(
+        found, KINDS[found.kind], data, seeds=seeds, out=out, preset=preset, protocol=protocol, log=log, options=options
+    )
+
+
+def run_study(
+    study: Study,
+    kind: Kind,
+    data: Dataset | str | Path,
+    *,
+    seeds: Sequence[int] | None,
+    out: str | Path | None,
+    preset: str | None,
+    protocol: str | None,
+    log: TextIO | None,
+    options: Mapping[str, Any] | None,
+) -> Rendering:
+    """What `reproduce` does, for a study that need not lie in a file."""
+    processes.check_alone("a study")
     if kind.draws:
         figures.check_matplotlib()
-    kind.check(found)
+    kind.check(study)
     dataset = load_dataset(data)
     seeds = checked_seeds(SEEDS if seeds is None else seeds)
     options = dict(options or {})
-    folder = user_path(out) if out is not None else Path("runs") / f"{found.name}-{file_name(dataset.card.name)}"
-    _check_options(found, options)
-    presets = _presets(found, preset)
+    folder = user_path(out) if out is not None else Path("runs") / f"{study.name}-{file_name(dataset.card.name)}"
+    study_plan.check_options(study, options)
+    chosen = study_plan.presets(study, preset)
     planned = [
-        _plan(variant, dataset, folder, presets.get(variant.method), protocol, options) for variant in found.variants
+        study_plan.plan_variant(variant, dataset, folder, chosen.get(variant.method), protocol, options)
+        for variant in study.variants
     ]
     if all(outcome.reason for outcome in planned):
         reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
-        raise InputError(f"study {found.name}: nothing of it is possible on {dataset.source}: {reasons}")
-    if found.share_stages:
-        planned = _share_stages(planned)
-    _check_folder(folder)
-    _check_finished(planned, dataset, seeds, kind)
+        raise InputError(f"study {study.name}: nothing of it is possible on {dataset.source}: {reasons}")
+    if study.share_stages:
+        planned = study_plan.share_stages(planned)
+    study_plan.check_folder(folder)
+    study_plan.check_finished(planned, dataset, seeds, kind.record_labels)
     outcomes = [
-        _run(outcome, f"{found.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
+        _run(outcome, f"{study.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
         for number, outcome in enumerate(planned, start=1)
     ]
-    found = replace(found, notes=(*found.notes, *_identical(outcomes)))
-    against = comparability(found, dataset, outcomes)
-    rendering = kind.render(found, dataset, outcomes, against)
-    head = _head(found, dataset, outcomes, against, folder, seeds)
-    return _write(replace(rendering, content={**head, **rendering.content}), folder)
-
-
-# -- before anything is trained ---------------------------------------------------------------------------------------
-
-
-def _check_options(study: Study, options: Mapping[str, Any]) -> None:
-    """Every option must be one that some method has and that no variant sets."""
-    for name, value in options.items():
-        varied = [variant for variant in study.variants if name in variant.options]
-        if varied:
-            values = "; ".join(f"{variant.name}: {_shown(variant.options[name])}" for variant in varied)
-            raise InputError(
-                f"option {name} is what study {study.name} varies ({values}); it cannot be set for all of it"
-            )
-        known = {variant.method: methods.get(variant.method).options() for variant in study.variants}
-        if not any(name in config.flatten(defaults) for defaults in known.values()):
-            config.override(next(iter(known.values())), {name: value})  # raises, with the nearest names
-
-
-def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _presets(study: Study, preset: str | None) -> dict[str, str]:
-    """{method: preset}; a method that has none here finds its own."""
-    names = {variant.method for variant in study.variants}
-    if preset is None:
-        return {}
-    if preset == "none":
-        return dict.fromkeys(names, preset)
-    found: dict[str, str] = {}
-    for one in preset.split(","):
-        method = config.load_preset(one).method
-        if method not in names:
-            raise InputError(f"preset {one} is for method {method}; study {study.name} has {', '.join(sorted(names))}")
-        if method in found:
-            raise InputError(f"presets {found[method]} and {one} are both for method {method}; expected one for each")
-        found[method] = one
-    return found
-
-
-def _plan(
-    variant: Variant,
-    dataset: Dataset,
-    folder: Path,
-    preset: str | None,
-    protocol: str | None,
-    options: Mapping[str, Any],
-) -> Outcome:
-    known = config.flatten(methods.get(variant.method).options())
-    asked = {name: value for name, value in options.items() if name in known}
-    ignored = tuple(name for name in options if name not in known)
-    settings = resolve(
-        variant.method,
-        dataset=dataset.card.name,
-        preset=preset,
-        protocol=protocol,
-        options={**asked, **variant.options},
-    )
-    reason = None
-    missing = [need for need in variant.needs if not _has(dataset, need)]
-    if missing:
-        reason = f"the dataset has no {', '.join(missing)}"
-    else:
-        try:
-            settings.method.check(settings.options, _inputs(dataset, settings.options))
-        except InputError as error:
-            reason = str(error)
-    path = folder / variant.slug
-    return Outcome(variant=variant, path=path, settings=settings, asked=asked, ignored=ignored, reason=reason)
-
-
-def _share_stages(planned: Sequence[Outcome]) -> list[Outcome]:
-    """The first possible variant trains all its stages, and the others take those before the last from it.
-
-    Where the user names an experiment whose stages are taken, all take them from there.
-    """
-    first = next(outcome for outcome in planned if not outcome.reason)
-    if first.settings.options.stages_from is not None:
-        return list(planned)
-    taken = {"stages_from": str(first.path.resolve())}  # the same from wherever the study is run again
-    return [
-        outcome
-        if outcome is first or outcome.reason
-        else replace(
-            outcome,
-            variant=replace(outcome.variant, options={**outcome.variant.options, **taken}),
-            settings=replace(outcome.settings, options=config.override(outcome.settings.options, taken)),
-        )
-        for outcome in planned
-    ]
-
-
-def _has(dataset: Dataset, need: str) -> bool:
-    """Whether the dataset carries a modality or a column."""
-    return dataset.has(need) if need in MODALITIES else getattr(dataset.train, need) is not None
-
-
-def _inputs(dataset: Dataset, options: Options) -> Inputs:
-    """What `Method.check` is asked with, no text encoder loaded: the modalities and label columns that there are."""
-    train, text = dataset.train, None
-    if dataset.has("text") and options.text_encoder == "features" and train.text is not None:
-        text = TextInput(width=train.text.shape[-1], steps=train.text.shape[1])
-    elif dataset.has("text"):
-        text = TextInput(width=BertConfig().hidden_size, steps=options.max_tokens, bert=BertConfig())
-    frames = {name: getattr(train, name) for name in SEQUENCES}
-    shape = {name: SequenceInput(*array.shape[1:]) for name, array in frames.items() if array is not None}
-    return Inputs(
-        text=text,
-        audio=shape.get("audio"),
-        vision=shape.get("vision"),
-        label_range=dataset.card.label_range,
-        rows=len(train),
-        columns=tuple(name for name in UNIMODAL_LABELS if getattr(train, name) is not None),
-        aligned=True,  # not known before the text is tokenised, and no reason to leave a variant out
-    )
-
-
-def _check_folder(folder: Path) -> None:
-    if (folder / "config.json").is_file():
-        raise InputError(
-            f"{folder}: holds an experiment; a study has one folder for each variant, choose another --out"
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be made ({error.strerror})") from None
-
-
-def _check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence[int], kind: Kind) -> None:
-    """What is finished must be what the study would run. `train` itself checks what is unfinished."""
-    fingerprint = functools.cache(lambda fraction, seed: take_fraction(dataset, fraction, seed=seed).fingerprint())
-    for outcome in planned:
-        if outcome.reason or not _is_finished(outcome):
-            continue
-        path, settings = outcome.path, outcome.settings
-        expected = {
-            "method": settings.method.name,
-            "dataset": dataset.card.name,
-            "protocol": settings.protocol,
-            "seeds": list(seeds),
-            **{f"option {name}": value for name, value in config.to_json(settings.options).items()},
-        }
-        if kind.record_labels:
-            expected["record_labels"] = True
-        content = read_json(path / "config.json")
-        there = content | {f"option {name}": value for name, value in content.get("options", {}).items()}
-        for name, value in expected.items():
-            if not _is_same(name, there.get(name), value):
-                raise InputError(
-                    f"{path}: a finished experiment with {name} {_shown(there.get(name))}; "
-                    f"the study runs {_shown(value)}: choose another --out"
-                )
-        taken = settings.options.train_fraction, settings.options.train_fraction_seed
-        if read_json(path / "environment.json").get("dataset_sha256") != fingerprint(*taken):
-            raise InputError(f"{path}: a finished experiment on other data of that name; choose another --out")
-
-
-def _is_same(name: str, found: Any, wanted: Any) -> bool:
-    if name == "seeds":
-        return sorted(found or ()) == sorted(wanted)
-    if name == "option stages_from" and found and wanted:  # a study's folder may have been moved since
-        return Path(found).name == Path(wanted).name
-    return found == wanted
+    study = replace(study, notes=(*study.notes, *_identical(outcomes)))
+    against = comparability(study, dataset, outcomes)
+    rendering = kind.render(study, dataset, outcomes, against)
+    head = _head(study, dataset, outcomes, against, folder, seeds)
+    return _write(replace(rendering, content={**head, **rendering.content}), folder, kind.stem)
 
 
 def _identical(outcomes: Sequence[Outcome]) -> list[str]:
@@ -311,10 +163,6 @@ def _identical(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _is_finished(outcome: Outcome) -> bool:
-    return (outcome.path / "result.json").is_file()
-
-
 # -- running and writing ----------------------------------------------------------------------------------------------
 
 
@@ -326,21 +174,30 @@ def _run(
     if outcome.reason:
         progress.line(f"{label}: not possible here: {outcome.reason}")
         return outcome
-    if _is_finished(outcome):
+    if outcome.finished:
         progress.line(f"{label}: finished, read from {outcome.path}")
     else:
         progress.line(f"{label}: {outcome.path}")
-        train(
-            outcome.variant.method,
-            dataset,
-            seeds=seeds,
-            out=outcome.path,
-            preset=outcome.settings.preset or "none",
-            protocol=outcome.settings.protocol,
-            record_labels=kind.record_labels,
-            log=log,
-            options={**outcome.asked, **outcome.variant.options},
-        )
+        try:
+            train(
+                outcome.variant.method,
+                dataset,
+                seeds=seeds,
+                out=outcome.path,
+                preset=outcome.settings.preset or "none",
+                protocol=outcome.settings.protocol,
+                record_labels=kind.record_labels,
+                log=log,
+                options={**outcome.asked, **outcome.variant.options},
+            )
+        except InputError as error:
+            stopped = isinstance(error, TrainingStopped) or not (outcome.path / "config.json").exists()
+            if not (
+                kind.tolerant and stopped
+            ):  # a folder that is in use, or of another experiment, is for the user to know
+                raise
+            progress.line(f"{label}: failed: {one_line(error)}")
+            return replace(outcome, reason=one_line(error))
     runs = {run["seed"]: run for run in read_result(outcome.path)["runs"]}
     return replace(
         outcome,
@@ -390,8 +247,8 @@ def _head(
     }
 
 
-def _write(rendering: Rendering, folder: Path) -> Rendering:
-    files = [folder / name for name in ("table.md", "table.tex", "table.json", *rendering.figures)]
+def _write(rendering: Rendering, folder: Path, stem: str) -> Rendering:
+    files = [folder / name for name in (f"{stem}.md", f"{stem}.tex", f"{stem}.json", *rendering.figures)]
     write_text(files[0], rendering.markdown())
     write_text(files[1], rendering.latex())
     write_json(files[2], rendering.content)

@@ -101,8 +101,8 @@ class Variant:
 
     @property
     def slug(self) -> str:
-        """Its folder: "M, T, A" -> "m-t-a"."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        """Its folder: "M, T, A" -> "m-t-a"; of a variant that is called as its method, that name."""
+        return self.name if self.name == self.method else re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +164,11 @@ class Outcome:
     reason: str | None = None
     runs: dict[int, dict[str, float | None]] = field(default_factory=dict)
     epochs: dict[int, int | None] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its experiment is."""
+        return (self.path / "result.json").is_file()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +23,13 @@ from msa_jax.methods.protocol import Method
 from msa_jax.paths import file_name, user_path
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.atomic import read_json, write_arrays, write_json, write_text
-from msa_jax.train.compilation import compile_seconds, keep_compiled_programs, peak_memory_mb, watch_compiler
+from msa_jax.train.compilation import (
+    compile_seconds,
+    forget_peak_memory,
+    keep_compiled_programs,
+    peak_memory_mb,
+    watch_compiler,
+)
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
@@ -278,6 +285,7 @@ def runs_per_program(runner: Runner, options: Options, runs: int) -> int:
 
 def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner, progress: Progress) -> Experiment:
     begun, compiled = time.monotonic(), compile_seconds()
+    forget_peak_memory()
     runs = [
         Run(number=number, seed=seed, folder=path / "checkpoints" / str(seed))
         for number, seed in enumerate(content.seeds)
@@ -327,6 +335,7 @@ def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner,
             "mean": mean,
             "std": std,
             "seconds": round(sum(line["seconds"] for line in logs.metrics.read()), 1),
+            "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
             "process": {  # the last one, if several had to resume
                 "peak_memory_mb": round(peak_memory_mb(), 1),
                 "compile_seconds": round(compile_seconds() - compiled, 1),

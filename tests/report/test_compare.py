@@ -115,9 +115,8 @@ def test_few_seeds_and_undefined_metrics_are_said(write_experiment, mosi_scores)
 def test_fewer_than_five_seeds_in_common_are_said(write_experiment, mosi_scores):
     folders = [write_experiment(name, {seed: mosi_scores(MAE=seed / 9) for seed in seeds})
                for name, seeds in (("a", range(6)), ("b", range(2, 8)), ("c", range(6)))]  # fmt: skip
-    assert compare(folders).notes == (
-        "b: 4 seeds in common with a, fewer than 5: only a large difference could have been shown.",
-    )
+    few = [note for note in compare(folders).notes if "fewer than" in note]
+    assert few == ["b: 4 seeds in common with a, fewer than 5: only a large difference could have been shown."]
 
 
 def test_no_shared_seed_leaves_out_the_paired_table(write_experiment, mosi_scores):
