@@ -30,7 +30,9 @@ def write_study(path: Path, **entries: Any) -> Path:
         **entries,
     }
     study = {key: value for key, value in study.items() if value is not None}
-    path.write_text(f'"""What the paper shows."""\n\nSTUDY = {pprint.pformat(study, sort_dicts=False)}\n', encoding="utf-8")
+    path.write_text(
+        f'"""What the paper shows."""\n\nSTUDY = {pprint.pformat(study, sort_dicts=False)}\n', encoding="utf-8"
+    )
     return path
 
 
