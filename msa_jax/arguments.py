@@ -111,6 +111,8 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     train.add_argument("--record-labels", action="store_true", help="keep the unimodal labels of every epoch")
     keep = "keep the last state of every run, from which `msa-jax resume` goes on to more epochs"
     train.add_argument("--keep-state", action="store_true", help=keep)
+    logs = "besides metrics.jsonl: csv, tensorboard, wandb, with commas, or none; default csv, and tensorboard if installed"
+    train.add_argument("--log", type=_names, metavar="NAMES", help=logs)
     several = train.add_argument_group("several processes, each started with the same command")
     several.add_argument(
         "--distributed", action="store_true", help="join the others, which SLURM, GKE, Open MPI or Cloud TPU tell of"
@@ -125,6 +127,7 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     resume.add_argument("--max-epochs", type=int, metavar="N", help=more)
     resume.add_argument("--data", metavar="D", help="where the dataset is now; default where it was")
     resume.add_argument("--keep-state", action="store_true", help=keep)
+    resume.add_argument("--log", type=_names, metavar="NAMES", help=logs)
     resume.add_argument("--quiet", action="store_true", help="no progress")
 
     sweep = command_of_method(

@@ -117,6 +117,11 @@ def _training(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**named, "log": None if arguments.quiet else sys.stderr}
 
 
+def _trackers(arguments: argparse.Namespace) -> Sequence[str] | None:
+    """The names behind --log; none of them for the word none."""
+    return () if arguments.log == ("none",) else arguments.log
+
+
 def _read_dataset(arguments: argparse.Namespace) -> "Dataset":
     """The dataset to train on, if the method is known by its name: what is wrong with either is said before JAX is imported."""
     from msa_jax import methods
@@ -153,6 +158,7 @@ def _train(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         record_labels=arguments.record_labels,
         keep_state=arguments.keep_state,
+        trackers=_trackers(arguments),
         **_training(arguments),
     )
     if processes.is_primary():
@@ -168,6 +174,7 @@ def _resume(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         keep_state=arguments.keep_state,
         log=None if arguments.quiet else sys.stderr,
+        trackers=_trackers(arguments),
     )
     _print_result(arguments, experiment.path)
 

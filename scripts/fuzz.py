@@ -156,7 +156,7 @@ class Good:
 def _write_experiment(folder: Path, dataset: Dataset) -> None:
     """As `train` leaves one; nothing was trained."""
     from msa_jax.metrics import METRIC_KEYS
-    from msa_jax.train.experiment import predictions_csv
+    from msa_jax.train.csv_text import predictions_csv
 
     folder.mkdir()
     settings = resolve("tfn", dataset="synthetic", preset="none", protocol=None)

@@ -14,7 +14,7 @@ from msa_jax.paths import user_path
 from msa_jax.report.evaluation import dataset_of
 from msa_jax.report.table import Table
 from msa_jax.train.atomic import read_arrays
-from msa_jax.train.experiment import csv_of, shortest
+from msa_jax.train.csv_text import csv_of, shortest
 from msa_jax.train.predictor import Predictor
 
 SORTS = ("error", "label", "score")

@@ -1,7 +1,6 @@
 """An experiment: several runs of one method on one dataset, in one folder that can be resumed, scored again and reused."""
 
-import csv
-import io
+import contextlib
 import math
 import sys
 import time
@@ -30,6 +29,7 @@ from msa_jax.train.compilation import (
     peak_memory_mb,
     watch_compiler,
 )
+from msa_jax.train.csv_text import labels_csv, predictions_csv
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.prepare import prepare
 from msa_jax.train.progress import Progress
@@ -37,6 +37,7 @@ from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.settings import SEEDS, RunConfig, Settings, checked_seeds, resolve
 from msa_jax.train.stage_data import HELD_OUT, resolve_stages
+from msa_jax.train.trackers import Callback, Tracker, checked_names, made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,8 @@ def train(
     record_labels: bool = False,
     keep_state: bool = False,
     log: TextIO | None = sys.stderr,
+    trackers: Sequence[str | Tracker] | None = None,
+    on_epoch: Callable[[dict[str, Any]], object] | None = None,
     options: dict[str, Any] | None = None,
     **named: Any,
 ) -> Experiment:
@@ -82,6 +85,9 @@ def train(
       keep_state: Whether the last state of every run is kept, four times the size of the parameters, so that `resume` goes
         on from there to more epochs.
       log: Stream that progress is written to. None is silent.
+      trackers: Where numbers go besides metrics.jsonl: "csv", "tensorboard", "wandb", or objects of the form of
+        `msa_jax.train.trackers.Tracker`. By default csv, and tensorboard if that is installed.
+      on_epoch: Called with the line of metrics.jsonl of each run after each of its epochs. What it raises stops training.
       options: Values of options by their dotted names, such as {"learning_rate.text": 2e-5}.
       named: Options whose names have no dot, such as `batch_size=16`. `msa-jax methods METHOD` explains all options.
 
@@ -112,8 +118,9 @@ def train(
                 f"`msa-jax resume {path} --max-epochs N` trains it further"
             )
 
+    watching = (*checked_names(trackers), *((Callback(on_epoch),) if on_epoch is not None else ()))
     return _train_in(
-        path, settings, dataset, seeds, progress, check, record_labels=record_labels, keep_state=keep_state
+        path, settings, dataset, seeds, progress, check, watching, record_labels=record_labels, keep_state=keep_state
     )
 
 
@@ -124,6 +131,8 @@ def resume(
     data: Dataset | str | Path | None = None,
     keep_state: bool = False,
     log: TextIO | None = sys.stderr,
+    trackers: Sequence[str | Tracker] | None = None,
+    on_epoch: Callable[[dict[str, Any]], object] | None = None,
 ) -> Experiment:
     """Goes on with an experiment, with what its folder says: an unfinished one to its end, a finished one to more epochs.
 
@@ -138,6 +147,7 @@ def resume(
       data: where the dataset is now, by default where it was.
       keep_state: keep the last states once more; if they were kept before, they are.
       log: where progress goes; None is silent.
+      trackers, on_epoch: as of `train`.
 
     Raises:
       InputError: not an experiment, finished and not to have more epochs, its dataset is gone or has changed, or it is in use.
@@ -187,6 +197,7 @@ def resume(
         before.seeds,
         progress,
         check,
+        (*checked_names(trackers), *((Callback(on_epoch),) if on_epoch is not None else ())),
         record_labels=before.record_labels,
         keep_state=keep_state or before.keep_state,
     )
@@ -210,6 +221,7 @@ def _train_in(
     seeds: tuple[int, ...],
     progress: Progress,
     check: Callable[[Runner], None],
+    trackers: Sequence[str | Tracker],
     *,
     record_labels: bool,
     keep_state: bool,
@@ -246,7 +258,7 @@ def _train_in(
         processes.run_on_primary(begin)
         # Resumed on a machine with other devices, the same runs stay side by side.
         together = read_json(path / "config.json").get("runs_per_program", 1)
-        return _train_all(path, replace(content, runs_per_program=together), dataset, runner, progress)
+        return _train_all(path, replace(content, runs_per_program=together), dataset, runner, progress, trackers)
 
 
 def checked_dataset(dataset: Any) -> Dataset:
@@ -283,7 +295,14 @@ def runs_per_program(runner: Runner, options: Options, runs: int) -> int:
     return min(options.runs_per_program, runs)
 
 
-def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner, progress: Progress) -> Experiment:
+def _train_all(
+    path: Path,
+    content: RunConfig,
+    dataset: Dataset,
+    runner: Runner,
+    progress: Progress,
+    trackers: Sequence[str | Tracker],
+) -> Experiment:
     begun, compiled = time.monotonic(), compile_seconds()
     forget_peak_memory()
     runs = [
@@ -296,15 +315,20 @@ def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner,
         arrays = {name: np.asarray(value) for name, value in arrays.items()}
         write_arrays(path / "labels" / str(run.seed) / f"epoch_{epoch:04d}.npz", arrays)
 
+    lines = MetricsFile(path / "metrics.jsonl")
     logs = Logs(
-        metrics=MetricsFile(path / "metrics.jsonl"),
+        metrics=lines,
         steps=steps if content.options["record_steps"] else {},
         record=record if content.record_labels else None,
+        trackers=made(trackers, path, lines, content.to_json()) if processes.is_primary() else (),
     )
     together, results = content.runs_per_program, []
-    for first in range(0, len(runs), together):
-        ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
-        results += [result for result in ended if result is not None]  # none fails: the first that does stops all
+    with contextlib.ExitStack() as watched:
+        for tracker in logs.trackers:
+            watched.callback(tracker.close)
+        for first in range(0, len(runs), together):
+            ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
+            results += [result for result in ended if result is not None]  # none fails: the first that does stops all
     for split in HELD_OUT:
         part = dataset.splits()[split]
         scores = {str(result.seed): result.scores[split] for result in results}
@@ -346,45 +370,3 @@ def _train_all(path: Path, content: RunConfig, dataset: Dataset, runner: Runner,
     return Experiment(
         path=path, method=content.method, dataset=content.dataset, runs=tuple(results), mean=mean, std=std
     )
-
-
-def predictions_csv(
-    ids: np.ndarray,
-    label: np.ndarray | None,
-    runs: Mapping[str, Mapping[str, np.ndarray]],
-    *,
-    text: np.ndarray | None = None,
-) -> str:
-    """`id`, `label` and `text` if given, then `{run}/{head}` for every run and head.
-
-    A number is the shortest one that is the same float32; a label that is not known is empty.
-    """
-    columns: dict[str, Sequence[Any]] = {"id": ids}
-    if label is not None:
-        columns["label"] = [shortest(value) if np.isfinite(value) else "" for value in label]
-    if text is not None:
-        columns["text"] = text
-    for run, heads in runs.items():
-        columns |= {f"{run}/{head}": [shortest(value) for value in values] for head, values in heads.items()}
-    return csv_of(columns)
-
-
-def labels_csv(columns: Mapping[str, np.ndarray]) -> str:
-    """`id`, then every other column: the human label and the generated ones of one run."""
-    return csv_of(
-        {name: column if name == "id" else [shortest(value) for value in column] for name, column in columns.items()}
-    )
-
-
-def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
-    """The text of a table: the names, then a line for each row of cells."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return file.getvalue()
-
-
-def shortest(value: Any) -> str:
-    """A number as people write it: the shortest text that is the same float32, 1.2 and not 1.2000000476837158."""
-    return str(np.float32(value))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -23,12 +23,15 @@ from msa_jax.errors import InputError
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
 
+if TYPE_CHECKING:
+    from msa_jax.train.trackers import Tracker
+
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
 LOCK = ".lock"
 # What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
 _NAMES = (
     "config.json environment.json metrics.jsonl result.json predictions checkpoints labels steps preprocessing "
-    "sweep.json results.jsonl ranking.json best.json figure.png"
+    "sweep.json results.jsonl ranking.json best.json figure.png metrics.csv tensorboard wandb curves.png report.html"
 )
 _NAME = "|".join(map(re.escape, _NAMES.split()))
 _WRITTEN = re.compile(rf"{_NAME}|\.({_NAME})\.\d+")
@@ -238,17 +241,26 @@ class Logs:
 
     metrics: a line for each run and epoch. steps: {run: lines of every few mini-batches}, empty if none are recorded.
     record: takes a run, an epoch and the method's records {name: [N]}; None if they are not asked for.
+    trackers: are told of every epoch, once its line is written.
     """
 
     metrics: MetricsFile
     steps: Mapping[int, MetricsFile] = field(default_factory=dict)
     record: Callable[[Run, int, Mapping[str, Any]], None] | None = None
+    trackers: Sequence["Tracker"] = ()
+
+    @property
+    def measures(self) -> bool:
+        """Whether a tracker reads more than the lines, which the devices of one process can be asked for."""
+        return any(tracker.measures for tracker in self.trackers) and processes.count() == 1
 
     def rewind(self, run: Run, epoch: int) -> None:
         """Drops what a killed process wrote of this run after `epoch`."""
         for log in (self.metrics, self.steps.get(run.number)):
             if log is not None:
                 log.rewind(run.number, epoch)
+        for tracker in self.trackers:
+            tracker.begin(run, epoch)
 
 
 @dataclass(frozen=True, kw_only=True)

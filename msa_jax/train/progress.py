@@ -28,15 +28,29 @@ class Progress:
         self._stream = stream
         self._bar = bar and stream is not None and stream.isatty()
         self._drawn = 0
+        self._since: tuple[str, int, float] | None = None  # of the first bar of a label: label, what was done, the time
 
     def bar(self, label: str, done: int, total: int) -> None:
-        """Draws `label` and how much of `total` is done, over the bar before."""
+        """Draws `label`, how much of `total` is done, so many in a second, and the time that is left, over the bar before."""
         if self._bar:
             filled = 30 * done // max(total, 1)
-            text = f"{label} [{'=' * filled}{' ' * (30 - filled)}] {done}/{total}"
+            text = f"{label} [{'=' * filled}{' ' * (30 - filled)}] {done}/{total}{self._pace(label, done, total)}"
             self._stream.write("\r" + text.ljust(self._drawn))
             self._stream.flush()
             self._drawn = len(text)
+
+    def _pace(self, label: str, done: int, total: int) -> str:
+        """Mini-batches in a second since the first bar of this label, and what they leave; empty at that first bar."""
+        now = time.monotonic()
+        if self._since is None or self._since[0] != label:
+            self._since = label, done, now
+            return ""
+        _, first, begun = self._since
+        rate = (done - first) / max(now - begun, 1e-9)
+        if rate <= 0:
+            return ""
+        minutes, seconds = divmod(round((total - done) / rate), 60)
+        return f"  {rate:.1f}/s  {minutes}:{seconds:02d} left"
 
     def line(self, text: str) -> None:
         """Writes one line, in place of the bar."""

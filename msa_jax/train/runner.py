@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.errors import TrainingStopped
 from msa_jax.methods.protocol import Method, Score
+from msa_jax.train.atomic import without_nan
 from msa_jax.train.checkpoint import RunCheckpoints, check_there, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, device_memory, streams
+from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
@@ -24,7 +26,8 @@ from msa_jax.train.progress import Progress, progress_line
 from msa_jax.train.report import step_lines
 from msa_jax.train.stage_data import HELD_OUT, StageData
 from msa_jax.train.stage_inits import StageInits
-from msa_jax.train.state import Best, RunState, choose, take
+from msa_jax.train.state import Best, Flat, RunState, choose, copy, take
+from msa_jax.train.trackers import EpochRecord
 
 
 class Runner:
@@ -130,8 +133,9 @@ class Runner:
                     if int(state.stage) + 1 == len(self.inits.stages):
                         break
                     state, data = self._next_stage(runs, state, data)
+                before = copy(state.train.params) if logs.measures else None
                 train, epoch = self._epochs.train(runs, state, data, tolerant)
-                state = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant)
+                state = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant, before)
                 done = int(state.standing.epochs.max())
                 if state.standing.ended.all() or done % self.options.checkpoint_epochs == 0:
                     checkpoints.save(state)
@@ -194,9 +198,19 @@ class Runner:
         return np.where(failed, np.nan, values), valid
 
     def _end_epoch(
-        self, runs: Sequence[Run], state: RunState, data: StageData, epoch: Epoch, logs: Logs, tolerant: bool
+        self,
+        runs: Sequence[Run],
+        state: RunState,
+        data: StageData,
+        epoch: Epoch,
+        logs: Logs,
+        tolerant: bool,
+        before: Flat | None,
     ) -> RunState:
-        """Selects, stops, and writes what there is to say of the epoch. `state.train` is already after it."""
+        """Selects, stops, and writes what there is to say of the epoch. `state.train` is already after it.
+
+        before: the parameters before the epoch, if logs measure how far they moved.
+        """
         begun, options, stage = time.monotonic(), data.programs.options, data.programs.stage
         values, valid = self._selection(state, data, epoch)
         if np.isnan(values).any() and not tolerant:
@@ -228,6 +242,7 @@ class Runner:
                     *step_lines(own, options.record_steps, batches=epoch.batches, first=first, prefix={**head, **tail})
                 )
         logs.metrics.append(*lines)
+        self._track(runs, state, data, epoch, logs, dict(zip(well.tolist(), lines, strict=True)), before)
         if lines:
             better = improved[epoch.active[well]]
             self._progress.line(progress_line(runs, lines, better, seconds * len(epoch.active)))
@@ -244,6 +259,33 @@ class Runner:
         if not np.array_equal(standing.rate, state.standing.rate):
             train = train.replace(rate=self._layout.shard_runs(jnp.asarray(standing.rate), len(runs)))
         return state.replace(train=train, best=best, standing=standing)
+
+    def _track(
+        self,
+        runs: Sequence[Run],
+        state: RunState,
+        data: StageData,
+        epoch: Epoch,
+        logs: Logs,
+        lines: Mapping[int, Mapping[str, Any]],
+        before: Flat | None,
+    ) -> None:
+        """Tells the trackers of the epoch. lines: of the active runs that went well, by their number among the active ones."""
+        if not lines or not logs.trackers:
+            return
+        scalars: list[dict[str, float]] = []
+        if before is not None:
+            scalars = epoch_numbers(self.method, data.programs.phases[-1], epoch, state.train, before)
+        records = []
+        for number, line in lines.items():
+            place, more = epoch.active[number], {}
+            if before is not None:
+                kept = self.method.records(take(state.train.memory, place))
+                histograms = {f"records/{name}": np.asarray(values) for name, values in kept.items()}
+                more = {"scalars": scalars[number], "histograms": histograms}
+            records.append(EpochRecord(run=runs[place], line=without_nan(line), **more))
+        for tracker in logs.trackers:
+            tracker.epoch(records)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

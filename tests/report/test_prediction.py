@@ -15,7 +15,7 @@ import pytest
 from msa_jax.cli import main
 from msa_jax.data import write_native
 from msa_jax.testing import tiny_dataset
-from msa_jax.train.experiment import predictions_csv, shortest
+from msa_jax.train.csv_text import predictions_csv, shortest
 from msa_jax.train.predictor import Predictor
 from tests.tiny import toy, train_quick, train_toy  # noqa: F401 - a fixture
 

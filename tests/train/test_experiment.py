@@ -10,7 +10,8 @@ import pytest
 from msa_jax import metrics
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.train.experiment import predictions_csv, train
+from msa_jax.train.csv_text import predictions_csv
+from msa_jax.train.experiment import train
 from msa_jax.train.experiment_dir import locked
 from tests.tiny import QUICK, tiny_dataset, train_quick, train_toy
 from tests.train.kit import AUDIO, csv_of, lines_of
