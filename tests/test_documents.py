@@ -1,6 +1,5 @@
 """What the documents say is so: links lead somewhere, commands and options exist, Python and notebooks run."""
 
-import argparse
 import ast
 import importlib
 import json
@@ -13,6 +12,7 @@ import pytest
 from msa_jax import arguments as command_line
 from msa_jax import config, methods, metrics
 from msa_jax.report.studies import list_studies
+from scripts import docs_pages
 from tests.paths import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -83,6 +83,11 @@ def test_pages_name_every_method_and_metric():
     for method in methods.METHODS:
         assert f"`{method}`" in TEXT[DOCS / "methods.md"], f"docs/methods.md does not name {method}"
         assert f"::: msa_jax.methods.{method}\n" in TEXT[DOCS / "api/methods.md"], f"docs/api/methods.md: {method}"
+    for preset in config.preset_names():
+        if preset.endswith("_mmsa"):
+            assert f"`{preset}`" in TEXT[DOCS / "coming_from_mmsa.md"], (
+                f"docs/coming_from_mmsa.md does not name {preset}"
+            )
     for key in {key for keys in metrics.METRIC_KEYS.values() for key in keys}:
         assert f"`{key}`" in TEXT[DOCS / "glossary.md"], f"docs/glossary.md does not name {key}"
 
@@ -119,7 +124,8 @@ def test_most_commands_are_found():
 
 
 def test_options_that_pages_name_exist():
-    known = {option for parser in all_parsers(command_line._parser()) for option in parser._option_string_actions}
+    root = command_line._parser()
+    known = {option for parser in (root, *docs_pages.parsers(root)) for option in parser._option_string_actions}
     for method in methods.METHODS:
         flat = config.flatten(methods.get(method).options())
         known |= {"--" + option.replace("_", "-") for option in flat}
@@ -144,12 +150,16 @@ def test_options_that_pages_name_exist():
     assert wrong == []
 
 
-def all_parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    found = [parser]
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            found += [below for child in action.choices.values() for below in all_parsers(child)]
-    return found
+def test_pages_made_from_the_code_show_every_command_and_option():
+    page = docs_pages.commands_page()
+    for command in ("train", "resume", "data import", "methods"):
+        assert f"## msa-jax {command}\n" in page
+    assert "--label-range LOW HIGH" in page
+    pages = docs_pages.option_pages()
+    assert len(pages) == len(methods.METHODS)
+    for method in methods.METHODS:
+        for option in config.flatten(methods.get(method).options()):
+            assert f"| `{option}` |" in pages[f"reference/options/{method}.md"]
 
 
 def test_every_preset_says_the_command_that_runs_it():
