@@ -33,7 +33,7 @@ STUDY = {
         TFN (B), unaligned           | 0.901 0.698 -/80.8      -/80.7      | 0.593 0.700 -/82.5      -/82.1      | copied from MISA
         LMF (B), unaligned           | 0.917 0.695 -/82.5      -/82.4      | 0.623 0.677 -/82.0      -/82.1      | copied from MISA
         MFN, aligned                 | 0.965 0.632 77.4/-      77.3/-      | -     -     76.0/-      76.0/-      | copied from MISA, GloVe
-        RAVEN, aligned               | 0.915 0.691 78.0/-      76.6/-      | 0.614 0.662 79.1/-      79.5/-      | copied from MISA, GloVe
+        RAVEN, aligned               | 0.915 0.691 78.0/-      76.6/-      | 0.614 0.662 79.1/-      79.5/-      | copied from MISA, GloVe, selected on test
         MFM (B), aligned             | 0.877 0.706 -/81.7      -/81.6      | 0.568 0.717 -/84.4      -/84.3      | copied from MISA
         MulT (B), aligned            | 0.861 0.711 81.5/84.1   80.6/83.9   | 0.58  0.703 -/82.5      -/82.3      | copied from MISA
         MISA (B), aligned            | 0.783 0.761 81.8/83.4   81.7/83.6   | 0.555 0.756 83.6/85.5   83.8/85.3   | copied from MISA

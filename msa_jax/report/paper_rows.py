@@ -7,13 +7,14 @@
     \"\"\",
 
 A line has a name, a cell for each of the study's datasets in their order, and where the paper has a compared system's
-numbers from. A cell has a word for each column; "/" parts two numbers that are printed as a pair; "-" is a number that is
-not printed, and a cell of it alone a whole row. Accuracies and F1 are in percent, as papers print them.
+numbers from; if that differs, for each dataset, parted by ";". A cell has a word for each column; "/" parts two numbers that
+are printed as a pair; "-" is a number that is not printed, and a cell of it alone a whole row. Accuracies and F1 are in
+percent, as papers print them.
 """
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from msa_jax.errors import InputError
@@ -36,11 +37,11 @@ _NUMBER = re.compile(r"-?\d*\.?\d+")
 
 @dataclass(frozen=True, kw_only=True)
 class PaperRow:
-    """A row of a paper's table. origin: where the paper has it from, in words of ORIGINS; "" for its own runs."""
+    """A row of a paper's table. origin: {dataset: where the paper has it from, in words of ORIGINS}; of others' systems."""
 
     name: str
     paper: Numbers
-    origin: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_columns(text: str, known: Collection[str], where: str) -> Columns:
@@ -67,16 +68,27 @@ def parse_rows(text: str, columns: Columns, datasets: Sequence[str], where: str)
             raise InputError(
                 f"{place}: {len(cells)} cells; expected one for each dataset ({', '.join(datasets)}) and an origin"
             )
-        origin = cells.pop() if len(cells) > len(datasets) else ""
-        if origin and not _ORIGIN.fullmatch(origin):
-            raise InputError(f"{place}: origin {origin!r}; expected words such as {', '.join(ORIGINS)}")
+        origins = cells.pop().split(";") if len(cells) > len(datasets) else []
         found = {
             dataset: _numbers(cell, columns, f"{place}, {dataset}")
             for dataset, cell in zip(datasets, cells, strict=True)
         }
         paper = {dataset: numbers for dataset, numbers in found.items() if numbers}
-        rows[name] = PaperRow(name=name, paper=paper, origin=origin)
+        rows[name] = PaperRow(name=name, paper=paper, origin=_origins(origins, datasets, paper, place))
     return rows
+
+
+def _origins(words: Sequence[str], datasets: Sequence[str], paper: Numbers, where: str) -> dict[str, str]:
+    words = [word.strip() for word in words]
+    for word in words:
+        if not _ORIGIN.fullmatch(word):
+            raise InputError(f"{where}: origin {word!r}; expected words such as {', '.join(ORIGINS)}")
+    if len(words) not in (0, 1, len(datasets)):
+        raise InputError(
+            f"{where}: {len(words)} origins; expected one, or one for each dataset ({', '.join(datasets)})"
+        )
+    each = dict(zip(datasets, words * (len(datasets) if len(words) == 1 else 1), strict=False))
+    return {dataset: word for dataset, word in each.items() if dataset in paper}
 
 
 def _numbers(cell: str, columns: Columns, where: str) -> dict[str, float]:

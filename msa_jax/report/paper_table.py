@@ -55,7 +55,12 @@ def _means(
 
     def paper_rows(row: Any) -> list[tuple]:
         return [
-            (row.name, _source(paper, row.origin), None, *(metric_cell(key, numbers.get(key)) for key in columns))
+            (
+                row.name,
+                _source(paper, row.origin.get(paper)),
+                None,
+                *(metric_cell(key, numbers.get(key)) for key in columns),
+            )
             for numbers in _of(row, paper)
         ]
 
@@ -84,7 +89,7 @@ def _means(
     )
 
 
-def _source(paper: str | None, origin: str) -> str:
+def _source(paper: str | None, origin: str | None) -> str:
     """Whose numbers a row of the paper has: "paper, mosi", or "paper, mosi (copied from MISA, GloVe)"."""
     return f"paper, {paper}" + (f" ({origin})" if origin else "")
 
@@ -92,7 +97,7 @@ def _source(paper: str | None, origin: str) -> str:
 def _origins(study: Study, paper: str | None) -> list[str]:
     """What the words in brackets mean, of those that the table has."""
     rows = [row for row in (*study.variants, *study.context) if _of(row, paper)]
-    used = [word for word in ORIGINS if any(word in row.origin for row in rows)]
+    used = [word for word in ORIGINS if any(word in row.origin.get(paper, "") for row in rows)]
     return (
         [f"In brackets, of the paper's numbers: {'; '.join(f'{word}: {ORIGINS[word]}' for word in used)}."]
         if used

@@ -97,7 +97,7 @@ class Variant:
     needs: tuple[str, ...] = ()
     baseline: str | None = None
     paper: Numbers = field(default_factory=dict)
-    origin: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def slug(self) -> str:

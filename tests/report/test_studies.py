@@ -249,6 +249,7 @@ def test_unknown_studies_are_refused_with_the_nearest_names(tmp_path):
         ({"rows": "A"}, r"row 'A': 0 cells; expected one for each dataset \(mosi\) and an origin"),
         ({"rows": "A | - | re-run | -"}, r"row 'A': 3 cells"),
         ({"rows": "A | - | heard"}, r"row 'A': origin 'heard'; expected words such as re-run, copied"),
+        ({"rows": "A | - | re-run; re-run"}, r"row 'A': 2 origins; expected one, or one for each dataset \(mosi\)"),
         ({"rows": "A | -\nA | -"}, r"row 'A': expected a name that no other row has"),
         ({"rows": "| -"}, r"row '': expected a name"),
         ({"base": {"colour": "red"}}, r"variant 0: base: unknown entry 'colour'"),
@@ -273,7 +274,7 @@ def test_variants_begin_with_what_all_have_and_rows_are_percent_as_printed(tmp_p
         tmp_path / "toy_table9.py",
         datasets={"mosi": {}, "mosei": {}},
         columns="Has0_acc_2/Non0_acc_2 MAE",
-        rows="A | -/80.83 .701 | -\n  B | 83.2/- - | 1/2 0.5 | re-run, selected on test",
+        rows="A | -/80.83 .701 | - | not said\n  B | 83.2/- - | 1/2 0.5 | re-run, selected on test; copied from MMSA",
         also=("Mult_acc_7",),
         base={"method": "toy", "options": {"dropout": 0.3, "batch_size": 4}, "needs": ("audio",)},
         variants=({"name": "A"}, {"name": "C", "method": "tfn", "options": {"dropout": 0.1}, "needs": ()}),
@@ -285,7 +286,8 @@ def test_variants_begin_with_what_all_have_and_rows_are_percent_as_printed(tmp_p
     assert first.paper == {"mosi": {"Non0_acc_2": 0.8083, "MAE": 0.701}}
     (row,) = study.context
     assert row.paper == {"mosi": {"Has0_acc_2": 0.832}, "mosei": {"Has0_acc_2": 0.01, "Non0_acc_2": 0.02, "MAE": 0.5}}
-    assert row.origin == "re-run, selected on test"
+    assert row.origin == {"mosi": "re-run, selected on test", "mosei": "copied from MMSA"}
+    assert first.origin == {"mosi": "not said"}
     assert study.metrics == ("Has0_acc_2", "Non0_acc_2", "MAE", "Mult_acc_7", "Mult_acc_2")
 
 
@@ -322,7 +324,11 @@ def test_the_papers_numbers_stand_below_ours_with_the_name_of_their_dataset(tmp_
         "BERT."
     )
     assert found.content["context"] == [
-        {"name": "TFN", "paper": {"mosi": {"MAE": 0.901, "Non0_acc_2": 0.808}}, "origin": "copied from MISA, GloVe"}
+        {
+            "name": "TFN",
+            "paper": {"mosi": {"MAE": 0.901, "Non0_acc_2": 0.808}},
+            "origin": {"mosi": "copied from MISA, GloVe"},
+        }
     ]
     ours = [scores(seed, "toy", {"dropout": 0.0}, "mosi")["MAE"] for seed in (1, 2)]
     assert table.rows[0][3] == f"{statistics.mean(ours):.3f} ± {statistics.stdev(ours):.3f}"
