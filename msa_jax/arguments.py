@@ -189,6 +189,18 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     compare.add_argument("--split", choices=("valid", "test"), default="test")
     compare.add_argument("--format", choices=("text", "markdown", "latex", "json"), default="text")
 
+    robustness = command("robustness", "scores where modalities, steps or words are missing or noisy, over rates")
+    robustness.add_argument("folders", nargs="+", type=_path, metavar="RUN")
+    what = "steps, blocks, modalities, silence, subsets, silent_subsets, T, A, V, TA, TV, AV, noise or words; default steps"
+    robustness.add_argument("--protocol", default="steps", metavar="NAME", help=what)
+    robustness.add_argument("--rates", nargs="+", type=float, metavar="R", help="in [0, 1]; default 0 0.1 ... 1")
+    robustness.add_argument("--mask-seeds", nargs="+", type=int, default=(0, 1, 2), metavar="N", help="default 0 1 2")
+    robustness.add_argument("--data", metavar="D", help="default: what each was trained on")
+    robustness.add_argument("--split", choices=("train", "valid", "test"), default="test")
+    robustness.add_argument(
+        "--out", type=_path, required=True, metavar="DIR", help="JSON, tables and a figure go there"
+    )
+
     reproduce = command(
         "reproduce", "a table or figure of a paper: run what is missing, render",
         epilog="Options of the method may follow as --name value; they hold for every variant.",

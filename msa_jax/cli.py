@@ -271,6 +271,15 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(getattr(comparison, form)())
 
 
+def _robustness(arguments: argparse.Namespace) -> None:
+    from msa_jax.report import robustness
+
+    robustness.check_folder(arguments.out)
+    named = {name: getattr(arguments, name) for name in ("protocol", "rates", "mask_seeds", "data", "split")}
+    found = robustness.robustness(arguments.folders, **named)
+    _print(arguments, found.json(), f"{robustness.write(found, arguments.out)}\n\n{found.text()}")
+
+
 def _reproduce(arguments: argparse.Namespace) -> None:
     if arguments.list:
         from msa_jax.report.study import list_studies
@@ -410,6 +419,7 @@ _COMMANDS = {
     "errors": _errors,
     "predict": _predict,
     "compare": _compare,
+    "robustness": _robustness,
     "reproduce": _reproduce,
     "leaderboard": _leaderboard,
     "data check": _data_check,

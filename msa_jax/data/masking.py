@@ -81,7 +81,7 @@ def draw_missing(
     silent: dict[str, Array] = {}
     if modality_rate > 0 and len(names) > 1:
         drawn = jax.random.uniform(of_modalities, (rows, len(names)))
-        lost = (drawn < modality_rate) & (jnp.arange(len(names)) != drawn.argmax(1, keepdims=True))
+        lost = (drawn < modality_rate) & (jnp.arange(len(names))[None, :] != drawn.argmax(1, keepdims=True))
         absent = {name: lost[:, place] for place, name in enumerate(names)}
     if step_rate > 0:
         for name, own in zip(names, of_steps, strict=True):

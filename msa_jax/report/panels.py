@@ -51,6 +51,44 @@ def valid_curves(variants: Mapping[str, Sequence[np.ndarray]], *, title: str, yl
     return figure
 
 
+def bands(places: Sequence[Any], variants: Mapping[str, np.ndarray], *, xlabel: str, ylabel: str, title: str) -> Any:
+    """Means over seeds as curves, with bands of one sample standard deviation; side by side as points if places are names.
+
+    Args:
+      places: [P], numbers or names.
+      variants: {variant: [P, S]}, S values at each place.
+      xlabel, ylabel, title: one line.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.8), layout="constrained")  # inches
+    panel = figure.subplots()
+    named = any(isinstance(place, str) for place in places)
+    for number, (name, values) in enumerate(variants.items()):
+        colour, label = _colour(number), name.replace("$", r"\$")
+        mean = values.mean(1)
+        sd = values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(mean))
+        if named:
+            at = np.arange(len(mean)) + (number - (len(variants) - 1) / 2) * 0.6 / len(variants)
+            panel.errorbar(at, mean, sd, color=colour, fmt="o", markersize=4, elinewidth=1.2, label=label)
+            continue
+        order = np.argsort(np.asarray(places, float))
+        at = np.asarray(places, float)[order]
+        panel.plot(at, mean[order], color=colour, linewidth=1.5, marker="o", markersize=3, label=label)
+        panel.fill_between(at, (mean - sd)[order], (mean + sd)[order], color=colour, alpha=0.2, linewidth=0)
+    if named:
+        panel.set_xticks(range(len(places)), places)
+    panel.set_xlabel(xlabel, fontsize=9, color=INK, parse_math=False)
+    panel.set_ylabel(ylabel, fontsize=9, color=INK, parse_math=False)
+    plain(panel)
+    figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
 def matrices(variants: Mapping[str, np.ndarray], *, names: Sequence[str], title: str) -> Any:
     """Matrices of cosines side by side, in one scale from -1 to 1, each cell with its number.
 

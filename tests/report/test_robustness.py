@@ -1,0 +1,246 @@
+"""Scores where something is missing: equal to a derivation by hand, to plain evaluation, and to prediction without it."""
+
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from msa_jax import cli
+from msa_jax.data import missing
+from msa_jax.data.protocols import PROTOCOLS
+from msa_jax.errors import DataWarning, InputError
+from msa_jax.metrics import evaluate as measured
+from msa_jax.report.evaluation import evaluate
+from msa_jax.report.robustness import robustness
+from msa_jax.train.predictor import Predictor
+from msa_jax.train.robustness import Point, RobustScorer
+from tests.tiny import tiny_dataset, train_toy
+from tests.train.kit import registered
+from tests.train.test_predictor import READER
+
+DATASET = tiny_dataset(modalities=("text", "audio"), rows=(16, 8, 9))
+OPTIONS = {"pack_text": False, "max_tokens": 12, "max_epochs": 1}
+SEED = 1  # of the run whose scores are looked at
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reader():
+    """A method that adds a score of the mean token and one of the mean frame."""
+    with registered(READER) as method:
+        yield method
+
+
+@pytest.fixture(scope="module")
+def folder(reader, tmp_path_factory):
+    return train_toy(
+        tmp_path_factory.mktemp("robustness") / "run", DATASET, method="reader", seeds=(1, 2), options=OPTIONS
+    ).path
+
+
+@pytest.fixture(scope="module")
+def predictor(folder) -> Predictor:
+    return Predictor.load(folder)
+
+
+def scorer(predictor: Predictor, protocol: str, split=None) -> RobustScorer:
+    split = DATASET.test if split is None else split
+    return RobustScorer(predictor=predictor, dataset=DATASET, split=split, protocol=PROTOCOLS[protocol])
+
+
+def by_hand(predictor: Predictor, ids, mask, audio, length) -> np.ndarray:
+    """The reader's score in float64."""
+    p = {path: np.asarray(value, np.float64) for path, value in predictor.variables[SEED].params.items()}
+    words = (p["words/embedding"][ids] * mask[..., None]).sum(1) / mask.sum(1)[:, None]
+    frames = audio.astype(np.float64).sum(1) / np.maximum(length, 1)[:, None]
+    return (words @ p["text/kernel"] + p["text/bias"] + frames @ p["audio/kernel"] + p["audio/bias"])[:, 0]
+
+
+def test_steps_are_lost_as_by_hand(predictor):
+    columns, unknown = predictor.columns(DATASET.test), predictor.preprocessor.tokenizer.unknown_id
+    got = scorer(predictor, "steps").scores([Point(0.3, 0), Point(0.3, 7), Point(1.0, 0), Point(1.0, 7)])[SEED]
+    ids, mask = columns["text"]["ids"], columns["text"]["mask"]
+    audio, length = columns["audio"]["features"], columns["audio"]["length"]
+    inner = np.zeros_like(mask, bool)
+    for row, count in enumerate(mask.sum(1)):
+        inner[row, 1 : count - 1] = True
+    for place, (rate, seed) in enumerate([(0.3, 0), (0.3, 7), (1.0, 0)]):
+        words = missing.lost_steps(DATASET.test.id, "text", ids.shape[1], rate=rate, seed=seed)
+        frames = missing.lost_steps(DATASET.test.id, "audio", audio.shape[1], rate=rate, seed=seed)
+        heard = np.where(words & inner, unknown, ids)
+        want = by_hand(predictor, heard, mask, audio * ~frames[..., None], length)
+        np.testing.assert_allclose(got[place], want, atol=1e-5)
+    np.testing.assert_array_equal(got[2], got[3])  # everything is lost, whatever the seed
+    assert np.abs(got[0] - got[1]).max() > 1e-3
+
+
+def test_rate_0_is_plain_prediction_and_rate_1_prediction_without_bit_for_bit(predictor):
+    plain = predictor.predict_runs(DATASET.test)
+    for protocol in ("steps", "blocks", "modalities", "silence", "T", "noise", "words"):
+        got = scorer(predictor, protocol).scores([Point(0.0, 0), Point(0.5, 0)])
+        for seed in (1, 2):
+            np.testing.assert_array_equal(got[seed][0], plain[seed]["prediction"])
+            assert not np.array_equal(got[seed][1], plain[seed]["prediction"])
+    for protocol, lost in (("T", "audio"), ("A", "text")):
+        with pytest.warns(DataWarning, match=f"{lost} is missing"):
+            without = predictor.predict_runs(DATASET.test, missing=(lost,))
+        got = scorer(predictor, protocol).scores([Point(1.0, 5), Point(0.4, 5)])
+        np.testing.assert_array_equal(got[2][0], without[2]["prediction"])
+        which = missing.lost_samples(DATASET.test.id, protocol, rate=0.4, seed=5)
+        mixed = np.where(which, without[2]["prediction"], plain[2]["prediction"])
+        np.testing.assert_array_equal(got[2][1], mixed)
+
+
+def test_all_modalities_but_one_are_lost_at_rate_1(predictor):
+    got = scorer(predictor, "modalities").scores([Point(1.0, 0)])[SEED][0]
+    lost = missing.lost_modalities(DATASET.test.id, ("text", "audio"), rate=1.0, seed=0)
+    each = scorer(predictor, "subsets").scores([Point(0.0, 0, kept) for kept in (("audio",), ("text",))])[SEED]
+    np.testing.assert_array_equal(got, np.where(lost[:, 0], each[0], each[1]))
+
+
+def test_silence_is_not_absence_and_both_are_as_by_hand(predictor):
+    columns, unknown = predictor.columns(DATASET.test), predictor.preprocessor.tokenizer.unknown_id
+    ids, mask = columns["text"]["ids"], columns["text"]["mask"]
+    point = [Point(0.0, 0, ("audio",))]
+    silent = scorer(predictor, "silent_subsets").scores(point)[SEED][0]
+    inner = (np.arange(ids.shape[1]) > 0) & (np.arange(ids.shape[1]) < mask.sum(1)[:, None] - 1)
+    audio, length = columns["audio"]["features"], columns["audio"]["length"]
+    want = by_hand(predictor, np.where(inner, unknown, ids), mask, audio, length)
+    np.testing.assert_allclose(silent, want, atol=1e-5)
+    absent = scorer(predictor, "subsets").scores(point)[SEED][0]
+    frame = np.array([[ids[0, 0], ids[0, mask[0].sum() - 1]]] * len(ids))
+    np.testing.assert_allclose(absent, by_hand(predictor, frame, np.ones_like(frame), audio, length), atol=1e-5)
+    assert np.abs(silent - absent).max() > 1e-3
+
+
+@pytest.mark.parametrize("protocol", ["steps", "blocks", "noise", "words", "modalities"])
+def test_scores_hang_on_the_ids_and_not_on_order_or_batches(predictor, protocol):
+    points = [Point(0.3, 0), Point(0.6, 1)]
+    want = scorer(predictor, protocol).scores(points)[SEED]
+    order = np.random.default_rng(0).permutation(len(DATASET.test))[:7]
+    smaller = replace(predictor, options=replace(predictor.options, evaluation_batch_size=2))
+    got = scorer(smaller, protocol, DATASET.test.take(order)).scores(points)[SEED]
+    np.testing.assert_allclose(got, want[:, order], atol=1e-5)
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def run(capsys, *words) -> tuple[int, str, str]:
+    status = cli.main(["robustness", *map(str, words)])
+    return status, *capsys.readouterr()
+
+
+@pytest.fixture
+def saved(folder, tmp_path, monkeypatch):
+    """Two copies of the experiment, whose dataset is found again."""
+    monkeypatch.setattr("msa_jax.report.evaluation.load_dataset", lambda source: DATASET)
+    for name in ("one", "two"):
+        shutil.copytree(folder, tmp_path / name)
+    return tmp_path
+
+
+def test_the_command_writes_curves_tables_and_a_figure(saved, capsys):
+    out = saved / "out"
+    status, text, errors = run(
+        capsys,
+        saved / "one",
+        saved / "two",
+        "--protocol",
+        "steps",
+        "--rates",
+        0,
+        0.5,
+        1,
+        "--mask-seeds",
+        4,
+        5,
+        "--out",
+        out,
+    )
+    assert status == 0, errors
+    content = json.loads((out / "robustness.json").read_text())
+    assert content["rates"] == [0, 0.5, 1]
+    assert content["mask_seeds"] == [4, 5]
+    plain = evaluate(saved / "one")
+    for name in ("one", "two"):
+        curves = content["runs"][name]
+        assert curves.keys() == plain.mean.keys()
+        assert np.shape(curves["MAE"]) == (3, 2)
+        assert curves["MAE"][0] == [plain.mean["MAE"]] * 2  # bit for bit
+        assert content["each"][name]["1"]["MAE"][0] == [plain.runs[1]["MAE"]] * 2
+    mean = np.mean(content["runs"]["one"]["MAE"], axis=1)
+    area = content["area"]["one"]["MAE"]
+    np.testing.assert_allclose(area["mean"]["mean"], mean[:2].mean())
+    np.testing.assert_allclose(area["auilc"]["mean"], 0.5 * (mean[0] / 2 + mean[1] + mean[2] / 2))
+    assert "area (AUILC)" in text
+    assert "one" in text
+    assert "| rate" in (out / "robustness.md").read_text()
+    drawn = (out / "robustness.png").is_file()
+    assert drawn == (importlib.util.find_spec("matplotlib") is not None)
+
+
+def test_metrics_are_those_of_the_scores(saved, predictor):
+    found = robustness([saved / "one"], protocol="T", rates=[0.5, 1], mask_seeds=[3])
+    scores = scorer(predictor, "T").scores([Point(0.5, 3), Point(1.0, 3)])
+    for seed in (1, 2):
+        want = [measured(one, DATASET.test.label, kind="mosi") for one in scores[seed]]
+        assert found.runs["one"][seed]["Corr"][:, 0].tolist() == [of["Corr"] for of in want]
+
+
+def test_sets_of_modalities_are_named_by_what_is_left(saved, capsys):
+    status, text, _ = run(capsys, saved / "one", "--protocol", "subsets", "--out", saved / "out", "--json")
+    content = json.loads(text)
+    assert status == 0
+    assert content["rates"] == ["TA", "T", "A"]
+    assert np.shape(content["runs"]["one"]["MAE"]) == (3, 1)
+    assert content["area"]["one"]["MAE"] == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["one", "--protocol", "x"], "protocol 'x' is unknown"),
+        (["one", "--rates", "0", "1.5"], "rates are 0, 1.5; expected distinct numbers in [0, 1]"),
+        (["one", "--rates", "nan"], "rates are nan"),
+        (["one", "--rates", "0.5", "0.5"], "expected distinct numbers"),
+        (["one", "--mask-seeds", "-1"], "mask seeds are -1"),
+        (["one", "--protocol", "TA"], "so nothing would be missing"),
+        (["one", "--protocol", "subsets", "--rates", "0"], "has no rates; leave them out"),
+        (["one", "one"], "is given twice"),
+        (["nothing"], "not an experiment"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line(saved, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(saved)
+    status, _, errors = run(capsys, *words, "--out", "out")
+    assert status == 2
+    assert errors.count("\n") == 1
+    assert message in errors
+    assert not (saved / "out").exists()
+
+
+def test_nothing_is_written_among_the_files_of_an_experiment(saved, capsys):
+    status, _, errors = run(capsys, saved / "one", "--out", saved / "one" / "predictions")
+    assert status == 2
+    assert "choose another file" in errors
+    (saved / "file").write_text("x")
+    status, _, errors = run(capsys, saved / "one", "--out", saved / "file")
+    assert status == 2
+    assert "is a file" in errors
+
+
+def test_experiments_on_other_samples_are_refused(saved, monkeypatch):
+    other = replace(DATASET, test=DATASET.test.take(slice(1, None)))
+    given = iter((DATASET, other))
+    monkeypatch.setattr("msa_jax.report.robustness.dataset_of", lambda *_: (next(given), ()))
+    with pytest.raises(InputError, match="two has other samples than one in split test"):
+        robustness([saved / "one", saved / "two"], protocol="T", rates=[0])
+
+
+def test_a_run_without_the_modality_says_so(predictor):
+    alone = replace(predictor, preprocessor=replace(predictor.preprocessor, modalities=("text",)))
+    with pytest.raises(InputError, match="this experiment has text alone"):
+        scorer(alone, "modalities")._lost(Point(0.5, 0))
