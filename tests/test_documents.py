@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,11 @@ def test_generated_pages_name_what_there_is():
             assert hasattr(importlib.import_module(module), attribute), path
 
 
+def test_the_changelog_begins_with_the_version():
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert re.findall(r"^## (\S+)", TEXT[REPOSITORY / "CHANGELOG.md"], re.MULTILINE)[0] == version
+
+
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +123,14 @@ def test_commands_parse_and_their_options_exist(page):
             assert preset in ("none", *config.preset_names()) or preset.endswith((".py", ".json")), line
         if getattr(parsed, "method", None) in methods.METHODS and parsed.command in ("train", "sweep"):
             config.override(methods.get(parsed.method).options(), parsed.options)
+
+
+def test_commands_that_the_demo_runs_and_names_parse():
+    demo = (REPOSITORY / "scripts/demo").read_text(encoding="utf-8")
+    lines = [line.split("msa-jax ", 1)[1] for line in demo.splitlines() if ".venv/bin/msa-jax " in line]
+    assert len(lines) == 4
+    for line in lines:
+        command_line.parse(shlex.split(line.replace('$again "$@"', "")))
 
 
 def test_most_commands_are_found():
