@@ -1,6 +1,7 @@
 """Options by name, their types and bounds, and presets."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from msa_jax.config import Options, PerGroup, load_preset, override
 from msa_jax.errors import InputError
 from msa_jax.literals import read_literal
 from msa_jax.train.settings import protocol_options
+from tests.paths import REPOSITORY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,3 +270,14 @@ def test_an_unknown_preset_is_answered_with_the_nearest():
 def test_presets_are_found_by_name():
     assert {"self_mm_mosi", "self_mm_synthetic"} <= set(config.preset_names())
     assert load_preset("self_mm_mosi").method == "self_mm"
+
+
+def test_the_methods_whose_defaults_are_values_for_mosi_are_those_that_the_documents_name():
+    text = (REPOSITORY / "docs" / "experiments.md").read_text(encoding="utf-8")
+    stated = text[text.index("The defaults of these methods") :].split("\n\n")[0].split("Those of")
+    for words, kind in zip(stated, ("mosi", "mosi_mmsa"), strict=True):
+        named = re.findall(r"`([a-z_]+)`", words)
+        named = [name for name in named if name in methods.BUILT_IN]
+        assert named
+        for name in named:
+            assert load_preset(f"{name}_{kind}").options == {}, name
