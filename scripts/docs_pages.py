@@ -1,16 +1,20 @@
-"""Pages of the site that are made from the code: every command with its arguments, every method with its options.
+"""Pages of the site that are made from the code: commands, options, protocols, presets and studies.
 
 MkDocs calls the two hooks at the end (`hooks` in mkdocs.yml). The pages are made anew with each build and stand in no folder.
 """
 
 import argparse
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from msa_jax import arguments, methods
-from msa_jax.report.method_page import method_page
+from msa_jax.config import load_preset, preset_names
+from msa_jax.report.method_page import method_page, shown
+from msa_jax.report.study import list_studies
 
-COMMANDS, OPTIONS = "reference/commands.md", "reference/options"
+COMMANDS, OPTIONS, PROTOCOLS = "reference/commands.md", "reference/options", "reference/protocols.md"
+PRESETS, STUDIES = "reference/presets.md", "reference/studies.md"
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -21,16 +25,73 @@ def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     return [below for action in chosen for child in action.choices.values() for below in parsers(child)]
 
 
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown."""
+    columns = list(columns)
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
 def commands_page() -> str:
-    """Every command with its help, as Markdown."""
+    """Every command with its help."""
     os.environ["COLUMNS"] = "100"  # argparse breaks lines there
     sections = [f"## {parser.prog}\n\n```text\n{parser.format_help()}```" for parser in parsers(arguments._parser())]
     return "\n\n".join(["# Commands", *sections]) + "\n"
 
 
-def option_pages() -> dict[str, str]:
-    """The options of each method that is part of msa_jax, as Markdown, by the path of the page."""
-    return {f"{OPTIONS}/{name}.md": method_page(name).markdown() for name in methods.METHODS}
+def options_page(name: str) -> str:
+    """The options of a method."""
+    module = (
+        f"[Its module](../../api/methods.md#msa_jax.methods.{name}) has the paper, the readings and the deviations."
+    )
+    title, _, rest = method_page(name).markdown().partition("\n")
+    return f"{title}\n\n{module}\n{rest}\n"
+
+
+def protocols_page() -> str:
+    """What the reference protocol changes, option by option."""
+    about = (
+        "`--protocol paper`, the default, is the published equations. `--protocol reference` is what the authors' code "
+        "really does. Each difference is one option, and you can set each one alone. A method that has no row has one protocol."
+    )
+    sections = ["# Protocols", about]
+    for name in methods.METHODS:
+        page = method_page(name)
+        rows = [
+            (f"`{option.name}`", option.meaning, shown(option.default), shown(option.reference))
+            for option in page.options
+            if option.default != option.reference
+        ]
+        if rows:
+            sections.append(f"## {name}\n\n{table(('option', 'meaning', 'paper', 'reference'), rows)}")
+    return "\n\n".join(sections) + "\n"
+
+
+def presets_page() -> str:
+    """Every preset: its method, its protocol and the first sentence of its description."""
+    presets = [load_preset(name) for name in preset_names()]
+    rows = [(f"`{one.name}`", f"`{one.method}`", one.protocol, one.description.split("\n")[0]) for one in presets]
+    about = "`--preset NAME` takes one. The file in `configs/` has its values, where they come from, and the command."
+    return f"# Presets\n\n{about}\n\n{table(('preset', 'method', 'protocol', 'what it is'), rows)}\n"
+
+
+def studies_page() -> str:
+    """Every study and its title."""
+    rows = [(f"`{study.name}`", study.title) for study in list_studies()]
+    about = "`msa-jax reproduce STUDY --data D` makes one; see [Sweeps and studies](../sweeps_and_studies.md)."
+    return f"# Studies\n\n{about}\n\n{table(('study', 'what it is'), rows)}\n"
+
+
+def pages() -> dict[str, str]:
+    """Every page that is made, by its path."""
+    options = {f"{OPTIONS}/{name}.md": options_page(name) for name in methods.METHODS}
+    return {
+        COMMANDS: commands_page(),
+        PROTOCOLS: protocols_page(),
+        PRESETS: presets_page(),
+        STUDIES: studies_page(),
+        **options,
+    }
 
 
 # -- hooks ------------------------------------------------------------------------------------------------------------
@@ -39,7 +100,8 @@ def option_pages() -> dict[str, str]:
 def on_config(config: Any) -> Any:
     """Adds the pages to the navigation."""
     options = [{name: f"{OPTIONS}/{name}.md"} for name in methods.METHODS]
-    config.nav.append({"Reference": [{"Commands": COMMANDS}, {"Options of each method": options}]})
+    single = [{"Commands": COMMANDS}, {"Protocols": PROTOCOLS}, {"Presets": PRESETS}, {"Studies": STUDIES}]
+    config.nav.append({"Reference": [*single, {"Options of each method": options}]})
     return config
 
 
@@ -47,6 +109,6 @@ def on_files(files: Any, config: Any) -> Any:
     """Adds the pages to the files."""
     from mkdocs.structure.files import File
 
-    for path, content in {COMMANDS: commands_page(), **option_pages()}.items():
+    for path, content in pages().items():
         files.append(File.generated(config, path, content=content))
     return files

@@ -169,8 +169,10 @@ def test_pages_made_from_the_code_show_every_command_and_option():
     for command in ("train", "resume", "data import", "methods"):
         assert f"## msa-jax {command}\n" in page
     assert "--label-range LOW HIGH" in page
-    pages = docs_pages.option_pages()
-    assert len(pages) == len(methods.METHODS)
+    pages = docs_pages.pages()
+    assert "| `accumulate` |" in pages[docs_pages.PROTOCOLS]
+    assert all(f"| `{preset}` |" in pages[docs_pages.PRESETS] for preset in config.preset_names())
+    assert all(f"| `{study.name}` |" in pages[docs_pages.STUDIES] for study in list_studies())
     for method in methods.METHODS:
         for option in config.flatten(methods.get(method).options()):
             assert f"| `{option}` |" in pages[f"reference/options/{method}.md"]
