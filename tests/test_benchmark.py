@@ -112,18 +112,17 @@ def test_all_kinds_of_the_peer_compute_the_same_and_trimming_shortens():
     assert short["vision"].shape[1] == batch["vision_length"].max() < 500
 
 
+@pytest.mark.slow
 def test_rates_are_positive():
     assert benchmark_ours.OurBert(TINY).block(2) > 0
     assert benchmark_ours.OurMatmul(16).block(2) > 0
     assert benchmark_peer.PeerMatmul(16, threads=1).block(2) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "least"),
-    [
-        ("text_only", ENCODER.hidden_size + 1),  # a linear layer
-        *(pytest.param(name, 1001, marks=pytest.mark.slow) for name in ("self_mm", "sugrm")),
-    ],
+    [("text_only", ENCODER.hidden_size + 1), ("self_mm", 1001), ("sugrm", 1001)],  # the first has a linear layer
 )
 def test_steps_and_predictions_of_a_method_are_timed(name, least):
     cost = benchmark_methods.MethodCost(name, TINY)
@@ -241,6 +240,7 @@ def test_a_quick_run_measures_the_ratios_that_are_quoted_and_a_full_one_all():
     assert benchmark.parse(["--quick", "--only", "attention"]).only == ["attention"]
 
 
+@pytest.mark.slow
 def test_a_side_without_a_gpu_is_named_in_one_line():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -259,6 +259,7 @@ def test_five_fine_tuned_seeds_side_by_side_are_timed():
         assert (np.abs(one - other).max((1, 2)) > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_a_step_can_be_profiled(tmp_path):
     ours = benchmark_ours.OurTraining(replace(TINY, encoder=None, rows=20))
     ours.block(1)
@@ -284,6 +285,7 @@ def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     assert "3.00" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_compilation_of_a_method_is_measured_program_by_program():
     compilation = benchmark_training.Compilation("self_mm", TINY)
     assert compilation.programs() == [("self_mm", 0, 0)]

@@ -16,7 +16,7 @@ FILES = [path for path in sorted(FOLDER.glob("*.npz")) if method_of(path)]
 shared = pytest.mark.skipif(not (FOLDER / "tfn.npz").is_file(), reason="the golden arrays of MMSA are not here")
 
 
-QUICK = {"tfn", "self_mm", "mult"}  # statistics, tokens and LSTMs, attention across modalities
+QUICK = {"tfn", "self_mm"}  # statistics; tokens and LSTMs
 
 
 @shared

@@ -26,6 +26,7 @@ def model(rows=4000, steps=8, noise=2.0, alone=False, seed=0) -> tuple[Split, np
     return Split(id=ids, label=y.astype(np.float32), audio=audio, audio_length=np.full(rows, steps, np.int32)), u
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label_range", RANGES, ids=str)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_labels_of_the_synthetic_dataset_come_nearer_to_the_truth_and_never_further(label_range, seed):

@@ -319,6 +319,7 @@ def test_dropout_keeps_the_mean_of_the_embeddings():
     assert (np.abs(drawn.mean(0) - plain) < error).all()
 
 
+@pytest.mark.slow
 def test_it_works_in_jit_vmap_and_scan():
     ids, mask, _ = batch(TINY, (6, 4))
     runs = [_random_params(TINY, seed=seed) for seed in range(2)]
@@ -427,8 +428,9 @@ def _loss_of_places(config, segments, ids, at):
     return [jax.jit(jax.grad(functools.partial(loss, alone=alone), has_aux=True)) for alone in (True, False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [1, 3])
-@pytest.mark.parametrize("packed", [pytest.param(False, marks=pytest.mark.slow), True], ids=["padded", "packed"])
+@pytest.mark.parametrize("packed", [False, True], ids=["padded", "packed"])
 def test_states_of_some_places_are_those_of_all_and_cost_less(packed, layers):
     config = dataclasses.replace(TINY, num_layers=layers)
     params = _random_params(config)
@@ -462,7 +464,8 @@ def test_a_program_holds_the_code_of_a_layer_once():
     assert lines(9) - lines(3) <= 6 * 8  # a call each way, and the key of its dropout
 
 
-@pytest.mark.parametrize("at", [pytest.param(None, marks=pytest.mark.slow), np.arange(3) * 16], ids=["all", "some"])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [None, np.arange(3) * 16], ids=["all", "some"])
 def test_layers_that_are_computed_again_give_the_same_and_keep_less(at):
     config = dataclasses.replace(TINY, num_layers=2)
     params = _random_params(config)

@@ -159,6 +159,7 @@ def test_relative_distance_does_not_depend_on_the_scale_of_the_features():
     np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_update_works_under_jit_and_vmap_and_passes_no_gradient():
     state = self_mm.init(_labels(), DIMS)
     batches = list(_batches(10, epochs=2))

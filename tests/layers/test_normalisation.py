@@ -184,6 +184,7 @@ def test_statistics_are_of_the_whole_batch_when_it_is_split_over_devices():
         np.testing.assert_allclose(moved[name], statistics[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_keep_their_own_statistics():
     x = np.stack([values(6, 3, seed=seed) for seed in (0, 1)])
     together = jax.vmap(lambda x: trained(x)[:2])(jnp.asarray(x))

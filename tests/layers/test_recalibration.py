@@ -135,6 +135,7 @@ def test_length_zero_and_large_excitations_stay_finite():
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.slow
 def test_rows_do_not_see_each_other():
     sequences, length = _inputs()
     module = Recalibration()

@@ -154,6 +154,7 @@ def test_entropy_of_another_shape_is_an_error():
 # -- contrast ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 2, 32])
 def test_the_contrast_of_identical_samples_is_the_logarithm_of_their_number(rows):
     same = jnp.tile(jnp.array([[0.6, 0.8]]), (rows, 1))

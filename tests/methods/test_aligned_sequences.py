@@ -89,6 +89,7 @@ def test_a_method_with_a_learned_alignment_keeps_to_the_protocol(name):
     check_method(methods.get(name), {**small[name], **rates, **learned}, leave_out=("training", "export", "by heart"))
 
 
+@pytest.mark.slow
 def test_its_own_loss_and_the_score_teach_an_aligner():
     def terms(params, batch):
         network = KIT.network()

@@ -234,6 +234,7 @@ def test_only_the_fusion_has_partners():
 # -- the engine -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_it_trains_through_its_stages(tmp_path):
     options = {
         **{name: value for name, value in cases.SMALL.items() if "dropout" not in name},

@@ -84,6 +84,7 @@ def test_nt_xent_is_that_of_equation_one():
         np.testing.assert_allclose(terms["contrast"][row], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_contrast_of_confede_brings_its_partners():
     inputs = Inputs(text=EIGHT, audio=SequenceInput(3, 2), rows=20)
     stages = METHOD.stages(METHOD.options(contrast="confede"), inputs)

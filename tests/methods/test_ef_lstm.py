@@ -22,7 +22,16 @@ INCLUDED = {"padding": "included", "pack_text": False, "max_tokens": 6}
 TIME_NORM = {**INCLUDED, "time_norm": True}
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+QUICK = {"check_padding", "check_gradients"}
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(check, marks=[] if check.__name__ in QUICK else [pytest.mark.slow], id=check.__name__)
+        for check in CHECKS
+    ],
+)
 def test_it_keeps_to_what_every_network_does(check):
     check(KIT)
 
@@ -100,6 +109,7 @@ def test_every_feature_is_normalised_over_the_valid_steps_of_the_mini_batch():
         np.testing.assert_allclose(outputs["prediction"][row], by_hand(variables, steps[row, :length])[1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_every_time_step_is_normalised_and_padding_read_if_that_is_asked_for():
     batch = KIT.batch(fill=0.5)
     variables, steps = KIT.variables(**TIME_NORM), joined(batch)
@@ -118,6 +128,7 @@ def test_every_time_step_is_normalised_and_padding_read_if_that_is_asked_for():
         np.testing.assert_allclose(outputs["prediction"][row], by_hand(variables, steps[row])[1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_padding_is_read_up_to_a_constant_length_if_that_is_asked_for():
     changes = {**INCLUDED, "max_tokens": 9}
     expected = KIT.evaluated(**changes)
@@ -135,6 +146,7 @@ def test_of_absent_modalities_no_feature_is_read(there):
     assert set(exports) == set(outputs) - {"prediction"}
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_training_alone():
     close(KIT.evaluated(dropout=0.5), KIT.evaluated(), rtol=0, atol=0)
     plain, dropped = KIT.trained(KIT.batch())[0], KIT.trained(KIT.batch(), dropout=0.5)[0]

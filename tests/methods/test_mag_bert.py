@@ -135,7 +135,9 @@ def test_packed_text_gives_the_same_scores_and_gradients(params):
         assert np.abs(gradient[f"gate/{name}_gate/kernel"]).max() > 1e-4
 
 
-@pytest.mark.parametrize("alignment", ["adaptive", "contiguous", "strided"])
+@pytest.mark.parametrize(
+    "alignment", ["adaptive", *(pytest.param(way, marks=pytest.mark.slow) for way in ("contiguous", "strided"))]
+)
 def test_padding_changes_nothing(params, alignment):
     options = replace(OPTIONS, alignment=alignment)
     want = score(params, batch_of(), options)
@@ -182,6 +184,7 @@ def test_an_absent_modality_leaves_its_gate_and_its_shift_out(params, there):
     assert flatten_dict(made, sep="/").keys() == kept.keys()
 
 
+@pytest.mark.slow
 def test_with_beta_zero_it_is_bert_with_one_more_norm(params):
     batch, bert = batch_of(), Bert(BERT, use_pooler=True)
     own = {"params": params["text_encoder"]["bert"]}
@@ -245,6 +248,7 @@ def test_a_learned_alignment_has_losses_and_rates_of_its_own(params):
     assert set(METHOD.stages(options, aligned)[0].phases[0].weights(options, aligned, {}, step.clock)) == set()
 
 
+@pytest.mark.slow
 def test_the_loss_is_squared_or_absolute(params):
     batch = batch_of()
     error = score(params, batch) - batch["label"]
@@ -266,6 +270,7 @@ def test_dropout_is_drawn_in_training_and_not_in_evaluation(params):
     np.testing.assert_allclose(score(params, batch, MagBertOptions()), score(params, batch), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_traced_beta_and_dropout_are_options_like_others(params):
     @quick_jit
     def loss(beta, rate):
@@ -294,6 +299,7 @@ def test_gate_and_score_have_as_many_parameters_as_the_published_network():
     assert sum(own.values()) == 1_223_425
 
 
+@pytest.mark.slow
 def test_the_score_starts_as_berts_layers_do():
     wide = replace(BERT, hidden_size=256)
     inputs = replace(INPUTS, text=TextInput(width=256, steps=7, bert=wide))

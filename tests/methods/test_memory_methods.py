@@ -144,6 +144,7 @@ def test_absent_modalities_are_left_out(name, there):
     assert all(outputs[export].ndim == 2 for export in exports)
 
 
+@pytest.mark.slow
 def test_constant_sequences_are_the_time_means_at_every_step():
     batch = batch_of()
     for name in ("audio", "vision"):
@@ -155,6 +156,7 @@ def test_constant_sequences_are_the_time_means_at_every_step():
     assert np.abs(constant - evaluated("mfn")["representation"]).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_constant_sequences_with_padding_are_means_over_the_longest_sequence_of_train():
     changes = {"padding": "included", "pack_text": False, "max_tokens": 6, "constant_sequences": True}
     batch = batch_of()
@@ -178,6 +180,7 @@ def test_frozen_vertices_are_not_trained():
     }
 
 
+@pytest.mark.slow
 def test_exported_efficacies_are_means_over_the_steps_of_each_sample():
     found = evaluated("graph_mfn")["efficacies"]
     assert found.shape == (5, 19)
@@ -192,6 +195,7 @@ def test_exported_efficacies_are_means_over_the_steps_of_each_sample():
     assert np.abs(shorter[0] - found[0]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_generation_is_a_mean_over_each_samples_own_steps():
     outputs, means, _ = trained("mfm", batch_of())
     for name in ALL:
@@ -202,6 +206,7 @@ def test_generation_is_a_mean_over_each_samples_own_steps():
         np.testing.assert_allclose(means[f"{name}_generation"], np.mean(errors), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_no_gradient_flows_into_what_is_generated_again():
     options, inputs = network_of("mfm").options, inputs_of()
     outputs, batch = evaluated("mfm"), batch_of()
@@ -228,6 +233,7 @@ def test_padding_changes_nothing(name, fill):
     close(other, slope, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @first_quickly
 def test_padding_is_walked_where_that_is_asked_for(name):
     changes = {"padding": "included", "pack_text": False, "max_tokens": 9}

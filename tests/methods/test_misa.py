@@ -269,6 +269,7 @@ def test_padding_changes_nothing():
     same_gradients(padded_gradients, gradients)
 
 
+@pytest.mark.slow
 def test_lengths_of_the_text_read_the_first_frames_and_zeros_where_there_are_none():
     batch = make_batch(fill=50.0)
     params = make_params(MISANetwork(options_of(), inputs_of()), batch)
@@ -285,6 +286,7 @@ def test_lengths_of_the_text_read_the_first_frames_and_zeros_where_there_are_non
         np.testing.assert_allclose(aligned["text"][name], aligned["own"][name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_without_text_the_lengths_are_their_own():
     batch = make_batch(("audio", "vision"))
     own, text = (forward(batch, ("audio", "vision"), lengths=lengths) for lengths in ("own", "text"))
@@ -312,6 +314,7 @@ def test_absent_modalities_are_left_out(modalities, similarity):
     assert set(METHOD.head_names(options, inputs)) <= set(outputs)
 
 
+@pytest.mark.slow
 def test_one_modality_has_the_difference_of_its_own_parts_alone():
     modalities = ("audio",)
     outputs, terms, *_ = evaluate(make_batch(modalities), modalities)

@@ -51,7 +51,9 @@ def test_what_is_there_is_predicted_and_every_modality_reaches_the_score(modalit
     assert set(mmcl.METHOD.export_names(options, inputs)) == set(evaluated) - {"prediction"}
 
 
-@pytest.mark.parametrize("modalities", [("text", "audio"), ("audio", "vision")], ids=str)
+@pytest.mark.parametrize(
+    "modalities", [("text", "audio"), pytest.param(("audio", "vision"), marks=pytest.mark.slow)], ids=str
+)
 def test_every_modality_that_is_there_moves_the_score(modalities):
     batch = make_batch(modalities)
     before = outputs_of(batch, **LINEAR)
@@ -75,7 +77,9 @@ ABLATIONS = {
 }
 
 
-@pytest.mark.parametrize("row", ABLATIONS)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.slow] if number else []) for number, row in enumerate(ABLATIONS)]
+)
 def test_a_row_of_table_2_takes_its_term_away_and_no_other(row):
     contrast, gone = ABLATIONS[row]
     batch = make_batch()
@@ -105,7 +109,9 @@ def test_linear_layers_take_the_place_of_transformers():
     }
 
 
-@pytest.mark.parametrize(("kept", "gone"), [("t", ("audio", "vision")), ("a,v", ("text",))])
+@pytest.mark.parametrize(
+    ("kept", "gone"), [("t", ("audio", "vision")), pytest.param("a,v", ("text",), marks=pytest.mark.slow)]
+)
 def test_a_modality_of_table_4_is_zeros_and_nothing_else_changes(kept, gone):
     full, found = shapes(**LINEAR), shapes(modalities=kept, **LINEAR)
     for part in range(3):

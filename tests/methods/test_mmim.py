@@ -115,6 +115,7 @@ def test_the_joint_pass_has_the_gradients_of_both_phases(quirks):
     assert_same(first["memory"], memory_of(alternating, inputs))  # walked for q alone, batches are not remembered
 
 
+@pytest.mark.slow
 def test_the_gradients_of_both_phases_together_are_those_of_a_likelihood_without_stops():
     inputs, batch = inputs_of(), batch_of()
     options = options_of(alpha=0.0, training="alternating")
@@ -359,6 +360,7 @@ def test_parameters_without_bert_are_as_many_as_in_the_published_code(audio, vis
     assert sum(leaf.size for leaf in jax.tree.leaves(made)) == parameters
 
 
+@pytest.mark.slow
 def test_matrices_outside_bert_start_xavier_normal_and_biases_as_in_torch():
     options, inputs = options_of(width=64, audio_hidden=32, bidirectional=True), inputs_of()
     init = functools.partial(mmim.MMIMNetwork(options, inputs).init, train=False)

@@ -46,6 +46,7 @@ def test_the_network_of_mosi_has_the_parameters_of_mmsa():
     assert mosi(config.override(mult.MulTOptions(), {**mult.REFERENCE, **sizes})) == 2_571_551
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing():
     close(KIT.evaluated(batch=KIT.batch(extra=3, fill=9.0)), KIT.evaluated(), rtol=1e-4, atol=1e-5)
 

@@ -116,6 +116,7 @@ def test_the_score_is_three_layers_and_a_sigmoid_behind_the_outer_product_of_the
     assert np.ptp(outputs["prediction"]) > 0.1
 
 
+@pytest.mark.slow
 def test_vision_that_is_embedded_as_zeros_leaves_the_product_of_text_and_audio():
     variables = jax.tree.map(jnp.array, variables_of())
     last = variables["params"]["vision_encoder"]["linear_3"]
@@ -164,6 +165,7 @@ def test_padding_changes_nothing(fill):
     close(more, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_is_read_up_to_a_constant_length_where_that_is_asked_for():
     changes = {"padding": "included", "padding_mean": True, "pack_text": False, "max_tokens": 9}
     expected, more = evaluated(**changes), evaluated(batch=batch_of(extra=3), **changes)
@@ -203,6 +205,7 @@ def test_a_batch_of_one_is_finite_in_training_and_the_same_alone_in_evaluation()
     np.testing.assert_allclose(one["prediction"], five["prediction"][:1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_in_bfloat16_all_is_finite_the_product_is_float32_and_the_score_is_near():
     outputs, moved, gradient = trained(batch_of(), dtype=jnp.bfloat16)
     assert {outputs[name].dtype for name in ("prediction", "fused")} == {jnp.dtype("float32")}
@@ -212,6 +215,7 @@ def test_in_bfloat16_all_is_finite_the_product_is_float32_and_the_score_is_near(
     np.testing.assert_allclose(near, exact, atol=0.2)
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_training_alone():
     rates = {"dropout.audio": 0.5, "dropout.vision": 0.5, "dropout.fusion": 0.5, "dropout.text": 0.5}
     close(evaluated(**rates), evaluated(), rtol=0, atol=0)

@@ -181,6 +181,7 @@ def test_matplotlib_is_asked_for_before_anything_is_trained(tmp_path, dataset, m
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_what_training_records_is_what_figure_and_cases_read(tmp_path):
     pytest.importorskip("matplotlib")
     dataset = tiny_dataset(modalities=("audio",), human_labels=True)

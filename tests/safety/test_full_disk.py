@@ -158,6 +158,7 @@ def completed(words: list[str], before: str = "") -> tuple[int, str]:
     return process.returncode, error
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_size_of_files_is_one_line_and_without_it_the_same_command_goes_on(tmp_path, audio):
     limit = 3000  # bytes; a few epochs' lines of metrics, or a checkpoint
     words = training(audio, tmp_path / "run", max_epochs="20")

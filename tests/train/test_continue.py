@@ -70,6 +70,7 @@ def test_runs_side_by_side_go_on_too(tmp_path):
     assert outcome(path) == outcome(six)
 
 
+@pytest.mark.slow
 def test_the_last_of_several_stages_goes_on(tmp_path):
     six = begin(tmp_path / "six", seeds=(3,), stages=2, max_epochs=6).path
     path = begin(tmp_path / "run", seeds=(3,), stages=2).path
@@ -88,7 +89,7 @@ def test_runs_that_early_stopping_ended_stay_as_they_are(tmp_path):
     assert after == before
 
 
-@pytest.mark.parametrize("at", [1, 2, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("at", [1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, 5))])
 def test_what_is_killed_while_it_goes_on_goes_on_again(tmp_path, straight, at):
     path = begin(tmp_path / "run").path
     with pytest.raises(KeyboardInterrupt):

@@ -238,6 +238,7 @@ def test_a_truncated_checkpoint_is_an_input_error(unfinished, name):
         toy_experiment(unfinished)(None)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_while_it_begins_leaves_a_folder_that_can_be_used(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
