@@ -1,5 +1,6 @@
 """The figure of a leaderboard: a forest plot of differences, and below it a critical-difference diagram."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -65,25 +66,27 @@ def _ranks(panel: Any, ranks: Ranks) -> None:
     k = len(ranks.mean)
     half = (k + 1) // 2
     depth = 1.2 + 0.3 * len(ranks.groups)
-    panel.set_xlim(1 - 0.45 * max(k - 1, 1), k + 0.45 * max(k - 1, 1))
+    first, last = math.floor(min(ranks.mean.values())), math.ceil(max(ranks.mean.values()))
+    last = max(last, first + math.ceil(ranks.difference))  # there is room for the critical difference
+    span = last - first
+    panel.set_xlim(first - 0.45 * span, last + 0.45 * span)
     panel.set_ylim(depth + half, -1.6)
-    panel.plot([1, k], [0, 0], color=INK, linewidth=1.0)
-    for rank in range(1, k + 1):
+    panel.plot([first, last], [0, 0], color=INK, linewidth=1.0)
+    for rank in range(first, last + 1):
         panel.plot([rank, rank], [-0.15, 0], color=INK, linewidth=0.8)
         panel.text(rank, -0.3, str(rank), ha="center", va="bottom", fontsize=7, color=INK)
     for place, (name, rank) in enumerate(ranks.mean.items()):
         left = place < half
         level = depth + (place if left else k - 1 - place)
-        edge = 1 - 0.05 * k if left else k + 0.05 * k
+        edge = first - 0.05 * span if left else last + 0.05 * span
         panel.plot([rank, rank, edge], [0, level, level], color=GREY, linewidth=0.7)
         text = f"{name}  {rank:.2f}" if left else f"{rank:.2f}  {name}"
         panel.text(edge, level, f" {text} ", ha="right" if left else "left", va="center", fontsize=8, color=INK)
     for number, group in enumerate(ranks.groups):
         level = 0.5 + 0.3 * number
-        ends = ranks.mean[group[0]] - 0.03, ranks.mean[group[-1]] + 0.03
+        ends = ranks.mean[group[0]] - 0.005 * span, ranks.mean[group[-1]] + 0.005 * span
         panel.plot(ends, [level, level], color=INK, linewidth=2.6, solid_capstyle="butt")
-    width = min(ranks.difference, k - 1)
-    panel.plot([1, 1 + width], [-1.2, -1.2], color=COLOURS["text"], linewidth=2.0)
+    panel.plot([first, first + ranks.difference], [-1.2, -1.2], color=COLOURS["text"], linewidth=2.0)
     said = f"  critical difference {ranks.difference:.2f}, {ranks.samples} samples"
-    panel.text(1 + width, -1.2, said, ha="left", va="center", fontsize=8, color=INK)
+    panel.text(first + ranks.difference, -1.2, said, ha="left", va="center", fontsize=8, color=INK)
     panel.set_axis_off()
