@@ -23,8 +23,9 @@ class LSTM(nn.Module):
     forget, cell, output, and there are two bias vectors: they add up in the forward pass, but under Adam two equal biases
     move twice as far as one. How steps are walked, and the gradient: msa_jax.encoders.lstm_gradient.
 
-    every: give the state of every step. kernel_init, recurrent_init: how the matrix of the input [d, 4h] and that of the
-    state [h, 4h] start, all gates side by side; bias_init: how both biases do; None is uniform, as above.
+    every: give the state of every step. kernel: one kernel of a GPU walks all steps (msa_jax.encoders.lstm_kernel).
+    kernel_init, recurrent_init: how the matrix of the input [d, 4h] and that of the state [h, 4h] start, all gates side by
+    side; bias_init: how both biases do; None is uniform, as above.
 
     Parameters: `input` [d, 4h], `recurrent` [h, 4h], `input_bias` [4h], `recurrent_bias` [4h].
     """
@@ -35,6 +36,7 @@ class LSTM(nn.Module):
     kernel_init: Initializer | None = None
     recurrent_init: Initializer | None = None
     bias_init: Initializer | None = None
+    kernel: bool = False
 
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
@@ -51,6 +53,7 @@ class BidirectionalLSTM(nn.Module):
     and initialisers are those of `LSTM`.
 
     every: give the states of every step; False gives the end states alone, `end_states` of them, without keeping the others.
+    kernel: as of `LSTM`.
 
     Parameters: `forward` and `backward`, each with those of `LSTM`.
     """
@@ -61,6 +64,7 @@ class BidirectionalLSTM(nn.Module):
     kernel_init: Initializer | None = None
     recurrent_init: Initializer | None = None
     bias_init: Initializer | None = None
+    kernel: bool = False
 
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
@@ -147,6 +151,7 @@ def end_states_of_several(
     dtype: jnp.dtype = jnp.float32,
     *,
     together: bool | None = None,
+    kernel: bool = False,
 ) -> dict[str, Array]:
     """The states that several LSTMs end with, each reading a sequence of its own; in a module it makes an `LSTM` of each name.
 
@@ -156,13 +161,15 @@ def end_states_of_several(
       dtype: as of `LSTM`.
       together: walk them in one loop, with zeros between the smaller ones and the largest. None: where that is quicker, which
         is on anything but a CPU: a step there costs what its operations count, not how large they are.
+      kernel: as of `LSTM`; then each is walked by itself.
 
     Returns:
       {name: [B, h]}, the results of the LSTMs one by one, up to rounding.
     """
     together = jax.default_backend() != "cpu" if together is None else together
-    if not together or len(hidden) < 2:
-        return {name: LSTM(size, dtype, name=name)(sequences[name], length[name]) for name, size in hidden.items()}
+    if not together or kernel or len(hidden) < 2:
+        modules = {name: LSTM(size, dtype, kernel=kernel, name=name) for name, size in hidden.items()}
+        return {name: module(sequences[name], length[name]) for name, module in modules.items()}
     made = [_Direction(size, dtype, name=name)(sequences[name].shape[-1]) for name, size in hidden.items()]
     frames = [sequences[name].astype(dtype) for name in hidden]
     steps, width = (max(each.shape[axis] for each in frames) for axis in (1, 2))
@@ -214,5 +221,5 @@ def end_states(states: Array, length: Array) -> Array:
 
 
 def _walk(module: LSTM | BidirectionalLSTM, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:
-    plan = ScanPlan.of(*sequence.shape, every=module.every)
+    plan = ScanPlan.of(*sequence.shape, every=module.every, kernel=module.kernel)
     return recurrence(plan, sequence.astype(module.dtype), jnp.asarray(length), weight, bias)

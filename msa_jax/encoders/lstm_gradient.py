@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from msa_jax.encoders import lstm_kernel
 from msa_jax.layers.functional import dynamic_part, keep_where, put_part, take
 from msa_jax.layers.pooling import max_over_vmap
 
@@ -43,7 +44,7 @@ class ScanPlan(NamedTuple):
 
     steps: L. every: give the state of every step, not the last alone. chunk: steps of a chunk. groups: G; where there are
     several, rows are sorted by length. keep_gates: for the backward pass. unrolled: steps of a round of the innermost loop,
-    a divisor of the chunk.
+    a divisor of the chunk. kernel: one kernel walks all steps (msa_jax.encoders.lstm_kernel).
     """
 
     steps: int
@@ -52,10 +53,13 @@ class ScanPlan(NamedTuple):
     groups: int
     keep_gates: bool
     unrolled: int = 1
+    kernel: bool = False
 
     @classmethod
-    def of(cls, rows: int, steps: int, width: int, *, every: bool) -> "ScanPlan":
+    def of(cls, rows: int, steps: int, width: int, *, every: bool, kernel: bool = False) -> "ScanPlan":
         """For that many sequences of so many steps, padding included, of frames of this width, on this device."""
+        if kernel:
+            return cls(steps, every, steps, 1, width > WIDE, kernel=True)
         if jax.default_backend() == "cpu":
             chunk = min(CPU_CHUNK, steps)
             return cls(steps, every, chunk, -(-rows // CPU_ROWS) if steps > chunk else 1, width > WIDE)
@@ -101,8 +105,10 @@ class _Order(NamedTuple):
     def groups(self, plan: ScanPlan) -> tuple[Array, Array, Array]:
         """Of each group its first place [G], its lengths [G, D or 1, R] and the chunks [G] that reach beyond none of them."""
         length = self.walked.reshape(plan.groups, -1, self.walked.shape[-1] // plan.groups)
-        longest = max_over_vmap(length.max((1, 2)))
         first = np.arange(plan.groups, dtype=np.int32) * length.shape[2]
+        if plan.chunk >= plan.steps:
+            return jnp.asarray(first), length, jnp.ones(plan.groups, jnp.int32)
+        longest = max_over_vmap(length.max((1, 2)))
         return jnp.asarray(first), length, jax.lax.div(longest + np.int32(plan.chunk - 1), np.int32(plan.chunk))
 
 
@@ -214,6 +220,16 @@ def _forward(
             part = dynamic_part(frames, (first, 0, place, 0), (plan.chunk, directions, rows, width))
             # One product for all steps of the chunk leaves the recurrent one to each.
             part = jnp.einsum("sdri,dio->sdro", part, weight[:, :width]) + bias[None, :, None]
+            if plan.kernel:
+                keep_gates = carry[2] is not None and carry[2][2] is not None
+                count = jnp.broadcast_to(length, (directions, rows))
+                state, *found = lstm_kernel.walk(part, recurrent, count, gates=keep_gates)
+                if carry[2] is None:
+                    return state, zeros, None
+                states, cells = (
+                    put_part(every, each, (1, 0, 0, 0)) for every, each in zip(carry[2], found[:2], strict=False)
+                )
+                return state, zeros, (states, cells, found[2])
 
             def step(of_frame: Array, number: Array, state: Array, cell: Array) -> tuple[Array, Array, Array]:
                 inputs = of_frame + jnp.einsum("dri,dio->dro", state, recurrent)
@@ -296,8 +312,17 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
     def group(sums: Any, each: tuple[Array, Array, Array]) -> tuple[Any, None]:
         place, length, chunks = each
 
+        def add(first: Array, read: Array, d_gates: Array, sums: Any) -> Any:
+            d_weight, d_bias, d_frames = sums
+            d_weight += jnp.einsum("sdri,sdro->dio", read, d_gates, preferred_element_type=jnp.float32)
+            d_bias += d_gates.sum((0, 2), dtype=jnp.float32)
+            if d_frames is not None:
+                of_frames = jnp.einsum("sdro,dio->sdri", d_gates, weight[:, :width])
+                d_frames = put_part(d_frames, of_frames, (first, 0, place, 0))
+            return d_weight, d_bias, d_frames
+
         def chunk(number: Array, carry: Any) -> Any:
-            d_state, d_cell, (d_weight, d_bias, d_frames) = carry
+            d_state, d_cell, sums = carry
             first = (chunks - 1 - number) * plan.chunk
 
             def part(x: Array, first: Array | int, steps: int) -> Array:
@@ -326,6 +351,9 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
             slopes = keep_where(left > 0, slopes)
             slopes = jnp.concatenate([slopes, f], -1) if joined else slopes
             steps = pulled, o * (1 - tanh_cells**2), slopes, f
+            if plan.kernel:
+                count = jnp.broadcast_to(length, (directions, rows))
+                return None, None, add(first, read, lstm_kernel.walk_back(*steps, weight[:, width:], count), sums)
 
             def step(each: Sequence[Array], d_state: Array, d_cell: Array) -> tuple[Array, Array, Array]:
                 pulled, to_cell, slopes, forget = each
@@ -347,12 +375,7 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
             nothing = d_state, d_cell, jnp.zeros_like(slopes)
             d_state, d_cell, d_gates = jax.lax.fori_loop(0, plan.chunk // plan.unrolled, some_steps, nothing)
             d_gates = d_gates[..., : 4 * hidden] if joined else d_gates
-            d_weight += jnp.einsum("sdri,sdro->dio", read, d_gates, preferred_element_type=jnp.float32)
-            d_bias += d_gates.sum((0, 2), dtype=jnp.float32)
-            if d_frames is not None:
-                of_frames = jnp.einsum("sdro,dio->sdri", d_gates, weight[:, :width])
-                d_frames = put_part(d_frames, of_frames, (first, 0, place, 0))
-            return d_state, d_cell, (d_weight, d_bias, d_frames)
+            return d_state, d_cell, add(first, read, d_gates, sums)
 
         return _walk_chunks(plan, chunks, chunk, (zeros, zeros, sums))[2], None
 

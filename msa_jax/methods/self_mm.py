@@ -51,6 +51,7 @@ class SelfMMOptions(UnimodalTaskOptions):
     Network:
       audio_hidden, vision_hidden: Width of the LSTM of this modality.
       dropout: Dropout rate in front of the head of a task.
+      lstm: How time steps are walked: `scan`, a loop in the program, or `kernel`, one kernel of a GPU for all of them.
     What the authors' code does and the paper does not say:
       sequence_projection: Whether a linear layer stands behind each LSTM.
       audio_size, vision_size: Width of the linear layer behind the LSTM of this modality, with `sequence_projection`.
@@ -72,6 +73,7 @@ class SelfMMOptions(UnimodalTaskOptions):
     recalibration: bool = False
     encoder: Literal["lstm", "spt"] = "lstm"
     spt: SparsePhasedConfig = SparsePhasedConfig()
+    lstm: Literal["scan", "kernel"] = "scan"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,6 +165,7 @@ class SelfMMNetwork(nn.Module):
             {encoder: sequences[name] for encoder, name in by_encoder.items()},
             {encoder: length[name] for encoder, name in by_encoder.items()},
             self.dtype,
+            kernel=options.lstm == "kernel",
         )
         states = {name: ends[encoder] for encoder, name in by_encoder.items()}
         if options.sequence_projection:

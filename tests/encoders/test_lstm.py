@@ -9,6 +9,7 @@ import pytest
 from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states, end_states_of_several
 from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
 from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
+from msa_jax.errors import InputError
 
 HIDDEN, WIDTH = 5, 3
 LENGTHS = {
@@ -115,10 +116,12 @@ def test_another_device_computes_the_same(every, monkeypatch):
 
 class Several(nn.Module):
     together: bool | None = None
+    kernel: bool = False
 
     @nn.compact
     def __call__(self, sequences, length):
-        return end_states_of_several({"a": HIDDEN, "b": HIDDEN + 3}, sequences, length, together=self.together)
+        sizes, chosen = {"a": HIDDEN, "b": HIDDEN + 3}, {"together": self.together, "kernel": self.kernel}
+        return end_states_of_several(sizes, sequences, length, **chosen)
 
 
 def several():
@@ -145,6 +148,47 @@ def test_several_lstms_walked_in_one_loop_give_what_each_gives(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     found, ends = jax.jit(jax.grad(value, (0, 1), has_aux=True), static_argnums=2)(params, frames, None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), (found, ends), (want, each))
+
+
+KERNELS = {"last": (LSTM, False), "both ways": (BidirectionalLSTM, True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KERNELS)
+def test_one_kernel_for_all_steps_computes_what_the_loop_does(kind):
+    module, both = KERNELS[kind]
+    lengths = [5, 0, 7, 1] * 5  # two blocks of rows
+    frames, length = sequences(lengths), np.array(lengths, np.int32)
+    params = both_params() if both else init_params()
+
+    def value(params, frames, kernel):
+        states = module(HIDDEN, kernel=kernel).apply({"params": params}, frames, length)
+        return (states * jnp.sin(jnp.arange(states.size, dtype=jnp.float32)).reshape(states.shape)).sum(), states
+
+    gradient = jax.jit(jax.grad(value, (0, 1), has_aux=True), static_argnums=2)
+    found, want = gradient(params, frames, True), gradient(params, frames, False)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, want)
+
+
+def test_an_lstm_that_is_too_large_for_one_kernel_is_refused():
+    module, frames = LSTM(200, kernel=True), jnp.zeros((1, 2, 4))
+    with pytest.raises(InputError, match="an LSTM of 200 units in float32 is too large for one kernel"):
+        jax.eval_shape(module.init, jax.random.key(0), frames, jnp.array([2]))
+
+
+@pytest.mark.slow
+def test_the_kernel_keeps_the_gates_of_wide_frames_and_walks_several_lstms():
+    random, length = np.random.default_rng(5), {"a": np.array([3, 0, 6], np.int32), "b": np.array([2, 5, 1], np.int32)}
+    frames = {name: random.normal(size=(3, 6, 260)).astype(np.float32) for name in "ab"}
+    params = jax.jit(Several().init)(jax.random.key(0), frames, length)["params"]
+
+    def value(params, frames, kernel):
+        ends = Several(kernel=kernel).apply({"params": params}, frames, length)
+        return sum((end**2).sum() for end in ends.values()), ends
+
+    gradient = jax.jit(jax.grad(value, (0, 1), has_aux=True), static_argnums=2)
+    found, want = gradient(params, frames, True), gradient(params, frames, False)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, want)
 
 
 def test_no_loop_elsewhere_than_on_a_cpu_waits_for_a_condition(monkeypatch):
@@ -242,8 +286,9 @@ def test_a_sequence_without_steps_ends_in_zeros(lengths):
     state = np.asarray(run(params, frames, length))
     assert (state[length == 0] == 0).all()
     assert (state[length > 0] != 0).all()
-    _, of_frames = gradients(params, frames, length, np.ones((2, HIDDEN), np.float32))
+    of_params, of_frames = gradients(params, frames, length, np.ones((2, HIDDEN), np.float32))
     assert (np.asarray(of_frames)[length == 0] == 0).all()
+    assert all((leaf == 0).all() == (length == 0).all() for leaf in jax.tree.leaves(of_params))
     assert np.isfinite(of_frames).all()
 
 
@@ -288,6 +333,7 @@ def test_every_state_is_what_the_sequence_up_to_it_ends_with():
     np.testing.assert_allclose(states[[0, 2], [CHUNK + 4, 2]], run(params, frames, length)[np.array([0, 2])], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_matrices_may_start_otherwise_and_biases_do_not_with_them():
     xavier = jax.nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
     module = BidirectionalLSTM(64, kernel_init=xavier, recurrent_init=jax.nn.initializers.orthogonal())
@@ -415,6 +461,7 @@ def test_each_direction_has_parameters_of_its_own():
         assert jax.tree.map(jnp.shape, params[direction]) == jax.tree.map(jnp.shape, one)
 
 
+@pytest.mark.slow
 def test_both_directions_compute_in_bfloat16():
     params, frames, length = both_params(), sequences([6, 3]), np.array([6, 3], np.int32)
     states = BidirectionalLSTM(HIDDEN, jnp.bfloat16).apply({"params": params}, frames, length)
