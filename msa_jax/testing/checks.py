@@ -15,6 +15,7 @@ import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.data.batches import Plan, ordered_plan
+from msa_jax.data.masking import Missing, Tokens, without
 from msa_jax.errors import InputError, MethodError
 from msa_jax.methods.protocol import Score
 from msa_jax.modalities import MODALITIES
@@ -156,6 +157,40 @@ def check_absent_modalities(conformance: Conformance) -> None:
             trace_phases(inits, prepared.columns["train"])
             worked += 1
     assert worked, "it works with no set of one or two modalities"
+
+
+def check_missing(conformance: Conformance) -> None:
+    """A sample of which a modality is absent or silent has a score, and trains; other samples are as they were."""
+    names = [name for name in MODALITIES if name in conformance.columns]
+    aligned, tokens = conformance.model.inputs.aligned, Tokens(np.int32(1), np.int32(0))
+    batch, lacks = conformance.batch(range(BATCH)), np.arange(BATCH) % 2 == 0
+    plain = conformance.evaluate(conformance.initial.variables, batch)[0]
+    for name in names:
+        steps = batch[name]["mask" if name == "text" else "features"].shape[1]
+        silent = np.repeat(lacks[:, None], steps, axis=1)
+        for kind, missing in (
+            ("absent", Missing({name: lacks}, {}, tokens)),
+            ("silent", Missing({}, {name: silent}, tokens)),
+        ):
+            scores, padded = conformance.evaluate(
+                conformance.initial.variables, without(batch, missing, aligned=aligned)
+            )
+            bad = [head for head, score in scores.items() if not np.isfinite(score).all()]
+            assert not bad, f"{name} is {kind}: not finite: {bad}"
+            _close(padded, scores, f"{name} is {kind}: with more padding, score", tolerance=1e-5)
+            rest = [{head: score[~lacks] for head, score in of.items()} for of in (scores, plain)]
+            _close(*rest, f"{name} is {kind} elsewhere: score", tolerance=1e-5)
+    # Every sample lacks another modality than its neighbours.
+    row = np.arange(len(conformance.columns["label"])) % (len(names) + 1)
+    absent = {name: row == place for place, name in enumerate(names)} if len(names) > 1 else {}
+    columns = without(conformance.columns, Missing(absent, {}, tokens), aligned=aligned)
+    for stage, walk in conformance.phases:
+        state, frozen = conformance.start(stage)
+        plan = conformance.plan(range(BATCH), [1] * BATCH)
+        gradient, _, measured = conformance.step(stage, walk, state, frozen, plan, columns=columns)
+        bad = [term for term, mean in measured.means.items() if not np.isfinite(mean)]
+        bad += [path for path, leaf in gradient.items() if not np.isfinite(leaf).all()]
+        assert not bad, f"phase {walk.phase.name}: not finite if modalities are absent: {bad}"
 
 
 def trace_phases(inits: StageInits, columns: Mapping[str, Any]) -> None:
@@ -338,6 +373,7 @@ CHECKS: dict[str, Callable[[Conformance], None]] = {
     "weightless rows": check_weightless_rows,
     "batch of one": check_batch_of_one,
     "absent modalities": check_absent_modalities,
+    "missing": check_missing,
     "bfloat16": check_bfloat16,
     "what moves": check_what_moves,
     "by heart": check_by_heart,

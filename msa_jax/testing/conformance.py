@@ -121,9 +121,19 @@ class Conformance:
         state = jax.tree.map(lambda leaf: jnp.asarray(leaf)[0], states)
         return state.replace(epoch=jnp.int32(2)), programs.frozen(self.initial.variables.params)
 
-    def step(self, stage: int, walk: PhaseWalk, state: Any, frozen: Any, plan: Plan, number: int = 0) -> Any:
-        """One training step of a phase: gradient, state, what was measured."""
-        return self._steps[stage, walk.phase.name](state, frozen, self.columns, plan, jnp.int32(number))
+    def step(
+        self,
+        stage: int,
+        walk: PhaseWalk,
+        state: Any,
+        frozen: Any,
+        plan: Plan,
+        number: int = 0,
+        columns: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """One training step of a phase, on the training arrays or on others: gradient, state, what was measured."""
+        columns = self.columns if columns is None else columns
+        return self._steps[stage, walk.phase.name](state, frozen, columns, plan, jnp.int32(number))
 
 
 def _padded(batch: Mapping[str, Any]) -> dict[str, Any]:

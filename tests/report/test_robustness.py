@@ -115,7 +115,10 @@ def test_silence_is_not_absence_and_both_are_as_by_hand(predictor):
     assert np.abs(silent - absent).max() > 1e-3
 
 
-@pytest.mark.parametrize("protocol", ["steps", "blocks", "noise", "words", "modalities"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("blocks", "noise", "words", "modalities")]
+
+
+@pytest.mark.parametrize("protocol", ["steps", *SLOW])
 def test_scores_hang_on_the_ids_and_not_on_order_or_batches(predictor, protocol):
     points = [Point(0.3, 0), Point(0.6, 1)]
     want = scorer(predictor, protocol).scores(points)[SEED]
