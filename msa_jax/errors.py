@@ -1,5 +1,8 @@
 """The kinds of message that a user gets, and what is quoted in them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 LONGEST = 1000  # characters of a message
 
 
@@ -17,6 +20,24 @@ class DataWarning(UserWarning):
 
 class TrainingStopped(InputError):
     """Training cannot go on: a loss is not finite. The message names run, epoch, step and loss term."""
+
+
+def refuse_newer(content: Mapping[str, Any], newest: int, source: str) -> None:
+    """Checks the format number of a file that msa_jax wrote.
+
+    Args:
+      content: of the file. One without "format" is of format 1, which is what versions wrote that had no number.
+      newest: the highest number that this version reads.
+      source: the file, for the message.
+
+    Raises:
+      InputError: the number is higher, or no whole number from 1.
+    """
+    found = content.get("format", 1)
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise InputError(f"{source}: format is {found!r}; expected a whole number from 1 to {newest}")
+    if found > newest:
+        raise InputError(f"{source}: format {found} is of a newer msa_jax, this one reads format {newest}; upgrade it")
 
 
 def one_line(error: Exception) -> str:

@@ -18,9 +18,10 @@ from msa_jax.data.columns import COLUMNS
 from msa_jax.data.identity import said
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
-from msa_jax.errors import DataWarning, InputError
+from msa_jax.errors import DataWarning, InputError, refuse_newer
 from msa_jax.paths import user_path
 
+FORMAT = 1  # of the folders that this version writes; a higher number for what older versions would read wrongly
 _FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
 
 
@@ -51,6 +52,7 @@ def read_native(
         if not (folder / name).is_file():
             raise InputError(f"{folder}: no file {name}, expected {', '.join(_FILES)}")
     entries = {**_read_card(folder / "card.json"), **words}
+    refuse_newer(entries, FORMAT, str(folder / "card.json"))
     card = parse_card(entries, source=str(folder / "card.json"))
     splits = {split: read_npz(folder / f"{split}.npz") for split in SPLITS}
     listed = entries.get("columns")
@@ -175,7 +177,8 @@ def write_native(
             part.mkdir(parents=True)
             for name, split in dataset.splits().items():
                 np.savez_compressed(part / f"{name}.npz", **split.columns())
-            text = json.dumps(card_entries(dataset), indent=1, ensure_ascii=False, allow_nan=False)
+            entries = {"format": FORMAT, **card_entries(dataset)}
+            text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
             (part / "card.json").write_text(text + "\n", encoding="utf-8")
             for name, content in (beside or {}).items():
                 (part / name).write_text(content, encoding="utf-8", errors="backslashreplace")

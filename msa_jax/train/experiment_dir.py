@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, refuse_newer
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from msa_jax.train.trackers import Tracker
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
+FORMAT = 1  # of the folders that this version writes; a higher number for what older versions would read wrongly
 LOCK = ".lock"
 # What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
 _NAMES = (
@@ -145,11 +146,12 @@ def begin(
         if holds_other_things(folder, mark):
             raise InputError(f"{folder}: not empty and not {_a(kind)}; choose another --out")
         write_json(folder / "environment.json", environment(fingerprint))
-        write_json(folder / mark, content)
+        write_json(folder / mark, {"format": FORMAT, **content})
         return
     before = read_json(folder / mark)
     if not is_ours(folder / mark):
         raise InputError(f"{folder}: not empty and not {_a(kind)}; choose another --out")
+    refuse_newer(before, FORMAT, str(folder / mark))
     different = [key for key in content if key not in ("options", *FREE) and before.get(key) != content[key]]
     known, wanted = before.get("options", {}), content["options"]
     different += [key for key in wanted if key not in FREE_OPTIONS and (key not in known or known[key] != wanted[key])]

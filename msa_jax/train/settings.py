@@ -9,8 +9,9 @@ import numpy as np
 from msa_jax import config, methods
 from msa_jax.config import Options
 from msa_jax.encoders.bert import BertConfig
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, refuse_newer
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput
+from msa_jax.train.experiment_dir import FORMAT
 
 SEEDS = (1111, 1112, 1113, 1114, 1115)
 
@@ -117,9 +118,10 @@ class RunConfig:
 
     @classmethod
     def from_json(cls, content: Any, source: str) -> "RunConfig":
-        """What `to_json` made. Raises InputError, naming the source, if it is something else."""
+        """What `to_json` made. Raises InputError, naming the source, if it is something else, or of a newer version."""
         try:
             content = {"keep_state": False, "extract": None, **content}  # which experiments did not have at first
+            refuse_newer(content, FORMAT, source)
             named = {field.name: content[field.name] for field in fields(cls)}
             named |= {"seeds": tuple(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}
             return cls(**named)

@@ -48,6 +48,18 @@ def test_round_trip_is_exact(dataset, folder):
     assert again.source == str(folder)
 
 
+def test_a_card_says_its_format_and_one_of_a_newer_format_is_refused(folder):
+    assert json.loads((folder / "card.json").read_text(encoding="utf-8"))["format"] == 1
+    change_card(folder, format=2)
+    with pytest.raises(
+        InputError, match=r"card\.json: format 2 is of a newer msa_jax, this one reads format 1; upgrade it"
+    ):
+        read_native(folder)
+    change_card(folder, format="1")
+    with pytest.raises(InputError, match=r"card\.json: format is '1'; expected a whole number from 1 to 1"):
+        read_native(folder)
+
+
 def test_round_trip_keeps_unicode_and_caveats(tmp_path):
     card = Card(name="好", language="zh", metrics="sims", label_range=(-1.0, 0.5), caveats="ä\n“quoted”")
     rows = {"id": np.array(["video_0001$_$0001"]), "label": np.array([-0.2]), "raw_text": np.array(["这部电影 — 好看"])}

@@ -150,6 +150,31 @@ def test_what_an_experiment_leaves_that_is_killed_while_it_begins_is_no_other_th
     assert names(tmp_path) == {".lock"}
 
 
+# -- the format -------------------------------------------------------------------------------------------------------
+
+BEGUN = {"method": "toy", "protocol": "paper", "dataset": "tiny", "seeds": [1], "options": {"batch_size": 4}}
+
+
+def test_a_folder_says_its_format_and_goes_on_without_one(tmp_path):
+    file = tmp_path / "config.json"
+    experiment_dir.begin(tmp_path, BEGUN, {})
+    assert json.loads(file.read_text()) == {"format": 1, **BEGUN}
+    experiment_dir.begin(tmp_path, BEGUN, {})  # goes on
+    file.write_text(json.dumps(BEGUN))  # of a version that wrote no number
+    experiment_dir.begin(tmp_path, BEGUN, {})
+    assert json.loads(file.read_text()) == BEGUN
+
+
+@pytest.mark.parametrize(("number", "message"), [(2, "newer msa_jax"), (0, "whole number"), (True, "whole number")])
+def test_a_folder_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path, number, message):
+    file = tmp_path / "config.json"
+    experiment_dir.begin(tmp_path, BEGUN, {})
+    file.write_text(json.dumps({"format": number, **BEGUN}))
+    with pytest.raises(InputError, match=rf"config\.json: format .*{message}"):
+        experiment_dir.begin(tmp_path, BEGUN, {})
+    assert json.loads(file.read_text())["format"] is number
+
+
 # -- metrics.jsonl ----------------------------------------------------------------------------------------------------
 
 
