@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from msa_jax import config, data, errors, labels, losses, methods, metrics, modalities, testing
+    from msa_jax import config, data, errors, extract, labels, losses, methods, metrics, modalities, testing
     from msa_jax.data import Card, Dataset, Split, load_dataset
     from msa_jax.errors import DataWarning, InputError, TrainingStopped
     from msa_jax.methods import register
@@ -32,6 +32,7 @@ __all__ = [
     "config",
     "data",
     "errors",
+    "extract",
     "labels",
     "load_dataset",
     "losses",

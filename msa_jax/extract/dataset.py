@@ -215,24 +215,29 @@ def _warn(samples: Sequence[_Sample], recipe: Recipe, source: str) -> None:
     for about, odd in oddities([sample.features for sample in samples], recipe):
         names = [samples[number].clip.id for number in odd]
         listed = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-        warnings.warn(f"{source}: {len(names)} clips {about}: {listed}", DataWarning, stacklevel=3)
+        warnings.warn(f"{source}: {about}: {counted(len(names))}: {listed}", DataWarning, stacklevel=3)
     if all(sample.transcript is None for sample in samples):
         warnings.warn(f"{source}: no clip has a transcript, so the dataset has no text", DataWarning, stacklevel=3)
+
+
+def counted(clips: int) -> str:
+    """How many clips, in words."""
+    return f"{clips} clip{'s' * (clips != 1)}"
 
 
 def oddities(found: Sequence[Extracted], recipe: Recipe) -> list[tuple[str, list[int]]]:
     """What is odd about clips that can be used, and the numbers of those."""
     facts = [one.facts for one in found]
     kinds = {
-        f"are longer than {recipe.most_seconds:g} s and are cut (--max-seconds)": lambda one: (
+        f"longer than {recipe.most_seconds:g} s, and cut (--max-seconds)": lambda one: (
             one["seconds"] > recipe.most_seconds + 0.1
         ),
-        "show no face in more than half of their frames": lambda one: (
+        "no face in more than half of the frames": lambda one: (
             one.get("frames") is not None and 2 * one["without_face"] > one["frames"]
         ),
-        "show several faces, of which the largest is followed": lambda one: one.get("most_faces", 0) > 1,
-        "have no sound, and one frame of zeros instead": lambda one: one.get("sound", 1) == 0,
-        "have tables of another rate than the first": lambda one: any(
+        "several faces, of which the largest is followed": lambda one: one.get("most_faces", 0) > 1,
+        "no sound, and one frame of zeros instead": lambda one: one.get("sound", 1) == 0,
+        "a table of another rate than the first": lambda one: any(
             abs(rate - getattr(recipe, name).rate) > 0.01 * rate for name, rate in one["rates"].items()
         ),
     }

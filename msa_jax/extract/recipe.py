@@ -78,6 +78,8 @@ class Recipe:
                     named[name] = Features(**{**named[name], "names": tuple(named[name]["names"])})
                     _check(named[name], name, source)
             return replace(cls(**named), most_seconds=float(named["most_seconds"]))
+        except InputError:
+            raise
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{source}: its recipe of features cannot be read ({error!r})") from None
 
@@ -94,7 +96,7 @@ def _check(features: Features, modality: str, source: str) -> None:
         raise InputError(f"{source}: {modality} is {features.set!r}, which this msa_jax cannot extract")
     if features.dim != len(features.names) or features.rate <= 0 or features.mean_of < 1:
         raise InputError(
-            f"{source}: the recipe of {modality} does not fit together: {features.dim} values, named {len(features.names)}"
+            f"{source}: the recipe of {modality} has {features.dim} values and {len(features.names)} names"
         )
     if features.model_sha256 not in (None, face_model.SHA256):
         raise InputError(

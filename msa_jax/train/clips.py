@@ -4,25 +4,41 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 
+from msa_jax.data.preprocess import Preprocessor
 from msa_jax.data.schema import Split
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import transcripts
 from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips
-from msa_jax.extract.dataset import oddities
+from msa_jax.extract.dataset import counted, oddities
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from msa_jax.extract.recipe import Recipe, with_tools_here
 from msa_jax.extract.transcripts import Transcript
+from msa_jax.methods.protocol import Inputs
 from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import shown, user_path
 
-if TYPE_CHECKING:
-    from msa_jax.train.predictor import Predictor
-
 _SHOWN = 5  # bad clips in an error message
+
+
+class Trained(Protocol):
+    """What is to be known of an experiment: a `Predictor`."""
+
+    preprocessor: Preprocessor
+    inputs: Inputs
+    extract: Mapping[str, Any] | None
+
+    def check_reads_texts(self) -> None:
+        """Raises InputError if new texts cannot be read."""
+
+    def predict_runs(
+        self, split: Split, *, exports: bool = False, missing: Sequence[str] = ()
+    ) -> dict[int, dict[str, np.ndarray]]:
+        """Scores of every run."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +70,7 @@ class ClipSamples:
 
 
 def predict_clip(
-    predictor: "Predictor",
+    predictor: Trained,
     path: str | Path,
     *,
     text: str | None = None,
@@ -110,7 +126,7 @@ def media_files(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def clip_samples(
-    predictor: "Predictor",
+    predictor: Trained,
     paths: Sequence[str | Path],
     *,
     texts: Sequence[str] | None = None,
@@ -177,7 +193,7 @@ def clip_samples(
     return ClipSamples(split=Split(**columns), of=tuple(of), times=tuple(times))
 
 
-def _recipe(predictor: "Predictor", read: Sequence[str]) -> Recipe:
+def _recipe(predictor: Trained, read: Sequence[str]) -> Recipe:
     """The experiment's recipe of what is read, with the tools of this machine."""
     if predictor.extract is None:
         raise InputError(
@@ -222,15 +238,15 @@ def _transcripts(
     return words, bad
 
 
-def _warn(predictor: "Predictor", clips: Sequence[Path], found: Sequence[Extracted], recipe: Recipe) -> None:
+def _warn(predictor: Trained, clips: Sequence[Path], found: Sequence[Extracted], recipe: Recipe) -> None:
     odd = oddities(found, recipe)
     for name in SEQUENCES:
         trained = getattr(predictor.inputs, name)
         longer = [] if trained is None else [n for n, one in enumerate(found) if _steps(one, name) > trained.steps]
-        odd += [(f"have more frames of {name} than any of training ({trained.steps})", longer)] if longer else []
+        odd += [(f"more frames of {name} than any of training had ({trained.steps})", longer)] if longer else []
     for about, numbers in odd:
         names = ", ".join(str(clips[number]) for number in numbers[:_SHOWN]) + ", ..." * (len(numbers) > _SHOWN)
-        warnings.warn(f"{len(numbers)} clips {about}: {names}", DataWarning, stacklevel=4)
+        warnings.warn(f"{about}: {counted(len(numbers))}: {names}", DataWarning, stacklevel=4)
 
 
 def _steps(one: Extracted, name: str) -> int:
@@ -272,7 +288,7 @@ def _padded(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return padded, lengths
 
 
-def _predictions(predictor: "Predictor", samples: ClipSamples, missing: Sequence[str]) -> list[ClipPrediction]:
+def _predictions(predictor: Trained, samples: ClipSamples, missing: Sequence[str]) -> list[ClipPrediction]:
     runs = predictor.predict_runs(samples.split, missing=missing)
     made = []
     for row, (start, end) in enumerate(samples.times):
