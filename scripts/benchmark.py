@@ -1,7 +1,7 @@
 """Self-MM training side by side with eager PyTorch, in one run, the sides taking turns so that drift hits both.
 
     scripts/benchmark [--quick] [--device cuda] [--data FOLDER] [--text-encoder E] [--only NAME ...] [--json FILE]
-        [--trace FOLDER]
+        [--trace FOLDER] [--methods METHOD ...]
 
 Both sides train Self-MM in the reference protocol on MOSI's shapes (`benchmark_workload`): 1,284 rows, mini-batches
 of 32, windows of 4 to an update, a BERT fine-tuned with dropout, LSTMs over 375 x 5 of audio and 500 x 20 of vision,
@@ -105,6 +105,7 @@ class Effort:
     repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
     step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: turns of a dataset.
     method_steps: training steps and predictions in one turn of a method. system_steps: training steps in one of a system.
+    methods: whose launches are counted.
     """
 
     repetitions: Mapping[str, int]
@@ -117,6 +118,7 @@ class Effort:
     epochs: int = 3
     method_steps: Mapping[str, int] = field(default_factory=lambda: {"minilm": 4, "base": 2})
     system_steps: int = 10
+    methods: Sequence[str] = BUILT_IN
 
 
 FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})
@@ -344,7 +346,7 @@ def measure_launches(findings: Findings, names: Sequence[str] = BUILT_IN) -> Non
             with Worker(LAUNCHES, method) as worker:
                 programs = worker.call("names")
         except RuntimeError as error:
-            raise SystemExit(f"launches: {str(error).splitlines()[-1]}") from None
+            raise SystemExit(f"launches: {str(error).splitlines()[-1].rpartition('Error: ')[2]}") from None
         for number, name in enumerate(programs):
             _say(f"launches, {name}")
             with Worker(LAUNCHES, method) as worker:  # a compiler keeps its memory
@@ -408,7 +410,7 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
         if "compile" in names:
             measure_compilation(Workload(encoder=ENCODERS["minilm"]), findings)
         if "launches" in names:
-            measure_launches(findings)
+            measure_launches(findings, effort.methods)
         if "systems" in names:
             measure_systems(effort, findings, [name for name in SYSTEMS if name in BUILT_IN])
         if "attention" in names:
@@ -505,6 +507,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=NAMES, metavar="NAME", help=f"by default all but the last: {', '.join(NAMES)}"
     )
+    parser.add_argument(
+        "--methods", nargs="+", choices=BUILT_IN, default=BUILT_IN, metavar="METHOD", help="of launches"
+    )
     parser.add_argument("--device", choices=tuple(MATMULS), default="cpu", help="where both sides train")
     parser.add_argument("--trace", type=Path, metavar="FOLDER", help="also write profiles of our training steps")
     parser.add_argument("--data", help="a dataset with text: its lengths are used, and epochs on it are timed")
@@ -528,7 +533,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JAX_PLATFORMS"] = "cpu" if options.device == "cpu" else f"{options.device},cpu"
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides are on one GPU
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    effort = replace(QUICK if options.quick else FULL, device=options.device, trace=options.trace)
+    effort = replace(
+        QUICK if options.quick else FULL, device=options.device, trace=options.trace, methods=options.methods
+    )
     place, packages = machine(), versions()
     if options.device != "cpu":
         place["gpu"] = gpu(options.device)
