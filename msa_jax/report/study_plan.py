@@ -162,7 +162,9 @@ def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence
         if record_labels:
             expected["record_labels"] = True
         content = read_json(path / "config.json")
-        there = content | {f"option {name}": value for name, value in content.get("options", {}).items()}
+        # An option that there was not yet when the experiment was trained: it had the default.
+        options = config.to_json(settings.method.options()) | content.get("options", {})
+        there = content | {f"option {name}": value for name, value in options.items()}
         for name, value in expected.items():
             if not _is_same(name, there.get(name), value):
                 raise InputError(

@@ -199,6 +199,20 @@ def test_a_finished_experiment_of_something_else_is_not_taken(tmp_path, audio, c
 
 
 @pytest.mark.usefixtures("toy", "pretend")
+def test_an_option_that_is_younger_than_a_finished_experiment_had_its_default(tmp_path, audio):
+    study = write_study(tmp_path / "toy_table9.py")
+    given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
+    first = reproduce(study, audio, **given)
+    path = tmp_path / "out" / "a" / "config.json"
+    content = json.loads(path.read_text())
+    del content["options"]["patience"]
+    path.write_text(json.dumps(content))
+    assert reproduce(study, audio, **given).content == first.content
+    with pytest.raises(InputError, match="a finished experiment with option patience 8; the study runs 3"):
+        reproduce(study, audio, options={"patience": 3}, **given)
+
+
+@pytest.mark.usefixtures("toy", "pretend")
 def test_a_finished_experiment_without_the_labels_that_a_figure_needs_is_not_taken(tmp_path, audio):
     given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
     reproduce(write_study(tmp_path / "toy_table9.py"), audio, **given)
