@@ -184,6 +184,16 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
         "--arrays", type=_path, metavar="FILE.npz", help="also write what else the method shows: gates, representations"
     )
 
+    plot = command("plot", "draw the curves of an experiment over its epochs, finished or not")
+    plot.add_argument("folder", type=_path, metavar="DIR")
+    plot.add_argument("--out", type=_path, metavar="FILE", help=".png, .svg or .pdf; default DIR/curves.png")
+
+    page = command("report", "write one HTML page on a finished experiment: scores, curves, errors, options")
+    page.add_argument("folder", type=_path, metavar="DIR")
+    page.add_argument("--out", type=_path, metavar="FILE.html", help="default DIR/report.html")
+    page.add_argument("--data", metavar="D", help="for texts and lengths; default: the dataset it was trained on")
+    page.add_argument("--split", choices=("valid", "test"), default="test")
+
     compare = command("compare", "a table of experiments: mean ± sd, paired differences")
     compare.add_argument("folders", nargs="+", type=_path, metavar="DIR")
     compare.add_argument("--split", choices=("valid", "test"), default="test")

@@ -259,6 +259,20 @@ def _predict(arguments: argparse.Namespace) -> None:
     _print(arguments, {"file": str(arguments.out), **content}, said)
 
 
+def _plot(arguments: argparse.Namespace) -> None:
+    from msa_jax.report.run_curves import plot
+
+    path = plot(arguments.folder, arguments.out)
+    _print(arguments, {"file": str(path)}, f"{path}: written")
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from msa_jax.report.run_page import report
+
+    path = report(arguments.folder, out=arguments.out, data=arguments.data, split=arguments.split)
+    _print(arguments, {"file": str(path)}, f"{path}: written")
+
+
 def _compare(arguments: argparse.Namespace) -> None:
     from msa_jax.report.compare import compare
 
@@ -418,6 +432,8 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "errors": _errors,
     "predict": _predict,
+    "plot": _plot,
+    "report": _report,
     "compare": _compare,
     "robustness": _robustness,
     "reproduce": _reproduce,

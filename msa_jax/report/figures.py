@@ -14,6 +14,7 @@ from msa_jax.errors import InputError
 from msa_jax.train.atomic import write_bytes
 
 DPI = 150
+FORMS = ("png", "svg", "pdf")
 # Okabe and Ito's palette: distinct to colour-blind readers, and in grey by their order of lightness.
 COLOURS = {"text": "#0072B2", "audio": "#D55E00", "vision": "#009E73"}
 INK, GREY = "#222222", "#8a8a8a"
@@ -32,10 +33,18 @@ def check_matplotlib() -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes a PNG, whole or not at all. InputError where it cannot be written."""
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
-    write_bytes(path, drawn.getvalue())
+    """Writes a figure as its suffix says, whole or not at all. InputError where it cannot be, or is of another suffix."""
+    form = path.suffix.lower().removeprefix(".")
+    if form not in FORMS:
+        raise InputError(f"{path}: expected a file name that ends with {', '.join(f'.{one}' for one in FORMS)}")
+    write_bytes(path, drawn(figure, form))
+
+
+def drawn(figure: Any, form: str, **options: Any) -> bytes:
+    """A figure as a PNG, an SVG or a PDF. options: of matplotlib's `savefig`."""
+    file = io.BytesIO()
+    figure.savefig(file, format=form, dpi=DPI, **options)
+    return file.getvalue()
 
 
 def label_bins(label: np.ndarray, label_range: tuple[float, float]) -> np.ndarray:
@@ -119,12 +128,12 @@ class Curves:
     best: int | None = None
 
 
-def loss_curves(runs: Sequence[Curves], *, title: str) -> Any:
+def loss_curves(runs: Sequence[Curves], *, title: str, xlabel: str = "step") -> Any:
     """A panel for each curve, each with its own scale: every run thin, their mean bold as far as all of them went.
 
     Args:
       runs: of the same curves, at least one.
-      title: one line.
+      title, xlabel: one line.
 
     Returns:
       A matplotlib Figure.
@@ -156,7 +165,7 @@ def loss_curves(runs: Sequence[Curves], *, title: str) -> Any:
         panel.set_axis_off()
     for column in range(columns):
         lowest = panels[[row for row in range(rows) if row * columns + column < len(names)][-1], column]
-        lowest.set_xlabel("step", fontsize=9, color=INK, labelpad=1)
+        lowest.set_xlabel(xlabel, fontsize=9, color=INK, labelpad=1)
         lowest.tick_params(labelbottom=True)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     several = (
@@ -165,8 +174,10 @@ def loss_curves(runs: Sequence[Curves], *, title: str) -> Any:
     handles = [
         *several,
         Line2D([], [], color=INK, linewidth=1.3, label=f"mean of {len(runs)} seeds" if several else "1 seed"),
-        Line2D([], [], color=GREY, linewidth=0.8, linestyle=":", label="end of a best epoch"),
     ]
+    if any(run.best is not None for run in runs):
+        best = "best epoch of a seed" if xlabel == "epoch" else "end of a best epoch"
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=":", label=best))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
     return figure
 
