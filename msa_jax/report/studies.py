@@ -56,7 +56,7 @@ class Kind:
 
 
 KINDS = {
-    "table": Kind(render=paper_table.render),
+    "table": Kind(render=paper_table.render, tolerant=True),
     "label_distribution": Kind(render=label_history.render, record_labels=True, draws=True),
     "case_table": Kind(render=cases.render),
     "loss_curves": Kind(render=loss_curves.render, draws=True, check=loss_curves.check),
@@ -95,7 +95,8 @@ def reproduce(
 
     Raises:
       InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset
-        on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite.
+        on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite, unless
+        the study is a table, which says so in its row and goes on.
     """
     found = load_study(study)
     return run_study(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from msa_jax import methods
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.report import studies
 from msa_jax.report.studies import load_study, reproduce
 from tests.report.studies_kit import pretend_to_train, scores, write_study
@@ -196,6 +196,25 @@ def test_a_finished_experiment_of_something_else_is_not_taken(tmp_path, audio, c
     reproduce(study, **given)
     with pytest.raises(InputError, match=message):
         reproduce(study, **given | changes)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_row_that_fails_is_named_in_a_table_and_stops_a_figure(tmp_path, audio, monkeypatch):
+    well = pretend_to_train()
+
+    def train(method, dataset, *, out, **named):
+        if out.name == "a":
+            raise TrainingStopped("seed 1, epoch 2: the loss is nan")
+        well(method, dataset, out=out, **named)
+
+    monkeypatch.setattr(studies, "train", train)
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS)
+    found = reproduce(study, audio, seeds=(1, 2), out=tmp_path / "out", log=None)
+    assert "Not possible here: A: seed 1, epoch 2: the loss is nan." in " ".join(found.text.split())
+    assert [bool(row["runs"]) for row in found.content["rows"]] == [False, True, False]
+    figure = write_study(tmp_path / "toy_figure9.py", kind="case_table", columns=None)
+    with pytest.raises(TrainingStopped, match="the loss is nan"):
+        reproduce(figure, audio, seeds=(1,), out=tmp_path / "other", log=None)
 
 
 @pytest.mark.usefixtures("toy", "pretend")
