@@ -76,7 +76,7 @@ def read_sound(path: Path, *, most_seconds: float) -> np.ndarray:
     import av
 
     with _opened(path) as container:
-        stream = container.streams.audio[0]
+        stream = _decodable(container.streams.audio[0], path)
         rate, stated = stream.codec_context.sample_rate, _seconds(stream)
         if not rate:
             raise InputError(f"{path}: its sound states no sample rate")
@@ -129,7 +129,7 @@ def read_frames(path: Path, *, rate: int, most_seconds: float) -> Iterator[tuple
       InputError: damaged, shorter than it says, or too large.
     """
     with _opened(path) as container:
-        stream = _pictures(container)[0]
+        stream = _decodable(_pictures(container)[0], path)
         stream.thread_type = "SLICE"
         stream.codec_context.thread_count = 1  # clips are read side by side
         stated, most = _seconds(stream), int(most_seconds * rate)
@@ -181,6 +181,12 @@ def _pictures(container: Any) -> list[Any]:
     from av.stream import Disposition
 
     return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _decodable(stream: Any, path: Path) -> Any:
+    if stream.codec_context is None:
+        raise InputError(f"{path}: its {stream.type} is in a format that FFmpeg does not know")
+    return stream
 
 
 def _seconds(stream: Any) -> Fraction | None:

@@ -30,7 +30,7 @@ _SILENT = -60.0  # dB of full scale
 _OCTAVE_COST = 0.01  # of the autocorrelation, which is as high at twice the period
 _SEMITONES_FROM = 27.5  # Hz
 _FLOOR = 1e-10
-_BLOCK = 2048  # frames that are computed at once
+_BLOCK = 256  # frames that are computed at once
 
 
 def speech_features(sound: np.ndarray) -> np.ndarray:

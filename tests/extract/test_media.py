@@ -127,5 +127,18 @@ def test_a_damaged_byte_is_an_error_or_no_matter(tmp_path):
     assert not any("\n" in one for one in said)
 
 
+def test_a_format_that_nobody_knows_is_an_input_error(tmp_path):
+    content = TALKING.read_bytes()
+    for known in (b"mp4a", b"esds", b"avc1", b"avcC"):
+        content = content.replace(known, b"zzzz")
+    (tmp_path / "a.mp4").write_bytes(content)
+    for read in (
+        lambda: read_sound(tmp_path / "a.mp4", most_seconds=60),
+        lambda: list(read_frames(tmp_path / "a.mp4", rate=15, most_seconds=60)),
+    ):
+        with pytest.raises(InputError, match="in a format that FFmpeg does not know"):
+            read()
+
+
 def test_the_first_picture_is_the_one_that_is_known():
     assert picture().shape == (320, 320, 3)
