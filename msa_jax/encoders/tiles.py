@@ -4,6 +4,7 @@ G is the number of groups of rows, R of rows in each; C of chunks of steps, S of
 group side by side.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -16,29 +17,38 @@ from msa_jax.layers.pooling import max_over_vmap
 Array = jax.Array
 
 CPU_TILE = (8, 48)  # rows and steps: large enough for the products, small enough for the cache
-OTHER_TILE = (1 << 30, 128)  # all rows: many small programs would cost more than the padding
+# Elsewhere a tile has all rows and nearly all steps, since many small programs would cost more than the padding: as many as
+# leave so many attention weights of a head, within these bounds.
+OTHER_WEIGHTS, OTHER_STEPS = 2**25, (128, 512)
 
 
 class Tiles(NamedTuple):
     """How the rows of a batch are dealt into groups and their steps into chunks.
 
     row: [G R], the row in each place, longest first, or None for the order they have; places beyond the batch repeat row 0
-    with length 0. place: [B], where each row went. lengths: [G, R]. key_chunks: [G], of how many chunks the keys are read.
-    tile: [T], the tiles to compute first. number: how many those are.
+    with length 0. place: [B], where each row went. lengths: [G, R]. key_chunks: [G], of how many chunks the keys are read, or
+    None for all: elsewhere than on a CPU, where the host would wait for a number that is computed. tile: [T], the tiles to
+    compute first. number: how many those are.
     """
 
     row: Array | None
     place: Array | None
     lengths: Array
-    key_chunks: Array
+    key_chunks: Array | None
     tile: Array
     number: Array | int
+
+    @property
+    def rounds(self) -> Array | int:
+        """How many tiles a loop walks: all, a number that is known when a program is compiled, or those that it must."""
+        return len(self.tile) if self.key_chunks is None else self.number
 
     @classmethod
     def of(cls, length: Array, steps: int, tile: tuple[int, int] | None, *, padding: bool) -> tuple["Tiles", int]:
         """For these lengths [B] of sequences of so many steps; padding: compute the tiles of padding too. Also gives S."""
-        rows, size = tile or (CPU_TILE if jax.default_backend() == "cpu" else OTHER_TILE)
-        batch, size = len(length), _chunk(steps, size)
+        batch = len(length)
+        rows, size = tile or _default_tile(batch)
+        size = _chunk(steps, size)
         row = place = None
         groups = 1
         if batch > rows and steps > size:
@@ -54,7 +64,7 @@ class Tiles(NamedTuple):
 
     def of_context(self, length: Array, steps: int, tile: tuple[int, int] | None) -> tuple["Tiles", int]:
         """For sequences of these lengths [B], at least 1, each read by the row of the same number. Also gives S'."""
-        _, size = tile or (CPU_TILE if jax.default_backend() == "cpu" else OTHER_TILE)
+        _, size = tile or _default_tile(len(length))
         size = _chunk(steps, size)
         if self.row is not None:
             length = keep_where(self.lengths.reshape(-1) > 0, take(length, self.row))
@@ -65,8 +75,10 @@ class Tiles(NamedTuple):
         cls, row: Array | None, place: Array | None, lengths: Array, steps: int, size: int, *, padding: bool
     ) -> "Tiles":
         groups, chunks = len(lengths), -(-steps // size)
-        key_chunks = jax.lax.div(max_over_vmap(lengths.max(1)) + np.int32(size - 1), np.int32(size))
         every = np.arange(groups * chunks, dtype=np.int32)
+        if jax.default_backend() != "cpu":
+            return cls(row, place, lengths, None, jnp.asarray(every), len(every))
+        key_chunks = jax.lax.div(max_over_vmap(lengths.max(1)) + np.int32(size - 1), np.int32(size))
         if len(every) == 1 or padding:
             return cls(row, place, lengths, key_chunks, jnp.asarray(every), len(every))
         beyond = np.tile(np.arange(chunks, dtype=np.int32), groups) >= jnp.repeat(key_chunks, chunks)
@@ -93,6 +105,14 @@ class Tiles(NamedTuple):
             return x
         # Nothing is read of places behind the batch; their own gradient would be that of row 0.
         return _deal(keep_where((self.lengths.reshape(-1) > 0)[:, None, None], x), self.place, self.row)
+
+
+def _default_tile(rows: int) -> tuple[int, int]:
+    """Rows and steps of a tile on this device, for a batch of so many rows."""
+    if jax.default_backend() == "cpu":
+        return CPU_TILE
+    fewest, most = OTHER_STEPS
+    return rows, min(max(math.isqrt(OTHER_WEIGHTS // max(rows, 1)), fewest), most)
 
 
 def _chunk(steps: int, largest: int) -> int:

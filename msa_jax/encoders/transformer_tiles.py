@@ -2,9 +2,10 @@
 
 How it stays cheap. A batch of 64 sequences of 500 steps has half a gigabyte of attention weights in each layer, and most
 of them belong to padding. So a layer is computed tile by tile, and attention reads the keys of one tile after the other
-(Rabe and Staats 2021, Self-attention does not need O(n²) memory). Tiles beyond the longest of their rows are never reached:
-the loops have as many rounds as there are tiles with a step. On a CPU rows are sorted by length first, so that short ones
-share their tiles; elsewhere a tile has all rows. Tiles change no result, only what dropout draws.
+(Rabe and Staats 2021, Self-attention does not need O(n²) memory). On a CPU rows are sorted by length first, so that short ones
+share their tiles, and tiles beyond the longest of their rows are never reached: the loops have as many rounds as there are
+tiles with a step. Elsewhere a tile has all rows and as many steps as memory allows, mostly all, and every loop has a known
+length: what counts there is how many kernels are launched. Tiles change no result, only what dropout draws.
 
 The gradient is written in reverse mode and once, which lets the loops have such trip counts. Kept from the forward pass are
 a layer's input, what attention read, and the logarithm of what its weights add up to; the backward pass computes a tile
@@ -158,7 +159,7 @@ def _fill(tiles: Tiles, nothing: Any, compute: Callable[[Array], Any]) -> Any:
         tile = at(tiles.tile, number)
         return jax.tree.map(lambda every, part: put_at(every, tile, part), filled, compute(tile))
 
-    return jax.lax.fori_loop(0, tiles.number, step, nothing)
+    return jax.lax.fori_loop(0, tiles.rounds, step, nothing)
 
 
 def _finish(plan: LayerPlan, rest: Rest, part: Array, mixed: Array, draws: Draws | None) -> Array:
@@ -198,7 +199,8 @@ class _Keys(NamedTuple):
         groups, size = len(source.lengths), queries.shape[-2]
         chunks, query_chunks = len(pairs) // groups, np.int32(len(queries) // groups)
         group = jax.lax.div(tile, query_chunks)
-        count = 1 if chunks == 1 else at(source.key_chunks, group)
+        known = chunks == 1 or source.key_chunks is None
+        count = chunks if known else at(source.key_chunks, group)
         begin = (tile - group * query_chunks) * np.int32(size)
         return cls(plan, pairs, group * np.int32(chunks), count, at(source.lengths, group), begin, draws)
 
@@ -293,7 +295,7 @@ def _backward(plan: LayerPlan, saved: Any, pull: Array) -> tuple[Read, Rest, Arr
         return put_at(d_x, tile, of_x), put_at(d_queries, tile, d_query * scale), d_pairs, _add(d_rest, of_rest)
 
     carry = jnp.zeros_like(x), jnp.zeros_like(queries), jnp.zeros_like(pairs), _sums(rest)
-    d_x, d_queries, d_pairs, d_rest = jax.lax.fori_loop(0, tiles.number, step, carry)
+    d_x, d_queries, d_pairs, d_rest = jax.lax.fori_loop(0, tiles.rounds, step, carry)
     if context is None:
         d_read, (d_x,) = _pull(
             tiles, partial(_project_own, plan), read, _sums(read), (x,), (d_x,), (d_queries, d_pairs)
@@ -325,7 +327,7 @@ def _pull(
         after = (put_at(every, tile, one + of) for every, one, of in zip(d_given, before, of_parts, strict=True))
         return _add(d_read, of_read), tuple(after)
 
-    return jax.lax.fori_loop(0, tiles.number, step, (d_read, d_given))
+    return jax.lax.fori_loop(0, tiles.rounds, step, (d_read, d_given))
 
 
 def _sums(weights: Any) -> Any:

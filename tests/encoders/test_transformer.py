@@ -165,6 +165,27 @@ def test_the_device_chooses_tiles_that_change_nothing():
     np.testing.assert_allclose(forward(params, x, lengths, None), forward(params, x, lengths), atol=5e-5)
 
 
+@pytest.mark.parametrize("largest", [4, pytest.param(512, marks=pytest.mark.slow)])
+def test_another_device_computes_the_same_without_waiting_for_a_condition(largest, monkeypatch):
+    params, x = init_params(), sequences(LENGTHS)
+    want = run(params, x, LENGTHS, (2, 4))
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(tiling, "OTHER_STEPS", (1, largest))
+    found = run(params, x, LENGTHS, None)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, want)
+
+    def total(params):
+        return encoder(None).apply({"params": params}, x, np.array(LENGTHS, np.int32), train=False).sum()
+
+    assert "while[" not in str(jax.make_jaxpr(jax.grad(total))(params))
+
+
+def test_elsewhere_a_tile_has_as_many_steps_as_memory_allows(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for rows, expected in ((1, 512), (32, 512), (256, 362), (10_000, 128)):
+        assert tiling._default_tile(rows) == (rows, expected)
+
+
 @pytest.mark.parametrize(("tile", "rates"), [(ONE, (0.5, 0.0)), ((2, 4), (0.0, 0.5))], ids=str)
 def test_dropout_differs_between_rows_and_keys_and_is_off_in_evaluation(tile, rates):
     params, length = init_params(), np.full(3, 9, np.int32)
