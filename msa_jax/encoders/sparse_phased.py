@@ -220,11 +220,14 @@ class _Packing(NamedTuple):
             for m, count in enumerate(self.count)
         ]
 
+    def readings_of_tiles(self, readings: Sequence["_Reading"]) -> np.ndarray:
+        """Which reading each tile belongs to, of all tiles of all readings one after another."""
+        return np.repeat(np.arange(len(readings)), [self.tiles[r.reader] for r in readings])
+
     def places(self, readings: Sequence["_Reading"], iteration: Array, key: Array | None) -> Places:
         """Of all readings one after another, each of all tiles of its reader."""
         tile = np.concatenate([self.first(r.reader) + np.arange(self.tiles[r.reader]) for r in readings])
-        reading = np.repeat(np.arange(len(readings)), [self.tiles[r.reader] for r in readings])
-        row = self.row[tile]
+        reading, row = self.readings_of_tiles(readings), self.row[tile]
         steps = jnp.stack([r.steps for r in readings])[reading[:, None], row]
         start = jnp.stack([r.start for r in readings])[reading[:, None], row]
         used = self.used[tile]
@@ -363,6 +366,7 @@ def _iterate(
             attention_dropout=config.attention_dropout if train else 0.0,
             relu_dropout=config.relu_dropout if train else 0.0,
             residual_dropout=config.residual_dropout if train else 0.0,
+            layer_of=() if jax.default_backend() == "cpu" else tuple(packing.readings_of_tiles(readings).tolist()),
         )
         places = packing.places(readings, iteration, None if key is None else jax.random.fold_in(key, kind))
         return read_windows(settings, hidden, layers, context.reshape(-1, context.shape[-1]), places)

@@ -3,7 +3,8 @@
 Cheng, Fostiropoulos, Boehm, Soleymani. Multimodal Phased Transformer for Sentiment Analysis. EMNLP 2021: which steps a
 query reads, `window_index`. How it is computed is ours. Queries of all rows and modalities lie in one array, cut into tiles;
 the valid ones are packed to the front, and tiles without any are never computed. What a query reads is gathered tile by
-tile, forward and backward, so that nothing of the size [queries, window, width] is ever kept.
+tile, forward and backward, so that nothing of the size [queries, window, width] is ever kept. Elsewhere than on a CPU all tiles
+are computed at once: there it counts how many kernels are launched, and whether the host has to wait for a number of tiles.
 """
 
 from collections.abc import Callable
@@ -120,7 +121,11 @@ class Layer(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What is fixed when a program is compiled. The rates are 0 outside of training; the others as in `window_index`."""
+    """What is fixed when a program is compiled. The rates are 0 outside of training; the others as in `window_index`.
+
+    layer_of: whose parameters each tile takes, if all tiles are computed at once, those without a query too; () for one after
+    the other.
+    """
 
     window: Window
     heads: int
@@ -129,6 +134,7 @@ class Settings(NamedTuple):
     attention_dropout: float = 0.0
     relu_dropout: float = 0.0
     residual_dropout: float = 0.0
+    layer_of: tuple[int, ...] = ()
 
 
 class Places(NamedTuple):
@@ -165,6 +171,9 @@ def read_windows(settings: Settings, hidden: Array, layers: Layer, context: Arra
       [G, T, D]; 0 in tiles that hold no query, of no meaning in places that hold none.
     """
 
+    if settings.layer_of:
+        return _every_tile(settings, hidden, layers, context, places)
+
     def step(number: Array, out: Array) -> Array:
         tile = places.order[number]
         index, counts = _index(settings, places, tile)
@@ -174,12 +183,33 @@ def read_windows(settings: Settings, hidden: Array, layers: Layer, context: Arra
     return jax.lax.fori_loop(0, places.number, step, jnp.zeros_like(hidden))
 
 
+def _every_tile(settings: Settings, hidden: Array, layers: Layer, context: Array, places: Places) -> Array:
+    """`read_windows` of all tiles side by side."""
+
+    def one(tile: Array, x: Array, layer: Layer) -> Array:
+        index, counts = _index(settings, places, tile)
+        read = context[index].astype(hidden.dtype)
+        return _tile(settings, layer, x, read, counts, _key(places, tile))
+
+    number, of_tile = jnp.arange(len(hidden)), settings.layer_of
+    alike = of_tile == tuple(range(len(layers.norm.scale)))
+    own = layers if alike else jax.tree.map(lambda leaf: leaf[np.array(of_tile)], layers)
+    used = jnp.zeros(len(hidden), bool).at[places.order].set(number < places.number)
+    return jnp.where(used[:, None, None], jax.vmap(one)(number, hidden, own), 0)
+
+
 def _forward(settings: Settings, hidden: Array, layers: Layer, context: Array, places: Places) -> tuple[Array, Any]:
     return read_windows(settings, hidden, layers, context, places), (hidden, layers, context, places)
 
 
 def _backward(settings: Settings, saved: Any, gradient: Array) -> tuple[Array, Layer, Array, None]:
     hidden, layers, context, places = saved
+    if settings.layer_of:
+        # The context in float32, so that its gradient is summed in float32.
+        wide = context.astype(jnp.float32)
+        _, pull = jax.vjp(lambda *given: _every_tile(settings, *given, places), hidden, layers, wide)
+        of_hidden, of_layers, of_context = pull(gradient)
+        return of_hidden, of_layers, of_context.astype(context.dtype), None
 
     def step(number: Array, carry: tuple[Array, Layer, Array]) -> tuple[Array, Layer, Array]:
         of_hidden, of_layers, of_context = carry

@@ -309,6 +309,27 @@ def test_the_size_of_tiles_changes_nothing(monkeypatch):
         np.testing.assert_allclose(one[name], other[name], atol=1e-5)
 
 
+@pytest.mark.slow
+def test_another_device_computes_the_same_without_waiting_for_a_condition(monkeypatch):
+    sequences, length = _inputs(PAIR)
+    length["vision"][1] = 0
+    _, _, params = _pair("masked", PAIR, iterations=2)
+    module = SparsePhasedTransformer(_config(("SPR", "S", "S"), iterations=2, **dict.fromkeys(NO_DROPOUT, 0.3)))
+    probe = _probe(PAIR)
+
+    def total(params, sequences):
+        found = module.apply({"params": params}, sequences, length, train=True, rngs={"dropout": jax.random.key(3)})
+        return sum((found[name] * probe[name]).sum() for name in found), found
+
+    want = jax.jit(jax.grad(total, (0, 1), has_aux=True))(params, sequences)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(sparse_phased, "OTHER_TILE", sparse_phased.CPU_TILE)  # so that the same is drawn
+    gradient = jax.grad(lambda *given: total(*given), (0, 1), has_aux=True)
+    found = jax.jit(gradient)(params, sequences)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), found, want)
+    assert "while[" not in str(jax.make_jaxpr(gradient)(params, sequences))
+
+
 def test_gradients_in_training_are_those_of_the_same_draws():
     sequences, length = _inputs(("vision",))
     _, module, params = _pair("masked", ("vision",), iterations=2)
