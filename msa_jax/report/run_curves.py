@@ -1,5 +1,6 @@
 """The curves of an experiment over its epochs: loss terms on train, metrics on valid, weights of the terms."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,9 @@ def read_curves(folder: Path) -> list[figures.Curves]:
         kept = {seed: last_stage(of) for seed, of in own.items()}
         names = [_named(of[0]).keys() for of in kept.values()]
         shared = [name for name in names[0] if all(name in other for other in names)]
+        for of in kept.values():
+            if any(one["epoch"] >= after["epoch"] for one, after in itertools.pairwise(of)):
+                raise ValueError("epochs that do not ascend")
         return [
             figures.Curves(
                 step=np.array([line["epoch"] for line in of], np.int64),
@@ -72,7 +76,7 @@ def read_curves(folder: Path) -> list[figures.Curves]:
             )
             for seed, of in kept.items()
         ]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"{path}: not the lines of an experiment ({error!r})") from None
 
 
@@ -96,5 +100,5 @@ def _best_epochs(folder: Path) -> dict[int, int]:
         return {}
     try:
         return {int(run["seed"]): int(run["best_epoch"]) for run in read_json(path)["runs"]}
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: not the result of an experiment ({error!r})") from None

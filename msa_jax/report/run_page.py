@@ -5,6 +5,7 @@ Every text that comes from data or options is escaped, and the page forbids itse
 
 import html
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax import methods
+from msa_jax import methods, metrics
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
-from msa_jax.metrics import summarise
 from msa_jax.option_meanings import meanings
 from msa_jax.paths import user_path
 from msa_jax.report import figures, run_figures
@@ -152,7 +152,7 @@ def _scores(result: Mapping[str, Any], split: str) -> Table:
         (str(run["seed"]), *(metric_cell(key, value) for key, value in run[split].items())) for run in result["runs"]
     ]
     if len(runs) > 1:
-        mean, std = summarise(runs)
+        mean, std = metrics.summarise(runs)
         rows.append(("mean ± sd", *(metric_cell(key, mean[key], std[key]) for key in mean)))
     note = "Acc and F1 in percent. MAE: lower is better; all others: higher is better."
     chosen = " The epochs were chosen on this split, so that its numbers are optimistic." if split == "valid" else ""
@@ -192,8 +192,9 @@ def _generated(folder: Path, result: Mapping[str, Any], label_range: tuple[float
     labels = {_MODALITY[name]: kept[name] for name in _MODALITY if name in kept}
     if not labels or "label" not in kept:
         return _note("This method generates none.")
-    low, high = label_range
-    drawn = run_figures.generated_labels(labels, kept["label"], label_range=(low, high))
+    if any(values.shape != kept["label"].shape or values.ndim != 1 or not len(values) for values in labels.values()):
+        raise InputError(f"{path}: arrays of different shapes; expected one number for each training sample")
+    drawn = run_figures.generated_labels(labels, kept["label"], label_range=label_range)
     return _figure(drawn, f"After the last epoch, seed {seed}.")
 
 
@@ -260,8 +261,12 @@ def _kind(config: Mapping[str, Any], folder: Path) -> tuple[str, tuple[float, fl
         kind, ends = config["metrics"], (float(low), float(high))
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{folder / 'config.json'}: not the configuration of an experiment ({error!r})") from None
-    if not ends[0] < ends[1]:
-        raise InputError(f"{folder / 'config.json'}: label_range is {low!r} to {high!r}; expected low < high")
+    known = isinstance(kind, str) and kind in metrics.METRIC_KEYS
+    if not (known and math.isfinite(ends[0]) and math.isfinite(ends[1]) and ends[0] < ends[1]):
+        raise InputError(
+            f"{folder / 'config.json'}: metrics {kind!r:.50}, labels from {ends[0]:g} to {ends[1]:g}; expected known "
+            "metrics, and low < high"
+        )
     return kind, ends
 
 

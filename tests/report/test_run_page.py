@@ -24,6 +24,7 @@ from msa_jax.testing import tiny_dataset
 from tests.tiny import contrary, toy, train_quick, train_toy  # noqa: F401 - a fixture
 from tests.train.kit import AUDIO, Interrupting, lines_of, toy_experiment
 
+LINE = {"run": 0, "seed": 1, "epoch": 1, "train": {"loss": 1.0}, "valid": {"MAE": 1.0}, "seconds": 1}
 EVIL = '<script>alert("1")</script> & <img src=x onerror=alert(2)>'
 
 
@@ -159,6 +160,12 @@ def test_data_that_are_named_must_be_those(place, data, message, tmp_path):
         ("config.json", "{}", "config.json: not the configuration of an experiment"),
         ("metrics.jsonl", '{"seed": 1}\n', "metrics.jsonl: not the lines of an experiment"),
         ("metrics.jsonl", "", "no epoch has been trained yet"),
+        ("metrics.jsonl", 2 * (json.dumps(LINE) + "\n"), r"not the lines of an experiment \(.*do not ascend"),
+        (
+            "config.json",
+            '{"metrics": "x", "inputs": {"label_range": [0, 1]}}',
+            "metrics 'x', labels from 0 to 1; expected",
+        ),
         ("predictions/test.csv", "id,label\na,1\n", "test.csv: no column SEED/prediction"),
     ],
 )
