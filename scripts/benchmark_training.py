@@ -3,13 +3,14 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.data.batches import epoch_plan
+from msa_jax.data.preprocess import Preprocessor
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.train.epoch import WindowRange
@@ -58,6 +59,12 @@ def options_of(name: str, workload: Workload, *, protocol: str = "paper", **chan
     return config.override(options, {"batch_size": workload.batch_size, **changes})
 
 
+# The columns are made already; only the tokenizer is asked for, and there is none.
+NO_PREPROCESSING = Preprocessor(
+    modalities=(), tokenizer=None, text_column=None, vocab_size=0, max_tokens=0, widths={}, statistics={}, clip=0.0
+)
+
+
 class Training:
     """The epoch of one phase of one stage, of some seeds side by side.
 
@@ -84,7 +91,7 @@ class Training:
         few = jax.tree.map(lambda column: column[:HELD_OUT], self.columns)
         prepared = Prepared(
             inputs=inputs,
-            preprocessor=cast(Any, None),  # the columns are made already
+            preprocessor=NO_PREPROCESSING,
             columns={"train": self.columns, "valid": few, "test": few},
             bert=None,
         )
