@@ -19,7 +19,11 @@ from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Step, one_sta
 
 @dataclass(frozen=True, kw_only=True)
 class LoudnessOptions(Options):
-    """Options of the method. dropout: of the mean frame."""
+    """Options of the method.
+
+    Network:
+      dropout: Dropout rate of the mean frame.
+    """
 
     dropout: float = 0.1
 
