@@ -76,7 +76,7 @@ def new_recipe(
     Raises:
       InputError: a tool is not installed, or no clip has a table.
     """
-    if not most_seconds > 0:
+    if not 0 < most_seconds < float("inf"):
         raise InputError(f"max_seconds is {most_seconds!r}; expected a number above 0")
     found = {
         "audio": None if tools.opensmile else audio_features(audio, rate=audio_rate),

@@ -96,6 +96,9 @@ def extract(
     for one in allow:
         if one not in ALLOWED:
             raise InputError(f"allow names {one!r}; expected some of {', '.join(ALLOWED)}")
+    for name, number, least in (("workers", workers, 1), ("split_seed", split_seed, 0)):
+        if number is not None and (type(number) is not int or number < least):
+            raise InputError(f"{name} is {number!r}; expected a whole number from {least}")
     check_target(out.absolute())
     tools = Tools(**{
         name: None if path is None else user_path(path)

@@ -72,7 +72,7 @@ def predict(
       data, split: as for `load_split`.
       texts: a file with a text on each line, "-" for standard input. text: the texts themselves.
       clip: files of clips, and folders of them; `text` then has the words of each. tools: {name: path}, as for `Tools`.
-      window, step: seconds, as for `clip_samples`.
+      window, step: seconds, as for `samples_of`.
       missing: modalities to do without, as in `Predictor.predict_runs`.
       with_text: show the text beside the score; it always is beside that of `texts` and `text`.
       exports: also what else the method shows.
@@ -98,13 +98,10 @@ def predict(
         predictor.check_reads_texts()
         samples = _read_texts(texts)
     elif clip:
-        from msa_jax.train.clips import clip_samples, tools_of
+        from msa_jax.train.clips import read_clips, samples_of, tools_of
 
-        where = tools_of(**(tools or {}))
-        said = list(text) or None
-        samples = clip_samples(
-            predictor, clip, texts=said, tools=where, missing=missing, window=window, step=step
-        ).split
+        read = read_clips(predictor, clip, texts=list(text) or None, tools=tools_of(**(tools or {})), missing=missing)
+        samples = samples_of(read, window=window, step=step).split
     else:
         samples = predictor.split_of_texts(text)
     if with_text and samples.raw_text is None:

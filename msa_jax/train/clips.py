@@ -22,6 +22,7 @@ from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import shown, user_path
 
 _SHOWN = 5  # bad clips in an error message
+_LEAST_PART = 0.05  # seconds
 
 
 class Trained(Protocol):
@@ -60,12 +61,22 @@ class ClipPrediction:
         return self.score
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReadClips:
+    """Clips with their features and, if training had text, their words. read: the modalities."""
+
+    paths: tuple[Path, ...]
+    features: tuple[Extracted, ...]
+    words: tuple[Transcript, ...]
+    recipe: Recipe
+    read: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClipSamples:
-    """Clips, or parts of them, as samples. of: the number of each sample's clip. times: its start and end in seconds."""
+    """Clips, or parts of them, as samples. times: start and end of each in seconds."""
 
     split: Split
-    of: tuple[int, ...]
     times: tuple[tuple[float, float], ...]
 
 
@@ -89,19 +100,19 @@ def predict_clip(
       path: of the clip.
       text: what is said; by default as a file beside the clip has it, or the recogniser hears it.
       face_model, openface, opensmile, asr: as for `msa_jax.extract.extract`.
-      window, step: seconds, as in `clip_samples`.
+      window, step: seconds, as in `samples_of`.
       missing: modalities of training to do without, as in `Predictor.predict_runs`.
 
     Raises:
-      InputError: as `clip_samples` and `Predictor.predict_runs`.
+      InputError: as `read_clips` and `Predictor.predict_runs`.
     """
     tools = tools_of(face_model=face_model, openface=openface, opensmile=opensmile, asr=asr)
-    texts = None if text is None else [text]
-    samples = clip_samples(predictor, [path], texts=texts, tools=tools, missing=missing)
+    clips = read_clips(predictor, [path], texts=None if text is None else [text], tools=tools, missing=missing)
+    whole = _predictions(predictor, samples_of(clips), missing)[0]
     if window is None:
-        return _predictions(predictor, samples, missing)[0]
-    parts = clip_samples(predictor, [path], texts=texts, tools=tools, missing=missing, window=window, step=step)
-    return replace(_predictions(predictor, samples, missing)[0], windows=tuple(_predictions(predictor, parts, missing)))
+        return whole
+    parts = _predictions(predictor, samples_of(clips, window=window, step=step), missing)
+    return replace(whole, windows=tuple(parts))
 
 
 def tools_of(**paths: str | Path | None) -> Tools:
@@ -125,18 +136,16 @@ def media_files(paths: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def clip_samples(
+def read_clips(
     predictor: Trained,
     paths: Sequence[str | Path],
     *,
     texts: Sequence[str] | None = None,
     tools: Tools,
     missing: Sequence[str] = (),
-    window: float | None = None,
-    step: float | None = None,
     log: TextIO | None = None,
-) -> ClipSamples:
-    """Clips as samples for `Predictor.predict`, with the recipe of the experiment.
+) -> ReadClips:
+    """Clips with the features that the experiment was trained on.
 
     Args:
       predictor: of the experiment.
@@ -144,9 +153,6 @@ def clip_samples(
       texts: what is said in each.
       tools: where features come from besides the clips.
       missing: modalities that are not read.
-      window: cut each clip into parts of so many seconds, which begin `step` after each other (default: half a window). Words
-        without times are those of every part.
-      step: seconds.
       log: where progress goes.
 
     Raises:
@@ -156,7 +162,8 @@ def clip_samples(
     Warns:
       DataWarning: a tool has another version, or something is odd about a clip.
     """
-    read = tuple(name for name in predictor.preprocessor.modalities if name not in missing)
+    without = (missing,) if isinstance(missing, str) else missing
+    read = tuple(name for name in predictor.preprocessor.modalities if name not in without)
     recipe = _recipe(predictor, read)
     clips = media_files(paths)
     if texts is not None and len(texts) != len(clips):
@@ -173,24 +180,40 @@ def clip_samples(
         count = f"{len(bad)} of {len(clips)} clips cannot be used: " if len(clips) > 1 else ""
         raise InputError(f"{count}{listed}")
     _warn(predictor, clips, found, recipe)
-    ids, of, times, said, arrays = [], [], [], [], {name: [] for name in read if name in SEQUENCES}
-    for number, (path, one) in enumerate(zip(clips, found, strict=True)):
-        length = min(_seconds(one, recipe), recipe.most_seconds)
+    return ReadClips(paths=tuple(clips), features=tuple(found), words=tuple(words), recipe=recipe, read=read)
+
+
+def samples_of(clips: ReadClips, *, window: float | None = None, step: float | None = None) -> ClipSamples:
+    """Clips as samples for `Predictor.predict`.
+
+    Args:
+      clips: as they were read.
+      window: cut each clip into parts of so many seconds, which begin `step` after each other (default: half a window), the
+        last at the end. Words without times are those of every part.
+      step: seconds.
+
+    Raises:
+      InputError: window or step is less than 50 ms.
+    """
+    ids, times, said = [], [], []
+    arrays: dict[str, list[np.ndarray]] = {name: [] for name in clips.read if name in SEQUENCES}
+    for number, (path, one) in enumerate(zip(clips.paths, clips.features, strict=True)):
+        length = min(_seconds(one, clips.recipe), clips.recipe.most_seconds)
         for start, end in _parts(length, window, step):
             ids.append(shown(path) if window is None else f"{shown(path)} {start:g}-{end:g} s")
-            of.append(number)
             times.append((start, end))
             for name, pieces in arrays.items():
-                whole = window is None
-                pieces.append(getattr(one, name) if whole else _cut(getattr(one, name), recipe, name, start, end))
-            if words:
-                said.append(words[number].text if window is None else words[number].between(start, end))
+                array = getattr(one, name)
+                pieces.append(array if window is None else _cut(array, getattr(clips.recipe, name).rate, start, end))
+            if clips.words:
+                words = clips.words[number]
+                said.append(words.text if window is None else words.between(start, end))
     columns: dict[str, Any] = {"id": np.array(ids, np.str_)}
-    if words:
+    if clips.words:
         columns["raw_text"] = np.array(said, np.str_)
     for name, pieces in arrays.items():
         columns[name], columns[f"{name}_length"] = _padded(pieces)
-    return ClipSamples(split=Split(**columns), of=tuple(of), times=tuple(times))
+    return ClipSamples(split=Split(**columns), times=tuple(times))
 
 
 def _recipe(predictor: Trained, read: Sequence[str]) -> Recipe:
@@ -266,15 +289,17 @@ def _parts(length: float, window: float | None, step: float | None) -> list[tupl
     if window is None:
         return [(0.0, length)]
     step = window / 2 if step is None else step
-    if not (window > 0 and step > 0):
-        raise InputError(f"window is {window:g} s, step {step:g} s; expected numbers above 0")
+    if not (window >= _LEAST_PART and step >= _LEAST_PART):
+        raise InputError(f"window is {window:g} s, step {step:g} s; expected {_LEAST_PART:g} at least")
     count = int(np.floor(max(length - window, 0) / step + 1e-9)) + 1
-    return [(round(n * step, 3), round(min(n * step + window, length), 3)) for n in range(count)]
+    parts = [(n * step, min(n * step + window, length)) for n in range(count)]
+    if length - parts[-1][1] >= step / 2:  # what is left is worth a part of its own
+        parts.append((length - window, length))
+    return [(round(start, 3), round(end, 3)) for start, end in parts]
 
 
-def _cut(array: np.ndarray, recipe: Recipe, name: str, start: float, end: float) -> np.ndarray:
+def _cut(array: np.ndarray, rate: float, start: float, end: float) -> np.ndarray:
     """The frames of a part, at least one."""
-    rate = getattr(recipe, name).rate
     first = min(round(start * rate), len(array) - 1)
     return array[first : max(round(end * rate), first + 1)]
 

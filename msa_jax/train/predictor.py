@@ -106,7 +106,7 @@ class Predictor:
           named: of `msa_jax.train.clips.predict_clip`: `face_model`, `window`, `missing`, ...
 
         Raises:
-          InputError: as `msa_jax.train.clips.clip_samples`.
+          InputError: as `msa_jax.train.clips.read_clips`.
         """
         from msa_jax.train.clips import predict_clip
 

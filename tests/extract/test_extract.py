@@ -72,6 +72,9 @@ def test_words_of_the_dataset_are_checked(tmp_path):
         ("audio_rate", 30, "audio_rate is 30; expected 50"),
         ("audio_rate", -1, "audio_rate is -1"),
         ("max_seconds", 0, "max_seconds is 0"),
+        ("max_seconds", float("inf"), "max_seconds is inf"),
+        ("workers", 0, "workers is 0"),
+        ("split_seed", -1, "split_seed is -1"),
     ):
         with pytest.raises(InputError, match=said):
             extract(CLIPS, out=tmp_path / "data", **{name: value})
@@ -100,6 +103,18 @@ def test_a_recipe_survives_json_and_another_one_is_refused():
             Recipe.from_json({**content, **change}, "card")
     with pytest.raises(InputError, match="version None"):
         Recipe.from_json([], "card")
+
+
+def test_parts_of_a_clip():
+    from msa_jax.train.clips import _parts
+
+    assert _parts(2.58, None, None) == [(0, 2.58)]
+    assert _parts(2.58, 1, 0.5) == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5)]
+    assert _parts(2.58, 2, None) == [(0, 2), (0.58, 2.58)]
+    assert _parts(0.5, 2, None) == [(0, 0.5)]
+    for window, step in ((0, 1), (1, 0), (float("nan"), 1), (1, -1)):
+        with pytest.raises(InputError, match=r"expected 0\.05 at least"):
+            _parts(2, window, step)
 
 
 @pytest.fixture(scope="module")
