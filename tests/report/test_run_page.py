@@ -74,6 +74,10 @@ def place(toy, tmp_path_factory):  # noqa: F811
     return place
 
 
+def result_of(place):
+    return json.loads((place / "run" / "result.json").read_text())
+
+
 @pytest.fixture(scope="module")
 def shown(place):
     return page(place / "run", data=place / "data")
@@ -81,7 +85,7 @@ def shown(place):
 
 def test_every_number_of_the_tables_is_in_the_folder(place, shown):
     parsed = Parsed(shown)
-    result = json.loads((place / "run" / "result.json").read_text())
+    result = result_of(place)
     rows = {row[0]: row[1:] for row in parsed.rows if row}
     found = [row for row in parsed.rows if row[0] == "MAE"]
     want = [[f"{run[split]['MAE']:.3f}" for run in result["runs"]] for split in ("test", "valid")]
@@ -120,6 +124,7 @@ def test_it_is_readable_in_light_and_dark_and_on_paper(shown):
     assert "#222222" not in shown.split("</style>")[1]  # ink follows the page
 
 
+@pytest.mark.slow
 def test_without_its_data_the_page_says_what_it_lacks(place, tmp_path):
     config = json.loads((place / "run" / "config.json").read_text())
     config_path = place / "run" / "config.json"
@@ -197,13 +202,18 @@ def test_the_commands_write_into_the_folder_or_elsewhere(place, tmp_path, capsys
     assert "not an experiment" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_curves_are_those_of_the_lines_and_an_unfinished_experiment_has_some(place, tmp_path):
+def test_curves_are_those_of_the_lines(place):
     (first, second) = read_curves(place / "run")
     lines = [line for line in lines_of(place / "run") if line["seed"] == 2]
     assert second.step.tolist() == [1, 2, 3, 4]
     assert second.values["MAE, valid"].tolist() == [line["valid"]["MAE"] for line in lines]
     assert second.values["weight of inertia"].tolist() == [line["weights"]["inertia"] for line in lines]
     assert next(iter(first.values)) == "loss, train"
+    assert (first.best, second.best) == tuple(run["best_epoch"] for run in result_of(place)["runs"])
+
+
+@pytest.mark.slow
+def test_an_unfinished_experiment_has_curves(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toy_experiment(tmp_path / "half")(Interrupting(3))
     assert read_curves(tmp_path / "half")[0].best is None

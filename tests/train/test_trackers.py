@@ -14,6 +14,7 @@ from msa_jax.data import write_native
 from msa_jax.errors import InputError
 from msa_jax.train import progress, trackers
 from msa_jax.train.experiment import resume, train
+from msa_jax.train.experiment_dir import MetricsFile, Run
 from msa_jax.train.trackers import TensorBoard
 from tests.tiny import TOY_QUICK, train_toy
 from tests.train.kit import AUDIO, Interrupting, kept_params, lines_of, outcome
@@ -143,9 +144,8 @@ def test_what_a_callback_raises_stops_training_and_the_same_call_resumes(straigh
     assert outcome(tmp_path / "run") == outcome(straight)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param("metrics.csv", marks=pytest.mark.slow), "tensorboard/3/events.out.tfevents.3"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["metrics.csv", "tensorboard/3/events.out.tfevents.3"])
 def test_a_full_disk_is_one_sentence_and_the_same_call_goes_on(straight, tmp_path, name):
     folder = tmp_path / "run"
 
@@ -242,9 +242,24 @@ def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
         train_toy(tmp_path / "run", AUDIO, trackers=["wandb"])
 
 
-def test_an_event_file_that_is_no_event_file_begins_anew(tmp_path):
-    from msa_jax.train.experiment_dir import Run
+@pytest.mark.parametrize("kind", ["csv", "tensorboard"])
+def test_what_does_not_fit_on_the_disk_is_one_sentence(kind, tmp_path):
+    run, line = (
+        Run(number=0, seed=5, folder=tmp_path),
+        {"run": 0, "seed": 5, "epoch": 1, "train": {"loss": 1.0}, "valid": {}},
+    )
+    metrics = MetricsFile(tmp_path / "metrics.jsonl")
+    metrics.append(line)
+    (tracker,) = trackers.made([kind], tmp_path, metrics, {})
+    tracker.begin(run, 1)
+    (path,) = (one for one in tmp_path.rglob("*") if one.name in ("metrics.csv", "events.out.tfevents.5"))
+    path.unlink()
+    path.symlink_to("/dev/full")
+    with pytest.raises(InputError, match=rf"{path.name}: cannot be written \(No space left on device\)"):
+        tracker.epoch([trackers.EpochRecord(run=run, line=line)])
 
+
+def test_an_event_file_that_is_no_event_file_begins_anew(tmp_path):
     path = tmp_path / "5" / "events.out.tfevents.5"
     path.parent.mkdir()
     path.write_bytes(b"something else")
