@@ -76,7 +76,7 @@ def test_counts_are_written_by_name_beside_what_else_is_known():
 # -- needs the extra `cuda`: compiled for a GPU, minutes each ---------------------------------------------------------
 
 # The most launches of a step at MOSI's shapes and BERT-base's sizes; those that are not named have the last.
-MOST = {"text_only": 1_500, "self_mm": 4_500}
+MOST = {"text_only": 1_500, "self_mm": 4_500, "sugrm": 3_500, "dmmsa": 2_000}
 OTHERS = 12_000
 MOST_TEMPORARY = 8 * 1024  # MiB
 
