@@ -114,7 +114,7 @@ def test_a_missing_modality_needs_to_be_said(toy, command, tmp_path):  # noqa: F
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "one of --data, --texts and --text; found none"),
+        ([], "one of --data, --texts, --text and --clip; found none"),
         (["--text", "a", "--data", "synthetic"], "found --data and --text"),
         (["--text", "a", "--split", "test"], "--split chooses a part of --data"),
         (["--texts", "nothing.txt"], "nothing.txt: cannot be read"),
