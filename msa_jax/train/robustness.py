@@ -91,11 +91,10 @@ class RobustScorer:
         codes = np.stack([self._lost(point) @ power for point in points])  # [P, N]
         wanted = sorted({*np.unique(codes).tolist()} - {0})
         named = {code: tuple(name for at, name in enumerate(self._modalities) if code >> at & 1) for code in wanted}
-        if self.protocol.kind == "absent":
-            each = {code: self._plain(names) for code, names in named.items()}
-        else:
-            side = self._side_by_side([self._silent(names) for names in named.values()]) if named else {}
-            each = {code: {seed: of[at] for seed, of in side.items()} for at, code in enumerate(wanted)}
+        silent = [code for code in wanted if self.protocol.kind == "silent" or self._must_be_silent(named[code])]
+        side = self._side_by_side([self._silent(named[code]) for code in silent]) if silent else {}
+        each = {code: {seed: of[at] for seed, of in side.items()} for at, code in enumerate(silent)}
+        each |= {code: self._plain(named[code]) for code in wanted if code not in silent}
         found = {}
         for seed, scores in plain.items():
             values = np.tile(scores, (len(points), 1))
@@ -103,6 +102,10 @@ class RobustScorer:
                 values = np.where(codes == code, each[code][seed][None], values)
             found[seed] = values
         return found
+
+    def _must_be_silent(self, names: Sequence[str]) -> bool:
+        """Whether these modalities cannot be absent: the tokens of aligned data give the others their time axis."""
+        return "text" in names and self.predictor.inputs.aligned
 
     def _lost(self, point: Point) -> np.ndarray:
         """[N, M] bool."""

@@ -115,6 +115,15 @@ def test_silence_is_not_absence_and_both_are_as_by_hand(predictor):
     assert np.abs(silent - absent).max() > 1e-3
 
 
+def test_text_that_gives_the_time_axis_is_silent_instead_of_absent(predictor):
+    aligned = replace(predictor, inputs=replace(predictor.inputs, aligned=True))
+    points = [Point(0.0, 0, ("audio",)), Point(0.0, 0, ("text",))]
+    absent, silent = (scorer(aligned, name).scores(points)[SEED] for name in ("subsets", "silent_subsets"))
+    np.testing.assert_allclose(absent, silent, atol=1e-5)
+    plain = scorer(predictor, "subsets").scores(points)[SEED]
+    assert np.abs(absent[0] - plain[0]).max() > 1e-3
+
+
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("blocks", "noise", "words", "modalities")]
 
 
