@@ -39,7 +39,7 @@ def walk(inputs: Array, recurrent: Array, length: Array, *, gates: bool) -> tupl
       [S, D, B, h]; and tanh of the scaled inputs of the gates [S, D, B, 4h], or None. Behind each length they mean nothing.
 
     Raises:
-      InputError: the recurrent matrix is too large to be held.
+      InputError: the recurrent matrix is too large to be held, or the device is no GPU.
     """
     steps, directions, rows, width = inputs.shape
     hidden, dtype = width // 4, inputs.dtype
@@ -166,9 +166,11 @@ def _product(x: Array, matrix: Array) -> Array:
 
 
 def _call(kernel: Callable[..., None], **named: Any) -> Callable[..., Any]:
-    interpret = jax.default_backend() == "cpu"
+    backend = jax.default_backend()
+    if backend not in ("cpu", "gpu"):
+        raise InputError(f"lstm kernel is written for a GPU; this is {backend}: walk the steps with lstm scan")
     return pl.pallas_call(
-        kernel, interpret=interpret, compiler_params=triton.CompilerParams(num_warps=4, num_stages=1), **named
+        kernel, interpret=backend == "cpu", compiler_params=triton.CompilerParams(num_warps=4, num_stages=1), **named
     )
 
 

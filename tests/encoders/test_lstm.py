@@ -176,6 +176,12 @@ def test_an_lstm_that_is_too_large_for_one_kernel_is_refused():
         jax.eval_shape(module.init, jax.random.key(0), frames, jnp.array([2]))
 
 
+def test_a_device_that_has_no_such_kernel_is_named(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    with pytest.raises(InputError, match="written for a GPU; this is tpu"):
+        jax.eval_shape(LSTM(8, kernel=True).init, jax.random.key(0), jnp.zeros((1, 2, 4)), jnp.array([2]))
+
+
 @pytest.mark.slow
 def test_the_kernel_keeps_the_gates_of_wide_frames_and_walks_several_lstms():
     random, length = np.random.default_rng(5), {"a": np.array([3, 0, 6], np.int32), "b": np.array([2, 5, 1], np.int32)}
