@@ -309,7 +309,7 @@ def test_it_runs_as_a_module_and_ends_with_the_status():
         ("evaluate ../place/run --split all", "invalid choice: 'all'"),
         ("evaluate ../place/run --data ../place/audio", "raw_text is missing; this experiment was trained on it"),
         ("evaluate ../place/run --batch-size 3", "unknown argument --batch-size"),
-        ("predict ../place/run", "one of --data, --texts and --text; found none"),
+        ("predict ../place/run", "one of --data, --texts, --text and --clip; found none"),
         ("predict ../place/run --data nowhere --out x.csv", "nowhere"),
         ("predict ../place/run --data ../place/data --out .", ": cannot be written"),
         ("predict ../place/run --data ../place/data --out ../place/data/card.json/x.csv", "x.csv: cannot be written"),
