@@ -37,12 +37,8 @@ _STYLE = """
 :root { color-scheme: light dark; --ink: #222222; --grey: #6b6b6b; --page: #ffffff; --line: #d9d9d9; --note: #f4f4f4; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e6e6; --grey: #a8a8a8; --page: #16181c; --line: #3a3d44; --note: #22252b; }
-  figure svg { filter: brightness(1.35); }
+  figure.lines svg { filter: brightness(1.35); } figure.lines path { stroke-opacity: 1 !important; }
 }
-@media print { :root { --ink: #000000; --grey: #555555; --page: #ffffff; --line: #bbbbbb; --note: #ffffff; }
-  figure, tr { break-inside: avoid; } h2 { break-after: avoid; } .two { display: block; }
-  table { font-size: 8pt; } td.text { min-width: 0; } td.number, th { white-space: normal; }
-  figure svg { filter: none; } details > * { display: block; } body { font-size: 10pt; } }
 body { margin: 0 auto; max-width: 62rem; padding: 1rem 1.25rem 4rem; color: var(--ink); background: var(--page);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 1rem 0 0.25rem; } h2 { font-size: 1.2rem; margin: 2.25rem 0 0.5rem; }
@@ -51,9 +47,14 @@ table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabu
 th, td { padding: 0.25rem 0.7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; } td.number { text-align: right; white-space: nowrap; }
 td.text { min-width: 18rem; overflow-wrap: anywhere; }
-figure { margin: 0.5rem 0; } figure svg { max-width: 100%; height: auto; } figcaption { color: var(--grey); }
+figure { margin: 0.5rem 0; } figure svg { max-width: 100%; height: auto; fill: currentColor; }
+figcaption { color: var(--grey); }
 .two { display: flex; flex-wrap: wrap; gap: 1rem 2rem; } code { font-size: 0.9em; overflow-wrap: anywhere; }
 summary { cursor: pointer; margin: 0.5rem 0; } .note { background: var(--note); padding: 0.5rem 0.8rem; border-radius: 4px; }
+@media print { :root { --ink: #000000; --grey: #555555; --page: #ffffff; --line: #bbbbbb; --note: #ffffff; }
+  figure, tr { break-inside: avoid; } h2 { break-after: avoid; } .two { display: block; }
+  .scroll { overflow: visible; } table { font-size: 8pt; } td.text { min-width: 0; } td.number, th { white-space: normal; }
+  figure.lines svg { filter: none; } details::details-content { content-visibility: visible; } body { font-size: 10pt; } }
 """
 
 
@@ -119,6 +120,7 @@ def page(folder: Path, *, data: Any = None, split: str = "test") -> str:
             + _figure(
                 run_figures.confusion(scores, label, kind=kind, label_range=label_range),
                 "Binned as the finest accuracy bins them.",
+                kind="cells",
             )
             + "</div>",
         ),
@@ -340,10 +342,10 @@ def _is_number(cell: Any) -> bool:
     return isinstance(cell, str) and cell[:1] in "+-0123456789" and cell not in ("", "-") and ":" not in cell
 
 
-def _figure(figure: Any, caption: str) -> str:
-    """A figure as SVG in the page, whose ink is that of the page."""
+def _figure(figure: Any, caption: str, *, kind: str = "lines") -> str:
+    """A figure as SVG in the page, whose ink is that of the page. kind: "cells" for one whose colours mean numbers."""
     drawn = figures.drawn(figure, "svg", transparent=True).decode("utf-8")
     svg = _METADATA.sub("", drawn[drawn.index("<svg") :])
     for colour in _INKS:
         svg = svg.replace(colour, "currentColor")
-    return f"<figure>{svg}<figcaption>{_text(caption)}</figcaption></figure>"
+    return f'<figure class="{kind}">{svg}<figcaption>{_text(caption)}</figcaption></figure>'

@@ -170,13 +170,13 @@ class WeightsAndBiases:
 
     def begin(self, run: Run, epoch: int) -> None:
         """Opens the run. wandb itself leaves out what comes a second time, which has the same values."""
-        import wandb
-
         known = self._folder / "wandb" / "runs.json"
         names = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
         names.setdefault(str(run.seed), uuid.uuid4().hex[:12])
         write_text(known, json.dumps(names, indent=1) + "\n")
         try:
+            import wandb
+
             self._runs[run.seed] = wandb.init(
                 project="msa_jax",
                 group=self._folder.name,
@@ -187,7 +187,7 @@ class WeightsAndBiases:
                 dir=str(self._folder),
                 config={**self._config, "seed": run.seed},
             )
-        except Exception as error:  # no key, no network, another version
+        except Exception as error:  # no key, no network, a package that it lacks
             raise InputError(f"wandb: cannot begin a run ({type(error).__name__}: {first_line(error)})") from None
 
     def epoch(self, records: Sequence[EpochRecord]) -> None:
