@@ -1,5 +1,6 @@
 """What experiments make of samples in which something is missing: curves over rates, areas under them, a table, a figure."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,11 +206,13 @@ def write(found: Robustness, folder: Path) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if a file would be written among those of an experiment, or the folder is a file."""
+    """Raises InputError if a file would be written among those of an experiment, or nothing can be written there."""
     for suffix in ("json", "md", "png"):
         check_not_ours(folder / f"robustness.{suffix}")
-    if folder.is_file():
-        raise InputError(f"{folder}: is a file; choose a folder as --out")
+    there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        what = "may not be written to" if there.is_dir() else "is no folder"
+        raise InputError(f"{folder}: {there} {what}; choose another folder as --out")
 
 
 def _curves(scorer: RobustScorer, points: Sequence[Point], seeds: int) -> dict[int, Curve]:

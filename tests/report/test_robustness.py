@@ -239,9 +239,10 @@ def test_nothing_is_written_among_the_files_of_an_experiment(saved, capsys):
     assert status == 2
     assert "choose another file" in errors
     (saved / "file").write_text("x")
-    status, _, errors = run(capsys, saved / "one", "--out", saved / "file")
-    assert status == 2
-    assert "is a file" in errors
+    for out in (saved / "file", saved / "file" / "deeper"):
+        status, _, errors = run(capsys, saved / "one", "--out", out)
+        assert status == 2
+        assert "file is no folder; choose another" in errors
 
 
 def test_experiments_on_other_samples_are_refused(saved, monkeypatch):
