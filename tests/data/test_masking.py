@@ -87,7 +87,7 @@ def test_text_that_is_features_is_one_step_of_zeros():
     np.testing.assert_array_equal(got["features"][1], text["features"][1])
 
 
-@pytest.mark.parametrize("rate", [0.3, 0.99])
+@pytest.mark.parametrize("rate", [0.3, pytest.param(0.99, marks=pytest.mark.slow)])
 def test_a_training_sample_keeps_a_modality(rate):
     rows = 4000
     batch = {

@@ -115,6 +115,7 @@ def test_silence_is_not_absence_and_both_are_as_by_hand(predictor):
     assert np.abs(silent - absent).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_text_that_gives_the_time_axis_is_silent_instead_of_absent(predictor):
     aligned = replace(predictor, inputs=replace(predictor.inputs, aligned=True))
     points = [Point(0.0, 0, ("audio",)), Point(0.0, 0, ("text",))]
@@ -202,6 +203,7 @@ def test_metrics_are_those_of_the_scores(saved, predictor):
         assert found.runs["one"][seed]["Corr"][:, 0].tolist() == [of["Corr"] for of in want]
 
 
+@pytest.mark.slow
 def test_sets_of_modalities_are_named_by_what_is_left(saved, capsys):
     status, text, _ = run(capsys, saved / "one", "--protocol", "subsets", "--out", saved / "out", "--json")
     content = json.loads(text)

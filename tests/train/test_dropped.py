@@ -46,6 +46,7 @@ def test_a_step_draws_nothing_if_nothing_is_dropped(monkeypatch):
         Bench(TOY, tiny_dataset(modalities=("audio",)), {"step_dropout": 0.1}).walk(stop=1)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_draws_the_same(straight, tmp_path):
     begin = toy_experiment(tmp_path / "killed", DATASET, method="reader", **OPTIONS, **BOTH)
     assert interrupt_and_resume(tmp_path / "killed", [2], begin) == outcome(straight)
