@@ -33,6 +33,9 @@ DISK = {
     "processes",
     "compilation",
     "settings",
+    "tensor_file",
+    "exported",
+    "cleaning",
     "__init__",
     "gdwg",
 }

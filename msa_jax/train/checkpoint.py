@@ -25,9 +25,14 @@ from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.model import Variables, flat, nested
 from msa_jax.train.state import Flat, RunState
+from msa_jax.train.tensor_file import read_shapes, read_tensors, write_once
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp  # a second to import, so only when something is written or read
+
+
+SHARED = "shared"  # the folder, beside those of the runs, of parameters that runs have in common
+_SHARED_FILE = re.compile(rf"(?:\.\./)+{SHARED}/([0-9a-f]{{64}})\.safetensors")
 
 
 class RunCheckpoints:
@@ -119,9 +124,19 @@ class StageInit(NamedTuple):
     memory: Any
 
 
-def save_variables(folder: Path, variables: Variables) -> None:
-    """Writes what a network holds to `folder/params`, whole or not at all, and SHA-256 sums to `folder/params.json`."""
-    _save(folder, _named(variables))
+class Pretrained(NamedTuple):
+    """Where runs begin: params, by path, and the folder that keeps those that they left as they are, once for all runs."""
+
+    params: Flat
+    folder: Path
+
+
+def save_variables(folder: Path, variables: Variables, pretrained: Pretrained | None = None) -> None:
+    """Writes what a network holds to `folder/params`, whole or not at all, and SHA-256 sums to `folder/params.json`.
+
+    Parameters that equal pretrained ones go to a file in the folder of these, and `params.json` names that.
+    """
+    _save(folder, named(variables), pretrained)
 
 
 def load_variables(folder: Path, shapes: Variables) -> Variables:
@@ -134,12 +149,12 @@ def load_variables(folder: Path, shapes: Variables) -> Variables:
     Raises:
       InputError: there is nothing, a file is not the one that was written, or it is of another network.
     """
-    return _stacked(folder, _load(folder), shapes)
+    return fitted(folder, _load(folder), shapes)
 
 
-def save_stage(folder: Path, init: StageInit) -> None:
-    """Keeps what a stage leaves."""
-    _save(folder, {**_named(init.variables), **_memory(init.memory)})
+def save_stage(folder: Path, init: StageInit, pretrained: Pretrained | None = None) -> None:
+    """Keeps what a stage leaves; otherwise as `save_variables`."""
+    _save(folder, {**named(init.variables), **_memory(init.memory)}, pretrained)
 
 
 def load_stage(folder: Path, like: StageInit) -> StageInit:
@@ -152,13 +167,15 @@ def load_stage(folder: Path, like: StageInit) -> StageInit:
     _check_stage(folder, jax.tree.map(np.shape, kept), like)
     leaves = [kept["memory"][str(number)] for number in range(len(kept.get("memory", {})))]
     memory = jax.tree.unflatten(jax.tree.structure(like.memory), leaves)
-    return StageInit(_stacked(folder, kept, like.variables), memory)
+    return StageInit(fitted(folder, kept, like.variables), memory)
 
 
 def check_stage(folder: Path, like: StageInit) -> None:
     """Raises InputError if `load_stage` would; no array is read, and those of `like` may be shapes alone."""
     with _reading(folder) as (checkpointer, path):
         found = jax.tree.map(np.shape, _metadata(checkpointer, path))
+    if (shared := shared_file(folder)) is not None:
+        found = _joined(found, read_shapes(shared))
     _check_stage(folder, found, like)
 
 
@@ -169,8 +186,8 @@ def _check_stage(folder: Path, found: Any, like: StageInit) -> None:
         )
 
 
-def _named(variables: Variables) -> dict[str, Any]:
-    """As it lies in files: a tree for each collection, every layer by itself."""
+def named(variables: Variables) -> dict[str, Any]:
+    """What a network holds as it lies in files: a tree for each collection, every layer by itself."""
     tree = {"params": nested(unstack(jax.device_get(dict(variables.params))))}
     if variables.statistics:
         tree[STATISTICS] = nested(unstack(jax.device_get(dict(variables.statistics))))
@@ -200,7 +217,14 @@ def _memory(memory: Any) -> dict[str, Any]:
     return {"memory": {str(number): leaf for number, leaf in enumerate(leaves)}} if leaves else {}
 
 
-def _stacked(folder: Path, kept: Any, shapes: Variables) -> Variables:
+def fitted(folder: Path, kept: Any, shapes: Variables) -> Variables:
+    """What `named` made, in the network's own order. Raises InputError if it is of another network.
+
+    Args:
+      folder: where it lies, for the message.
+      kept: the tree.
+      shapes: of what the network holds.
+    """
     collections = []
     for name, wanted in (("params", shapes.params), (STATISTICS, shapes.statistics)):
         try:
@@ -219,13 +243,39 @@ def _stacked(folder: Path, kept: Any, shapes: Variables) -> Variables:
     return Variables(*collections)
 
 
-def _save(folder: Path, tree: Any) -> None:
+def _save(folder: Path, tree: Any, pretrained: Pretrained | None) -> None:
+    tree, shared = _parted(tree, pretrained)
+    digests = {}
+    if pretrained is not None and shared:
+        file = write_once(pretrained.folder, shared)
+        digests[Path(os.path.relpath(file, folder / "params")).as_posix()] = file.stem
     with _writing(folder / "params"):
         folder.mkdir(parents=True, exist_ok=True)
         processes.run_on_primary(lambda: _clean(folder))
         with _orbax().StandardCheckpointer() as checkpointer:
             checkpointer.save((folder / "params").absolute(), jax.tree.map(np.asarray, tree), force=True)
-    write_json(folder / "params.json", _digests(folder / "params"))
+    write_json(folder / "params.json", {**_digests(folder / "params"), **digests})
+
+
+def _parted(tree: Any, pretrained: Pretrained | None) -> tuple[Any, Flat]:
+    """The tree without the parameters that equal pretrained ones, and these by path."""
+    if pretrained is None or not pretrained.params:
+        return tree, {}
+    given, params = unstack(pretrained.params), flat(tree["params"])
+    shared = {path: value for path, value in params.items() if path in given and np.array_equal(value, given[path])}
+    own = {path: value for path, value in params.items() if path not in shared}
+    return {**tree, "params": nested(own)}, shared
+
+
+def _joined(tree: Any, shared: Flat) -> Any:
+    """A tree that was parted, whole again."""
+    return {**tree, "params": nested({**flat(tree["params"]), **shared})}
+
+
+def shared_file(folder: Path) -> Path | None:
+    """The file of the parameters that what `save_variables` or `save_stage` left in a folder has in common with others."""
+    found = [name for name in read_json(folder / "params.json") if _SHARED_FILE.fullmatch(name)]
+    return folder / "params" / found[0] if found else None
 
 
 def _clean(folder: Path) -> None:
@@ -287,7 +337,9 @@ def _load(folder: Path) -> Any:
     with _reading(folder) as (checkpointer, path):
         restore = _orbax().RestoreArgs(restore_type=np.ndarray)
         arguments = jax.tree.map(lambda _: restore, _metadata(checkpointer, path))
-        return checkpointer.restore(path, restore_args=arguments)
+        tree = checkpointer.restore(path, restore_args=arguments)
+    shared = shared_file(folder)
+    return tree if shared is None else _joined(tree, read_tensors(shared))
 
 
 @contextlib.contextmanager

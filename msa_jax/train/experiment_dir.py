@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from msa_jax.train.trackers import Tracker
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
-FORMAT = 1  # of the folders that this version writes; a higher number for what older versions would read wrongly
+# Of the folders that this version writes; a higher number for what older versions cannot read. 2: runs may share parameters.
+FORMAT = 2
 LOCK = ".lock"
 # What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
 _NAMES = (
@@ -162,6 +163,8 @@ def begin(
         )
     if read_json(folder / "environment.json").get("dataset_sha256") != fingerprint:
         raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
+    if before.get("format", 1) < FORMAT:
+        write_json(folder / mark, {**before, "format": FORMAT})  # what is left to train is written as this version does
 
 
 def _a(kind: str) -> str:

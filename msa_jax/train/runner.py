@@ -161,7 +161,7 @@ class Runner:
         for place, run in enumerate(runs):
             best, memory = self._layout.to_host(take((state.best, state.train.memory), place))
             inits.append(self.inits.left(best, data.frozen.tree, memory))
-            save_stage(self.inits.folder(run, int(state.stage)), inits[-1])
+            save_stage(self.inits.folder(run, int(state.stage)), inits[-1], self.inits.pretrained(run))
         stage = int(state.stage) + 1
         return self.inits.state(runs, stage, inits, epochs=state.standing.epochs), self.inits.read(stage, inits)
 
@@ -316,6 +316,7 @@ class Runner:
             )
             results.append(result)
             if keep:
-                save_variables(run.folder, self.inits.left(best, data.frozen.tree, memory).variables)
+                left = self.inits.left(best, data.frozen.tree, memory).variables
+                save_variables(run.folder, left, self.inits.pretrained(run))
                 save_result(run.folder, result)
         return results

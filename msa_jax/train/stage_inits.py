@@ -14,7 +14,15 @@ from msa_jax.config import Options, with_values
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
-from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, load_stage, other_run
+from msa_jax.train.checkpoint import (
+    SHARED,
+    Pretrained,
+    RunCheckpoints,
+    StageInit,
+    check_stage,
+    load_stage,
+    other_run,
+)
 from msa_jax.train.device_data import streams
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.model import Model, Variables
@@ -144,6 +152,10 @@ class StageInits:
         options = with_values(self.stages[-1].options, values)
         labels = {name: jnp.asarray(value) for name, value in self._labels.items()}
         return self._method.init_memory(options, self._prepared.inputs, labels)
+
+    def pretrained(self, run: Run) -> Pretrained:
+        """What a run begins with that others begin with too, and where it is kept once for all of them."""
+        return Pretrained(self._given, run.folder.parent / SHARED)
 
     # -- where stages begin -------------------------------------------------------------------------------------------
 

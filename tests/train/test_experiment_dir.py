@@ -155,17 +155,18 @@ def test_what_an_experiment_leaves_that_is_killed_while_it_begins_is_no_other_th
 BEGUN = {"method": "toy", "protocol": "paper", "dataset": "tiny", "seeds": [1], "options": {"batch_size": 4}}
 
 
-def test_a_folder_says_its_format_and_goes_on_without_one(tmp_path):
+def test_a_folder_says_its_format_and_one_of_an_older_format_goes_on_in_this_one(tmp_path):
     file = tmp_path / "config.json"
     experiment_dir.begin(tmp_path, BEGUN, {})
-    assert json.loads(file.read_text()) == {"format": 1, **BEGUN}
+    assert json.loads(file.read_text()) == {"format": 2, **BEGUN}
     experiment_dir.begin(tmp_path, BEGUN, {})  # goes on
-    file.write_text(json.dumps(BEGUN))  # of a version that wrote no number
-    experiment_dir.begin(tmp_path, BEGUN, {})
-    assert json.loads(file.read_text()) == BEGUN
+    for older in (BEGUN, {"format": 1, **BEGUN}):  # the first is of a version that wrote no number
+        file.write_text(json.dumps(older))
+        experiment_dir.begin(tmp_path, BEGUN, {})
+        assert json.loads(file.read_text()) == {"format": 2, **BEGUN}
 
 
-@pytest.mark.parametrize(("number", "message"), [(2, "newer msa_jax"), (0, "whole number"), (True, "whole number")])
+@pytest.mark.parametrize(("number", "message"), [(3, "newer msa_jax"), (0, "whole number"), (True, "whole number")])
 def test_a_folder_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path, number, message):
     file = tmp_path / "config.json"
     experiment_dir.begin(tmp_path, BEGUN, {})

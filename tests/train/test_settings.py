@@ -136,5 +136,5 @@ def test_a_configuration_that_lacks_something_is_an_input_error(missing):
 def test_a_configuration_of_a_newer_format_is_refused_and_one_without_a_number_is_read():
     assert RunConfig.from_json(CONFIG.to_json(), "config.json") == CONFIG
     assert RunConfig.from_json({"format": 1, **CONFIG.to_json()}, "config.json") == CONFIG
-    with pytest.raises(InputError, match=r"config\.json: format 2 is of a newer msa_jax, this one reads format 1"):
-        RunConfig.from_json({"format": 2, **CONFIG.to_json()}, "config.json")
+    with pytest.raises(InputError, match=r"config\.json: format 3 is of a newer msa_jax, this one reads format 2"):
+        RunConfig.from_json({"format": 3, **CONFIG.to_json()}, "config.json")
