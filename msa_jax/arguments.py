@@ -14,6 +14,9 @@ from msa_jax.paths import user_path
 
 OptionsHelp = Callable[[str, str | None], str]
 
+_FACE_MODEL = "of Google's face landmarker; default: MSA_JAX_FACE_MODEL, or fetched once"
+_ASR = "a Whisper model for faster-whisper hears the words"
+
 
 def parse(words: Sequence[str] | None = None, *, options_help: OptionsHelp | None = None) -> argparse.Namespace:
     """The arguments of a line, by default those of the process; `command` is the command's name, e.g. "data check".
@@ -194,6 +197,33 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     page.add_argument("--data", metavar="D", help="for texts and lengths; default: the dataset it was trained on")
     page.add_argument("--split", choices=("valid", "test"), default="test")
 
+    app = command("app", "open a page for the browser: scores of clips and texts, samples with errors, experiments")
+    app.add_argument("folders", nargs="+", type=_path, metavar="RUN")
+    app.add_argument("--port", type=int, default=8321, metavar="P", help="default 8321; 0 for any that is free")
+    host = "the address to listen at; default 127.0.0.1, which other machines cannot reach"
+    app.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=host)
+    app.add_argument("--clips", type=_path, metavar="DIR", help="clips in this folder may be chosen by their path")
+    app.add_argument("--data", metavar="D", help="for the samples; default: what each was trained on")
+    app.add_argument("--face-model", type=_path, metavar="FILE", help=_FACE_MODEL)
+    app.add_argument("--asr", type=_path, metavar="FOLDER", help=_ASR)
+    largest = "largest clip that is taken, in MB; default 200"
+    app.add_argument("--max-upload", type=float, default=200.0, metavar="MB", help=largest)
+
+    export = command("export", "write a small folder to share: parameters, what predictions need, scores, a model card")
+    export.add_argument("folder", type=_path, metavar="RUN")
+    export.add_argument("--out", required=True, type=_path, metavar="FOLDER", help="not there yet, or empty")
+    export.add_argument("--seeds", "--seed", nargs="+", type=int, metavar="SEED", help="runs to export; default all")
+    named = "of the parameters, for the model card, e.g. mit or cc-by-nc-4.0"
+    export.add_argument("--license", metavar="NAME", help=named)
+
+    clean = command("clean", "drop checkpoints that evaluate, predict and errors do not need, of finished experiments")
+    clean.add_argument("folders", nargs="+", type=_path, metavar="RUN")
+    sure = clean.add_mutually_exclusive_group(required=True)
+    sure.add_argument(
+        "--dry-run", action="store_true", help="say what would be dropped, and what you could not do then"
+    )
+    sure.add_argument("--yes", action="store_true", help="drop it")
+
     compare = command("compare", "a table of experiments: mean ± sd, paired differences")
     compare.add_argument("folders", nargs="+", type=_path, metavar="DIR")
     compare.add_argument("--split", choices=("valid", "test"), default="test")
@@ -299,17 +329,14 @@ def _add_identity(parser: argparse.ArgumentParser) -> None:
 
 def _add_clip_tools(parser: argparse.ArgumentParser) -> None:
     """Where features and words of clips come from besides the clips."""
-    model = "of Google's face landmarker; default: MSA_JAX_FACE_MODEL, or fetched once"
-    parser.add_argument("--face-model", type=_path, metavar="FILE", help=model)
+    parser.add_argument("--face-model", type=_path, metavar="FILE", help=_FACE_MODEL)
     parser.add_argument(
         "--openface", type=_path, metavar="DIR", help="CSVs of OpenFace, instead of own vision features"
     )
     parser.add_argument(
         "--opensmile", type=_path, metavar="DIR", help="CSVs of openSMILE, instead of own audio features"
     )
-    parser.add_argument(
-        "--asr", type=_path, metavar="FOLDER", help="a Whisper model for faster-whisper hears the words"
-    )
+    parser.add_argument("--asr", type=_path, metavar="FOLDER", help=_ASR)
 
 
 def _add_training(parser: argparse.ArgumentParser, *, preset: str, seeds: str, out: str) -> None:

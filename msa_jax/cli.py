@@ -273,6 +273,46 @@ def _report(arguments: argparse.Namespace) -> None:
     _print(arguments, {"file": str(path)}, f"{path}: written")
 
 
+def _app(arguments: argparse.Namespace) -> None:
+    from msa_jax.app import server
+    from msa_jax.app.session import Session
+
+    named = {name: getattr(arguments, name) for name in ("clips", "data", "face_model", "asr")}
+    session = Session.of(arguments.folders, **named)
+    any_host = arguments.host not in server.LOOPBACK
+    made = server.server(session, any_host=any_host, max_upload=arguments.max_upload)
+    with server.listen(arguments.host, arguments.port) as bound:
+        address = server.address_of(bound)
+        _print(arguments, {"address": address}, f"{address} (Ctrl-C ends it)")
+        sys.stdout.flush()
+        if any_host:
+            warnings.warn(f"whoever reaches {arguments.host} can use the page, without a password", stacklevel=1)
+        made.run(sockets=[bound])
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from msa_jax.report.sharing import export
+
+    done = export(arguments.folder, arguments.out, seeds=arguments.seeds, licence=arguments.license)
+    content = {"folder": str(done.path), "seeds": list(done.seeds), "bytes": done.size}
+    seeds = ", ".join(map(str, done.seeds))
+    _print(arguments, content, f"{done.path}: written; seeds {seeds}; {done.size:,} bytes")
+
+
+def _clean(arguments: argparse.Namespace) -> None:
+    from msa_jax.train.cleaning import clean
+
+    for folder in arguments.folders:
+        clean(folder, dry_run=True)  # says what is wrong with any of them before something is dropped
+    done = [clean(folder, dry_run=arguments.dry_run) for folder in arguments.folders]
+    content = [
+        {"folder": str(one.folder), "bytes": one.size, "paths": list(map(str, one.paths)), "lost": list(one.lost)}
+        | {"left": list(map(str, one.left))}
+        for one in done
+    ]
+    _print(arguments, content, "\n".join(one.text(dry_run=arguments.dry_run) for one in done))
+
+
 def _compare(arguments: argparse.Namespace) -> None:
     from msa_jax.report.compare import compare
 
@@ -434,6 +474,9 @@ _COMMANDS = {
     "predict": _predict,
     "plot": _plot,
     "report": _report,
+    "app": _app,
+    "export": _export,
+    "clean": _clean,
     "compare": _compare,
     "robustness": _robustness,
     "reproduce": _reproduce,

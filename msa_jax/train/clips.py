@@ -108,10 +108,10 @@ def predict_clip(
     """
     tools = tools_of(face_model=face_model, openface=openface, opensmile=opensmile, asr=asr)
     clips = read_clips(predictor, [path], texts=None if text is None else [text], tools=tools, missing=missing)
-    whole = _predictions(predictor, samples_of(clips), missing)[0]
+    whole = predictions_of(predictor, samples_of(clips), missing)[0]
     if window is None:
         return whole
-    parts = _predictions(predictor, samples_of(clips, window=window, step=step), missing)
+    parts = predictions_of(predictor, samples_of(clips, window=window, step=step), missing)
     return replace(whole, windows=tuple(parts))
 
 
@@ -143,6 +143,7 @@ def read_clips(
     texts: Sequence[str] | None = None,
     tools: Tools,
     missing: Sequence[str] = (),
+    cache: Path | None = None,
     log: TextIO | None = None,
 ) -> ReadClips:
     """Clips with the features that the experiment was trained on.
@@ -153,6 +154,7 @@ def read_clips(
       texts: what is said in each.
       tools: where features come from besides the clips.
       missing: modalities that are not read.
+      cache: where features are kept; by default in the user's cache.
       log: where progress goes.
 
     Raises:
@@ -169,7 +171,8 @@ def read_clips(
     if texts is not None and len(texts) != len(clips):
         raise InputError(f"there are {len(texts)} texts for {len(clips)} clips; expected one for each, in their order")
     sources = [Source(path=path, video=path.absolute().parent.name, clip=path.stem) for path in clips]
-    found = extract_clips(sources, recipe, tools if "text" in read else replace(tools, asr=None), log=log)
+    tools = tools if "text" in read else replace(tools, asr=None)
+    found = extract_clips(sources, recipe, tools, cache=cache, log=log)
     bad = [(path, one.reason) for path, one in zip(clips, found, strict=True) if one.reason]
     words: list[Transcript] = []
     if "text" in read and not bad:
@@ -313,7 +316,14 @@ def _padded(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return padded, lengths
 
 
-def _predictions(predictor: Trained, samples: ClipSamples, missing: Sequence[str]) -> list[ClipPrediction]:
+def predictions_of(predictor: Trained, samples: ClipSamples, missing: Sequence[str] = ()) -> list[ClipPrediction]:
+    """The scores of clips, or of their parts, in their order.
+
+    Args:
+      predictor: of the experiment.
+      samples: of `samples_of`.
+      missing: as in `Predictor.predict_runs`, whose errors and warnings it has.
+    """
     runs = predictor.predict_runs(samples.split, missing=missing)
     made = []
     for row, (start, end) in enumerate(samples.times):

@@ -1,0 +1,131 @@
+"""The scores of one clip or one text, with all that a page shows beside them, as plain data."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache as cached
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from msa_jax.app.media_views import face_view, wave_form
+from msa_jax.errors import DataWarning, InputError
+from msa_jax.extract import transcripts
+from msa_jax.extract.clips import Tools
+from msa_jax.extract.face import FaceLandmarker
+from msa_jax.extract.face_model import find_face_model
+from msa_jax.modalities import SEQUENCES
+from msa_jax.train.clips import ClipPrediction, predictions_of, read_clips, samples_of
+from msa_jax.train.predictor import Predictor
+
+MOST_PARTS = 120  # of a clip, in the course of its scores
+LONGEST_TEXT = 5000  # characters
+
+
+def score_text(predictor: Predictor, text: str) -> dict[str, Any]:
+    """The scores of a text alone: what the experiment was trained on besides is missing.
+
+    Returns:
+      {"score", "heads": {name: score}, "runs": {seed: score}, "text", "notes": [...]}
+
+    Raises:
+      InputError: no word, too long, or the experiment cannot do without audio or vision.
+    """
+    _check_text(text)
+    if not text.strip():
+        raise InputError("there is nothing to score: choose a clip, or type a text")
+    missing = [name for name in predictor.preprocessor.modalities if name != "text"]
+    with _notes() as notes:
+        runs = predictor.predict_runs(predictor.split_of_texts([text]), missing=missing)
+    heads = {
+        head: float(np.mean([one[head][0] for one in runs.values()], dtype=np.float32))
+        for head in next(iter(runs.values()))
+        if head == "prediction" or head not in missing
+    }
+    score = heads.pop("prediction")
+    of_run = {str(seed): float(one["prediction"][0]) for seed, one in runs.items()}
+    return {"score": score, "heads": heads, "runs": of_run, "text": text, "notes": notes}
+
+
+def score_clip(
+    predictor: Predictor,
+    path: Path,
+    *,
+    text: str = "",
+    window: float = 1.0,
+    missing: Sequence[str] = (),
+    tools: Tools,
+    cache: Path | None = None,
+) -> dict[str, Any]:
+    """The scores of a clip and of its parts.
+
+    Args:
+      predictor: of the experiment.
+      path: of the clip.
+      text: what is said; if empty, a file beside the clip has it or the recogniser hears it.
+      window: seconds of a part. Parts overlap by half, or by less if there would be more than `MOST_PARTS`.
+      missing: modalities that are not read.
+      tools: as for `read_clips`.
+      cache: where its features are kept.
+
+    Returns:
+      What `score_text` has, and {"seconds", "parts": [{"start", "end", "score", "heads"}], "face": as `face_view`, "wave": as
+      `wave_form`, "words": [[start, end, text], ...] if times are known}
+
+    Raises:
+      InputError: as `read_clips` and `Predictor.predict_runs`; a text that is too long.
+    """
+    _check_text(text)
+    reads_text = "text" in predictor.preprocessor.modalities and "text" not in missing
+    if reads_text and not text.strip() and tools.asr is None and transcripts.beside(path) is None:
+        raise InputError("this experiment reads words too: type what is said in the clip, or leave text out")
+    with _notes() as notes:
+        texts = [text] if reads_text and text.strip() else None
+        clips = read_clips(predictor, [path], texts=texts, tools=tools, missing=missing, cache=cache)
+        whole = predictions_of(predictor, samples_of(clips), missing)[0]
+        samples = samples_of(clips, window=window, step=max(window / 2, whole.end / MOST_PARTS))
+    with _notes():  # the same as of the whole
+        parts = predictions_of(predictor, samples, missing)
+    words = clips.words[0] if clips.words else None
+    most = clips.recipe.most_seconds
+    return {
+        **_content(whole, missing),
+        "runs": {str(seed): heads["prediction"] for seed, heads in whole.runs.items()},
+        "text": "" if words is None else words.text,
+        "words": [] if words is None else [list(piece) for piece in words.pieces],
+        "notes": notes,
+        "seconds": whole.end,
+        "parts": [{"start": one.start, "end": one.end, **_content(one, missing)} for one in parts],
+        "face": face_view(path, middle=whole.end / 2, landmarker=_landmarker(predictor, tools)),
+        "wave": wave_form(path, most_seconds=most),
+    }
+
+
+def _content(one: ClipPrediction, missing: Sequence[str]) -> dict[str, Any]:
+    """Score and heads; what a head says of a modality that it was not given is left out."""
+    heads = {name: value for name, value in one.heads.items() if name != "prediction" and name not in missing}
+    return {"score": one.score, "heads": heads}
+
+
+def _check_text(text: str) -> None:
+    if len(text) > LONGEST_TEXT:
+        raise InputError(f"the text has {len(text)} characters; expected {LONGEST_TEXT} at most")
+
+
+@contextlib.contextmanager
+def _notes() -> Iterator[list[str]]:
+    """What is warned of meanwhile, each once."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield notes
+    notes += dict.fromkeys(str(one.message) for one in said if issubclass(one.category, DataWarning))
+
+
+def _landmarker(predictor: Predictor, tools: Tools) -> Callable[[], FaceLandmarker] | None:
+    """The networks, if the experiment reads faces by them, so that their file must be there anyway."""
+    recipe = predictor.extract or {}
+    if not any((recipe.get(name) or {}).get("model_sha256") for name in SEQUENCES):
+        return None
+    return cached(lambda: FaceLandmarker(find_face_model(tools.face_model)))
