@@ -258,6 +258,7 @@ METHOD = Method(
     network=MCTNNetwork,
     stages=one_stage(objective, weights=weights),
     groups=groups,
+    reads=lambda options, inputs: there(options, inputs)[:1],
     exports=("representation",),
     check=check,
     needs_aligned=lambda options: options.alignment == "required",

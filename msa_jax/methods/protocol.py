@@ -311,6 +311,8 @@ class Method:
     groups: (options) -> the parameter groups; every parameter must match one.
     heads: outputs [B] that are scores and are written beside the prediction; names, or (options, inputs) -> names.
     exports: other outputs, [B] or [B, d], that are written where a user asks for them: gates, representations.
+    reads: the modalities that scores can depend on, or (options, inputs) -> these; what else a dataset has may be missing at
+      prediction.
     init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays.
     records: memory -> named [N] arrays worth keeping each epoch.
     check: raises InputError where options and inputs do not fit, before anything is built.
@@ -336,6 +338,7 @@ class Method:
     reference: Mapping[str, Any] = field(default_factory=dict)
     heads: Names = ("prediction",)
     exports: Names = ()
+    reads: Names = MODALITIES
     init_memory: Callable[[Any, Inputs, Mapping[str, Array]], Any] = no_memory
     records: Callable[[Any], dict[str, Array]] = no_records
     check: Callable[[Any, Inputs], None] = fits_anything
@@ -351,6 +354,10 @@ class Method:
     def head_names(self, options: Any, inputs: Inputs) -> tuple[str, ...]:
         """The scores that the network gives with these options and inputs, `prediction` first."""
         return self.heads(options, inputs) if callable(self.heads) else self.heads
+
+    def read_names(self, options: Any, inputs: Inputs) -> tuple[str, ...]:
+        """The modalities that scores can depend on with these options and inputs."""
+        return self.reads(options, inputs) if callable(self.reads) else self.reads
 
     def export_names(self, options: Any, inputs: Inputs) -> tuple[str, ...]:
         """What else can be exported with these options and inputs."""

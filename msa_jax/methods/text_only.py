@@ -68,5 +68,6 @@ METHOD = Method(
     network=TextOnlyNetwork,
     stages=one_stage(objective),
     groups=encoder_groups,
+    reads=("text",),
     check=check,
 )

@@ -160,7 +160,9 @@ def check_absent_modalities(conformance: Conformance) -> None:
 
 
 def check_missing(conformance: Conformance) -> None:
-    """A sample of which a modality is absent or silent has a score, and trains; other samples are as they were."""
+    """A sample of which a modality is absent or silent has a score, and trains; other samples are as they were, and so is this
+    one if the method does not read that modality."""
+    reads = conformance.method.read_names(conformance.options, conformance.model.inputs)
     names = [name for name in MODALITIES if name in conformance.columns]
     aligned, tokens = conformance.model.inputs.aligned, Tokens(np.int32(1), np.int32(0))
     batch, lacks = conformance.batch(range(BATCH)), np.arange(BATCH) % 2 == 0
@@ -180,6 +182,9 @@ def check_missing(conformance: Conformance) -> None:
             _close(padded, scores, f"{name} is {kind}: with more padding, score", tolerance=1e-5)
             rest = [{head: score[~lacks] for head, score in of.items()} for of in (scores, plain)]
             _close(*rest, f"{name} is {kind} elsewhere: score", tolerance=1e-5)
+            if name not in reads:
+                one, other = ({"prediction": of["prediction"]} for of in (scores, plain))
+                _close(one, other, f"{name} is {kind}, which the method says it does not read: score", tolerance=1e-5)
     # Every sample lacks another modality than its neighbours.
     row = np.arange(len(conformance.columns["label"])) % (len(names) + 1)
     absent = {name: row == place for place, name in enumerate(names)} if len(names) > 1 else {}

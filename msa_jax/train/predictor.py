@@ -3,7 +3,7 @@
 import functools
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.modalities import MODALITIES, SEQUENCES
 from msa_jax.paths import user_path
+from msa_jax.train import exported
 from msa_jax.train.atomic import read_json
 from msa_jax.train.checkpoint import load_variables
 from msa_jax.train.compilation import keep_compiled_programs
@@ -50,27 +51,55 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Predictor":
-        """Every run of a finished experiment.
+        """Every run of a finished experiment, or of a folder that `msa-jax export` wrote.
 
         Raises:
-          InputError: not an experiment, not finished, or damaged.
+          InputError: neither of them, not finished, or damaged.
         """
         path = user_path(folder)
+        if exported.is_exported(path):
+            return cls.from_pretrained(path)
         if not (path / "config.json").is_file():
             raise InputError(f"{path}: not an experiment (no config.json)")
         if not (path / "result.json").is_file():
             raise InputError(f"{path}: not finished; repeat its `msa-jax train` command to resume it")
         content = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+        preprocessor = Preprocessor.load(path / "preprocessing")
+        read = lambda shapes: {seed: load_variables(path / "checkpoints" / str(seed), shapes) for seed in content.seeds}  # noqa: E731
+        return cls._made(content, preprocessor, read)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> "Predictor":
+        """Every run of a folder that `msa-jax export` wrote. Nothing in it is run as code.
+
+        Args:
+          source: the folder, or its id on the Hugging Face hub, such as "user/name".
+          revision: of the hub's: a branch, a tag or a commit.
+
+        Raises:
+          InputError: no such folder, not an exported one, of a newer version, damaged, or of a method that is not installed.
+        """
+        folder = exported.find(source, revision=revision)
+        content = exported.read_config(folder)
+        preprocessor = exported.read_preprocessor(folder, content.inputs)
+        with exported.refusing(folder):
+            read = functools.partial(exported.read_parameters, folder, content.seeds)
+            return cls._made(content, preprocessor, read)
+
+    @classmethod
+    def _made(
+        cls, content: RunConfig, preprocessor: Preprocessor, read: Callable[[Variables], dict[int, Variables]]
+    ) -> "Predictor":
+        """A predictor of these runs. read: takes shapes and gives what the network of each seed holds."""
         method = methods.get(content.method)
         options = config.override(method.options(), content.options)
         model = Model(method, options, content.inputs, compute_dtype(options))
-        shapes = model.shapes(example_batch(_like_training(content.inputs), 2))
         return cls(
             method=method,
             options=options,
             inputs=content.inputs,
-            preprocessor=Preprocessor.load(path / "preprocessing"),
-            variables={seed: load_variables(path / "checkpoints" / str(seed), shapes) for seed in content.seeds},
+            preprocessor=preprocessor,
+            variables=read(model.shapes(example_batch(_like_training(content.inputs), 2))),
             metrics=content.metrics,
             extract=content.extract,
         )
@@ -92,8 +121,8 @@ class Predictor:
         """`predict` of new texts: [N] float32.
 
         Raises:
-          InputError: no text, or one that is no string; training read other columns than raw text, or audio or vision too and
-            these are not said to be missing.
+          InputError: no text, or one that is no string; training read other columns than raw text, or the method reads audio or
+            vision too and these are not said to be missing.
         """
         return self.predict(self.split_of_texts(texts), missing=missing)
 
@@ -148,6 +177,7 @@ class Predictor:
           missing: modalities of training that are not read: each sample has no frame of them, and as text no word. In aligned
             data it has frames of zeros, as many as the other modalities have. If training had the option modality_dropout, what
             the split lacks is missing; otherwise the network has not learned from such samples. A `DataWarning` says either.
+            What the method never reads (`Method.reads`) may be missing without a word.
 
         Raises:
           InputError: a modality is missing, or of another feature size than in training; a column has NaN or infinite values or
@@ -189,7 +219,9 @@ class Predictor:
         if strange := [name for name in named if name not in known]:
             raise InputError(f"missing names {strange[0]}; this experiment was trained with {', '.join(known)}")
         learned = self.options.modality_dropout > 0
-        lacking = [name for name in known if learned and name not in named and _lacks(split, name)]
+        reads = self.method.read_names(self.options, self.inputs)
+        unasked = [name for name in known if learned or name not in reads]
+        lacking = [name for name in unasked if name not in named and _lacks(split, name)]
         missing = tuple(name for name in known if name in (*named, *lacking))
         if len(missing) == len(known):
             if lacking:
@@ -209,8 +241,9 @@ class Predictor:
                 width = columns[name]["features"].shape[-1]
                 zeros = np.zeros((len(split), int(length.max()), width), np.float32)
                 columns[name] = {"features": zeros, "length": length}
-        if missing and (lacking or not learned):
-            self._warn_of_missing(missing, learned)
+        missed = [name for name in missing if name in reads]
+        if missed and (not learned or set(missed) & set(lacking)):
+            self._warn_of_missing(missed, learned)
         return columns
 
     def _warn_of_missing(self, missing: Sequence[str], learned: bool) -> None:

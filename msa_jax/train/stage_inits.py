@@ -12,28 +12,22 @@ import numpy as np
 
 from msa_jax.config import Options, with_values
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Method
+from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.paths import user_path
-from msa_jax.train.checkpoint import (
-    SHARED,
-    Pretrained,
-    RunCheckpoints,
-    StageInit,
-    check_stage,
-    load_stage,
-    other_run,
-)
+from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, load_stage, other_run
 from msa_jax.train.device_data import streams
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, pretrained, special_tokens
 from msa_jax.train.programs import StagePrograms
 from msa_jax.train.runs import Layout
+from msa_jax.train.shared_parameters import SHARED, Pretrained
 from msa_jax.train.stage_data import StageData, StageReader, resolve_stages, text_capacity
 from msa_jax.train.state import Best, Flat, RunState
 from msa_jax.train.step import check_outputs
 
 NEXT_STAGE = 2**32 - 1  # folded into a run's key at each stage; epochs never reach this number
+FINE_TUNING = 1e-4  # learning rates up to this one are those at which pretrained text encoders are trained further
 
 
 class StageInits:
@@ -115,8 +109,9 @@ class StageInits:
         return f"{sum(sizes.values()):,} parameters, {text:,} of them in the text encoder"
 
     def notes(self) -> tuple[str, ...]:
-        """What the method says about these inputs."""
-        return self._method.notes(self._model.options, self._model.inputs)
+        """What the method says about these inputs, and that a text encoder without pretrained weights is taught slowly."""
+        options, inputs = self._model.options, self._model.inputs
+        return (*_slow_scratch(options, inputs), *self._method.notes(options, inputs))
 
     def frozen_by_seed(self) -> bool:
         """Whether a text encoder that is not trained has parameters that each seed draws for itself."""
@@ -207,3 +202,15 @@ class StageInits:
             state = checkpoints.restore(lambda stage: self.state(runs, stage, initial, epochs=epochs))
             inits = [self._init(run, int(state.stage), init) for run, init in zip(runs, initial, strict=True)]
         return state, self.read(int(state.stage), inits)
+
+
+def _slow_scratch(options: Options, inputs: Inputs) -> tuple[str, ...]:
+    """A line if a text encoder that starts from nothing has a learning rate that suits pretrained weights."""
+    rate = options.learning_rate.text
+    trained = inputs.text is not None and inputs.text.bert is not None and getattr(options, "finetune_text", True)
+    if options.text_encoder != "scratch" or not trained or rate > FINE_TUNING:
+        return ()
+    return (
+        f"the text encoder starts from nothing, and learning_rate.text {rate:g} suits pretrained weights; "
+        "--learning-rate.text 0.001 may learn faster",
+    )

@@ -249,6 +249,7 @@ def test_parameters_start_as_the_original_s():
             assert abs(leaf.mean()) < 5 * 0.02 / np.sqrt(leaf.size)
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_bfloat16_with_float32_parameters():
     params = _init(TINY)
     ids, mask, _ = batch(TINY, (6, 4))

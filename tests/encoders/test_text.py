@@ -93,6 +93,7 @@ def test_features_made_of_states_give_the_same_states(tokens):
         np.testing.assert_array_equal(again[name], value)
 
 
+@pytest.mark.slow
 def test_training_drops_and_evaluation_does_not():
     for tokens in (True, False):
         dropped = _states(_packed(), train=True, tokens=tokens)

@@ -115,6 +115,7 @@ def test_padding_changes_nothing_with_a_learned_alignment():
     np.testing.assert_array_equal(found == 0, [False, False, True, False, True])
 
 
+@pytest.mark.slow
 def test_padding_is_aligned_with_padding_if_that_is_asked_for():
     changes = {"padding": "included", "pack_text": False}
     outputs = KIT.evaluated(**changes)

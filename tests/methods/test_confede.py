@@ -29,6 +29,7 @@ def terms_of(outputs, batch, **changes):
 # -- terms ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_contrast_of_a_group_is_the_mean_of_its_twenty_pairs_and_the_same_for_all_of_it():
     batch, outputs = make_batch(), cases.some_outputs()
     parts = outputs["parts"]

@@ -127,6 +127,7 @@ class Untrained(ToyNetwork):
         ("names", {"heads": ("prediction", "text")}, "names an output text; there are prediction"),
         ("names", {"exports": ("gate",)}, "names an output gate; there are prediction"),
         ("names", {"records": lambda memory: {"short": memory["last"][:3]}}, "short"),
+        ("missing", {"reads": ("text",)}, "audio is absent, which the method says it does not read: score"),
         ("names", {"reference": {"patience": 8}}, "the reference protocol names defaults: {'patience'}"),
         ("padding", {"network": ReadsPadding}, "with more padding, score"),
         (

@@ -162,6 +162,7 @@ def test_without_text_the_encoders_are_as_wide_as_bert():
     assert decomposed.encoder_width(METHOD.options(width=16), replace(inputs, text=TEXT)) == 16
 
 
+@pytest.mark.slow
 def test_text_is_the_pooled_state_of_cls():
     options, inputs = make_options(METHOD), Inputs(text=TEXT)
     network = METHOD.network(options, inputs, jnp.float32)

@@ -208,6 +208,7 @@ def test_eight_samples_can_be_learned_by_heart():
     assert np.mean(losses[-5:]) < 0.6 * losses[0]
 
 
+@pytest.mark.slow
 def test_it_computes_in_bfloat16_with_terms_in_float32():
     batch = make_batch()
     made = jax.eval_shape(forward_of(network_of(batch, dtype="bfloat16")), params_of(network_of(batch)), batch)

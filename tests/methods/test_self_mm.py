@@ -40,6 +40,7 @@ def _scored(**changes):
     return options, batch, outputs, memory
 
 
+@pytest.mark.slow
 def test_a_step_copies_no_memory():
     rows = 54321  # a size that nothing else in the program has
     inputs = Inputs(audio=SequenceInput(6, 5), vision=SequenceInput(7, 4), rows=rows)

@@ -105,6 +105,7 @@ def study(tmp_path, monkeypatch):
     return write_study(tmp_path / "toy_figure9.py", kind="representations", columns=None, variants=VARIANTS)
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_what_trained_runs_export(tmp_path, study, monkeypatch):
     dataset = tiny_dataset(modalities=("audio",), rows=(24, 8, 12))
     monkeypatch.setattr(representations, "DRAWN", 10)

@@ -271,6 +271,14 @@ def test_a_missing_modality_is_absent_if_one_says_so(predictor):
     np.testing.assert_array_equal(got, only_run(predictor).predict(empty))
 
 
+def test_what_a_method_does_not_read_may_be_missing_without_a_word(predictor):
+    deaf = only_run(predictor, method=replace(predictor.method, reads=("text",)))
+    texts = DATASET.test.raw_text
+    np.testing.assert_array_equal(deaf.predict_texts(texts), deaf.predict(Split(raw_text=texts), missing=("audio",)))
+    with pytest.raises(InputError, match="column raw_text is missing"):
+        deaf.predict(Split(audio=DATASET.test.audio))
+
+
 def test_a_missing_modality_of_aligned_data_has_a_frame_for_each_token(predictor):
     aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
     with pytest.warns(DataWarning, match="frames of zeros, as many as the others have"):

@@ -117,6 +117,7 @@ def staged(staged_and_plans):
     return staged_and_plans[0]
 
 
+@pytest.mark.slow
 def test_every_epoch_of_every_run_has_an_order_of_its_own(staged_and_plans):
     plans = staged_and_plans[1]
     assert [seed for seed, _, _ in plans] == [1] * 7 + [2] * 7

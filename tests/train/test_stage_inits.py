@@ -50,6 +50,19 @@ def test_what_is_pretrained_is_taken_and_the_rest_is_drawn_as_without_it():
     assert not StageInits(method, frozen, replace(prepared, bert=bert)).frozen_by_seed()
 
 
+def test_a_rate_for_pretrained_weights_is_named_where_there_are_none():
+    method, dataset = METHODS["text_only"], tiny_dataset(modalities=("text",))
+    options = override(method.options(), {**QUICK, "learning_rate.text": 5e-5})
+    prepared = prepare(dataset, method, options)
+
+    def notes(**changes):
+        return StageInits(method, override(options, changes), prepared).notes()
+
+    assert "learning_rate.text 5e-05 suits pretrained weights; --learning-rate.text 0.001" in notes()[0]
+    for changes in ({"learning_rate.text": 1e-3}, {"finetune_text": False}, {"text_encoder": "bert-base-uncased"}):
+        assert notes(**changes) == ()
+
+
 def test_a_pretrained_encoder_must_have_the_parameters_of_the_network():
     module = "text_encoder"
     shapes = {

@@ -90,6 +90,7 @@ def test_an_interrupted_sweep_ends_as_a_straight_one(finished, tmp_path):
         sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.1]}, options={"runs_per_program": 4})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("together", [1, 3])
 def test_points_that_fail_are_last_and_stop_nothing(tmp_path, together):
     grid = {"learning_rate.audio": [0.02, 1e38, 0.01]}
