@@ -34,6 +34,7 @@ DISK = {
     "compilation",
     "settings",
     "tensor_file",
+    "shared_parameters",
     "exported",
     "cleaning",
     "__init__",

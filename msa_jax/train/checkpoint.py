@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,15 +24,12 @@ from msa_jax.methods.protocol import STATISTICS
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.model import Variables, flat, nested
+from msa_jax.train.shared_parameters import Pretrained, joined, parted, shared_file
 from msa_jax.train.state import Flat, RunState
 from msa_jax.train.tensor_file import read_shapes, read_tensors, write_once
 
 if TYPE_CHECKING:
     import orbax.checkpoint as ocp  # a second to import, so only when something is written or read
-
-
-SHARED = "shared"  # the folder, beside those of the runs, of parameters that runs have in common
-_SHARED_FILE = re.compile(rf"(?:\.\./)+{SHARED}/([0-9a-f]{{64}})\.safetensors")
 
 
 class RunCheckpoints:
@@ -50,6 +47,7 @@ class RunCheckpoints:
                     max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True
                 ),
             )
+            self._held: int | None = os.open(self._folder, os.O_RDONLY)
 
     @property
     def empty(self) -> bool:
@@ -66,7 +64,7 @@ class RunCheckpoints:
         items = self._ocp.args.Composite(
             state=self._ocp.args.StandardSave(state), stage=self._ocp.args.JsonSave({"stage": int(state.stage)})
         )
-        with _writing(self._folder):
+        with _writing(self._folder, self._held):
             self._manager.save(int(state.standing.epochs.max()), args=items)
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
@@ -95,11 +93,17 @@ class RunCheckpoints:
 
     def close(self) -> None:
         """Waits for what is being written. Raises InputError where it cannot be."""
-        with _writing(self._folder):
-            try:
-                self._manager.wait_until_finished()
-            finally:
-                self._manager.close()
+        if self._held is None:
+            return
+        try:
+            with _writing(self._folder, self._held):
+                try:
+                    self._manager.wait_until_finished()
+                finally:
+                    self._manager.close()
+        finally:
+            os.close(self._held)
+            self._held = None
 
     def delete(self) -> None:
         """Closes and removes the state: the runs have ended."""
@@ -124,13 +128,6 @@ class StageInit(NamedTuple):
     memory: Any
 
 
-class Pretrained(NamedTuple):
-    """Where runs begin: params, by path, and the folder that keeps those that they left as they are, once for all runs."""
-
-    params: Flat
-    folder: Path
-
-
 def save_variables(folder: Path, variables: Variables, pretrained: Pretrained | None = None) -> None:
     """Writes what a network holds to `folder/params`, whole or not at all, and SHA-256 sums to `folder/params.json`.
 
@@ -149,7 +146,7 @@ def load_variables(folder: Path, shapes: Variables) -> Variables:
     Raises:
       InputError: there is nothing, a file is not the one that was written, or it is of another network.
     """
-    return fitted(folder, _load(folder), shapes)
+    return fitted(folder, _collections(_load(folder)), shapes)
 
 
 def save_stage(folder: Path, init: StageInit, pretrained: Pretrained | None = None) -> None:
@@ -167,7 +164,7 @@ def load_stage(folder: Path, like: StageInit) -> StageInit:
     _check_stage(folder, jax.tree.map(np.shape, kept), like)
     leaves = [kept["memory"][str(number)] for number in range(len(kept.get("memory", {})))]
     memory = jax.tree.unflatten(jax.tree.structure(like.memory), leaves)
-    return StageInit(fitted(folder, kept, like.variables), memory)
+    return StageInit(fitted(folder, _collections(kept), like.variables), memory)
 
 
 def check_stage(folder: Path, like: StageInit) -> None:
@@ -175,7 +172,7 @@ def check_stage(folder: Path, like: StageInit) -> None:
     with _reading(folder) as (checkpointer, path):
         found = jax.tree.map(np.shape, _metadata(checkpointer, path))
     if (shared := shared_file(folder)) is not None:
-        found = _joined(found, read_shapes(shared))
+        found = joined(found, read_shapes(shared))
     _check_stage(folder, found, like)
 
 
@@ -217,18 +214,25 @@ def _memory(memory: Any) -> dict[str, Any]:
     return {"memory": {str(number): leaf for number, leaf in enumerate(leaves)}} if leaves else {}
 
 
-def fitted(folder: Path, kept: Any, shapes: Variables) -> Variables:
-    """What `named` made, in the network's own order. Raises InputError if it is of another network.
+def _collections(kept: Mapping[str, Any]) -> dict[str, Flat]:
+    return {name: flat(kept[name]) for name in ("params", STATISTICS) if name in kept}
+
+
+def fitted(folder: Path, kept: Mapping[str, Flat], shapes: Variables) -> Variables:
+    """What a network holds, from arrays as `named` has them.
 
     Args:
-      folder: where it lies, for the message.
-      kept: the tree.
+      folder: where they lie, for the message.
+      kept: {collection: arrays by path, every layer by itself}.
       shapes: of what the network holds.
+
+    Raises:
+      InputError: an array is missing or of another shape.
     """
     collections = []
     for name, wanted in (("params", shapes.params), (STATISTICS, shapes.statistics)):
         try:
-            found = stack(flat(kept.get(name, {})), wanted)
+            found = stack(kept.get(name, {}), wanted)
         except KeyError as error:
             raise InputError(
                 f"{folder}: not the parameters of this method and its options: {error} is missing"
@@ -244,7 +248,7 @@ def fitted(folder: Path, kept: Any, shapes: Variables) -> Variables:
 
 
 def _save(folder: Path, tree: Any, pretrained: Pretrained | None) -> None:
-    tree, shared = _parted(tree, pretrained)
+    tree, shared = parted(tree, pretrained)
     digests = {}
     if pretrained is not None and shared:
         file = write_once(pretrained.folder, shared)
@@ -255,27 +259,6 @@ def _save(folder: Path, tree: Any, pretrained: Pretrained | None) -> None:
         with _orbax().StandardCheckpointer() as checkpointer:
             checkpointer.save((folder / "params").absolute(), jax.tree.map(np.asarray, tree), force=True)
     write_json(folder / "params.json", {**_digests(folder / "params"), **digests})
-
-
-def _parted(tree: Any, pretrained: Pretrained | None) -> tuple[Any, Flat]:
-    """The tree without the parameters that equal pretrained ones, and these by path."""
-    if pretrained is None or not pretrained.params:
-        return tree, {}
-    given, params = unstack(pretrained.params), flat(tree["params"])
-    shared = {path: value for path, value in params.items() if path in given and np.array_equal(value, given[path])}
-    own = {path: value for path, value in params.items() if path not in shared}
-    return {**tree, "params": nested(own)}, shared
-
-
-def _joined(tree: Any, shared: Flat) -> Any:
-    """A tree that was parted, whole again."""
-    return {**tree, "params": nested({**flat(tree["params"]), **shared})}
-
-
-def shared_file(folder: Path) -> Path | None:
-    """The file of the parameters that what `save_variables` or `save_stage` left in a folder has in common with others."""
-    found = [name for name in read_json(folder / "params.json") if _SHARED_FILE.fullmatch(name)]
-    return folder / "params" / found[0] if found else None
 
 
 def _clean(folder: Path) -> None:
@@ -301,15 +284,19 @@ def _orbax() -> Any:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turns what orbax says of a disk that is full, a quota, or a folder that is gone or read-only into an InputError."""
+def _writing(path: Path, held: int | None = None) -> Iterator[None]:
+    """Turns what orbax says of a disk that is full, a quota, or a folder that is gone or read-only into an InputError.
+
+    held: the open folder, which knows that it was removed even if orbax has made another one of its name meanwhile.
+    """
     try:
         yield
     except InputError:
         raise
     except Exception as error:
         reason = _system_error(error)
-        if reason is None and not path.is_dir():  # orbax finds out by itself, in words of its own
+        removed = held is not None and os.fstat(held).st_nlink == 0
+        if reason is None and (removed or not path.is_dir()):  # orbax finds out by itself, in words of its own
             reason = "the folder was removed"
         if reason is None:
             raise
@@ -339,7 +326,7 @@ def _load(folder: Path) -> Any:
         arguments = jax.tree.map(lambda _: restore, _metadata(checkpointer, path))
         tree = checkpointer.restore(path, restore_args=arguments)
     shared = shared_file(folder)
-    return tree if shared is None else _joined(tree, read_tensors(shared))
+    return tree if shared is None else joined(tree, read_tensors(shared))
 
 
 @contextlib.contextmanager

@@ -15,9 +15,10 @@ from msa_jax.data.tokenize import build_tokenizer
 from msa_jax.encoders.bert import Bert, BertConfig
 from msa_jax.encoders.bert_weights import save_bert
 from msa_jax.errors import InputError
-from msa_jax.train.checkpoint import Pretrained, StageInit, check_stage, load_stage, load_variables, save_stage
+from msa_jax.train.checkpoint import StageInit, check_stage, load_stage, load_variables, save_stage
 from msa_jax.train.model import Variables
 from msa_jax.train.predictor import Predictor
+from msa_jax.train.shared_parameters import Pretrained
 from tests.tiny import tiny_dataset, train_quick
 
 TEXT = tiny_dataset(modalities=("text",))
@@ -59,6 +60,7 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_frozen_text_encoder_is_kept_once_with_the_values_that_it_had(frozen, encoder):
     (file,) = (frozen / "checkpoints" / "shared").iterdir()
     assert hashlib.sha256(file.read_bytes()).hexdigest() == file.stem
@@ -74,6 +76,7 @@ def test_a_frozen_text_encoder_is_kept_once_with_the_values_that_it_had(frozen, 
         assert size(frozen / "checkpoints" / seed / "params") < 0.5 * file.stat().st_size
 
 
+@pytest.mark.slow
 def test_a_predictor_has_the_shared_parameters_and_those_of_the_run(frozen, encoder):
     runs = Predictor.load(frozen).variables
     given = load_file(encoder / "model.safetensors")
@@ -84,6 +87,7 @@ def test_a_predictor_has_the_shared_parameters_and_those_of_the_run(frozen, enco
     assert not np.array_equal(runs[1].params["score/kernel"], runs[2].params["score/kernel"])
 
 
+@pytest.mark.slow
 def test_predictions_are_those_that_training_wrote(frozen):
     rows = (frozen / "predictions" / "test.csv").read_text().splitlines()
     header, cells = rows[0].split(","), np.array([row.split(",") for row in rows[1:]])
@@ -95,7 +99,7 @@ def test_predictions_are_those_that_training_wrote(frozen):
 @pytest.mark.slow
 def test_a_folder_of_the_first_format_predicts_the_same(frozen, encoder, tmp_path, monkeypatch):
     """Written as before: every run holds all of its parameters, and the configuration says format 1."""
-    monkeypatch.setattr("msa_jax.train.checkpoint._parted", lambda tree, pretrained: (tree, {}))
+    monkeypatch.setattr("msa_jax.train.checkpoint.parted", lambda tree, pretrained: (tree, {}))
     options = {"text_encoder": str(encoder), "finetune_text": False, "max_epochs": 1, "runs_per_program": 1}
     old = train_quick("text_only", TEXT, tmp_path / "old", seeds=(1, 2), options=options).path
     content = json.loads((old / "config.json").read_text())
@@ -111,6 +115,7 @@ def test_a_text_encoder_that_is_trained_is_kept_for_each_run(encoder, tmp_path):
     assert not (run / "checkpoints" / "shared").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["removed", "truncated", "one bit", "no safetensors"])
 def test_a_damaged_shared_file_is_an_input_error(frozen, tmp_path, damage):
     run = Path(shutil.copytree(frozen, tmp_path / "run"))
@@ -154,6 +159,15 @@ def test_a_layer_that_was_trained_is_the_run_s_own_and_the_others_are_shared(tmp
         np.testing.assert_array_equal(kept.variables.params["encoder/layers/kernel"], moved)
         np.testing.assert_array_equal(kept.variables.params["encoder/bias"], GIVEN["encoder/bias"])
         np.testing.assert_array_equal(kept.memory["label"], np.arange(4.0))
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.unlink(), lambda file: file.write_bytes(file.read_bytes()[:-1])])
+def test_a_shared_file_that_is_not_whole_is_an_input_error(tmp_path, damage):
+    save_stage(tmp_path / "1", left(), Pretrained(GIVEN, tmp_path / "shared"))
+    damage(next((tmp_path / "shared").iterdir()))
+    for read in (load_stage, check_stage):
+        with pytest.raises(InputError, match=r"safetensors: (missing|not the file that was written)"):
+            read(tmp_path / "1", left())
 
 
 def test_other_pretrained_weights_make_another_file(tmp_path):

@@ -1,0 +1,146 @@
+"""Sharing a trained model: a small folder that `Predictor.from_pretrained` reads, and the Hugging Face hub."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from msa_jax import metrics, signals
+from msa_jax.errors import InputError
+from msa_jax.paths import user_path
+from msa_jax.report.experiment import read_predictions, read_result
+from msa_jax.report.model_card import model_card
+from msa_jax.train import exported
+from msa_jax.train.atomic import read_json, write_json, write_text
+from msa_jax.train.experiment_dir import check_not_ours
+from msa_jax.train.predictor import Predictor
+from msa_jax.train.settings import RunConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """An exported folder. seeds: of the runs in it. size: bytes of all its files."""
+
+    path: Path
+    seeds: tuple[int, ...]
+    size: int
+
+
+def export(
+    folder: str | Path, out: str | Path, *, seeds: Sequence[int] | None = None, licence: str | None = None
+) -> Export:
+    """Writes a folder to share: parameters, preprocessing, configuration, scores and a model card. It holds no data.
+
+    Args:
+      folder: A finished experiment.
+      out: The folder to write, which is not there yet or empty.
+      seeds: Runs to export, by default all.
+      licence: Of the parameters, as the Hugging Face hub names it, such as "mit" or "cc-by-nc-4.0".
+
+    Raises:
+      InputError: Not a finished experiment, it has no such run, or the folder is not empty or cannot be written.
+        Nothing is left half-written.
+    """
+    path, out = user_path(folder), user_path(out)
+    if exported.is_exported(path):
+        raise InputError(f"{path}: is exported already; copy the folder")
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", licence):
+        raise InputError(f"licence is {licence!r}; expected a name as the hub has them, such as mit or cc-by-nc-4.0")
+    check_not_ours(out)
+    predictor = Predictor.load(path)
+    run = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+    chosen = _chosen(path, run, seeds)
+    result = read_result(path)
+    runs = [one for one in result["runs"] if one["seed"] in chosen]
+    mean, std = metrics.summarise([one["test"] for one in runs])
+    kept = ("seed", "best_epoch", "epochs", "valid", "test")
+    scores = {"runs": [{key: one[key] for key in kept if key in one} for one in runs], "mean": mean, "std": std}
+    samples = {"train": run.inputs.rows} | {split: len(read_predictions(path, split)[0]) for split in ("valid", "test")}
+    run = replace(run, seeds=chosen, data=run.dataset, preset=_last_part(run.preset), options=_public(run.options))
+    card = model_card(run, scores, read_json(path / "environment.json"), samples=samples, licence=licence)
+    with _new_folder(out) as part:
+        exported.write_parameters(part, {seed: predictor.variables[seed] for seed in chosen})
+        predictor.preprocessor.save(part / exported.PREPROCESSING)
+        write_json(part / exported.METRICS, scores)
+        write_text(part / "README.md", card)
+        exported.write_config(part, run)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    return Export(path=out, seeds=chosen, size=size)
+
+
+def push_to_hub(folder: str | Path, repository: str, *, private: bool = True) -> str:
+    """Uploads an exported folder to the Hugging Face hub.
+
+    Args:
+      folder: What `export` wrote.
+      repository: Its name there, such as "user/name". It is made if it is not there.
+      private: Whether only its owner sees a repository that is made.
+
+    Returns:
+      The address of the repository.
+
+    Raises:
+      InputError: Not an exported folder, a damaged one, or the hub refuses: log in first (`hf auth login`).
+    """
+    path = user_path(folder)
+    exported.read_config(path)
+    from huggingface_hub import HfApi
+
+    try:
+        hub = HfApi()
+        address = hub.create_repo(repository, private=private, exist_ok=True)
+        hub.upload_folder(
+            repo_id=repository,
+            folder_path=path,
+            allow_patterns=[*exported.FILES, "README.md"],
+            commit_message="A model of msa_jax",
+        )
+    except Exception as error:  # a hub client has many ways to fail: offline, not logged in, not a name
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{repository}: the Hugging Face hub did not take it ({type(error).__name__}: {reason}); `hf auth login` logs in"
+        ) from None
+    return str(address)
+
+
+def _chosen(path: Path, run: RunConfig, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    if seeds is None:
+        return run.seeds
+    unknown = [seed for seed in seeds if seed not in run.seeds]
+    if unknown or not seeds:
+        named = ", ".join(map(str, run.seeds))
+        raise InputError(
+            f"{path}: has no run of seed {', '.join(map(str, unknown)) or '(none given)'}; its seeds are {named}"
+        )
+    return tuple(seed for seed in run.seeds if seed in seeds)
+
+
+def _public(options: dict) -> dict:
+    """Options without the places of one machine."""
+    return {**options, "text_encoder": _last_part(options["text_encoder"]), "stages_from": None}
+
+
+def _last_part(word: str | None) -> str | None:
+    """The last part of what is a path rather than a name or a hub id."""
+    is_path = word is not None and (word.startswith((".", "~", "/")) or word.count("/") > 1 or user_path(word).exists())
+    return Path(word).name or None if is_path else word
+
+
+@contextlib.contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """A folder that takes the place of `out` once it is whole."""
+    part = out.absolute().parent / f".{out.name}.{os.getpid()}"
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InputError(f"{out}: is there and not empty; choose another --out")
+        part.mkdir(parents=True)
+        with signals.unfinished(part):
+            yield part
+            os.replace(part, out)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
