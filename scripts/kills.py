@@ -9,6 +9,7 @@ compared with the undisturbed one: results, predictions, lines of every epoch, g
 """
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -83,7 +84,10 @@ def contents(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.suffix == ".csv":
+        if path.name == "metrics.csv":
+            with path.open(encoding="utf-8", newline="") as file:
+                found[name] = [{**line, "seconds": 0} for line in csv.DictReader(file)]
+        elif path.suffix == ".csv":
             found[name] = path.read_bytes()
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
