@@ -85,7 +85,7 @@ def test_other_errors_of_orbax_stay_what_they_are(tmp_path):
 def test_parameters_for_which_there_is_no_folder_are_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"params: the checkpoint cannot be written \(Not a directory\)"):
-        checkpoint._save(tmp_path / "file" / "1", {"x": np.zeros(2)})
+        checkpoint.save_variables(tmp_path / "file" / "1", Variables({"x": np.zeros(2)}, {}))
 
 
 def test_orbax_keeps_its_log_to_itself_and_others_do_not(caplog):
