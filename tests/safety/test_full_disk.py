@@ -18,6 +18,7 @@ from msa_jax.errors import InputError
 from msa_jax.testing import tiny_dataset
 from msa_jax.train import atomic, checkpoint
 from msa_jax.train.experiment_dir import MetricsFile
+from msa_jax.train.model import Variables
 from scripts import kills
 from tests.paths import REPOSITORY
 from tests.safety.commands import TOY_MAIN, errors, start, training
