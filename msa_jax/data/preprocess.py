@@ -257,7 +257,7 @@ def text_lengths(columns: Columns) -> np.ndarray | None:
 
 def _frame(text_bert: np.ndarray) -> tuple[int, ...]:
     """The ids that all texts [N, 3, T] begin and end with; empty if they differ."""
-    ids, count = text_bert[:, 0], text_bert[:, 1].sum(1)
+    ids, count = text_bert[:, 0], text_bert[:, 1].sum(1).astype(np.int64)
     ends = ids[np.arange(len(ids)), np.maximum(count, 1) - 1]
     same = bool((count > 1).all() and (ids[:, 0] == ids[0, 0]).all() and (ends == ends[0]).all())
     return (int(ids[0, 0]), int(ends[0])) if same else ()
