@@ -13,6 +13,7 @@ from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
 from msa_jax.report.table import Table, mean_sd
 from msa_jax.train.atomic import read_json
+from msa_jax.train.exported import is_exported
 from msa_jax.train.predictor import Predictor
 
 
@@ -102,8 +103,9 @@ def dataset_of(path: Path, data: Any, predictor: Predictor) -> tuple[Dataset, tu
     Raises:
       InputError: the dataset is gone, or is none.
     """
+    source = source_of(path, data)
     try:
-        dataset = load_dataset(data if data is not None else read_json(path / "config.json")["data"])
+        dataset = load_dataset(source)
     except InputError as error:
         hint = "" if data is not None else "; name it with --data"
         raise InputError(f"{error}{hint}") from None
@@ -115,6 +117,15 @@ def dataset_of(path: Path, data: Any, predictor: Predictor) -> tuple[Dataset, tu
             stacklevel=3,
         )
     return dataset, differences
+
+
+def source_of(path: Path, data: Any) -> Any:
+    """`data`, or what an experiment was trained on if it is None. Raises InputError if the folder does not know it."""
+    if data is not None:
+        return data
+    if is_exported(path):
+        raise InputError(f"{path}: exported without its dataset; name one with --data")
+    return read_json(path / "config.json")["data"]
 
 
 def _differences(path: Path, dataset: Dataset, predictor: Predictor) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ def read_result(folder: str | Path) -> dict:
         raise InputError(f"{folder}: no such folder; expected an experiment folder")
     if not path.is_file():
         if (folder / "config.json").is_file():
+            from msa_jax.train.exported import is_exported  # here, since JAX comes with it
+
+            if is_exported(folder):
+                raise InputError(f"{folder}: an exported folder, which predicts; expected an experiment folder")
             raise InputError(f"{folder}: not finished: resume it with {_resume_command(folder)}")
         raise InputError(f"{folder}: neither result.json nor config.json here; expected an experiment folder")
     result = _load_json(path)

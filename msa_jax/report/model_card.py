@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from msa_jax import config, methods
+from msa_jax.modalities import SEQUENCES
 from msa_jax.report.method_page import shown
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
 from msa_jax.train.settings import RunConfig
@@ -60,8 +61,15 @@ def _head(run: RunConfig, licence: str | None) -> str:
     return "\n".join(["---", *lines, "---"])
 
 
+def _read(run: RunConfig) -> tuple[str, ...]:
+    """The modalities that scores depend on."""
+    method = methods.get(run.method)
+    names = method.read_names(config.override(method.options(), run.options), run.inputs)
+    return tuple(name for name in run.inputs.modalities if name in names)
+
+
 def _use(run: RunConfig) -> str:
-    texts = run.inputs.text is not None and len(run.inputs.modalities) == 1
+    texts = _read(run) == ("text",) and run.options["text_encoder"] != "features"
     call = 'predictor.predict_texts(["a fine film", "dull"])' if texts else "predictor.predict(dataset.test)"
     lines = ["import msa_jax", "", 'predictor = msa_jax.Predictor.from_pretrained("FOLDER")  # or its id on the hub']
     lines += [] if texts else ['dataset = msa_jax.load_dataset("DATASET")  # with the features that are named below']
@@ -96,18 +104,16 @@ def _data(run: RunConfig, samples: Mapping[str, int]) -> str:
 
 def _reads(run: RunConfig) -> str:
     lines = []
-    if run.inputs.text is not None:
+    if "text" in _read(run):
         encoder = run.options["text_encoder"]
         words = {"scratch": "tokens; the text encoder was trained from nothing", "features": "precomputed features"}
         lines.append(f"- text: {words.get(encoder, f'tokens; the text encoder began as `{encoder}`')}")
-    for name in ("audio", "vision"):
-        if (shape := getattr(run.inputs, name)) is not None:
-            recipe = (run.extract or {}).get(name)
-            made = (
-                f", extracted by msa_jax (`{recipe['set']}`)" if isinstance(recipe, dict) and "set" in recipe else ""
-            )
-            lines.append(f"- {name}: {shape.width} features a frame{made}")
-    if any(getattr(run.inputs, name) is not None for name in ("audio", "vision")) and run.extract is None:
+    sequences = [name for name in SEQUENCES if name in _read(run)]
+    for name in sequences:
+        recipe = (run.extract or {}).get(name)
+        made = f", extracted by msa_jax (`{recipe['set']}`)" if isinstance(recipe, dict) and "set" in recipe else ""
+        lines.append(f"- {name}: {getattr(run.inputs, name).width} features a frame{made}")
+    if sequences and run.extract is None:
         lines.append("\nAudio and vision features must come from the same extractors as those of the dataset.")
     return "\n".join(lines)
 
@@ -127,7 +133,7 @@ def _limits(run: RunConfig) -> list[str]:
     lines = list(_LIMITS)
     if run.dataset == "synthetic":
         lines.append("The dataset is synthetic. The model knows nothing of real speech.")
-    if run.options.get("modality_dropout", 0) == 0 and len(run.inputs.modalities) > 1:
+    if run.options.get("modality_dropout", 0) == 0 and len(_read(run)) > 1:
         lines.append("The model was not trained without a modality. If one is missing, its scores are worse.")
     return lines
 

@@ -15,9 +15,9 @@ from msa_jax.errors import InputError
 from msa_jax.metrics import HIGHER_IS_BETTER
 from msa_jax.paths import user_path
 from msa_jax.report import figures, panels
-from msa_jax.report.evaluation import dataset_of
+from msa_jax.report.evaluation import dataset_of, source_of
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
-from msa_jax.train.atomic import read_json, without_nan, write_json, write_text
+from msa_jax.train.atomic import without_nan, write_json, write_text
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.robustness import Point, RobustScorer, points_of
@@ -169,7 +169,7 @@ def robustness(
     paths = [user_path(folder) for folder in folders]
     for path, name in zip(paths, _names(paths), strict=True):
         predictor = Predictor.load(path)
-        source = data if data is not None else read_json(path / "config.json")["data"]
+        source = source_of(path, data)
         key = source if isinstance(source, str | Path) else id(source)
         dataset, _ = dataset_of(path, loaded.get(key, data), predictor)
         loaded[key] = dataset

@@ -14,6 +14,8 @@ from safetensors.numpy import load_file, save_file
 import msa_jax
 from msa_jax import cli
 from msa_jax.errors import InputError
+from msa_jax.report.compare import compare
+from msa_jax.report.evaluation import evaluate
 from msa_jax.report.prediction import predict
 from msa_jax.report.sharing import export, push_to_hub
 from msa_jax.train import experiment_dir
@@ -284,6 +286,10 @@ def test_what_is_neither_a_folder_nor_an_id_is_an_input_error(source, message):
 def test_an_experiment_is_not_taken_for_an_exported_folder_nor_the_other_way_round(run, shared, tmp_path):
     with pytest.raises(InputError, match="not of a model that msa_jax exported"):
         Predictor.from_pretrained(run)
+    with pytest.raises(InputError, match="exported without its dataset; name one with --data"):
+        evaluate(shared)
+    with pytest.raises(InputError, match="an exported folder, which predicts; expected an experiment folder"):
+        compare([shared])
     with pytest.raises(InputError, match="is exported already"):
         export(shared, tmp_path / "again")
     with pytest.raises(InputError, match="not empty and not an experiment"):  # training writes nothing into it
