@@ -39,7 +39,7 @@ function draw() {
   }));
   byId("curves").replaceChildren(
     legend(names.map((name) => [name, colour(name)])),
-    lines(found, { unit: "", height: 300, label: `${byId("curve").value} over the epochs` }),
+    lines(found, { unit: "", height: 300, least: 1, label: `${byId("curve").value} over the epochs` }),
     element("p", { class: "grey" }, "Over the epochs, a line for each seed. The large dot is the epoch that was kept."),
   );
 }
