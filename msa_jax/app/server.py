@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket of the page, bound. port: 0 for any that is free. Raises InputError if it cannot be had."""
+    """A socket of the page, open to connections. port: 0 for any that is free. Raises InputError if it cannot be had."""
     if not 0 <= port <= 65535:
         raise InputError(f"port is {port}; expected 0 to 65535")
     try:
@@ -41,6 +41,7 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(address)
+            made.listen()  # whoever comes before the server does waits
         except BaseException:
             made.close()
             raise
