@@ -25,7 +25,7 @@ def comparison(folders: Sequence[Path], names: Sequence[str]) -> dict[str, Any]:
     """
     remarks: list[str] = []
     try:
-        found = [compare(folders)]
+        found = [compare(folders)] if folders else []
     except InputError as error:  # of two datasets, say
         remarks += [str(error)] if len(folders) > 1 else []
         found = []

@@ -19,6 +19,7 @@ from msa_jax.paths import shown, user_path
 from msa_jax.report.errors import Errors, errors
 from msa_jax.report.experiment import read_result
 from msa_jax.train.atomic import read_json
+from msa_jax.train.exported import is_exported, read_config
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.settings import RunConfig
 
@@ -30,9 +31,10 @@ _LONGEST_WINDOW = 3600.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished experiment. about: what the page is told of it."""
+    """A finished experiment, or one that was exported. about: what the page is told of it."""
 
     folder: Path
+    exported: bool
     about: dict[str, Any]
 
 
@@ -63,10 +65,10 @@ class Session:
         face_model: str | Path | None = None,
         asr: str | Path | None = None,
     ) -> "Session":
-        """Of experiment folders.
+        """Of experiment folders, exported ones among them.
 
         Raises:
-          InputError: no folder, one that is no finished experiment, one given twice, or `clips` is no folder.
+          InputError: no folder, one that is no finished experiment nor exported, one given twice, or `clips` is no folder.
         """
         paths = [user_path(folder) for folder in folders]
         if not paths:
@@ -137,8 +139,12 @@ class Session:
         """Tables and curves of all experiments, as `comparison.comparison` has them."""
         with self._computing:
             if self._comparison is None:
-                names = [run.about["name"] for run in self.runs]
-                self._comparison = comparison([run.folder for run in self.runs], names)
+                whole = [run for run in self.runs if not run.exported]
+                found = comparison([run.folder for run in whole], [run.about["name"] for run in whole])
+                found["remarks"] += [
+                    f"{run.about['name']}: exported, without tables and curves." for run in self.runs if run.exported
+                ]
+                self._comparison = found
         return self._comparison
 
     def _run(self, run: int) -> Run:
@@ -177,8 +183,12 @@ def _is_clip_inside(path: Path, root: Path) -> bool:
 
 def _read_run(folder: Path, name: str) -> Run:
     """Without the weights, which are read when they are needed."""
-    read_result(folder)
-    content = RunConfig.from_json(read_json(folder / "config.json"), str(folder / "config.json"))
+    exported = is_exported(folder)
+    if exported:
+        content = read_config(folder)
+    else:
+        read_result(folder)
+        content = RunConfig.from_json(read_json(folder / "config.json"), str(folder / "config.json"))
     method = methods.get(content.method)
     options = config.override(method.options(), content.options)
     low, high = content.inputs.label_range
@@ -194,7 +204,7 @@ def _read_run(folder: Path, name: str) -> Run:
         "heads": [head for head in method.head_names(options, content.inputs) if head != "prediction"],
         "reads_clips": content.extract is not None,
     }
-    return Run(folder=folder, about=about)
+    return Run(folder=folder, exported=exported, about=about)
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

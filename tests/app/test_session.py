@@ -24,6 +24,7 @@ from msa_jax.extract.media import read_frames, read_sound
 from msa_jax.extract.recipe import Recipe, audio_features
 from msa_jax.extract.speech import speech_features
 from msa_jax.report.errors import Errors
+from msa_jax.report.sharing import export
 from msa_jax.testing import tiny_dataset
 from tests.extract.material import BAD, TALKING
 from tests.tiny import toy, train_toy  # noqa: F401
@@ -242,6 +243,20 @@ def test_experiments_on_two_datasets_have_tables_of_their_own(folders):
     alone = Session.of([first]).comparison()
     assert alone["remarks"] == []
     assert alone["tables"][0]["columns"]
+
+
+def test_an_exported_folder_is_known_and_has_no_curves(folders, tmp_path):
+    first, _ = folders
+    export(first, tmp_path / "small")
+    session = Session.of([tmp_path / "small", first])
+    small, whole = session.describe()["runs"]
+    assert {**small, "name": ""} == {**whole, "name": ""}
+    found = session.comparison()
+    assert found["remarks"] == ["small: exported, without tables and curves."]
+    assert {one["experiment"] for one in found["curves"]["loss, train"]} == {"run"}
+    with pytest.raises(InputError, match="name one with --data"):
+        session.samples(0, "test", Wanted())
+    assert Session.of([tmp_path / "small"]).comparison()["tables"] == []
 
 
 def test_no_path_outside_of_the_folder_of_clips(folders, tmp_path):
