@@ -20,6 +20,7 @@ from msa_jax.train.clips import ClipPrediction, predictions_of, read_clips, samp
 from msa_jax.train.predictor import Predictor
 
 MOST_PARTS = 120  # of a clip, in the course of its scores
+LEAST_STEP = 0.05  # seconds
 LONGEST_TEXT = 5000  # characters
 
 
@@ -84,7 +85,7 @@ def score_clip(
         texts = [text] if reads_text and text.strip() else None
         clips = read_clips(predictor, [path], texts=texts, tools=tools, missing=missing, cache=cache)
         whole = predictions_of(predictor, samples_of(clips), missing)[0]
-        samples = samples_of(clips, window=window, step=max(window / 2, whole.end / MOST_PARTS))
+        samples = samples_of(clips, window=window, step=max(window / 2, LEAST_STEP, whole.end / MOST_PARTS))
     with _notes():  # the same as of the whole
         parts = predictions_of(predictor, samples, missing)
     words = clips.words[0] if clips.words else None

@@ -10,6 +10,7 @@ from msa_jax.app.samples import Wanted
 from msa_jax.app.session import SUFFIXES, Session
 from msa_jax.app.uploads import TooLarge, received
 from msa_jax.errors import InputError, one_line
+from msa_jax.paths import shown
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADER = "x-msa-jax"  # that our script sends; a page of another site cannot send it unasked
@@ -149,20 +150,18 @@ def application(session: Session, *, any_host: bool, most: int) -> Any:
         chunks = request.stream()
         async with received(name, chunks, stated=stated, most=most, suffixes=SUFFIXES) as path:
             named = {
+                "name": name,
                 "text": given.get("text", ""),
                 "window": _number(given, "window", 1.0),
                 "missing": tuple(filter(None, given.get("missing", "").split(","))),
                 "cache": path.parent / "cache",
             }
-            try:
-                found = await run_in_threadpool(session.score_file, _whole(given, "run", 0), path, **named)
-            except InputError as error:
-                raise InputError(str(error).replace(str(path), name)) from None
-        return JSONResponse({**found, "notes": [note.replace(str(path), name) for note in found["notes"]]})
+            found = await run_in_threadpool(session.score_file, _whole(given, "run", 0), path, **named)
+        return JSONResponse(found)
 
     async def refused(request: Request, error: Exception) -> Response:
         status = 413 if isinstance(error, TooLarge) else 400
-        return JSONResponse({"error": one_line(error)}, status_code=status)
+        return JSONResponse({"error": shown(one_line(error))}, status_code=status)
 
     async def not_written(request: Request, error: Exception) -> Response:
         said = getattr(error, "strerror", None) or error

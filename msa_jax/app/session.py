@@ -106,24 +106,29 @@ class Session:
         if clip is None:
             with self._computing:
                 return score_text(self._predictor(run), text)
-        return self.score_file(run, self._inside(clip), text=text, window=window, missing=missing)
+        return self.score_file(run, self._inside(clip), name=clip, text=text, window=window, missing=missing)
 
     def score_file(
         self,
         run: int,
         path: Path,
         *,
+        name: str,
         text: str,
         window: float,
         missing: Sequence[str],
         cache: Path | None = None,
     ) -> dict[str, Any]:
-        """The scores of a clip wherever it lies, as `score_clip` has them."""
+        """The scores of a clip wherever it lies, as `score_clip` has them; `name` stands for its path in what is said of it."""
         if not 0 < window <= _LONGEST_WINDOW:
             raise InputError(f"window is {window:g} s; expected more than 0, and {_LONGEST_WINDOW:g} at most")
-        with self._computing:
-            predictor = self._predictor(run)
-            return score_clip(predictor, path, text=text, window=window, missing=missing, tools=self.tools, cache=cache)
+        named = {"text": text, "window": window, "missing": missing, "tools": self.tools, "cache": cache}
+        try:
+            with self._computing:
+                found = score_clip(self._predictor(run), path, **named)
+        except InputError as error:
+            raise InputError(_renamed(str(error), path, name)) from None
+        return {**found, "notes": [_renamed(note, path, name) for note in found["notes"]]}
 
     def samples(self, run: int, split: str, wanted: Wanted) -> dict[str, Any]:
         """Samples of a dataset with labels, scores and errors, as `page_of` has them. Raises InputError as `errors`."""
@@ -174,6 +179,10 @@ class Session:
         if not _is_clip_inside(path, self.clips.resolve()):
             raise InputError(f"{name}: no clip in the folder of --clips")
         return path
+
+
+def _renamed(said: str, path: Path, name: str) -> str:
+    return said.replace(str(path.absolute()), name).replace(str(path), name)
 
 
 def _is_clip_inside(path: Path, root: Path) -> bool:

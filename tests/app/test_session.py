@@ -222,10 +222,24 @@ def test_what_cannot_be_shown_or_scored_is_refused(folders):
     with pytest.raises(InputError, match="trained without text"):
         session.score(0, text="a text", clip=None, window=1, missing=())
     with pytest.raises(InputError, match="cannot read clips"):
-        session.score_file(0, TALKING, text="", window=1, missing=())
+        session.score_file(0, TALKING, name="a.mp4", text="", window=1, missing=())
     for window in (0, -1, float("nan"), 1e9):
         with pytest.raises(InputError, match="window is"):
-            session.score_file(0, TALKING, text="", window=window, missing=())
+            session.score_file(0, TALKING, name="a.mp4", text="", window=window, missing=())
+
+
+@pytest.mark.filterwarnings("ignore:extracted with other versions")
+def test_messages_name_the_clip_as_the_user_does(folders, tmp_path):
+    session = Session.of(folders[:1], clips=BAD.parent)
+    session._predictors[0] = FakePredictor()
+    named = {"text": "words", "window": 1, "missing": ()}
+    with pytest.raises(InputError, match=r"^<b>film</b>\.mp4: no media file, damaged or cut off"):
+        session.score_file(0, BAD / "text.mp4", name="<b>film</b>.mp4", cache=tmp_path, **named)
+    with pytest.raises(InputError, match=r"^bad/empty\.mp4: the file is empty"):
+        session.score(0, clip="bad/empty.mp4", **named)
+    # A part that cannot be any shorter.
+    found = session.score_file(0, TALKING, name="a.mp4", cache=tmp_path, **{**named, "window": 0.05})
+    assert [part["start"] for part in found["parts"][:3]] == [0.0, 0.05, 0.1]
 
 
 def test_experiments_on_two_datasets_have_tables_of_their_own(folders):
