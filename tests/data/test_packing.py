@@ -209,6 +209,7 @@ def padded_and_packed(params):
     return mask, step(params, {"ids": ids, "mask": mask}), step(params, packed(ids, mask))
 
 
+@pytest.mark.slow
 def test_hidden_states_of_packed_text_equal_those_of_padded_text(padded_and_packed):
     mask, (_, padded), (_, moved) = padded_and_packed
     assert moved["hidden"].shape == (5, 13, 16)

@@ -167,6 +167,7 @@ def test_parameters_start_as_torch_starts_them():
         np.testing.assert_allclose(value.std(), 0.2 / 12**0.5, rtol=0.2)
 
 
+@pytest.mark.slow
 def test_it_computes_in_bfloat16_with_float32_parameters():
     params, lengths = init_params(), np.array([30, 7], np.int32)
     x = sequences(lengths)

@@ -89,6 +89,7 @@ def test_frames_that_are_data_leave_the_gradient_of_the_parameters(kind):
         np.testing.assert_allclose(of_params[name], value, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [False, True], ids=["last", "every"])
 def test_another_device_computes_the_same(every, monkeypatch):
     lengths = [3 * CHUNK, *[CHUNK + 2] * 3, *[9] * 12]
@@ -132,6 +133,7 @@ def several():
     return frames, length, jax.jit(Several().init)(jax.random.key(0), frames, length)["params"]
 
 
+@pytest.mark.slow
 def test_several_lstms_walked_in_one_loop_give_what_each_gives(monkeypatch):
     frames, length, params = several()
     pulls = {"a": np.linspace(-1, 1, HIDDEN), "b": np.linspace(-1, 1, HIDDEN + 3)}

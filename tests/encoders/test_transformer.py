@@ -165,7 +165,8 @@ def test_the_device_chooses_tiles_that_change_nothing():
     np.testing.assert_allclose(forward(params, x, lengths, None), forward(params, x, lengths), atol=5e-5)
 
 
-@pytest.mark.parametrize("largest", [4, pytest.param(512, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("largest", [4, 512])
 def test_another_device_computes_the_same_without_waiting_for_a_condition(largest, monkeypatch):
     params, x = init_params(), sequences(LENGTHS)
     want = run(params, x, LENGTHS, (2, 4))
@@ -232,8 +233,9 @@ def test_attention_dropout_keeps_the_expectation_of_what_is_read():
     assert error.max() > 1e-6
 
 
-@pytest.mark.parametrize("norms", ["before", pytest.param("after", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("tile", [pytest.param(ONE, marks=pytest.mark.slow), (2, 4)], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("norms", ["before", "after"])
+@pytest.mark.parametrize("tile", [ONE, (2, 4)], ids=str)
 def test_gradients_with_dropout_equal_those_of_forward_differentiation(tile, norms, monkeypatch):
     # The gradient is written by hand, so its masks are drawn again. Its twin is what JAX derives of the forward pass.
     length, x = np.array(LENGTHS, np.int32), sequences(LENGTHS)

@@ -319,6 +319,7 @@ def test_a_feature_on_a_centre_gives_a_finite_label():
 # -- transformations and errors ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_update_works_under_jit_and_vmap_and_passes_no_gradient():
     labels = _labels(20)
     state = _run(labels, list(_batches(labels, 20, epochs=1)))

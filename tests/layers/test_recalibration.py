@@ -118,6 +118,7 @@ def test_a_modality_moves_the_gates_of_the_others():
         assert np.abs(before[name] - after[name]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_length_zero_and_large_excitations_stay_finite():
     sequences, _ = _inputs()
     nothing = {name: np.zeros(B, np.int32) for name in SIZES}

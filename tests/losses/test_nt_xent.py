@@ -313,6 +313,7 @@ np.savez(sys.argv[1], **found)
 """
 
 
+@pytest.mark.slow
 def test_a_batch_on_eight_devices_gives_the_same_values(tmp_path):
     command = [sys.executable, "-c", ON_EIGHT_DEVICES, str(tmp_path / "found.npz")]
     subprocess.run(

@@ -148,6 +148,7 @@ def test_a_method_that_breaks_the_protocol_is_found(check, fields, message):
         run_check(broken(**fields), check)
 
 
+@pytest.mark.slow
 def test_a_parameter_that_does_not_move_is_found():
     with pytest.raises(AssertionError, match="idle did not move"):
         run_check(broken(network=Untrained), "what moves")

@@ -33,6 +33,7 @@ def terms_of(outputs, batch, *, label_range=(-3.0, 3.0), memory=None, **changes)
 # -- terms ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phi", [1.0, 0.6])
 def test_scores_are_compared_by_smooth_l1(phi):
     batch, outputs = make_batch(own_labels=True), cases.some_outputs(classes=MOSI)

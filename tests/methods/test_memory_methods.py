@@ -275,6 +275,7 @@ def test_in_bfloat16_scores_are_float32_and_near(name):
     np.testing.assert_allclose(near, exact, atol=0.05 * max(np.abs(exact).max(), 1))
 
 
+@pytest.mark.slow
 @every_method
 def test_every_parameter_has_a_gradient_and_a_group(name):
     gradient = flatten_dict(trained(name, batch_of())[2], sep="/")

@@ -217,7 +217,7 @@ def test_the_memory_is_the_last_batch_and_ends_with_the_epoch():
 # -- samples that are not there ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_samples_of_weight_zero_change_nothing(number):
     options, inputs = options_of(training="alternating", add_va=True), inputs_of()
     weight = np.array([1] * 8 + [0] * 4, np.float32)

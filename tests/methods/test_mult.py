@@ -57,6 +57,7 @@ def test_the_network_keeps_to_what_all_such_networks_do(check):
     check(KIT)
 
 
+@pytest.mark.slow
 def test_padding_is_read_as_data_where_that_is_asked_for():
     changes = {"padding": "included", "pack_text": False, "max_tokens": 6}
     whole = KIT.batch()

@@ -32,7 +32,7 @@ def straight(toy, tmp_path_factory) -> dict:
 @pytest.mark.parametrize(
     "at",
     [
-        [1, 1, 2, 3],  # before there is a checkpoint, and again and again
+        pytest.param([1, 1, 2, 3], marks=pytest.mark.slow),  # before there is a checkpoint, and again and again
         pytest.param([3], marks=pytest.mark.slow),
         [7],  # in the second run
     ],
@@ -46,7 +46,11 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
     ("at", "options"),
     [
         pytest.param(4, {"checkpoint_epochs": 2}, marks=pytest.mark.slow),
-        (3, {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2, "clip_norm": 1.0}),
+        pytest.param(
+            3,
+            {"schedule": "cosine", "warmup": 0.3, "weight_decay_mode": "coupled", "accumulate": 2, "clip_norm": 1.0},
+            marks=pytest.mark.slow,
+        ),
         (3, {"stages": 2, "patience": 2, "record_steps": 1, "accumulate": 2}),  # at the end of the first stage
         pytest.param(5, {"stages": 2, "patience": 2}, marks=pytest.mark.slow),  # in the second
     ],

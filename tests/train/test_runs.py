@@ -91,7 +91,8 @@ def test_self_mm_side_by_side_is_self_mm_alone(tmp_path):
             np.testing.assert_allclose(scores, other.scores["test"][head], atol=2e-5)
 
 
-@pytest.mark.parametrize("at", [[2, 4], *(pytest.param(at, marks=pytest.mark.slow) for at in ([1], [12]))], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [[2, 4], [1], [12]], ids=str)
 def test_runs_side_by_side_that_are_interrupted_end_as_if_they_were_not(tmp_path, joined, at):
     begin = five(tmp_path / "run", 3)
     assert interrupt_and_resume(tmp_path / "run", at, begin) == outcome(joined.path)
