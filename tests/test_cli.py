@@ -117,6 +117,7 @@ def test_train_prints_a_table_and_its_progress_goes_to_standard_error(run, here)
     assert content["options"]["batch_size"] == 7
 
 
+@pytest.mark.slow
 def test_options_can_be_given_with_an_equals_sign(run, here):
     done = run(
         "train toy --data=../place/audio --seeds 1 --out=mine --max-epochs=1 --learning-rate.audio=0.5 --quiet --json"
@@ -150,6 +151,7 @@ def test_evaluate_gives_the_metrics_that_training_gave(run, here):
     assert again["mean"] == pytest.approx(trained["mean"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluate_scores_other_data_and_other_splits(run, here):
     done = run("evaluate ../place/run --data ../place/data --split train")
     assert done.status == 0

@@ -94,6 +94,7 @@ def test_an_output_that_a_comparison_forgets_is_an_error(arrays):
         compare({**arrays, "output/Feature_x": np.zeros(3, np.float32)}, "tfn")
 
 
+@pytest.mark.slow
 @shared
 @pytest.mark.parametrize("method", ["tfn", "self_mm"])
 def test_sizes_are_those_of_the_file(method):

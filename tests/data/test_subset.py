@@ -66,6 +66,7 @@ def test_every_method_can_be_trained_on_a_fraction():
     assert all(hasattr(method.options(), "train_fraction") for method in METHODS.values())
 
 
+@pytest.mark.slow
 def test_an_experiment_says_what_it_was_trained_on(tmp_path):
     dataset = tiny_dataset(modalities=("audio",), rows=(20, 4, 4))
     options = {"train_fraction": 0.5, "max_epochs": 1}

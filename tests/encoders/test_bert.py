@@ -291,6 +291,7 @@ def test_hidden_dropout_acts_on_the_embeddings_and_on_what_each_residual_sum_add
     assert_close(hidden, np.broadcast_to(state, hidden.shape), 1e-4)
 
 
+@pytest.mark.slow
 def test_attention_dropout_acts_on_the_attention_probabilities():
     """With all of them dropped, no value reaches a token, as if every value were zero."""
     config = dataclasses.replace(TINY, hidden_dropout=0.0, attention_dropout=ALMOST_ALL)

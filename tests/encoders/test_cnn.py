@@ -81,6 +81,7 @@ def test_the_number_of_latent_steps_is_known_before(strides, want):
     assert {steps: latent_steps(steps, strides) for steps in want} == want
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernels", "strides"),
     [((3,), (1,)), ((4, 4), (1, 1)), ((5,), (2,)), ((1,), (3,)), ((2, 3), (5, 1)), ((7,), (3,))],

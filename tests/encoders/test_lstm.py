@@ -79,6 +79,7 @@ def test_states_and_gradients_equal_those_of_torch(kind):
         assert np.abs(want).max() > 0.01 or (kind == "one step" and name == "recurrent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["short", "chunks"])
 def test_frames_that_are_data_leave_the_gradient_of_the_parameters(kind):
     frames, length = sequences(LENGTHS[kind]), np.array(LENGTHS[kind], np.int32)
@@ -421,6 +422,7 @@ def test_each_state_is_the_last_of_what_was_read_in_its_direction(lengths):
             np.testing.assert_allclose(states[row, step], np.concatenate([before, after]), atol=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [8, CHUNK + 1])
 def test_padding_changes_no_state_of_either_direction(steps):
     lengths, params = [7, 1, 4], both_params()

@@ -187,6 +187,7 @@ def test_elsewhere_a_tile_has_as_many_steps_as_memory_allows(monkeypatch):
         assert tiling._default_tile(rows) == (rows, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tile", "rates"), [(ONE, (0.5, 0.0)), ((2, 4), (0.0, 0.5))], ids=str)
 def test_dropout_differs_between_rows_and_keys_and_is_off_in_evaluation(tile, rates):
     params, length = init_params(), np.full(3, 9, np.int32)
@@ -261,6 +262,7 @@ def test_gradients_with_dropout_equal_those_of_forward_differentiation(tile, nor
         assert abs(want) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runs", [0, 2])
 def test_tiles_that_no_sequence_reaches_are_never_computed(runs):
     lengths = np.array([LENGTHS, [3, 1, 4, 2, 2]], np.int32)

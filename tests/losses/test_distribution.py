@@ -167,6 +167,7 @@ def test_gradients_of_mmd_equal_those_of_pytorch():
 # -- all --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_loss
 def test_gradients_are_finite_where_everything_agrees(loss):
     same = np.full((ROWS, WIDTH), 0.5, np.float32)

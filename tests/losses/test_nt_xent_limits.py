@@ -60,6 +60,7 @@ def least(name, number, negatives, t):
     }[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2, 4])
 def test_nt_xent_ends_at_the_sum_of_log_n_and_multi_nt_xent_at_zero(number):
     arrays = converged(number, 3 if number == 2 else 1)
@@ -102,6 +103,7 @@ def test_a_converged_model_has_nothing_left_to_learn(name):
     assert all(np.abs(np.asarray(g)).max() < 1e-6 for g in gradient)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradient_descent_from_anywhere_ends_at_the_least_value_and_not_below(name):
     """Vectors that are free to turn, from random starts, 2 positives and 3 negatives at tau 0.5.

@@ -62,6 +62,7 @@ def test_without_partners_the_contrast_is_within_samples():
         np.testing.assert_allclose(terms["contrast"][row], np.mean(pairs), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("there", "count"), [(("audio", "vision"), 11), (("audio",), 2)], ids=str)
 def test_a_group_without_some_modality_has_the_pairs_that_are_left(there, count):
     batch, outputs = make_batch(there), cases.some_outputs(there)

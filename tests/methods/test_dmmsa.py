@@ -232,6 +232,7 @@ def test_there_is_one_classifier_of_the_fused_heads_shape_for_each_granularity_o
     assert {leaf.dtype for leaf in jax.tree.leaves((evaluated, terms))} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restricted_by", [None, 7])
 def test_restricted_is_the_prediction_within_the_bin_of_the_likeliest_class(restricted_by):
     count = restricted_by or 3

@@ -105,6 +105,7 @@ def test_the_score_of_lf_dnn_is_three_layers_behind_the_concatenated_embeddings(
     assert np.ptp(outputs["prediction"]) > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "without"), [("mtfn", "tfn"), ("mlmf", "lmf"), ("mlf_dnn", "lf_dnn")])
 def test_the_tasks_add_a_head_on_each_embedding_and_nothing_else(name, without):
     variables = variables_of(name)
@@ -118,6 +119,7 @@ def test_the_tasks_add_a_head_on_each_embedding_and_nothing_else(name, without):
     close(expected, outputs, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", quickly("lf_dnn", "mlmf"))
 def test_absent_modalities_have_no_sub_network_no_factor_and_no_task(name):
     there = ("text", "vision")
@@ -164,6 +166,7 @@ def test_samples_of_weight_0_change_neither_scores_nor_statistics_nor_gradients(
     close(*found, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lmf", "mtfn"])
 def test_in_bfloat16_scores_are_float32_and_near(name):
     exact, near = evaluated(name), evaluated(name, dtype=jnp.bfloat16)

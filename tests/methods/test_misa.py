@@ -210,6 +210,7 @@ def test_a_batch_of_one_has_finite_losses_and_gradients():
     assert all(np.isfinite(gradient).all() for gradient in gradients.values())
 
 
+@pytest.mark.slow
 def test_samples_that_are_all_equal_have_finite_gradients():
     outputs = {name: np.repeat(x[:1], 4, 0) for name, x in some_outputs().items()}
     for name in ("text", "vision", "audio"):

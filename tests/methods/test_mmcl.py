@@ -143,6 +143,7 @@ def test_a_batch_of_one_has_nothing_to_contrast_but_the_pair_itself():
     assert (terms["alignment"] > 0).all()
 
 
+@pytest.mark.slow
 def test_sequences_without_frames_give_finite_terms_and_gradients():
     batch = make_batch()
     batch["audio"]["length"] = np.array([0, 0, 3, 2, 0, 1, 0, 9], np.int32)

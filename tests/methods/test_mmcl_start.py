@@ -87,6 +87,7 @@ def test_parameters_start_as_the_option_says():
             np.testing.assert_allclose(louder[path], (3.0 if "_cnn/" in path else 2.0) * value, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_option_is_that_of_the_predictive_networks_alone():
     batch = make_batch()
     drawn = []

@@ -261,6 +261,7 @@ def test_a_batch_of_one_has_a_finite_loss_and_gradient():
     assert all(np.all(np.isfinite(x)) for x in step["gradient"].values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("there", "bounds"),
     [(("text", "audio"), {"text_audio"}), (("audio", "vision"), {"vision_audio"}), (("vision",), set())],

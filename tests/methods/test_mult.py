@@ -82,6 +82,7 @@ def test_without_positions_what_is_read_has_no_order(positions, same):
     assert (np.abs(one - other).max() < 1e-5) == same
 
 
+@pytest.mark.slow
 def test_the_mask_over_future_steps_hides_what_comes_later():
     changes = {"future_mask": "offset", "padding": "included", "pack_text": False, "max_tokens": 6}
     there = ("audio", "vision")

@@ -57,6 +57,7 @@ def test_a_step_copies_no_memory():
     assert not [line for line in features if re.search(r" (copy|select|add)\(", line)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tasks", "terms"),
     [("m", {"multimodal"}), ("M,A", {"multimodal", "audio"}), ("m,t,a,v", {"multimodal", "audio", "vision"})],

@@ -144,6 +144,7 @@ def test_the_score_stays_in_the_label_range_and_in_the_published_one_where_that_
     assert ours.max() <= high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [("text",), ("audio", "vision"), ("text", "vision"), ("vision",)], ids=str)
 def test_absent_modalities_have_no_sub_network_and_no_factor(there):
     batch = batch_of(there)

@@ -164,6 +164,7 @@ PARTS = {  # of Table 4: what stands where, by the parameters of each network an
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", load_study("sugrm.table4").variants, ids=lambda variant: variant.slug)
 def test_the_variants_of_table_4_are_made_of_the_parts_they_name(variant):
     small = {"scratch_layers": 1, "scratch_width": 32, "max_tokens": 12}

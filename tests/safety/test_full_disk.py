@@ -227,6 +227,7 @@ def run(*words: str, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("jax_cuda13_plugin") is not None, reason="JAX has CUDA here")
 def test_a_device_that_jax_has_no_plugin_for_says_what_to_install(tmp_path):
     words = ["train", "text_only", "--data", "synthetic", "--text-encoder", "scratch", "--quiet"]

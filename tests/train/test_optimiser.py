@@ -211,6 +211,7 @@ def test_a_phase_trains_what_its_pattern_names():
     assert list(walk(Options(), phase=replace(TRAIN, trains="kernel$", frozen="^audio"))) == ["text/kernel"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", ["layer_0/", "layer_1/"])
 @pytest.mark.parametrize("mode", ["coupled", "decoupled"])
 def test_a_frozen_layer_of_a_stack_does_not_move_and_the_others_do_as_without_it(arrays, frozen, mode):

@@ -62,6 +62,7 @@ def test_checkpoints_hold_schedules_windows_and_stages(tmp_path, at, options):
     assert interrupt_and_resume(tmp_path / "resumed", [at], begin) == outcome(tmp_path / "straight")
 
 
+@pytest.mark.slow
 def test_records_that_a_killed_process_wrote_beyond_its_checkpoint_are_dropped(tmp_path):
     options = {"checkpoint_epochs": 2, "record_steps": 2}
     begin = toy_experiment(tmp_path / "run", seeds=(3,), **options)

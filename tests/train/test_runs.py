@@ -67,6 +67,7 @@ def assert_same(alone: Experiment, joined: Experiment) -> None:
         assert len(epochs) == alone.runs[SEEDS.index(seed)].epochs
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_runs_alone(alone, joined):
     assert_same(alone, joined)
 
