@@ -480,6 +480,7 @@ np.savez(sys.argv[1], gradient=found, **values(*arrays))
 """
 
 
+@pytest.mark.slow
 def test_a_batch_on_eight_devices_meets_the_negatives_of_all_of_them(tmp_path):
     command = [sys.executable, "-c", ON_EIGHT_DEVICES, str(tmp_path / "found.npz")]
     subprocess.run(

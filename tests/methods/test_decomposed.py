@@ -227,6 +227,7 @@ def _stage_gradients(there, rows, only=(), **changes):
     return found
 
 
+@pytest.mark.slow
 def test_each_stage_trains_exactly_what_its_loss_reaches_and_frees():
     found = _stage_gradients(("text", "audio"), 7)
     for free, reached in found.values():

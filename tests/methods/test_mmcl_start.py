@@ -53,6 +53,7 @@ def _predict():
     return quick_jit(lambda params: CrossModalPredictor().apply({"params": params}, [SOURCE], None, train=False)[0])
 
 
+@pytest.mark.slow
 def test_predictions_are_nearly_the_same_for_all_samples_at_first_and_less_so_with_larger_matrices():
     found = {name: float(losses.spread(_predict()(parameters(start)))) for name, start in STARTS.items()}
     assert found["torch"] < 0.01

@@ -85,7 +85,8 @@ def _texts(split_texts):
 # RoBERTa
 
 
-@pytest.mark.parametrize("pack", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("pack", [True, False])
 def test_a_roberta_trains_and_predicts_as_its_experiment_says(tmp_path, pack):
     folder = _write_encoder(tmp_path / "roberta", _roberta_tokenizer(), roberta=True)
     options = {"text_encoder": str(folder), "pack_text": pack, "max_epochs": 1}
