@@ -146,6 +146,8 @@ def test_options_that_pages_name_exist():
     known |= {
         "--help",
         "--kills",
+        "--jobs",
+        "--table",
         "--seed",
         "--only",
         "--all",
