@@ -1,5 +1,6 @@
 """Paths as people write them, and names of theirs in the names of files."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -35,6 +36,12 @@ def file_name(name: str) -> str:
     """
     clean = re.sub(r"[^\w.\-]+", "_", name).lstrip("._-")[:_LONGEST]
     return clean.rstrip("_") or "unnamed"
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's contents, in hexadecimal. OSError if it cannot be read."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def shown(path: str | Path) -> str:

@@ -15,11 +15,11 @@ import numpy as np
 from msa_jax import safe_pickle
 from msa_jax.data.columns import COLUMNS, FEATURES, Place, numbers, texts
 from msa_jax.data.identity import said
-from msa_jax.data.mmsa import entries_of_file, sha256, split_dicts
+from msa_jax.data.mmsa import entries_of_file, split_dicts
 from msa_jax.data.padding import filled_frames, lengths_of, padded_in_front, settle_padding, shifted
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
 from msa_jax.errors import DataWarning
-from msa_jax.paths import shown, user_path
+from msa_jax.paths import sha256, shown, user_path
 
 _KEYS = ("id", "text", "audio", "vision", "labels")
 _GLOVE_WIDTH = 300

@@ -4,7 +4,6 @@ Read here: aligned and unaligned CMU-MOSI, CMU-MOSEI, CH-SIMS and CH-SIMS v2, an
 opened by `msa_jax.safe_pickle`, which runs nothing that is in it.
 """
 
-import hashlib
 import re
 import warnings
 from collections.abc import Collection, Mapping
@@ -19,7 +18,7 @@ from msa_jax.data.identity import CORPORA, corpus_said, entries_of, guessed, sai
 from msa_jax.data.padding import lengths_by_zeros, settle_padding
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.paths import shown, user_path
+from msa_jax.paths import sha256, shown, user_path
 
 # SHA-256 of the published feature files, as MMSA's README lists them.
 PUBLISHED: Mapping[tuple[str, str], str] = {
@@ -138,12 +137,6 @@ def _without_spaces(columns: Mapping[str, Any], path: Path, split: str, known: C
         f"{path}: split {split}: read without the spaces: {', '.join(map(repr, meant))}", DataWarning, stacklevel=4
     )
     return {meant.get(key, key): value for key, value in columns.items()}
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def entries_of_file(

@@ -20,7 +20,7 @@ from msa_jax.paths import shown, user_path
 
 COLUMNS = ("id", "text", "label", "split")
 _SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
-_SHARES = {"test": 0.2, "valid": 0.1}  # of the rows, at least one each; the rest is for training
+_SHARES = {"test": 0.2, "valid": 0.1}  # at least one each; the rest is for training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,15 +334,20 @@ def _given_splits(path: Path, rows: Sequence[Row]) -> dict[str, np.ndarray]:
     return {split: np.flatnonzero(np.array(splits) == split) for split in SPLITS}
 
 
+def dealt(count: int, seed: int) -> dict[str, np.ndarray]:
+    """{split: sorted numbers below `count`}, shuffled: 70 % train, 10 % valid, 20 % test, of three at least one each."""
+    order = np.random.default_rng(seed).permutation(count)
+    made = {}
+    for split, share in _SHARES.items():
+        size = max(1, round(share * count))
+        made[split], order = np.sort(order[:size]), order[size:]
+    return {**made, "train": np.sort(order)}
+
+
 def _made_splits(path: Path, rows: int, seed: int) -> dict[str, np.ndarray]:
     if rows < len(SPLITS):
         raise InputError(f"{path}: {rows} rows and no column split; expected three rows at least")
-    order = np.random.default_rng(seed).permutation(rows)
-    made = {}
-    for split, share in _SHARES.items():
-        count = max(1, round(share * rows))
-        made[split], order = np.sort(order[:count]), order[count:]
-    made["train"] = np.sort(order)
+    made = dealt(rows, seed)
     counts = ", ".join(f"{name} {len(made[name])}" for name in SPLITS)
     warnings.warn(
         f"{path}: no column split: rows shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test ({counts})",

@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from msa_jax.data import table
 from msa_jax.data.schema import SPLITS
 from msa_jax.errors import DataWarning, InputError
@@ -24,7 +22,6 @@ from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 _TABLES = ("label.csv", "meta.csv")
 _UNIMODAL = ("label_t", "label_a", "label_v")
 _FOLDERS = ("Raw/{video}", "{video}", "Video/Segmented", "Segmented", "Raw", ".")
-_SHARES = {"test": 0.2, "valid": 0.1}  # of the videos, at least one each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,12 +104,7 @@ def split_by_video(clips: Sequence[Clip], *, seed: int, source: str) -> dict[str
             f"{source}: no column mode, and clips of {len(videos)} video{'s' * (len(videos) != 1)}; to split them by video, "
             "expected three at least"
         )
-    order = [videos[number] for number in np.random.default_rng(seed).permutation(len(videos))]
-    chosen, rest = {}, order
-    for name, share in _SHARES.items():
-        count = max(1, round(share * len(videos)))
-        chosen[name], rest = set(rest[:count]), rest[count:]
-    chosen["train"] = set(rest)
+    chosen = {name: {videos[number] for number in numbers} for name, numbers in table.dealt(len(videos), seed).items()}
     split = {name: [clip for clip in clips if clip.video in chosen[name]] for name in SPLITS}
     counts = ", ".join(f"{name} {len(split[name])}" for name in SPLITS)
     warnings.warn(

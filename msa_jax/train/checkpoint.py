@@ -5,7 +5,6 @@ orbax writes them. Parameters lie in files by the names that people use, every l
 
 import contextlib
 import functools
-import hashlib
 import logging
 import os
 import re
@@ -21,6 +20,7 @@ import numpy as np
 from msa_jax.errors import InputError, first_line
 from msa_jax.layers.stack import is_stacked, layer_path, stack, unstack
 from msa_jax.methods.protocol import STATISTICS
+from msa_jax.paths import sha256
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.model import Variables, flat, nested
@@ -355,18 +355,13 @@ def _checked(folder: Path) -> Path:
     for name, digest in digests.items():
         if not (path / name).is_file():
             raise InputError(f"{path / name}: missing; the checkpoint is not whole")
-        if _digest(path / name) != digest:
+        if sha256(path / name) != digest:
             raise InputError(f"{path / name}: not the file that was written; the checkpoint is damaged")
     return path
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): _digest(path) for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def other_run(experiment: Path, seed: int) -> Path:

@@ -6,7 +6,6 @@ Nothing in it is code, and reading it runs none.
 """
 
 import contextlib
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from msa_jax.data.preprocess import SEQUENCES, Preprocessor
 from msa_jax.errors import InputError, first_line, refuse_newer
 from msa_jax.methods.protocol import STATISTICS, Inputs
-from msa_jax.paths import user_path
+from msa_jax.paths import sha256, user_path
 from msa_jax.train.atomic import read_json, write_bytes, write_json
 from msa_jax.train.checkpoint import fitted, named
 from msa_jax.train.model import Variables, flat
@@ -193,7 +192,6 @@ def read_parameters(folder: Path, seeds: tuple[int, ...], shapes: Variables) -> 
 
 def _sum(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
