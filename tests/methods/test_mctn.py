@@ -131,7 +131,9 @@ def test_what_should_be_written_has_no_gradient():
 
 
 @pytest.mark.parametrize(
-    ("there", "translations"), [(("text",), set()), (("text", "audio"), {"translation", "cycle"})], ids=str
+    ("there", "translations"),
+    [(("text",), set()), (("text", "audio"), {"translation", "cycle"})],
+    ids=["text", "text-audio"],
 )
 def test_with_fewer_modalities_fewer_translations_are_made(there, translations):
     outputs, params = KIT.made(there)
