@@ -6,6 +6,7 @@ MkDocs calls the two hooks at the end (`hooks` in mkdocs.yml). The pages are mad
 import argparse
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from msa_jax import arguments, methods
@@ -98,7 +99,9 @@ def pages() -> dict[str, str]:
 
 
 def on_config(config: Any) -> Any:
-    """Adds the pages to the navigation."""
+    """Adds the pages to the navigation, and those that scripts/results made."""
+    made = sorted(path.name for path in (Path(config.docs_dir) / "results").glob("*.md"))
+    next(part["Results"] for part in config.nav if "Results" in part)[1:1] = [f"results/{name}" for name in made]
     options = [{name: f"{OPTIONS}/{name}.md"} for name in methods.METHODS]
     single = [{"Commands": COMMANDS}, {"Protocols": PROTOCOLS}, {"Presets": PRESETS}, {"Studies": STUDIES}]
     config.nav.append({"Reference": [*single, {"Options of each method": options}]})

@@ -155,6 +155,7 @@ def test_options_that_pages_name_exist():
         "--device",
         "--trace",
         "--write",
+        "--check",
     }  # of scripts
     wrong = [
         f"{name(page)}: {word}"

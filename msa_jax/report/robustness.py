@@ -18,7 +18,7 @@ from msa_jax.report import figures, panels
 from msa_jax.report.evaluation import dataset_of, source_of
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
 from msa_jax.train.atomic import without_nan, write_json, write_text
-from msa_jax.train.experiment_dir import check_not_ours
+from msa_jax.train.experiment_dir import check_not_ours, environment
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.robustness import Point, RobustScorer, points_of
 
@@ -198,7 +198,7 @@ def write(found: Robustness, folder: Path) -> str:
     paths = [folder / f"robustness.{suffix}" for suffix in ("json", "md", "png")]
     if not figures.available():
         paths.pop()
-    write_json(paths[0], found.json())
+    write_json(paths[0], {**found.json(), "environment": environment({})})
     write_text(paths[1], "\n\n".join(found.table(key).markdown() for key in found.metrics) + "\n")
     if len(paths) == 3:
         figures.save(found.figure(), paths[2])

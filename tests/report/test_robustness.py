@@ -177,6 +177,7 @@ def test_the_command_writes_curves_tables_and_a_figure(saved, capsys):
     content = json.loads((out / "robustness.json").read_text())
     assert content["rates"] == [0, 0.5, 1]
     assert content["mask_seeds"] == [4, 5]
+    assert {"commit", "command", "versions"} <= content["environment"].keys()
     plain = evaluate(saved / "one")
     for name in ("one", "two"):
         curves = content["runs"][name]
