@@ -306,6 +306,11 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vision", choices=("face-v1", "face-landmarks-v1", "none"), default="face-v1")
     parser.add_argument("--audio-rate", type=float, metavar="HZ", help="means of several frames, so many a second")
     _add_clip_tools(parser)
+    help = "one frame for each token, the mean over its word; needs words with times"
+    parser.add_argument("--align", choices=("words",), help=help)
+    help = "whose tokens these are, as in training; default scratch"
+    parser.add_argument("--text-encoder", default="scratch", metavar="E", help=help)
+    parser.add_argument("--max-tokens", type=int, default=50, metavar="N", help="of a text, as in training; default 50")
     parser.add_argument("--skip-bad", action="store_true", help="leave bad clips out; failed.csv says why")
     parser.add_argument("--allow-silent", action="store_true", help="take clips without sound")
     parser.add_argument("--allow-faceless", action="store_true", help="take clips without a face")

@@ -394,7 +394,7 @@ def _data_extract(arguments: argparse.Namespace) -> None:
     named = (
         "labels audio vision audio_rate face_model openface opensmile asr skip_bad max_seconds split_seed workers cache"
     )
-    named += " name language label_range metrics"
+    named += " name language label_range metrics align text_encoder max_tokens"
     done = extract(
         arguments.raw,
         out=arguments.out,

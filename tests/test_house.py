@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "config": BASE | {"literals", "everyday_names", "option_values"},
     "metrics": BASE,
     "data": BASE | {"safe_pickle"},
-    "extract": BASE | {"data"},
+    "extract": BASE | {"data", "encoders"},
     "losses": BASE | {"numerics"},
     "labels": BASE | {"numerics"},
     "layers": BASE,

@@ -1,5 +1,6 @@
 """From texts to token ids: the tokenizer of a pretrained encoder, or one built from the training text."""
 
+import hashlib
 import heapq
 import importlib.util
 import itertools
@@ -92,15 +93,9 @@ class Tokenizer:
           InputError: an element of `texts` that is not a string, `max_tokens` with no room beside the special tokens,
             or `length` below `max_tokens`.
         """
-        special = self.backend.num_special_tokens_to_add(is_pair=False)
-        if max_tokens <= special:
-            raise InputError(f"max_tokens is {max_tokens}; expected at least {special + 1}, {special} of them special")
         if length is not None and length < max_tokens:
             raise InputError(f"length is {length}; expected at least max_tokens, {max_tokens}")
-        encoded = []
-        for encoding in self.backend.encode_batch(_strings(texts), add_special_tokens=False):
-            encoding.truncate(max_tokens - special)
-            encoded.append(self.backend.post_process(encoding, add_special_tokens=True).ids)
+        encoded = [encoding.ids for encoding in self._encodings(texts, max_tokens)]
         if length is None:
             length = max(map(len, encoded), default=0)
         ids = np.full((len(encoded), length), self.pad_id, np.int32)
@@ -109,6 +104,33 @@ class Tokenizer:
             ids[row, : len(tokens)] = tokens
             mask[row, : len(tokens)] = 1
         return ids, mask
+
+    def spans(self, text: str, *, max_tokens: int) -> list[tuple[int, int] | None]:
+        """The characters [start, end) of a text that each of its tokens stands for; None for a special token.
+
+        Args:
+          text: one text. max_tokens: as in `encode`, which gives as many tokens.
+        """
+        (encoding,) = self._encodings([text], max_tokens)
+        return [
+            None if special else span
+            for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+        ]
+
+    def vocabulary_sha256(self) -> str:
+        """Of the tokens and their ids: two tokenizers of one vocabulary have the same."""
+        vocabulary = sorted(self.backend.get_vocab(with_added_tokens=True).items())
+        return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()
+
+    def _encodings(self, texts: Sequence[str], max_tokens: int) -> list[tokenizers.Encoding]:
+        special = self.backend.num_special_tokens_to_add(is_pair=False)
+        if max_tokens <= special:
+            raise InputError(f"max_tokens is {max_tokens}; expected at least {special + 1}, {special} of them special")
+        encoded = []
+        for encoding in self.backend.encode_batch(_strings(texts), add_special_tokens=False):
+            encoding.truncate(max_tokens - special)
+            encoded.append(self.backend.post_process(encoding, add_special_tokens=True))
+        return encoded
 
     def save(self, folder: str | Path) -> None:
         """Writes `tokenizer.json`, which `load_tokenizer` and Hugging Face's libraries read."""

@@ -18,11 +18,13 @@ def check(folder: Path) -> None:
         raise InputError(f"{folder}: no model.bin; expected the folder of a Whisper model for faster-whisper")
 
 
-def transcribe(path: Path, folder: Path, *, most_seconds: float) -> list[tuple[float, float, str]]:
+def transcribe(
+    path: Path, folder: Path, *, most_seconds: float, word_times: bool = False
+) -> list[tuple[float, float, str]]:
     """(start, end, words) of what is said, with times in seconds; nothing where nothing is.
 
     Args:
-      path: of the clip. folder: of the model. most_seconds: what comes later is not heard.
+      path: of the clip. folder: of the model. most_seconds: what comes later is not heard. word_times: each word by itself.
 
     Raises:
       InputError: the clip or the model cannot be read.
@@ -30,7 +32,11 @@ def transcribe(path: Path, folder: Path, *, most_seconds: float) -> list[tuple[f
     if not probe(path).has_sound:
         return []
     sound = read_sound(path, most_seconds=most_seconds)
-    segments, _ = _model(folder).transcribe(sound, beam_size=5, temperature=0.0, condition_on_previous_text=False)
+    segments, _ = _model(folder).transcribe(
+        sound, beam_size=5, temperature=0.0, condition_on_previous_text=False, word_timestamps=word_times
+    )
+    if word_times:
+        return [(float(one.start), float(one.end), one.word.strip()) for part in segments for one in part.words or ()]
     return [(float(one.start), float(one.end), one.text.strip()) for one in segments]
 
 

@@ -37,12 +37,14 @@ class Tools:
     """Where features come from besides the clips.
 
     face_model: the model file. openface, opensmile: folders of CSVs, instead of own features. asr: a recogniser's folder.
+    word_times: words are asked for with their times, by features that are aligned with them.
     """
 
     face_model: Path | None = None
     openface: Path | None = None
     opensmile: Path | None = None
     asr: Path | None = None
+    word_times: bool = False
 
     def tables(self) -> dict[str, Path]:
         """{"audio" or "vision": folder of CSVs}."""
@@ -148,6 +150,7 @@ def extract_clips(
                 "recipe": recipe.to_json(),
                 "face_model": model,
                 "asr": None if tools.asr is None else str(tools.asr.absolute()),
+                "word_times": tools.word_times,
                 "cache": str(folder),
             }
         )

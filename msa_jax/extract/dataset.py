@@ -14,8 +14,9 @@ import numpy as np
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.native import check_target, write_native
 from msa_jax.data.schema import Card, Dataset, validate
+from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.extract import transcripts
+from msa_jax.extract import alignment, transcripts
 from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_recipe, reads_clips
 from msa_jax.extract.layouts import Clip, read_raw, split_by_video
 from msa_jax.extract.recipe import ALLOWED, MOST_SECONDS, Recipe
@@ -23,6 +24,7 @@ from msa_jax.extract.transcripts import Transcript
 from msa_jax.paths import shown, user_path
 
 _SHOWN = 5  # bad clips in an error message, and clips in a warning
+_NO_TIMES = "no words with times: expected them in a .srt, .vtt or Whisper's .json beside the clip, or by --asr"
 _LICENCE = "openSMILE's features: its licence excludes commercial use, of models trained on them too."
 
 
@@ -57,6 +59,9 @@ def extract(
     openface: str | Path | None = None,
     opensmile: str | Path | None = None,
     asr: str | Path | None = None,
+    align: str | None = None,
+    text_encoder: str = alignment.SCRATCH,
+    max_tokens: int = 50,
     allow: Sequence[str] = (),
     skip_bad: bool = False,
     max_seconds: float = MOST_SECONDS,
@@ -79,6 +84,8 @@ def extract(
       face_model: the file of Google's face landmarker; otherwise as `find_face_model` finds it.
       openface, opensmile: folders with a CSV for each clip, which are read instead.
       asr: a folder with a Whisper model for faster-whisper, which hears what no transcript says.
+      align: "words" for one frame of audio and vision for each token, the mean over its word; needs words with their times.
+      text_encoder, max_tokens: whose tokens these are, and how many of a text, as in the options of training.
       allow: "silent", "faceless": clips that are taken although they have no sound, or no face.
       skip_bad: leave clips out that cannot be read; the folder then has `failed.csv`.
       max_seconds: of a clip; what comes later is not read.
@@ -96,14 +103,17 @@ def extract(
     for one in allow:
         if one not in ALLOWED:
             raise InputError(f"allow names {one!r}; expected some of {', '.join(ALLOWED)}")
-    for name, number, least in (("workers", workers, 1), ("split_seed", split_seed, 0)):
+    if align not in (None, "words"):
+        raise InputError(f"align is {align!r}; expected words, or nothing")
+    wholes = (("workers", workers, 1), ("split_seed", split_seed, 0), ("max_tokens", max_tokens, 3))
+    for name, number, least in wholes:
         if number is not None and (type(number) is not int or number < least):
             raise InputError(f"{name} is {number!r}; expected a whole number from {least}")
     check_target(out.absolute())
     tools = Tools(**{
         name: None if path is None else user_path(path)
         for name, path in (("face_model", face_model), ("openface", openface), ("opensmile", opensmile), ("asr", asr))
-    })  # fmt: skip
+    }, word_times=align is not None)  # fmt: skip
     table = read_raw(raw, None if labels is None else user_path(labels))
     sources = [_source(clip) for clip in table.clips]
     recipe = new_recipe(
@@ -128,15 +138,21 @@ def extract(
     )
     for number, one in zip(there, made, strict=True):
         found[number] = one
-    samples, bad = _with_text(table.folder, table.clips, found)
+    samples, bad = _with_text(table.folder, table.clips, found, timed=align is not None)
     failed = tuple((clip.id, reason) for clip, reason in bad)
     _refuse_bad(bad, log, total=len(table.clips), source=str(table.table), skip=skip_bad)
     _warn(samples, recipe, str(table.table))
     kinds = sorted({sample.transcript.source for sample in samples if sample.transcript is not None})
     recipe = replace(recipe, text=", ".join(kinds), clips={"count": len(table.clips), "failed": len(bad)})
     by_split = split_by_video([sample.clip for sample in samples], seed=split_seed, source=str(table.table))
-    card = _card(samples, recipe, table.table, raw, words)
     of_clip = {sample.clip.id: sample for sample in samples}
+    if align is not None:
+        texts = [of_clip[clip.id].transcript.text for clip in by_split["train"]]
+        tokenizer = alignment.tokenizer_of(text_encoder, texts)
+        recipe = replace(recipe, align=alignment.alignment_to(tokenizer, text_encoder, max_tokens))
+        samples = [_aligned(sample, recipe, tokenizer) for sample in samples]
+        of_clip = {sample.clip.id: sample for sample in samples}
+    card = _card(samples, recipe, table.table, raw, words)
     longest = {name: max(len(getattr(one.features, name)) for one in samples) for name in _modalities(recipe)}
     columns = {name: _columns([of_clip[clip.id] for clip in clips], longest) for name, clips in by_split.items()}
     dataset = validate(card, columns, source=str(table.table))
@@ -165,15 +181,18 @@ def _modalities(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _with_text(
-    folder: Path, clips: Sequence[Clip], found: Sequence[Extracted]
+    folder: Path, clips: Sequence[Clip], found: Sequence[Extracted], *, timed: bool
 ) -> tuple[list[_Sample], list[tuple[Clip, str]]]:
-    """Clips with their transcripts, and those that cannot be used. Where no clip has a word, all go without."""
+    """Clips with their transcripts, and those that cannot be used. If no clip has a word, all go without, unless timed."""
     samples, bad = [], []
     for clip, features in zip(clips, found, strict=True):
         transcript, reason = None, features.reason
         if not reason:
             try:
-                transcript = _transcript(folder, clip) or features.transcript
+                transcript = (_timed(clip) if timed else _transcript(folder, clip)) or features.transcript
+                if timed:
+                    reason = _NO_TIMES if transcript is None else ""
+                    alignment.check_times(() if transcript is None else transcript.pieces)
             except InputError as error:
                 reason = str(error)
         if reason:
@@ -195,6 +214,19 @@ def _transcript(folder: Path, clip: Clip) -> Transcript | None:
         return Transcript(clip.text, "table")
     near = None if clip.path is None else transcripts.beside(clip.path)
     return near or transcripts.cmu(folder, clip.video, clip.clip)
+
+
+def _timed(clip: Clip) -> Transcript | None:
+    return None if clip.path is None else transcripts.beside(clip.path, timed=True)
+
+
+def _aligned(sample: _Sample, recipe: Recipe, tokenizer: Tokenizer) -> _Sample:
+    """The sample with one frame for each token. Its text is that of the words whose times are known and read."""
+    frames = {name: (getattr(sample.features, name), getattr(recipe, name).rate) for name in _modalities(recipe)}
+    pieces = [piece for piece in sample.transcript.pieces if piece[0] < recipe.most_seconds]
+    text, aligned = alignment.align(pieces, frames, tokenizer, max_tokens=recipe.align.max_tokens)
+    transcript = replace(sample.transcript, text=text)
+    return replace(sample, features=replace(sample.features, **aligned), transcript=transcript)
 
 
 def _refuse_bad(bad: Sequence[tuple[Clip, str]], log: TextIO | None, *, total: int, source: str, skip: bool) -> None:
@@ -277,7 +309,8 @@ def _card(samples: Sequence[_Sample], recipe: Recipe, table: Path, raw: Path, wo
     described = {"text": f"transcripts ({recipe.text})" if texts else "absent"}
     for name in ("audio", "vision"):
         features = getattr(recipe, name)
-        described[name] = f"{features.set}, {features.dim}-d, {features.rate:g} Hz" if features else "absent"
+        rate = f"{features.rate:g} Hz" if features and recipe.align is None else "a frame for each token"
+        described[name] = f"{features.set}, {features.dim}-d, {rate}" if features else "absent"
     licensed = recipe.audio is not None and recipe.audio.tool.lower() == "opensmile"
     return Card(
         **entries,

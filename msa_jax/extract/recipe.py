@@ -39,12 +39,25 @@ class Features:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WordAlignment:
+    """Audio and vision have one frame for each token of the text, the mean over the frames of its word.
+
+    text_encoder: whose tokenizer made the tokens; "scratch" for one of the training split's words. vocabulary_sha256: of it.
+    max_tokens: of a text; what comes later has no frame.
+    """
+
+    text_encoder: str
+    vocabulary_sha256: str
+    max_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How audio and vision were extracted.
 
     audio, vision: None where they were not. decoder: versions. most_seconds: of a clip; what comes later is not read. allow:
     clips that are taken although they have no sound ("silent") or no face ("faceless"). text: where the transcripts came from.
-    clips: how many there were, and how many were left out.
+    clips: how many there were, and how many were left out. align: None if frames are as many as the sets have in a second.
     """
 
     audio: Features | None
@@ -54,6 +67,7 @@ class Recipe:
     allow: tuple[str, ...] = ()
     text: str = ""
     clips: Mapping[str, int] = field(default_factory=dict)
+    align: WordAlignment | None = None
     version: int = VERSION
 
     def to_json(self) -> dict[str, Any]:
@@ -71,8 +85,10 @@ class Recipe:
             version = content.get("version") if isinstance(content, Mapping) else None
             raise InputError(f"{source}: its recipe of features has version {version!r}; this msa_jax reads {VERSION}")
         try:
-            named = {one.name: content[one.name] for one in fields(cls)}
+            named = {one.name: content[one.name] for one in fields(cls) if one.name != "align"}
             named["allow"] = tuple(named["allow"])
+            if content.get("align") is not None:
+                named["align"] = WordAlignment(**content["align"])
             for name in ("audio", "vision"):
                 if named[name] is not None:
                     named[name] = Features(**{**named[name], "names": tuple(named[name]["names"])})

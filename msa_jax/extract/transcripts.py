@@ -21,16 +21,22 @@ class Transcript:
     source: str
     pieces: tuple[tuple[float, float, str], ...] = ()
 
+    def part(self, start: float, end: float) -> tuple[tuple[float, float, str], ...]:
+        """The pieces whose middle lies in a part of the clip."""
+        return tuple(piece for piece in self.pieces if start <= (piece[0] + piece[1]) / 2 < end)
+
     def between(self, start: float, end: float) -> str:
-        """The words of a part of the clip: pieces whose middle lies in it, or all words where no times are known."""
-        if not self.pieces:
-            return self.text
-        return " ".join(text for first, last, text in self.pieces if start <= (first + last) / 2 < end)
+        """The words of a part of the clip: its pieces, or all words where no times are known."""
+        return " ".join(text for _, _, text in self.part(start, end)) if self.pieces else self.text
 
 
-def beside(clip: Path) -> Transcript | None:
-    """The transcript in a file of the clip's name, .txt before .srt, .vtt and .json. Raises InputError if it is damaged."""
-    for suffix in SUFFIXES:
+def beside(clip: Path, *, timed: bool = False) -> Transcript | None:
+    """The transcript in a file of the clip's name: .txt (not if times are wanted), .srt, .vtt or .json, the first of them.
+
+    Raises:
+      InputError: the file is damaged.
+    """
+    for suffix in SUFFIXES[1:] if timed else SUFFIXES:
         path = clip.with_suffix(suffix)
         if path.is_file():
             return read_transcript(path)

@@ -26,7 +26,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     """Extracts one clip into the cache, or finds it there.
 
     Args:
-      job: `path` or None, `tables`, `recipe`, `face_model` or None, `asr` or None, and the folder `cache`.
+      job: `path` or None, `tables`, `recipe`, `face_model` or None, `asr` or None, `word_times`, and the folder `cache`.
 
     Returns:
       `file` (an .npz with audio and vision), `facts`, and with `asr` the `pieces` that were said; or `error`, why the clip
@@ -35,7 +35,7 @@ def run(job: Mapping[str, Any]) -> dict[str, Any]:
     try:
         recipe = Recipe.from_json(job["recipe"], "job")
         inputs = [Path(one) for one in (job["path"], *job["tables"].values()) if one is not None]
-        file = Path(job["cache"]) / recipe.key() / f"{_digest(inputs, job['asr'])}.npz"
+        file = Path(job["cache"]) / recipe.key() / f"{_digest(inputs, job['asr'], job['word_times'])}.npz"
         held = _held(file)
         if held is None:
             _extract(job, recipe, file)
@@ -57,7 +57,8 @@ def _extract(job: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
     if job["asr"] is not None:
         from msa_jax.extract.asr import transcribe
 
-        held["pieces"] = transcribe(path, Path(job["asr"]), most_seconds=recipe.most_seconds)
+        named = {"most_seconds": recipe.most_seconds, "word_times": job["word_times"]}
+        held["pieces"] = transcribe(path, Path(job["asr"]), **named)
     arrays = {name: value for name, value in (("audio", clip.audio), ("vision", clip.vision)) if value is not None}
     stream = io.BytesIO()
     np.savez_compressed(stream, held=np.array(json.dumps(held)), **arrays)
@@ -83,9 +84,9 @@ def _held(file: Path) -> dict[str, Any] | None:
         return None
 
 
-def _digest(paths: list[Path], asr: str | None) -> str:
-    """Of the contents of files, and of the recogniser's model."""
-    digest = hashlib.sha256()
+def _digest(paths: list[Path], asr: str | None, word_times: bool) -> str:
+    """Of the contents of files, and of the recogniser's model and what it is asked for."""
+    digest = hashlib.sha256(b"word times" if asr is not None and word_times else b"")
     models = [] if asr is None else [Path(asr) / "model.bin"]
     for path in (*paths, *models):
         try:

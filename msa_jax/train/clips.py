@@ -10,12 +10,13 @@ import numpy as np
 
 from msa_jax.data.preprocess import Preprocessor
 from msa_jax.data.schema import Split
+from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.extract import transcripts
+from msa_jax.extract import alignment, transcripts
 from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips
 from msa_jax.extract.dataset import counted, oddities
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from msa_jax.extract.recipe import Recipe, with_tools_here
+from msa_jax.extract.recipe import Recipe, WordAlignment, with_tools_here
 from msa_jax.extract.transcripts import Transcript
 from msa_jax.methods.protocol import Inputs
 from msa_jax.modalities import SEQUENCES
@@ -63,13 +64,17 @@ class ClipPrediction:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReadClips:
-    """Clips with their features and, if training had text, their words. read: the modalities."""
+    """Clips with their features and, if training had text, their words. read: the modalities.
+
+    tokenizer: with whose tokens the samples are aligned; None if the recipe aligns nothing.
+    """
 
     paths: tuple[Path, ...]
     features: tuple[Extracted, ...]
     words: tuple[Transcript, ...]
     recipe: Recipe
     read: tuple[str, ...]
+    tokenizer: Tokenizer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,19 +176,22 @@ def read_clips(
     if texts is not None and len(texts) != len(clips):
         raise InputError(f"there are {len(texts)} texts for {len(clips)} clips; expected one for each, in their order")
     sources = [Source(path=path, video=path.absolute().parent.name, clip=path.stem) for path in clips]
-    tools = tools if "text" in read else replace(tools, asr=None)
+    tools = replace(tools, asr=tools.asr if "text" in read else None, word_times=recipe.align is not None)
     found = extract_clips(sources, recipe, tools, cache=cache, log=log)
     bad = [(path, one.reason) for path, one in zip(clips, found, strict=True) if one.reason]
     words: list[Transcript] = []
     if "text" in read and not bad:
         predictor.check_reads_texts()
-        words, bad = _transcripts(clips, found, texts)
+        words, bad = _transcripts(clips, found, texts, timed=recipe.align is not None)
     if bad:
         listed = "; ".join(reason if str(path) in reason else f"{path}: {reason}" for path, reason in bad[:_SHOWN])
         count = f"{len(bad)} of {len(clips)} clips cannot be used: " if len(clips) > 1 else ""
         raise InputError(f"{count}{listed}")
     _warn(predictor, clips, found, recipe)
-    return ReadClips(paths=tuple(clips), features=tuple(found), words=tuple(words), recipe=recipe, read=read)
+    tokenizer = None if recipe.align is None else predictor.preprocessor.tokenizer
+    return ReadClips(
+        paths=tuple(clips), features=tuple(found), words=tuple(words), recipe=recipe, read=read, tokenizer=tokenizer
+    )
 
 
 def samples_of(clips: ReadClips, *, window: float | None = None, step: float | None = None) -> ClipSamples:
@@ -205,12 +213,21 @@ def samples_of(clips: ReadClips, *, window: float | None = None, step: float | N
         for start, end in _parts(length, window, step):
             ids.append(shown(path) if window is None else f"{shown(path)} {start:g}-{end:g} s")
             times.append((start, end))
+            words = clips.words[number] if clips.words else None
+            frames = {name: (getattr(one, name), getattr(clips.recipe, name).rate) for name in arrays}
+            if clips.tokenizer is not None:
+                spoken = words.pieces if window is None else words.part(start, end)
+                spoken = [piece for piece in spoken if piece[0] < clips.recipe.most_seconds]
+                most = clips.recipe.align.max_tokens
+                text, found = alignment.align(spoken, frames, clips.tokenizer, max_tokens=most)
+            elif window is None:
+                text, found = words and words.text, {name: array for name, (array, _) in frames.items()}
+            else:
+                text = words and words.between(start, end)
+                found = {name: alignment.frames_between(*pair, start, end) for name, pair in frames.items()}
             for name, pieces in arrays.items():
-                array = getattr(one, name)
-                pieces.append(array if window is None else _cut(array, getattr(clips.recipe, name).rate, start, end))
-            if clips.words:
-                words = clips.words[number]
-                said.append(words.text if window is None else words.between(start, end))
+                pieces.append(found[name])
+            said += [text] if words else []
     columns: dict[str, Any] = {"id": np.array(ids, np.str_)}
     if clips.words:
         columns["raw_text"] = np.array(said, np.str_)
@@ -235,6 +252,8 @@ def _recipe(predictor: Trained, read: Sequence[str]) -> Recipe:
             raise InputError(
                 f"the recipe of {name} is {found}, but this experiment was trained on {width} values in a frame"
             )
+    if recipe.align is not None:
+        _check_alignment(predictor, recipe.align, read)
     recipe, other = with_tools_here(replace(recipe, **kept))
     if other:
         warnings.warn(
@@ -245,20 +264,40 @@ def _recipe(predictor: Trained, read: Sequence[str]) -> Recipe:
     return recipe
 
 
+def _check_alignment(predictor: Trained, align: WordAlignment, read: Sequence[str]) -> None:
+    """Raises InputError if features cannot be aligned with words as they were for training."""
+    if "text" not in read:
+        raise InputError("text cannot be missing: audio and vision of this experiment are aligned with its words")
+    tokenizer = predictor.preprocessor.tokenizer
+    if tokenizer is None or tokenizer.vocabulary_sha256() != align.vocabulary_sha256:
+        raise InputError(
+            f"its features are aligned with the tokens of {align.text_encoder}, and this experiment has other tokens: train "
+            f"with --text-encoder {align.text_encoder}, or extract again without --align"
+        )
+
+
 def _transcripts(
-    clips: Sequence[Path], found: Sequence[Extracted], texts: Sequence[str] | None
+    clips: Sequence[Path], found: Sequence[Extracted], texts: Sequence[str] | None, *, timed: bool
 ) -> tuple[list[Transcript], list[tuple[Path, str]]]:
-    """What is said in each clip, and the clips of which nobody knows."""
+    """What is said in each clip, and the clips of which nobody knows. timed: with the times of words."""
+    if timed and texts is not None:
+        raise InputError(
+            "audio and vision of this experiment are aligned with words, so it needs the times of words, which a text given by "
+            "itself has not: put a .srt, .vtt or Whisper's .json beside the clip, or give --asr FOLDER"
+        )
+    wanted = "a .srt, .vtt or Whisper's .json" if timed else "--text, a .txt, .srt, .vtt or .json"
     words, bad = [], []
     for number, (path, one) in enumerate(zip(clips, found, strict=True)):
         try:
-            said = Transcript(texts[number], "given") if texts is not None else transcripts.beside(path)
+            said = Transcript(texts[number], "given") if texts is not None else transcripts.beside(path, timed=timed)
             said = said or one.transcript
+            alignment.check_times(said.pieces if timed and said is not None else ())
         except InputError as error:
             bad.append((path, str(error)))
             continue
         if said is None:
-            bad.append((path, "no words: give --text, a .txt, .srt, .vtt or .json beside the clip, or --asr FOLDER"))
+            times = " with times" * timed
+            bad.append((path, f"no words{times}: give {wanted} beside the clip, or --asr FOLDER"))
         else:
             words.append(said)
     return words, bad
@@ -267,7 +306,7 @@ def _transcripts(
 def _warn(predictor: Trained, clips: Sequence[Path], found: Sequence[Extracted], recipe: Recipe) -> None:
     odd = oddities(found, recipe)
     for name in SEQUENCES:
-        trained = getattr(predictor.inputs, name)
+        trained = getattr(predictor.inputs, name) if recipe.align is None else None
         longer = [] if trained is None else [n for n, one in enumerate(found) if _steps(one, name) > trained.steps]
         odd += [(f"more frames of {name} than any of training had ({trained.steps})", longer)] if longer else []
     for about, numbers in odd:
@@ -299,12 +338,6 @@ def _parts(length: float, window: float | None, step: float | None) -> list[tupl
     if length - parts[-1][1] >= step / 2:  # what is left is worth a part of its own
         parts.append((length - window, length))
     return [(round(start, 3), round(end, 3)) for start, end in parts]
-
-
-def _cut(array: np.ndarray, rate: float, start: float, end: float) -> np.ndarray:
-    """The frames of a part, at least one."""
-    first = min(round(start * rate), len(array) - 1)
-    return array[first : max(round(end * rate), first + 1)]
 
 
 def _padded(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
