@@ -122,8 +122,12 @@ def test_what_cannot_be_registered_is_refused(method, message):
 
 def prepared_for(name):
     settings = resolve(config.load_preset(name).method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
+    batches = max(4, settings.options.accumulate)  # a window of them at least
     dataset = tiny_dataset(
-        rows=(16, 2, 2), text="text_bert", human_labels=True, aligned=settings.method.needs_aligned(settings.options)
+        rows=(4 * batches, 2, 2),
+        text="text_bert",
+        human_labels=True,
+        aligned=settings.method.needs_aligned(settings.options),
     )
     return settings, prepare(dataset, settings.method, settings.options)
 
