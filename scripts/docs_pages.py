@@ -5,6 +5,7 @@ MkDocs calls the two hooks at the end (`hooks` in mkdocs.yml). The pages are mad
 
 import argparse
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ def options_page(name: str) -> str:
     )
     title, _, rest = method_page(name).markdown().partition("\n")
     return f"{title}\n\n{module}\n{rest}\n"
+
+
+def own_options(name: str) -> str:
+    """The table of the options that a method does not share with all others."""
+    _, _, rest = method_page(name).markdown().partition(f"## Options of {name}\n\n")
+    return rest.partition("\n\n## ")[0]
 
 
 def protocols_page() -> str:
@@ -115,3 +122,8 @@ def on_files(files: Any, config: Any) -> Any:
     for path, content in pages().items():
         files.append(File.generated(config, path, content=content))
     return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Fills in the options where a page has `<!-- options: METHOD -->`."""
+    return re.sub(r"<!-- options: (\w+) -->", lambda match: own_options(match[1]), markdown)

@@ -2,9 +2,12 @@
 
 A page shows every result file that names it. In any other document, and in the README, these marks are filled in:
 
-    <!-- results: NAME ...; EXPERIMENT ...; METRIC ... -->   a table; <!-- end --> on a line of its own ends it
-    <!-- number: NAME EXPERIMENT METRIC --> ... <!-- end -->     mean ± sd on test
-    <!-- number: NAME EXPERIMENT from BASE METRIC --> ... <!-- end -->    its difference from BASE, with the 95 % interval
+    <!-- results: NAME ...; EXPERIMENT ...; METRIC ... --> ... <!-- end -->  a table
+    <!-- results: all; EXPERIMENT ...; METRIC ... --> ... <!-- end -->       of all leaderboards that have the first experiment
+    <!-- results: pages --> ... <!-- end -->                                 a list of the pages
+    <!-- number: NAME EXPERIMENT METRIC --> ... <!-- end -->                 mean ± sd on test
+    <!-- number: NAME EXPERIMENT from BASE METRIC --> ... <!-- end -->       its difference from BASE, with the 95 % interval
+    <!-- paper: STUDY; ROW; ROW ... --> ... <!-- end -->                     rows that a paper prints, as the study has them
 
 In the notes of a result file, {EXPERIMENT METRIC} and {EXPERIMENT from BASE METRIC} stand for the same numbers of that file.
 """
@@ -22,12 +25,13 @@ from msa_jax.report import leaderboard_tables
 from msa_jax.report.differences import paired_difference
 from msa_jax.report.ranks import Ranks
 from msa_jax.report.robustness import Robustness
-from msa_jax.report.table import METRIC_LABELS, Cell, Table, metric_cell
+from msa_jax.report.study import load_study
+from msa_jax.report.table import AS_THEY_ARE, METRIC_LABELS, Cell, Table, metric_cell
 from scripts.result_files import KINDS
 
 Result = Mapping[str, Any]
 MADE = "<!-- Made by scripts/results from the result files beside this page. Change those, and make it again. -->"
-_MARK = re.compile(r"(<!-- (results|number): ([^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
+_MARK = re.compile(r"(<!-- (results|number|paper): ([^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
 _CODE = re.compile(r"(^```.*?^```)", re.DOTALL | re.MULTILINE)
 
 
@@ -71,10 +75,21 @@ def _fill(match: re.Match[str], results: Mapping[str, Result]) -> str:
     if words == "pages":
         lines = "\n".join(f"- [{page}](results/{page}.md): {about}" for page, about in listed(results))
         return f"{head}\n{lines}\n{end}" if lines else f"{head}\n{end}"
+    if kind == "paper":
+        study, *rows = (part.strip() for part in words.split(";"))
+        return f"{head}\n\n{printed(study, rows).markdown()}\n\n{end}"
     parts = [part.split() for part in words.split(";")]
     names, experiments, keys = (*parts, [], [])[:3]
+    if names == ["all"]:
+        names = [name for name, one in results.items() if one["kind"] == "leaderboard" and _has(one, experiments[0])]
+        if not names:
+            return f"{head}\n\nThere is no result file yet.\n\n{end}"
     table = summary({name: _named(results, name) for name in names}, experiments, keys)
     return f"{head}\n\n{table.markdown()}\n\n{end}"
+
+
+def _has(result: Result, experiment: str) -> bool:
+    return any(one["name"] == experiment for one in result["experiments"])
 
 
 def _named(results: Mapping[str, Result], name: str) -> Result:
@@ -141,6 +156,32 @@ def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
     return Table(columns=columns, rows=rows)
+
+
+def printed(name: str, names: Sequence[str]) -> Table:
+    """Rows of a paper's table, for each of its datasets; by default all."""
+    study = load_study(name)
+    rows = {row.name: row for row in (*study.variants, *study.context)}
+    missing = [row for row in names if row not in rows]
+    if missing:
+        raise InputError(f"study {name} has no row {missing[0]}; there are {', '.join(rows)}")
+    found = [rows[row] for row in names] if names else [row for row in rows.values() if row.paper]
+    shown = [(row, dataset, row.paper[dataset]) for dataset in study.datasets for row in found if dataset in row.paper]
+    keys = [key for key in METRIC_LABELS if any(key in numbers for _, _, numbers in shown)]
+    lines = [
+        (row.name, dataset, *(_as_printed(key, numbers.get(key)) for key in keys), row.origin.get(dataset))
+        for row, dataset, numbers in shown
+    ]
+    columns = ("system", "data", *(METRIC_LABELS[key] for key in keys), "where the paper has it from")
+    if not any(line[-1] for line in lines):
+        columns, lines = columns[:-1], [line[:-1] for line in lines]
+    return Table(columns=columns, rows=lines, caption=study.paper)
+
+
+def _as_printed(key: str, value: float | None) -> str:
+    """With the digits of `metric_cell`, or more if the paper has more."""
+    digits = 0 if value is None else len(repr(value).partition(".")[2])
+    return f"{value:.{digits}f}" if key in AS_THEY_ARE and digits > 3 else metric_cell(key, value)
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

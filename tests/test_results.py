@@ -209,6 +209,36 @@ def test_curves_of_missing_modalities_are_shown(root):
     assert results.check(root) == []
 
 
+def test_a_papers_rows_come_from_its_study(root):
+    marks = "<!-- paper: self_mm.table1; Self-MM; MAG-BERT (B), aligned --><!-- end -->\n\n"
+    marks += (
+        "<!-- paper: dmmsa.table2; DMMSA --><!-- end -->\n\n<!-- results: all; lmf text_only; MAE --><!-- end -->\n\n"
+    )
+    (root / "docs" / "page.md").write_text(marks + "<!-- results: all; mctn; MAE --><!-- end -->\n")
+    results.render(root)
+    lines = [
+        [cell.strip() for cell in line.split("|")] for line in (root / "docs" / "page.md").read_text().splitlines()
+    ]
+    assert ["", "Self-MM", "mosi", "0.713", "0.798", "84.00", "85.98", "84.42", "85.95", "-", ""] in lines
+    copied = "copied from MAG-BERT, selected on test"
+    assert [
+        "",
+        "MAG-BERT (B), aligned",
+        "mosi",
+        "0.712",
+        "0.796",
+        "84.20",
+        "86.10",
+        "84.10",
+        "86.00",
+        copied,
+        "",
+    ] in lines
+    assert any(line[1:5] == ["DMMSA", "sims", "0.3778", "0.660"] for line in lines)
+    assert any(line[1:4] == ["tiny", "lmf", "3"] for line in lines)
+    assert ["There is no result file yet."] in lines
+
+
 def test_folders_that_are_no_results_are_refused(root):
     with pytest.raises(InputError, match="no such folder"):
         results.add(root, [root / "nothing"])

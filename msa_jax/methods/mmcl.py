@@ -49,7 +49,7 @@ Readings and why.
     loses by a gain of 1/sqrt 3, the last ones have mostly zeros under their kernels. MMIM, on whose code MMCL builds,
     draws matrices outside BERT from Xavier's normal distribution (`predictor_init`). `spread_audio` and
     `spread_vision`, terms of weight 0, record how far P_u differs between the samples of a batch (losses.spread).
-Measured on valid (docs/results.md): 5, 10, 14 and 18 the other way are better on none of two datasets, or on one alone.
+Measured on valid (docs/methods/mmcl.md): 5, 10, 14 and 18 the other way are better on none of two datasets, or on one alone.
 Not given for the best model: beta, gamma, temperature, dropout. The middle of the appendix's grid, 0.75, 0.1, 0.1; dropout 0.1.
 
 What is left where a dataset lacks a modality. A modality is predicted where it is there and anything is there to predict it
