@@ -1,6 +1,5 @@
 """The model file of Google's face landmarker: where it is, and that it is the one that the recipes were made with."""
 
-import contextlib
 import hashlib
 import http.client
 import io
@@ -9,9 +8,9 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from msa_jax import signals
 from msa_jax.errors import InputError, first_line
 from msa_jax.paths import cache_folder, user_path
+from msa_jax.whole_files import replacing
 
 ADDRESS = (
     "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task"
@@ -80,14 +79,8 @@ def _fetched() -> bytes:
 
 
 def _keep(content: bytes, path: Path) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with signals.unfinished(part):
-            part.write_bytes(content)
-            os.replace(part, path)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
         raise InputError(f"{path}: the face model cannot be kept ({error.strerror or error})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()

@@ -4,7 +4,6 @@ FFmpeg and LiteRT read what strangers made. If one of them falls over a file, it
 """
 
 import hashlib
-import io
 import json
 import os
 import sys
@@ -18,6 +17,7 @@ from msa_jax.errors import InputError, one_line
 from msa_jax.extract.clip import extract_clip
 from msa_jax.extract.face import FaceLandmarker
 from msa_jax.extract.recipe import Recipe
+from msa_jax.whole_files import replacing
 
 _landmarkers: dict[str, FaceLandmarker] = {}
 
@@ -60,15 +60,8 @@ def _extract(job: Mapping[str, Any], recipe: Recipe, file: Path) -> None:
         named = {"most_seconds": recipe.most_seconds, "word_times": job["word_times"]}
         held["pieces"] = transcribe(path, Path(job["asr"]), **named)
     arrays = {name: value for name, value in (("audio", clip.audio), ("vision", clip.vision)) if value is not None}
-    stream = io.BytesIO()
-    np.savez_compressed(stream, held=np.array(json.dumps(held)), **arrays)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        part.write_bytes(stream.getvalue())
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(file) as whole:
+        np.savez_compressed(whole, held=np.array(json.dumps(held)), **arrays)
 
 
 def _held(file: Path) -> dict[str, Any] | None:

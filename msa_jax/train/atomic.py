@@ -4,10 +4,8 @@ Of several processes that train as one, the first writes; in the others, nothing
 """
 
 import contextlib
-import glob
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -17,9 +15,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from msa_jax import signals
 from msa_jax.errors import InputError, first_line
 from msa_jax.train import processes
+from msa_jax.whole_files import replacing
 
 _DAMAGED = (ValueError, EOFError, KeyError, RuntimeError, MemoryError)
 _DAMAGED += (struct.error, zipfile.BadZipFile, zlib.error)
@@ -35,40 +33,11 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     if not processes.is_primary():
         yield io.BytesIO()
         return
-    temporary = path.parent / f".{path.name}.{os.getpid()}"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with signals.unfinished(temporary):
-                with open(temporary, "wb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-            _delete_left_behind(path)
-        finally:
-            with contextlib.suppress(OSError):  # the folder is gone, or nothing can be changed in it
-                temporary.unlink()
+        with replacing(path) as file:
+            yield file
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def _delete_left_behind(path: Path) -> None:
-    """Deletes what processes that were killed while they wrote this file left beside it."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*"):
-        number = part.suffix[1:]
-        if number.isdecimal() and not _lives(int(number)):
-            part.unlink(missing_ok=True)
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def write_text(path: Path, text: str) -> None:
