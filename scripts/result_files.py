@@ -217,7 +217,9 @@ def _fingerprint(hashes: Mapping[str, str]) -> str:
 
 
 def _command(environment: Mapping[str, Any]) -> str:
-    return shlex.join(_plain(word) for word in environment["command"])
+    name, *words = environment["command"]
+    name = "msa-jax" if name == "__main__.py" else name  # of python -m msa_jax
+    return shlex.join(_plain(word) for word in (name, *words))
 
 
 def _commit(environment: Mapping[str, Any]) -> str | None:

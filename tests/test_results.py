@@ -30,7 +30,7 @@ def experiment(folder, method, *, label_hash="ab", maes=None, **options):
         "processors": 2,
         "system": "Linux-of-one-host",
         "commit": "0123456789abcdef+changes",
-        "command": ["msa-jax", "leaderboard", "--data", "/some/where/tiny", "--out=/else/where/out"],
+        "command": ["__main__.py", "leaderboard", "--data", "/some/where/tiny", "--out=/else/where/out"],
         "dataset_sha256": {"train/label": label_hash},
     }
     (folder / "environment.json").write_text(json.dumps(environment))
@@ -105,7 +105,7 @@ def test_nothing_of_the_machine_is_kept(root):
     text = (root / "docs" / "results" / "tiny.json").read_text()
     assert "where" not in text
     assert "one-host" not in text
-    assert "--data tiny --out=out" in text
+    assert "msa-jax leaderboard --data tiny --out=out" in text
 
 
 def test_a_changed_number_is_found_with_its_page(root):
