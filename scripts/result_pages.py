@@ -81,15 +81,14 @@ def _fill(match: re.Match[str], results: Mapping[str, Result]) -> str:
     parts = [part.split() for part in words.split(";")]
     names, experiments, keys = (*parts, [], [])[:3]
     if names == ["all"]:
-        names = [name for name, one in results.items() if one["kind"] == "leaderboard" and _has(one, experiments[0])]
+        boards = {name: one for name, one in results.items() if one["kind"] == "leaderboard"}
+        there = {name: [one["name"] for one in board["experiments"]] for name, board in boards.items()}
+        names = [name for name in boards if not experiments or experiments[0] in there[name]]
+        experiments = [each for each in experiments if any(each in there[name] for name in names)]
         if not names:
             return f"{head}\n\nThere is no result file yet.\n\n{end}"
     table = summary({name: _named(results, name) for name in names}, experiments, keys)
     return f"{head}\n\n{table.markdown()}\n\n{end}"
-
-
-def _has(result: Result, experiment: str) -> bool:
-    return any(one["name"] == experiment for one in result["experiments"])
 
 
 def _named(results: Mapping[str, Result], name: str) -> Result:

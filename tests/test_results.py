@@ -211,9 +211,7 @@ def test_curves_of_missing_modalities_are_shown(root):
 
 def test_a_papers_rows_come_from_its_study(root):
     marks = "<!-- paper: self_mm.table1; Self-MM; MAG-BERT (B), aligned --><!-- end -->\n\n"
-    marks += (
-        "<!-- paper: dmmsa.table2; DMMSA --><!-- end -->\n\n<!-- results: all; lmf text_only; MAE --><!-- end -->\n\n"
-    )
+    marks += "<!-- paper: dmmsa.table2; DMMSA --><!-- end -->\n\n<!-- results: all; lmf misa text_only; MAE --><!-- end -->\n\n"
     (root / "docs" / "page.md").write_text(marks + "<!-- results: all; mctn; MAE --><!-- end -->\n")
     results.render(root)
     lines = [
