@@ -57,6 +57,13 @@ def test_these_modules_import_nothing_slow(module):
     assert set(packages.split()) & SLOW == set()
 
 
+def test_predictions_import_nothing_that_only_training_needs():
+    code = "import sys, msa_jax.train.predictor, msa_jax.methods.self_mm; print(*sys.modules)"
+    modules = set(python(code)[-1].split())
+    assert modules & {"optax", "orbax.checkpoint", "jax.experimental.pallas", "transformers"} == set()
+    assert "jax" in modules
+
+
 @pytest.mark.parametrize(
     ("line", "status"),
     [

@@ -27,7 +27,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax.encoders import lstm_kernel
 from msa_jax.layers.functional import dynamic_part, keep_where, put_part, take
 from msa_jax.layers.pooling import max_over_vmap
 
@@ -223,6 +222,8 @@ def _forward(
             if plan.kernel:
                 keep_gates = carry[2] is not None and carry[2][2] is not None
                 count = jnp.broadcast_to(length, (directions, rows))
+                from msa_jax.encoders import lstm_kernel  # Pallas takes a third of a second to import
+
                 state, *found = lstm_kernel.walk(part, recurrent, count, gates=keep_gates)
                 if carry[2] is None:
                     return state, zeros, None
@@ -352,6 +353,8 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
             slopes = jnp.concatenate([slopes, f], -1) if joined else slopes
             steps = pulled, o * (1 - tanh_cells**2), slopes, f
             if plan.kernel:
+                from msa_jax.encoders import lstm_kernel
+
                 count = jnp.broadcast_to(length, (directions, rows))
                 return None, None, add(first, read, lstm_kernel.walk_back(*steps, weight[:, width:], count), sums)
 

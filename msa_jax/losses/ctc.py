@@ -3,7 +3,6 @@
 import chex
 import jax
 import jax.numpy as jnp
-import optax
 
 Array = jax.Array
 
@@ -22,6 +21,8 @@ def position_ctc(logits: Array, length: Array, positions: Array) -> Array:
     Returns:
       [B] float32, not negative. 0, without a gradient, where there are fewer frames than positions, or no positions.
     """
+    import optax  # a fifth of a second, which no other loss needs
+
     chex.assert_rank([logits, length, positions], [3, 1, 1])
     rows, steps, classes = logits.shape
     labels = jnp.broadcast_to(jnp.arange(1, classes)[None], (rows, classes - 1))

@@ -1,6 +1,7 @@
 """Checkpoints: the newest whole state of runs, what a stage leaves for the next one, and at the end what was best.
 
-orbax writes them. Parameters lie in files by the names that people use, every layer by itself (`layers.stack`).
+orbax writes them and reads the states; `orbax_arrays` reads the rest. Parameters lie in files by the names that people use,
+every layer by itself (`layers.stack`).
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import shutil
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,12 +25,10 @@ from msa_jax.paths import sha256
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.model import Variables, flat, nested
+from msa_jax.train.orbax_arrays import read_arrays, read_shapes
 from msa_jax.train.shared_parameters import Pretrained, joined, parted, shared_file
 from msa_jax.train.state import Flat, RunState
-from msa_jax.train.tensor_file import read_shapes, read_tensors, write_once
-
-if TYPE_CHECKING:
-    import orbax.checkpoint as ocp  # a second to import, so only when something is written or read
+from msa_jax.train.tensor_file import read_tensor_shapes, read_tensors, write_once
 
 
 class RunCheckpoints:
@@ -146,7 +145,19 @@ def load_variables(folder: Path, shapes: Variables) -> Variables:
     Raises:
       InputError: there is nothing, a file is not the one that was written, or it is of another network.
     """
-    return fitted(folder, _collections(_load(folder)), shapes)
+    return fitted(folder, read_variables(folder), shapes)
+
+
+def read_variables(folder: Path, known: dict[Path, Flat] | None = None) -> dict[str, Flat]:
+    """{collection: arrays by path, every layer by itself} of what `save_variables` wrote; `fitted` makes variables of it.
+
+    Args:
+      folder: of a run. known: what files that several runs share have held so far; takes what is read.
+
+    Raises:
+      InputError: there is nothing, or a file is not the one that was written.
+    """
+    return _collections(_load(folder, known))
 
 
 def save_stage(folder: Path, init: StageInit, pretrained: Pretrained | None = None) -> None:
@@ -169,10 +180,9 @@ def load_stage(folder: Path, like: StageInit) -> StageInit:
 
 def check_stage(folder: Path, like: StageInit) -> None:
     """Raises InputError if `load_stage` would; no array is read, and those of `like` may be shapes alone."""
-    with _reading(folder) as (checkpointer, path):
-        found = jax.tree.map(np.shape, _metadata(checkpointer, path))
+    found = read_shapes(_checked(folder))
     if (shared := shared_file(folder)) is not None:
-        found = joined(found, read_shapes(shared))
+        found = joined(found, read_tensor_shapes(shared))
     _check_stage(folder, found, like)
 
 
@@ -268,7 +278,7 @@ def _clean(folder: Path) -> None:
 
 @functools.cache
 def _orbax() -> Any:
-    """orbax, which keeps its log to itself: what goes wrong is an exception too, and the rest is for its developers."""
+    """orbax, which takes half a second to import and keeps its log to itself: what goes wrong is an exception too."""
     import orbax.checkpoint as ocp
 
     inside = str(Path(ocp.__file__).parent)
@@ -320,27 +330,15 @@ def _system_error(error: BaseException | None) -> str | None:
     return None
 
 
-def _load(folder: Path) -> Any:
-    with _reading(folder) as (checkpointer, path):
-        restore = _orbax().RestoreArgs(restore_type=np.ndarray)
-        arguments = jax.tree.map(lambda _: restore, _metadata(checkpointer, path))
-        tree = checkpointer.restore(path, restore_args=arguments)
+def _load(folder: Path, known: dict[Path, Flat] | None = None) -> Any:
+    tree = read_arrays(_checked(folder))
     shared = shared_file(folder)
-    return tree if shared is None else joined(tree, read_tensors(shared))
-
-
-@contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[tuple["ocp.PyTreeCheckpointer", Path]]:
-    path = _checked(folder)
-    try:
-        with _orbax().PyTreeCheckpointer() as checkpointer:
-            yield checkpointer, path
-    except (ValueError, KeyError, OSError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: the checkpoint cannot be read ({first_line(error)})") from None
-
-
-def _metadata(checkpointer: "ocp.PyTreeCheckpointer", path: Path) -> Any:
-    return checkpointer.metadata(path).item_metadata.tree
+    if shared is None:
+        return tree
+    known, path = {} if known is None else known, shared.resolve()
+    if path not in known:
+        known[path] = read_tensors(shared)
+    return joined(tree, known[path])
 
 
 def _checked(folder: Path) -> Path:
@@ -348,7 +346,7 @@ def _checked(folder: Path) -> Path:
     path = (folder / "params").absolute()
     if not path.is_dir():
         raise InputError(f"{path}: no such checkpoint")
-    # Before orbax opens them: what it says of a damaged file fills a screen, and it does not notice every change.
+    # Before they are opened: what is said of a damaged file there fills a screen, and not every change is noticed.
     digests = read_json(folder / "params.json")
     if not isinstance(digests, dict):
         raise InputError(f"{folder / 'params.json'}: found {type(digests).__name__}; expected the SHA-256 of each file")

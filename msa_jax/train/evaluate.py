@@ -5,7 +5,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options
@@ -101,9 +100,12 @@ class Forward:
 
 
 class Scorer:
-    """Scores splits with one compiled forward pass: all of them are padded to common shapes."""
+    """Scores splits with one compiled forward pass: all of them are padded to common shapes.
 
-    def __init__(self, forward: Forward, splits: Mapping[str, Columns], options: Options):
+    padded_rows: a row of packed text is as wide as the padded text, whatever the lengths are.
+    """
+
+    def __init__(self, forward: Forward, splits: Mapping[str, Columns], options: Options, *, padded_rows: bool = False):
         self._forward = forward
         self._size = min(options.evaluation_batch_size, max(len(columns["label"]) for columns in splits.values()))
         self._splits = dict(zip(splits, _common_shapes(list(splits.values())), strict=True))
@@ -115,8 +117,10 @@ class Scorer:
             # Batches of about the same tokens need the fewest rows that hold them all.
             self._order = {name: deal(self._order[name], length, self._size) for name, length in lengths.items()}
             dealt = [length[self._order[name]] for name, length in lengths.items()]
-            each = [choose_capacity(length, self._size, ordered=True) for length in dealt]
-            width = max(capacity.width for capacity in each)
+            if padded_rows:
+                width = max(columns["text"]["mask"].shape[1] for columns in self._splits.values())
+            else:
+                width = max(choose_capacity(length, self._size, ordered=True).width for length in dealt)
             plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in dealt]
             self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
 
@@ -187,11 +191,19 @@ class Scorer:
         }
 
 
-def one_run(variables: Variables) -> Best:
-    """What a network holds, as that of one run [1, ...]."""
-    return Best(
-        *jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], (dict(variables.params), dict(variables.statistics)))
-    )
+def one_run(variables: Variables, there: dict[int, Array] | None = None) -> Best:
+    """What a network holds, as that of one run [1, ...], on the device; on a CPU in the same memory, where that is possible.
+
+    there: {id of an array: where it lies already}; takes the others.
+    """
+    there = {} if there is None else there
+
+    def place(leaf: Any) -> Array:
+        if id(leaf) not in there:
+            there[id(leaf)] = jax.device_put(np.asarray(leaf)[None])  # which compiles nothing
+        return there[id(leaf)]
+
+    return Best(*jax.tree.map(place, (dict(variables.params), dict(variables.statistics))))
 
 
 def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:

@@ -167,11 +167,16 @@ def read_preprocessor(folder: Path, inputs: Inputs) -> Preprocessor:
     return made
 
 
-def read_parameters(folder: Path, seeds: tuple[int, ...], shapes: Variables) -> dict[int, Variables]:
-    """{seed: what its network holds}. Raises InputError if it cannot be read, or is not for a network of these shapes."""
-    path = folder / PARAMETERS
-    tensors = read_tensors(path)
-    runs = {}
+def read_parameters(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of all runs, of which `parameters_of` makes what each holds. Raises InputError if they cannot be read."""
+    return read_tensors(folder / PARAMETERS)
+
+
+def parameters_of(
+    seeds: tuple[int, ...], folder: Path, tensors: Mapping[str, np.ndarray], shapes: Variables
+) -> dict[int, Variables]:
+    """{seed: what its network holds}. Raises InputError if the arrays are not for a network of these shapes."""
+    path, runs = folder / PARAMETERS, {}
     with refusing(path):
         for seed in seeds:
             kept = {

@@ -64,7 +64,9 @@ class Model:
 
     def shapes(self, batch: Any) -> Variables:
         """Everything the network holds, as shapes and dtypes; `batch` only gives shapes too."""
-        made = jax.eval_shape(lambda key: self._init(key, batch), jax.random.key(0))
+        made = jax.eval_shape(
+            lambda key, batch: self.network.init({"params": key}, batch, train=False), jax.random.key(0), _shapes(batch)
+        )
         unknown = set(made) - {"params", STATISTICS}
         if unknown:
             raise MethodError(
@@ -93,8 +95,11 @@ class Model:
 
     def _init(self, key: Array, batch: Any) -> Mapping[str, Any]:
         # Lazily: what the network computes is left out of the program, and only what it draws stays in.
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), batch)
-        return self.network.lazy_init({"params": key}, shapes, train=False)
+        return self.network.lazy_init({"params": key}, _shapes(batch), train=False)
+
+
+def _shapes(batch: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype), batch)
 
 
 def flat(tree: Any) -> dict[str, Any]:

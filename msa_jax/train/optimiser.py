@@ -8,17 +8,19 @@ are updated by themselves, those of one shape by one function of the program.
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from msa_jax.config import Options
 from msa_jax.errors import MethodError
 from msa_jax.layers.stack import is_stacked, layer_path
 from msa_jax.methods.protocol import Group, Phase
+
+if TYPE_CHECKING:
+    import optax  # a fifth of a second to import, which predictions do not need
 
 Array = jax.Array
 SMALL = 2**17  # elements; parameters with fewer are joined
@@ -62,8 +64,10 @@ def groups_of(
     return found
 
 
-def schedule(options: Options, updates: int) -> optax.Schedule:
+def schedule(options: Options, updates: int) -> "optax.Schedule":
     """The factor on every learning rate after n updates: a linear rise, then the shape that the options name."""
+    import optax
+
     rise = round(options.warmup * updates)
     rest = max(updates - rise, 1)
     after: optax.Schedule
@@ -101,6 +105,8 @@ def build_optimiser(
       assigned: the parameters that are trained, from `groups_of`; layers of None keep their values.
       updates: parameter updates in max_epochs, the length of the schedule.
     """
+    import optax
+
     rates = {group.name: group.learning_rate for group in groups}
     decays = {group.name: group.weight_decay for group in groups}
     used = {name for names in assigned.values() for name in names if name is not None}

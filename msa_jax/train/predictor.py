@@ -4,6 +4,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +21,16 @@ from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.modalities import MODALITIES, SEQUENCES
 from msa_jax.paths import user_path
-from msa_jax.train import exported
+from msa_jax.train import exported, few_samples
 from msa_jax.train.atomic import read_json
-from msa_jax.train.checkpoint import load_variables
+from msa_jax.train.checkpoint import fitted, read_variables
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.evaluate import Forward, Scorer, one_run
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.runs import ONE
 from msa_jax.train.settings import RunConfig
+from msa_jax.train.state import Best, Flat
 
 if TYPE_CHECKING:
     from msa_jax.train.clips import ClipPrediction
@@ -64,9 +66,16 @@ class Predictor:
         if not (path / "result.json").is_file():
             raise InputError(f"{path}: not finished; repeat its `msa-jax train` command to resume it")
         content = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
-        preprocessor = Preprocessor.load(path / "preprocessing")
-        read = lambda shapes: {seed: load_variables(path / "checkpoints" / str(seed), shapes) for seed in content.seeds}  # noqa: E731
-        return cls._made(content, preprocessor, read)
+        folders = {seed: path / "checkpoints" / str(seed) for seed in content.seeds}
+
+        def read() -> dict[int, dict[str, Flat]]:
+            known: dict[Path, Flat] = {}
+            return {seed: read_variables(folder, known) for seed, folder in folders.items()}
+
+        def fit(kept: dict[int, dict[str, Flat]], shapes: Variables) -> dict[int, Variables]:
+            return {seed: fitted(folders[seed], arrays, shapes) for seed, arrays in kept.items()}
+
+        return cls._made(content, Preprocessor.load(path / "preprocessing"), read, fit)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> "Predictor":
@@ -83,23 +92,32 @@ class Predictor:
         content = exported.read_config(folder)
         preprocessor = exported.read_preprocessor(folder, content.inputs)
         with exported.refusing(folder):
-            read = functools.partial(exported.read_parameters, folder, content.seeds)
-            return cls._made(content, preprocessor, read)
+            read = functools.partial(exported.read_parameters, folder)
+            fit = functools.partial(exported.parameters_of, content.seeds, folder)
+            return cls._made(content, preprocessor, read, fit)
 
     @classmethod
     def _made(
-        cls, content: RunConfig, preprocessor: Preprocessor, read: Callable[[Variables], dict[int, Variables]]
+        cls,
+        content: RunConfig,
+        preprocessor: Preprocessor,
+        read: Callable[[], Any],
+        fit: Callable[[Any, Variables], dict[int, Variables]],
     ) -> "Predictor":
-        """A predictor of these runs. read: takes shapes and gives what the network of each seed holds."""
-        method = methods.get(content.method)
-        options = config.override(method.options(), content.options)
-        model = Model(method, options, content.inputs, compute_dtype(options))
+        """A predictor of these runs. read: gives arrays. fit: makes what each network holds of them and of its shapes."""
+        with ThreadPoolExecutor(1) as beside:
+            arrays = beside.submit(read)  # while the network is traced here
+            method = methods.get(content.method)
+            options = config.override(method.options(), content.options)
+            model = Model(method, options, content.inputs, compute_dtype(options))
+            shapes = model.shapes(example_batch(_like_training(content.inputs), 2))
+            variables = fit(arrays.result(), shapes)
         return cls(
             method=method,
             options=options,
             inputs=content.inputs,
             preprocessor=preprocessor,
-            variables=read(model.shapes(example_batch(_like_training(content.inputs), 2))),
+            variables=variables,
             metrics=content.metrics,
             extract=content.extract,
         )
@@ -195,12 +213,20 @@ class Predictor:
         if len(split) == 0:
             raise InputError("there is nothing to predict: the split is empty")
         columns = self.columns(split, missing=missing)
-        scorer = Scorer(self.forward, {"split": columns}, self.options)
+        few = len(split) <= few_samples.MOST
+        parts = few_samples.one_by_one(columns, self.inputs, self.options) if few else (columns,)
+        scorers = [Scorer(self.forward, {"split": part}, self.options, padded_rows=few) for part in parts]
         runs = {}
-        for seed, variables in self.variables.items():
-            scores = scorer.scores(one_run(variables), {}, "split", (*heads, *names), runs=1)
-            runs[seed] = {name: values[0] for name, values in scores.items()}
+        for seed, best in self.placed.items():
+            found = [scorer.scores(best, {}, "split", (*heads, *names), runs=1) for scorer in scorers]
+            runs[seed] = {name: np.concatenate([part[name][0] for part in found]) for name in found[0]}
         return runs
+
+    @functools.cached_property
+    def placed(self) -> dict[int, Best]:
+        """{seed: what its network holds on the device}; an array that several runs share is there once."""
+        there: dict[int, Any] = {}
+        return {seed: one_run(variables, there) for seed, variables in self.variables.items()}
 
     @functools.cached_property
     def forward(self) -> Forward:

@@ -18,7 +18,6 @@ from msa_jax.data.protocols import Protocol, lost_of, subsets
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.modalities import SEQUENCES
-from msa_jax.train.evaluate import one_run
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import check_unknown, special_tokens
 
@@ -264,14 +263,13 @@ class RobustScorer:
             capacity = choose_capacity(dealt.reshape(-1), count * size, ordered=True)
             packing, _ = plan_packing(dealt, capacity.width)
         tokens = special_tokens(predictor.preprocessor, predictor.inputs)
-        best = {seed: one_run(variables) for seed, variables in predictor.variables.items()}
-        parts: dict[int, list[Any]] = {seed: [] for seed in best}
+        parts: dict[int, list[Any]] = {seed: [] for seed in predictor.placed}
         for number, samples in enumerate(batches):
             batch = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(one.part(samples) for one in variants))
             batch["row"], batch["weight"] = np.tile(samples, count), np.ones(count * size, np.float32)
             if (silent := batch.pop("silent", None)) is not None:
                 batch["missing"] = Missing({}, silent, tokens)
-            for seed, of in best.items():
+            for seed, of in predictor.placed.items():
                 outputs = predictor.forward.outputs(
                     runs=1,
                     static={"capacity": capacity, "names": ("prediction",)},

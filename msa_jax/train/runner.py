@@ -178,7 +178,8 @@ class Runner:
         runs = len(state.standing.ended)
         now = Best(state.train.params, state.train.statistics)
         frozen = data.frozen.on(runs)
-        scores = data.scorer.scores(now, frozen, "valid", [score.head], runs=runs)[score.head][active]
+        # Of all heads, though one selects: so it is the program that scores the best epoch at the end.
+        scores = data.scorer.scores(now, frozen, "valid", programs.heads, runs=runs)[score.head][active]
         failed = epoch.failed | ~np.isfinite(scores).all(1)
         label = self.prepared.columns["valid"][score.label]
         valid = [self._measured(one, label) if not bad else {} for one, bad in zip(scores, failed, strict=True)]

@@ -38,7 +38,7 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         raise _unreadable(path, error) from None
 
 
-def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def read_tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays of a safetensors file, whose numbers are not read. Raises InputError as `read_tensors`."""
     from safetensors import SafetensorError, safe_open
 

@@ -360,6 +360,35 @@ def test_texts_need_nothing_else(of_texts):
     assert of_texts.predict_texts(text for text in ("good", "")).shape == (2,)
 
 
+def programs(predictor: Predictor) -> int:
+    """How many have been compiled for scores."""
+    return sum(function._cache_size() for function in predictor.forward.outputs._compiled.values())
+
+
+def test_few_samples_have_the_scores_of_the_split_and_few_programs(of_texts, monkeypatch):
+    test = tiny_dataset(modalities=("text",)).test
+    fresh = replace(of_texts)
+    alone = np.concatenate([fresh.predict(test.take([row])) for row in range(len(test))])
+    lengths = {int(length) for length in fresh.columns(test)["text"]["mask"].sum(1)}
+    assert programs(fresh) < len(lengths)
+    np.testing.assert_array_equal(fresh.predict(test), alone)
+    assert alone.std() > 1e-5
+    before = programs(fresh)
+    monkeypatch.setattr("msa_jax.train.few_samples.MOST", 0)  # all in one batch
+    np.testing.assert_allclose(fresh.predict(test), alone, atol=1e-6)
+    assert programs(fresh) == before + 1
+
+
+def test_parameters_that_runs_share_lie_on_the_device_once(of_texts):
+    variables = of_texts.variables[1]
+    twice = replace(of_texts, variables={1: variables, 2: variables})
+    one, other = (jax.tree.leaves(twice.placed[seed]) for seed in (1, 2))
+    assert all(a is b for a, b in zip(one, other, strict=True))
+    if jax.default_backend() == "cpu":  # in the memory that they were read into
+        path = max(variables.params, key=lambda path: variables.params[path].size)
+        assert twice.placed[1].params[path].unsafe_buffer_pointer() == variables.params[path].ctypes.data
+
+
 def test_texts_of_another_language_than_the_vocabulary_s_are_a_warning_with_their_share(of_texts):
     with pytest.warns(DataWarning, match=r"^text encoder scratch: 67 % of the tokens of the texts are unknown"):
         of_texts.predict_texts(
