@@ -14,6 +14,7 @@ from msa_jax import arguments as command_line
 from msa_jax import config, methods, metrics
 from msa_jax.report.studies import list_studies
 from scripts import docs_pages, notebooks
+from tests.extract.material import face_model
 from tests.paths import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
@@ -74,8 +75,10 @@ def test_links_lead_to_files():
 
 def test_numbers_of_the_readme_are_rows_of_the_result_pages():
     rows = {row for page in ("results", "speed") for row in TEXT[DOCS / f"{page}.md"].splitlines()}
-    own = [row for row in TEXT[README].splitlines() if re.match(r"\|.*\d\.\d", row)]
-    assert len(own) >= 10
+    # Tables between marks are made from result files, and compared with them in tests/test_results.py.
+    typed = re.sub(r"<!-- results: .*?<!-- end -->", "", TEXT[README], flags=re.DOTALL)
+    own = [row for row in typed.splitlines() if re.match(r"\|.*\d\.\d", row)]
+    assert len(own) >= 4
     for row in own:
         assert any(other.startswith(row) for other in rows), row
 
@@ -270,6 +273,8 @@ def test_a_notebook_is_stored_with_what_it_prints_shows_and_draws(tmp_path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs(path):
     pytest.importorskip("matplotlib")
+    if path.stem == "clips":
+        face_model()  # skips without it
     names: dict = {}
     before = set(methods.METHODS)
     try:
@@ -282,6 +287,6 @@ def test_notebook_runs(path):
     finally:
         for added in set(methods.METHODS) - before:
             methods.METHODS.remove(added)
-    assert names["dataset"].card.name == "synthetic"
+    assert names["dataset"].card.name == ("clips" if path.stem == "clips" else "synthetic")
     if path.stem in ("self_mm", "sugrm"):
         assert names["agreement"].keys() == {"t", "a", "v"}
