@@ -107,8 +107,8 @@ def pages() -> dict[str, str]:
 
 def on_config(config: Any) -> Any:
     """Adds the pages to the navigation, and those that scripts/results made."""
-    made = sorted(path.name for path in (Path(config.docs_dir) / "results").glob("*.md"))
-    next(part["Results"] for part in config.nav if "Results" in part)[1:1] = [f"results/{name}" for name in made]
+    made = sorted(path.stem for path in (Path(config.docs_dir) / "results").glob("*.md"))
+    next(part["Results"] for part in config.nav if "Results" in part)[1:1] = [{n: f"results/{n}.md"} for n in made]
     options = [{name: f"{OPTIONS}/{name}.md"} for name in methods.METHODS]
     single = [{"Commands": COMMANDS}, {"Protocols": PROTOCOLS}, {"Presets": PRESETS}, {"Studies": STUDIES}]
     config.nav.append({"Reference": [*single, {"Options of each method": options}]})

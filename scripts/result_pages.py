@@ -46,7 +46,8 @@ def section(name: str, result: Result) -> str:
     """Heading, notes, tables, pictures, and what was run."""
     notes = [re.sub(r"\{([^{}\n]+)\}", lambda match: number(result, match[1]), note) for note in result["notes"]]
     pictures = [f"![{result['title']}, {result['dataset']}]({figure})" for figure in result["figures"]]
-    return "\n\n".join([f"## {result['title']}", *notes, *_tables(result), *pictures, _origin(name, result)])
+    first, *others = _tables(result)
+    return "\n\n".join([f"## {result['title']}", *notes, first, *pictures, *others, _origin(name, result)])
 
 
 def filled(text: str, results: Mapping[str, Result]) -> str:
@@ -171,7 +172,7 @@ def printed(name: str, names: Sequence[str]) -> Table:
         (row.name, dataset, *(_as_printed(key, numbers.get(key)) for key in keys), row.origin.get(dataset))
         for row, dataset, numbers in shown
     ]
-    columns = ("system", "data", *(METRIC_LABELS[key] for key in keys), "where the paper has it from")
+    columns = ("system", "data", *(METRIC_LABELS[key] for key in keys), "source")
     if not any(line[-1] for line in lines):
         columns, lines = columns[:-1], [line[:-1] for line in lines]
     return Table(columns=columns, rows=lines, caption=study.paper)
