@@ -8,9 +8,11 @@ import pytest
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS
+from msa_jax.report.leaderboard import leaderboard as run_leaderboard
 from msa_jax.train.settings import resolve
 from scripts import result_files, results
 from tests.paths import REPOSITORY
+from tests.tiny import TOY_QUICK, tiny_dataset, toy  # noqa: F401 - toy is a fixture
 
 SEEDS = (1, 2, 3)
 MAE = {"text_only": (0.80, 0.82, 0.87), "tfn": (0.75, 0.74, 0.82), "lmf": (0.9, 0.95, 0.94)}
@@ -235,6 +237,21 @@ def test_a_papers_rows_come_from_its_study(root):
     assert any(line[1:5] == ["DMMSA", "sims", "0.3778", "0.660"] for line in lines)
     assert any(line[1:4] == ["tiny", "lmf", "3"] for line in lines)
     assert ["There is no result file yet."] in lines
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("toy")
+def test_what_a_real_leaderboard_writes_can_be_kept(tmp_path):
+    (tmp_path / "README.md").write_text("")
+    given = {"seeds": (1, 2), "out": tmp_path / "out", "log": None, "options": TOY_QUICK}
+    row = run_leaderboard(tiny_dataset(), methods=("toy",), **given).content["rows"][0]
+    results.add(tmp_path, [tmp_path / "out"])
+    results.render(tmp_path)
+    (kept,) = results.load(tmp_path)["tiny"]["experiments"]
+    assert [run["test"]["MAE"] for run in kept["runs"]] == [run["test"]["MAE"] for run in row["runs"]]
+    assert kept["options"].keys() == TOY_QUICK.keys()
+    assert f"| {row['mean']['MAE']:.3f} ± {row['std']['MAE']:.3f} |" in page(tmp_path).read_text()
+    assert results.check(tmp_path) == []
 
 
 def test_folders_that_are_no_results_are_refused(root):
