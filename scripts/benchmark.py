@@ -21,6 +21,7 @@ methods: seconds of a training step and of a prediction of SUGRM and MMCL over S
 systems: samples a second of each compared system, ours over eager PyTorch's, at MOSI's aligned shapes (text states of 768,
     audio 5, vision 20, 50 steps), batches of 32, and MMSA's sizes. NAME: in the reference protocol, where both sides read
     padding; NAME_masked: ours in the paper protocol, which does not, over the same PyTorch.
+mult: the same for MulT at MOSI's unaligned shapes (50, 375 and 500 steps), batches of 16, and the memory of a step.
 compile: of every method's training program, or of one for each of its stages, at MiniLM's sizes: lines of StableHLO, and
     seconds of tracing and compiling it from nothing. Each is compiled in a process of its own.
 launches: kernels that a training step launches on an NVIDIA H200, of every method, or of each of its stages, at MOSI's
@@ -53,7 +54,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from msa_jax import config
 from msa_jax.methods import BUILT_IN
 from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ALIGNED, ENCODERS, KINDS, SEEDS, WINDOW, Workload
+from scripts.benchmark_workload import ALIGNED, ENCODERS, KINDS, SEEDS, UNALIGNED, WINDOW, Workload
 from tests.paths import minilm
 
 OURS, PEER, OUR_SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
@@ -81,6 +82,7 @@ NAMES = (
     *(f"peak_share_{name}" for name in ENCODERS),
     *(f"methods_{name}" for name in ENCODERS),
     "systems",
+    "mult",
     "attention",
     "compile",
     "dataset",
@@ -104,7 +106,8 @@ class Effort:
     device: "cpu" or "cuda". trace: where profiles of our training go; none for no profile.
     repetitions: turns of every side. windows: of our side in one turn (the peer's turn is one).
     step_windows: of a turn of the step's cost. bert_batches: of a turn of the peak's share. epochs: turns of a dataset.
-    method_steps: training steps and predictions in one turn of a method. system_steps: training steps in one of a system.
+    method_steps: training steps and predictions in one turn of a method. system_steps, mult_steps: training steps in one of a
+      system, of MulT.
     methods: whose launches are counted.
     """
 
@@ -118,6 +121,7 @@ class Effort:
     epochs: int = 3
     method_steps: Mapping[str, int] = field(default_factory=lambda: {"minilm": 4, "base": 2})
     system_steps: int = 10
+    mult_steps: int = 2
     methods: Sequence[str] = BUILT_IN
 
 
@@ -277,6 +281,33 @@ def measure_systems(effort: Effort, findings: Findings, names: Sequence[str] = S
         findings.ratios[f"{name}_masked"] = ratio(seconds["eager"], seconds["masked"])
 
 
+def measure_mult(effort: Effort, findings: Findings) -> None:
+    """A training step of MulT on unaligned data and its ratio to PyTorch's, and the memory that a step takes on both sides.
+
+    Ours: temporary memory of the compiled program. PyTorch's: by how much its process grows when it takes steps.
+    """
+    options = mmsa_options("mult") | {"accumulate": 1}  # the peer updates at every batch
+    with (
+        Worker(METHOD, "mult", UNALIGNED, protocol="reference", **options) as ours,
+        Worker(METHOD, "mult", UNALIGNED, **options) as masked,
+        Worker(PEER_SYSTEM, "mult", UNALIGNED, threads=cores(), device=effort.device) as peer,
+    ):
+        before = peer.peak_mb()
+        workers = {"ours": ours, "masked": masked, "eager": peer}
+        for worker in workers.values():
+            worker.call("train", 1)  # ours compiles
+        findings.counts["mult parameters"] = ours.call("parameters")
+        sides = {kind: lambda of=of: of.call("train", effort.mult_steps) for kind, of in workers.items()}
+        seconds = take_turns(sides, effort.repetitions["base"])
+        findings.memory_mb["mult eager step"] = peer.peak_mb() - before
+        findings.memory_mb["mult ours step"] = ours.call("memory_mb")
+        findings.memory_mb["mult masked step"] = masked.call("memory_mb")
+    for kind, each in seconds.items():
+        findings.seconds[f"mult {kind} step"] = statistics.median(each)
+    findings.ratios["mult"] = ratio(seconds["eager"], seconds["ours"])
+    findings.ratios["mult_masked"] = ratio(seconds["eager"], seconds["masked"])
+
+
 def measure_attention(effort: Effort, findings: Findings) -> None:
     """A windowed layer over a dense one at growing lengths."""
     for length in LENGTHS:
@@ -413,6 +444,8 @@ def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_enco
             measure_launches(findings, effort.methods)
         if "systems" in names:
             measure_systems(effort, findings, [name for name in SYSTEMS if name in BUILT_IN])
+        if "mult" in names:
+            measure_mult(effort, findings)
         if "attention" in names:
             _say("windowed and dense attention")
             measure_attention(effort, findings)

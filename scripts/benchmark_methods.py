@@ -29,6 +29,10 @@ class MethodCost:
         shapes = self._training.inits.shapes.params
         return sum(math.prod(leaf.shape) for path, leaf in shapes.items() if not path.startswith("text_encoder/"))
 
+    def memory_mb(self) -> float:
+        """What the compiled epoch program needs besides its arguments and results."""
+        return self._training.lower().compile().memory_analysis().temp_size_in_bytes / 2**20
+
     def train(self, steps: int) -> float:
         """Seconds of a step, the mean of the next so many."""
         stop = self._next + steps

@@ -1,8 +1,8 @@
 """The peer's side of the compared systems: eager PyTorch that walks them as their published codes do, at MMSA's sizes for MOSI.
 
-Every network takes text [B, T, 768], audio [B, T, 5] and vision [B, T, 20], reads padding as MMSA does, and gives the score [B]
-and what is added to its absolute error. Memory networks step through time in Python, with an LSTMCell for each modality; other
-LSTMs are torch.nn.LSTM. Parameters have MMSA's names, so that weights can be copied between the sides.
+Every network takes text [B, T, 768], audio [B, T, 5] and vision [B, T, 20] (MulT: of any lengths), reads padding as MMSA does,
+and gives the score [B] and what is added to its absolute error. Memory networks step through time in Python, with an LSTMCell
+for each modality; other LSTMs are torch.nn.LSTM. Parameters have MMSA's names, so that weights can be copied between the sides.
 """
 
 import time
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from scripts.benchmark_peer import onto, wait
+from scripts.benchmark_peer_mult import MulT
 from scripts.benchmark_workload import Workload, make_columns
 from tests.reference.ef_lstm_torch import EFLSTMTorch
 
@@ -342,6 +343,6 @@ def mmd(x: Tensor, y: Tensor) -> Tensor:
 
 SYSTEMS = {
     "tfn": TFN, "lmf": LMF, "lf_dnn": LFDNN, "ef_lstm": EFLSTM, "lf_lstm": LFLSTM, "mfn": MFN, "graph_mfn": GraphMFN,
-    "mfm": MFM,
+    "mfm": MFM, "mult": MulT,
 }  # fmt: skip
 TIME_MEANS = ("tfn", "lmf", "lf_dnn")

@@ -160,7 +160,7 @@ def inputs_of(columns: Mapping[str, Any], workload: Workload) -> Inputs:
     sequences = {
         name: SequenceInput(*columns[name]["features"].shape[1:]) for name in ("audio", "vision") if name in columns
     }
-    return Inputs(text=text, **sequences, rows=workload.rows, aligned=workload.states is not None)
+    return Inputs(text=text, **sequences, rows=workload.rows, aligned=workload.aligned)
 
 
 class Compilation:

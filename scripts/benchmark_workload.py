@@ -72,8 +72,8 @@ class Workload:
 
     encoder: of the text; None for no text. rows: N. audio, vision: (steps, width), or None for no such modality.
     tokens: [n] int, lengths of real utterances to draw from; None for the distribution above.
-    states: width of the text's precomputed states, which then stand in the place of an encoder; audio and vision are aligned
-      with them.
+    states: width of the text's precomputed states, which then stand in the place of an encoder.
+    aligned: audio and vision have a frame for each token.
     """
 
     encoder: Encoder | None
@@ -83,10 +83,13 @@ class Workload:
     vision: tuple[int, int] | None = VISION
     tokens: tuple[int, ...] | None = None
     states: int | None = None
+    aligned: bool = False
 
 
 # MOSI's aligned file: states of a frozen BERT-base, one frame of audio and one of vision beside each.
-ALIGNED = Workload(encoder=None, rows=352, audio=(TOKENS, 5), vision=(TOKENS, 20), states=768)
+ALIGNED = Workload(encoder=None, rows=352, audio=(TOKENS, 5), vision=(TOKENS, 20), states=768, aligned=True)
+# The same states, and the audio and vision of the unaligned file. A batch of 16.
+UNALIGNED = Workload(encoder=None, rows=176, batch_size=16, states=768)
 
 
 def preset() -> dict[str, Any]:
@@ -126,7 +129,7 @@ def make_columns(workload: Workload) -> dict[str, np.ndarray]:
         if shape is not None:
             steps, width = shape
             length = np.clip(np.rint(seconds / SECONDS * steps), 1, steps).astype(np.int32)
-            if workload.states is not None:
+            if workload.aligned:
                 length = tokens
             features = rng.random((rows, steps, width), dtype=np.float32) - np.float32(0.5)
             features *= (np.arange(steps) < length[:, None])[..., None]

@@ -24,9 +24,11 @@ from scripts import (  # noqa: E402
     benchmark_training,
     benchmark_workload,
 )
+from scripts.benchmark_peer_mult import MulT  # noqa: E402
 from scripts.benchmark_worker import Worker  # noqa: E402
-from scripts.benchmark_workload import ALIGNED, Encoder, Workload  # noqa: E402
+from scripts.benchmark_workload import ALIGNED, UNALIGNED, Encoder, Workload  # noqa: E402
 from tests.golden import copying  # noqa: E402
+from tests.golden import mult as golden_mult  # noqa: E402
 from tests.golden import tfn as tfn_places  # noqa: E402
 
 ENCODER = Encoder(
@@ -192,6 +194,38 @@ def test_both_sides_of_a_system_give_the_same_scores(name):
         network, batch, parameters, lambda outputs: outputs["prediction"].sum(), statistics=statistics
     )
     np.testing.assert_allclose(outputs["prediction"], scores, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_mult_of_the_peer_is_ours():
+    generator = np.random.default_rng(0)
+    model = MulT((10, 5, 20), width=12, heads=golden_mult.HEADS, layers=2, kernel=3).eval()
+    shapes = {"text": (2, 9, 10), "audio": (2, 14, 5), "vision": (2, 21, 20), "label": (2,)}
+    given = {name: generator.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    inputs = {name: torch.from_numpy(value) for name, value in given.items()}
+    score, _ = model(inputs["text"], inputs["audio"], inputs["vision"], inputs["text"])
+    (score - inputs["label"]).abs().mean().backward()
+    features = model.embedded(inputs["text"], inputs["audio"], inputs["vision"])
+    arrays = {f"input/{name}": value for name, value in given.items()} | {"output/M": score.detach().numpy()[:, None]}
+    arrays |= {f"output/Feature_{'t' if name == 'l' else name}": x.detach().numpy() for name, x in features.items()}
+    arrays |= {f"param/{name}": value.detach().numpy() for name, value in model.named_parameters()}
+    arrays |= {f"grad/{name}": value.grad.numpy() for name, value in model.named_parameters()}
+    compared = golden_mult.compare(arrays)
+    assert len(compared["outputs"]) == 4
+    assert len(compared["gradients"]) >= 100
+    for kind, atol in (("outputs", 1e-5), ("gradients", 1e-5)):
+        for name, (ours, theirs) in compared[kind].items():
+            np.testing.assert_allclose(ours, theirs, atol=atol, err_msg=name)
+
+
+@pytest.mark.slow
+def test_both_sides_of_mult_have_as_many_parameters_and_take_steps():
+    few = replace(UNALIGNED, rows=10, batch_size=5, audio=(24, 5), vision=(31, 20))
+    options = benchmark.mmsa_options("mult") | {"accumulate": 1}
+    ours = benchmark_methods.MethodCost("mult", few, protocol="reference", **options)
+    peer = benchmark_peer_systems.PeerSystem("mult", few, threads=1)
+    assert ours.parameters() == peer.parameters()
+    assert min(ours.train(1), peer.train(1), ours.memory_mb()) > 0
 
 
 @pytest.mark.slow
