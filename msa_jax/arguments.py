@@ -145,6 +145,8 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     sweep.add_argument("--points", type=int, metavar="N", help=points)
     sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of the draws; default 0")
     sweep.add_argument("--rank-by", default="MAE", metavar="METRIC", help="on valid; default MAE")
+    prune = "give up runs whose best score on valid is worse than the median of the others' at that epoch; default 5:5"
+    sweep.add_argument("--prune", nargs="?", const="", metavar="EPOCHS:RUNS", help=prune)
     _add_training(
         sweep,
         preset="options by name or file, which the points change; none for no preset",

@@ -194,6 +194,7 @@ def _sweep(arguments: argparse.Namespace) -> None:
     from msa_jax.report import figures
     from msa_jax.report.sweep import figure, table
     from msa_jax.train.atomic import read_json
+    from msa_jax.train.pruning import parse_prune
     from msa_jax.train.search_space import parse_draws, parse_grid
     from msa_jax.train.sweep import sweep
 
@@ -206,6 +207,7 @@ def _sweep(arguments: argparse.Namespace) -> None:
         points=arguments.points,
         draw_seed=arguments.draw_seed,
         rank_by=arguments.rank_by,
+        prune=False if arguments.prune is None else parse_prune(arguments.prune),
         overwrite=arguments.overwrite,
         **_training(arguments),
     )

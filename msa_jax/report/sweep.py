@@ -28,6 +28,13 @@ def table(sweep: Sweep, *, most: int = SHOWN) -> Table:
     if failed:
         seed, why = next(iter(failed[0].failed.items()))
         notes.append(f"{len(failed)} points failed and are last, the first of them with seed {seed}: {why}")
+    pruned = sum(len(one.pruned) for one in sweep.ranking)
+    if pruned:
+        points = sum(bool(one.pruned) for one in sweep.ranking)
+        notes.append(
+            f"{pruned} runs were given up early, being worse than the median of the others; their {points} points are behind "
+            "those that were trained to their ends."
+        )
     if sweep.best is not None:
         notes.append(f"The best point as a preset: --preset {sweep.path / 'best.json'}")
     return Table(

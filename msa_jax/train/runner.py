@@ -23,6 +23,7 @@ from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_re
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
+from msa_jax.train.pruning import MedianStopping
 from msa_jax.train.report import step_lines
 from msa_jax.train.stage_data import HELD_OUT, StageData
 from msa_jax.train.stage_inits import StageInits
@@ -99,7 +100,14 @@ class Runner:
     # -- the loop of epochs -------------------------------------------------------------------------------------------
 
     def run(
-        self, runs: Sequence[Run], logs: Logs, *, tolerant: bool = False, keep: bool = True, keep_state: bool = False
+        self,
+        runs: Sequence[Run],
+        logs: Logs,
+        *,
+        tolerant: bool = False,
+        keep: bool = True,
+        keep_state: bool = False,
+        stopping: MedianStopping | None = None,
     ) -> list[Result | None]:
         """Trains runs to their ends, from their newest checkpoint if there is one.
 
@@ -108,6 +116,7 @@ class Runner:
           tolerant: a run that is not finite any more ends, and the others go on.
           keep: write the results and best parameters to the folders of the runs; otherwise only valid is scored.
           keep_state: leave the last state where it is, so that the runs can go on to more epochs.
+          stopping: says which runs end early, in the last stage.
 
         Returns:
           A result each; None for a run that failed.
@@ -126,6 +135,9 @@ class Runner:
         state = state.replace(standing=reopened(state.standing, stage_epochs, options, stage.select_from))
         for place, run in enumerate(runs):
             logs.rewind(run, int(state.standing.epochs[place]))
+        if stopping is not None:
+            stopping.begin(logs.metrics.read(), self.inits.stages[-1].stage.name)
+            state = self._given_up(runs, state, stopping)
         try:
             while True:
                 if state.standing.ended.all():
@@ -135,7 +147,10 @@ class Runner:
                     state, data = self._next_stage(runs, state, data)
                 before = copy(state.train.params) if logs.measures else None
                 train, epoch = self._epochs.train(runs, state, data, tolerant)
-                state = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant, before)
+                state, lines = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant, before)
+                if stopping is not None and int(state.stage) + 1 == len(self.inits.stages):
+                    stopping.see(lines)
+                    state = self._given_up(runs, state, stopping)
                 done = int(state.standing.epochs.max())
                 if state.standing.ended.all() or done % self.options.checkpoint_epochs == 0:
                     checkpoints.save(state)
@@ -146,6 +161,13 @@ class Runner:
         if not keep_state:
             checkpoints.delete()
         return results
+
+    def _given_up(self, runs: Sequence[Run], state: RunState, stopping: MedianStopping) -> RunState:
+        """The state in which those runs have ended too that are given up."""
+        if int(state.stage) + 1 < len(self.inits.stages):
+            return state
+        ended = [done or stopping.stops(run.number) for run, done in zip(runs, state.standing.ended, strict=True)]
+        return state.replace(standing=state.standing.replace(ended=np.array(ended, bool)))
 
     def _check_selected(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> None:
         for run, best in zip(runs, state.standing.best_epoch, strict=True):
@@ -207,8 +229,11 @@ class Runner:
         logs: Logs,
         tolerant: bool,
         before: Flat | None,
-    ) -> RunState:
+    ) -> tuple[RunState, list[dict[str, Any]]]:
         """Selects, stops, and writes what there is to say of the epoch. `state.train` is already after it.
+
+        Returns:
+          The state, and the lines of the epoch.
 
         before: the parameters before the epoch, if logs measure how far they moved.
         """
@@ -259,7 +284,7 @@ class Runner:
         train = state.train
         if not np.array_equal(standing.rate, state.standing.rate):
             train = train.replace(rate=self._layout.shard_runs(jnp.asarray(standing.rate), len(runs)))
-        return state.replace(train=train, best=best, standing=standing)
+        return state.replace(train=train, best=best, standing=standing), lines
 
     def _track(
         self,

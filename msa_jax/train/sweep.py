@@ -1,13 +1,14 @@
 """A sweep: many points of options, each with some seeds, ranked on valid; resumable, and no point can stop the others.
 
 Points that differ in real numbers alone (loss weights, temperatures, rates) share their compiled programs, which take these as
-arguments, and are trained side by side. Test labels take no part, and no parameters are kept: train the best point anew.
+arguments, and are trained side by side. Test labels take no part, and no parameters are kept: train the best point anew. Runs
+that are worse than half of the others can be given up early (`pruning`).
 """
 
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +24,7 @@ from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import checked_dataset, prepared_runner, runs_per_program
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Run
 from msa_jax.train.progress import Progress
+from msa_jax.train.pruning import MedianStopping, Prune
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.search_space import Draw, Point, make_points
@@ -36,7 +38,8 @@ MARK = "sweep.json"  # what makes a folder that of a sweep
 class Ranked:
     """A point. number: in the order of the sweep. runs: those that ended well, {"seed", "best_epoch", "epochs", "valid"}.
 
-    failed: {seed: why}. mean, std: of the metrics on valid over the runs; empty where one failed.
+    failed: {seed: why}. mean, std: of the metrics on valid over the runs; empty where one failed. pruned: {seed: {"epoch",
+    "best", "median"}} of the runs that were given up after an epoch, where their best was worse than that median.
     """
 
     number: int
@@ -45,11 +48,12 @@ class Ranked:
     failed: Mapping[int, str]
     mean: Mapping[str, float | None]
     std: Mapping[str, float | None]
+    pruned: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """A finished sweep. ranking: the best first, points with a failed run last."""
+    """A finished sweep. ranking: the best first; points with a run that was given up behind the others, failed ones last."""
 
     path: Path
     method: str
@@ -73,6 +77,7 @@ def sweep(
     draw_seed: int = 0,
     seeds: Sequence[int] = SEEDS,
     rank_by: str = "MAE",
+    prune: Prune | bool = False,
     out: str | Path | None = None,
     preset: str | None = None,
     protocol: str | None = None,
@@ -86,6 +91,7 @@ def sweep(
     Args:
       grid: {option: values}; draws: {option: range}; points, draw_seed: as in `make_points`.
       rank_by: a metric of the dataset, on valid, averaged over seeds.
+      prune: give up runs that are worse by `rank_by` than the median of the others: True, or a `Prune` that says when.
       out: the folder; by default `runs/sweep-{method}-{dataset}`. In it: `ranking.json`, `best.json`, a preset,
         `results.jsonl`, a line for each run, and `metrics.jsonl`, a line for each of its epochs.
       others: as in `train`.
@@ -102,6 +108,9 @@ def sweep(
         raise InputError(
             f"rank_by is {rank_by!r}; expected one of {', '.join(metrics.METRIC_KEYS[dataset.card.metrics])}"
         )
+    if not isinstance(prune, Prune | bool):
+        raise InputError(f"prune is {prune!r}; expected True, False or a Prune")
+    rule = (Prune() if prune else None) if isinstance(prune, bool) else prune
     found = make_points(grid or {}, draws or {}, count=points, seed=draw_seed)
     resolved = [config.override(settings.options, point) for point in found]
     path = user_path(out) if out is not None else Path("runs") / f"sweep-{method}-{file_name(dataset.card.name)}"
@@ -114,6 +123,7 @@ def sweep(
         "options": config.to_json(settings.options),
         "seeds": list(seeds),
         "rank_by": rank_by,
+        "prune": None if rule is None else asdict(rule),
         "points": [{name: config.plain(value) for name, value in point.items()} for point in found],
     }
     progress = Progress(log)
@@ -123,7 +133,8 @@ def sweep(
             experiment_dir.clear(path, MARK)
         experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
         begun = time.monotonic()
-        _Points(path, settings, dataset, found, resolved, seeds, progress).train()
+        stopping = None if rule is None else MedianStopping(rule, rank_by)
+        _Points(path, settings, dataset, found, resolved, seeds, progress, stopping).train()
         ranking = _rank(path, found, seeds, rank_by)
         _write(path, content, settings, ranking)
         progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")
@@ -142,8 +153,10 @@ class _Points:
         resolved: Sequence[Options],
         seeds: Sequence[int],
         progress: Progress,
+        stopping: MedianStopping | None,
     ):
         self._path, self._settings, self._dataset, self._progress = path, settings, dataset, progress
+        self._stopping = stopping
         self._points, self._resolved, self._seeds = points, resolved, seeds
         self._results = MetricsFile(path / "results.jsonl")
         self._logs = Logs(metrics=MetricsFile(path / "metrics.jsonl"))
@@ -187,7 +200,7 @@ class _Points:
                 f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
             )
             try:
-                results = runner.run(part, self._logs, tolerant=True, keep=False)
+                results = runner.run(part, self._logs, tolerant=True, keep=False, stopping=self._stopping)
             except TrainingStopped as error:  # a run alone
                 self._record(part, [None] * len(part), str(error))
                 continue
@@ -205,7 +218,9 @@ class _Points:
             if result is None:
                 lines.append({**line, "failed": why})
             else:
-                lines.append({**line, "epoch": result.epochs, "best_epoch": result.best_epoch, "valid": result.valid})
+                line |= {"epoch": result.epochs, "best_epoch": result.best_epoch, "valid": result.valid}
+                pruned = None if self._stopping is None else self._stopping.pruned.get(run.number)
+                lines.append(line if pruned is None else {**line, "pruned": pruned._asdict()})
         self._results.append(*lines)
 
     def _runner(self, options: Options) -> Runner:
@@ -236,12 +251,15 @@ def _rank(path: Path, points: Sequence[Point], seeds: Sequence[int], rank_by: st
         mean, std = ({}, {}) if failed else metrics.summarise([run["valid"] for run in runs])
         if mean and mean[rank_by] is None:
             failed, mean, std = {seeds[0]: f"{rank_by} is not defined"}, {}, {}
+        pruned = {run["seed"]: run["pruned"] for run in runs if "pruned" in run}
         shown = tuple({key: run[key] for key in ("seed", "best_epoch", "epoch", "valid")} for run in runs)
-        ranked.append(Ranked(number=number, point=point, runs=shown, failed=failed, mean=mean, std=std))
+        ranked.append(Ranked(number=number, point=point, runs=shown, failed=failed, mean=mean, std=std, pruned=pruned))
     sign = -1 if metrics.HIGHER_IS_BETTER[rank_by] else 1
-    return tuple(
-        sorted(ranked, key=lambda one: (not one.mean, sign * one.mean[rank_by] if one.mean else 0, one.number))
-    )
+
+    def place(one: Ranked) -> tuple[Any, ...]:
+        return not one.mean, bool(one.pruned), sign * one.mean[rank_by] if one.mean else 0, one.number
+
+    return tuple(sorted(ranked, key=place))
 
 
 def _write(path: Path, content: Mapping[str, Any], settings: Settings, ranking: Sequence[Ranked]) -> None:
@@ -253,10 +271,11 @@ def _write(path: Path, content: Mapping[str, Any], settings: Settings, ranking: 
             "std": one.std,
             "runs": list(one.runs),
             "failed": {str(seed): why for seed, why in one.failed.items()},
+            "pruned": {str(seed): dict(why) for seed, why in one.pruned.items()},
         }
         for one in ranking
     ]
-    about = {key: content[key] for key in ("method", "dataset", "seeds", "rank_by")}
+    about = {key: content[key] for key in ("method", "dataset", "seeds", "rank_by", "prune")}
     write_json(path / "ranking.json", {**about, "split": "valid", "points": listed})
     if ranking[0].mean:
         base = config.to_json(protocol_options(settings.method, settings.protocol))
