@@ -31,6 +31,13 @@ SMALL = {
     "tfn": {"text_hidden": 8, "text_size": 4, "audio_size": 4, "vision_size": 4, "fusion_hidden": 16},
     "lmf": {"text_hidden": 8, "text_size": 4, "audio_size": 4, "vision_size": 4},
     "ef_lstm": {"hidden": 8, "layers": 2, "dropout": 0.1, "learning_rate.other": 1e-2},
+    "tfr_net": {
+        "width": 8, "heads": 2, "layers": 1, "gate_layers": 1, "hidden": 8, "weights.similarity": 1.0,
+        "learning_rate.other": 1e-2,
+    } | dict.fromkeys(("input_dropout", "hidden_dropout", "residual_dropout", "text_dropout", "gate_dropout"), 0.1),
+    "lnln": {
+        "width": 16, "tokens": 2, "layers": 1, "fusion_layers": 1, "heads": 2, "head_width": 4, "feedforward": 16,
+    } | {f"learning_rate.{group}": 1e-2 for group in ("audio", "vision", "other")},
     "lf_lstm": {"text_hidden": 8, "audio_hidden": 4, "vision_hidden": 4} | {
         f"learning_rate.{group}": 1e-2 for group in ("audio", "vision", "other")
     },

@@ -142,7 +142,7 @@ def test_every_preset_is_accepted(name):
 def traced_presets():
     """Quickly one preset of each method, the small one for synthetic data if there is one; its others differ in sizes and
     rates. Some methods take most of the time, and are slow."""
-    seen = {"confede", "dmmsa", "mctn", "mmcl", "mult", "spt", "sugrm", "tetfn"}
+    seen = {"confede", "dmmsa", "lnln", "mctn", "mmcl", "mult", "spt", "sugrm", "tetfn", "tfr_net"}
     for name in sorted(config.preset_names(), key=lambda name: (not name.endswith("_synthetic"), name)):
         method = config.load_preset(name).method
         yield pytest.param(name, marks=[pytest.mark.slow] if method in seen else [])

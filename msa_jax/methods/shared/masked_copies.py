@@ -1,0 +1,103 @@
+"""A mini-batch twice, complete and with steps silenced: what methods that are made for missing data train on (LNLN, TFR-Net).
+
+What is silenced is data, not padding: frames become zeros, tokens [UNK], and lengths stay. The first and the last token, [CLS]
+and [SEP], are never silenced; of a text that is precomputed features all steps can be.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+
+from msa_jax.errors import InputError
+from msa_jax.layers.dropout import mask_key
+from msa_jax.layers.pooling import valid_steps
+from msa_jax.methods.protocol import Batch, Inputs
+from msa_jax.modalities import MODALITIES
+
+Array = jax.Array
+
+FIXED_SEED = 1111
+BERT_UNKNOWN, ROBERTA_UNKNOWN, SCRATCH_UNKNOWN = 100, 3, 1
+
+
+def check_unknown_token(options: Any, inputs: Inputs) -> None:
+    """For `check` of methods whose options have `unknown_token`.
+
+    Raises:
+      InputError: the text encoder has no token of that number.
+    """
+    bert = None if inputs.text is None else inputs.text.bert
+    if bert is not None and not 0 <= unknown_token(options, inputs) < bert.vocab_size:
+        raise InputError(
+            f"option unknown_token is {unknown_token(options, inputs)}, and the text encoder has {bert.vocab_size} tokens; "
+            "expected the number of [UNK] in its vocabulary"
+        )
+
+
+def unknown_token(options: Any, inputs: Inputs) -> int:
+    """The id of [UNK]: the option, or that of published BERTs (100) and RoBERTas (3), or of a tokenizer from scratch (1)."""
+    if options.unknown_token is not None:
+        return options.unknown_token
+    if options.text_encoder == "scratch":
+        return SCRATCH_UNKNOWN
+    bert = None if inputs.text is None else inputs.text.bert
+    return ROBERTA_UNKNOWN if bert is not None and bert.first_position else BERT_UNKNOWN
+
+
+def sample_keys(batch: Batch, key: Array | None) -> Array:
+    """[B] keys, from which what each sample loses is drawn: from a key of the step and the samples' places in the batch, or
+    without a key the same for a training sample in every step and every run."""
+    samples = batch["row"] if key is None else jnp.arange(len(batch["row"]))
+    first = mask_key(jax.random.key(FIXED_SEED) if key is None else key)
+    return jax.vmap(lambda sample: jax.random.fold_in(first, sample))(samples)
+
+
+def draw(keys: Array, stream: int, count: int) -> Array:
+    """Numbers in [0, 1) of samples, [B, count], the first ones of a stream that each of the keys [B] has."""
+    return jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, stream), (count,)))(keys)
+
+
+def with_silenced_copy(
+    batch: Batch, keys: Array, rates: Mapping[str, Array | float], unknown: int
+) -> tuple[Batch, dict[str, Array]]:
+    """The samples, and behind them the same ones with steps lost. What a sample loses depends on its key and its rates alone,
+    not on padding or on other samples.
+
+    Args:
+      batch: of B samples; its text packed or not.
+      keys: [B], of `sample_keys`. The streams 0 to 2 are drawn.
+      rates: {modality: [B] or a number} in [0, 1], the probability that a step is lost.
+      unknown: the id of [UNK].
+
+    Returns:
+      The modalities of 2 B samples, without labels; and {modality: [B, L] bool}, the steps that the second half lost.
+    """
+    copies: dict[str, Any] = {}
+    lost: dict[str, Array] = {}
+    for place, name in enumerate(MODALITIES):
+        if name not in batch:
+            continue
+        content = cast(dict[str, Array], dict(batch[name]))
+        steps = content["mask"].shape[1] if name == "text" else content["features"].shape[1]
+        length = content["mask"].sum(1) if name == "text" else content["length"]
+        drawn = draw(keys, place, steps) < jnp.reshape(rates[name], (-1, 1))
+        first, last = (1, length - 1) if "ids" in content else (0, length)
+        inside = valid_steps(last, steps)[..., 0] & (jnp.arange(steps)[None, :] >= first)
+        lost[name] = drawn & inside
+        other = _silenced(content, lost[name], unknown)
+        copies[name] = {field: jnp.concatenate([value, other[field]]) for field, value in content.items()}
+    return cast(Batch, copies), lost
+
+
+def _silenced(content: Mapping[str, Array], lost: Array, unknown: int) -> dict[str, Array]:
+    """One modality without the steps that are lost. Packed text lies in rows behind those of the complete samples."""
+    if "ids" not in content:
+        return {**content, "features": jnp.where(lost[..., None], 0, content["features"])}
+    ids = content["ids"]
+    if "slot" not in content:
+        return {**content, "ids": jnp.where(lost, unknown, ids)}
+    target = jnp.where(lost, content["slot"], ids.size)  # beyond the last slot, where it is dropped
+    ids = ids.reshape(-1).at[target.reshape(-1)].set(unknown, mode="drop").reshape(ids.shape)
+    return {**content, "ids": ids, "slot": content["slot"] + ids.size}

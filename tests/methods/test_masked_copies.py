@@ -1,0 +1,123 @@
+"""Complete and masked samples in one batch: what is lost, what stays, and that padding and packing change nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from msa_jax.data.packing import Capacity, pack, plan_packing
+from msa_jax.encoders.bert_config import BertConfig
+from msa_jax.errors import InputError
+from msa_jax.methods.lnln import LNLNOptions
+from msa_jax.methods.protocol import Inputs, TextInput
+from msa_jax.methods.shared.masked_copies import (
+    check_unknown_token,
+    draw,
+    sample_keys,
+    unknown_token,
+    with_silenced_copy,
+)
+from tests.quick import quick_jit
+
+LENGTHS = {"text": [7, 2, 5], "audio": [9, 0, 4]}
+UNKNOWN = 1
+
+
+def batch_of(extra=0, rows=3):
+    rng = np.random.default_rng(0)
+    ids, frames = rng.integers(10, 99, (3, 7)), rng.normal(size=(3, 9, 2)).astype(np.float32)
+    text, audio = (np.arange(steps) < np.array(LENGTHS[name])[:, None] for name, steps in (("text", 7), ("audio", 9)))
+    wide = [(0, 0), (0, extra)]
+    return {
+        "text": {"ids": np.pad(ids * text, wide)[:rows], "mask": np.pad(text.astype(np.int32), wide)[:rows]},
+        "audio": {
+            "features": np.pad(frames * audio[..., None], [*wide, (0, 0)])[:rows],
+            "length": np.array(LENGTHS["audio"])[:rows],
+        },
+    }
+
+
+@quick_jit
+def silenced(batch, rate, key):
+    keys = sample_keys({"row": jnp.arange(len(rate))}, key)
+    return with_silenced_copy(batch, keys, dict.fromkeys(batch, rate), UNKNOWN)
+
+
+def copied(batch, rate, key=7):
+    return silenced(batch, jnp.broadcast_to(rate, len(batch["text"]["mask"])), jax.random.key(key))
+
+
+def test_the_first_half_is_complete_and_the_second_one_loses_steps():
+    batch = batch_of()
+    copies, lost = copied(batch, jnp.array([0.5, 0.5, 0.9]))
+    for name, field in (("text", "ids"), ("audio", "features")):
+        np.testing.assert_array_equal(copies[name][field][:3], batch[name][field])
+        gone, left = np.asarray(lost[name]), np.asarray(copies[name][field][3:])
+        assert gone.any()
+        assert not gone[np.arange(gone.shape[1])[None] >= np.array(LENGTHS[name])[:, None]].any()
+        np.testing.assert_array_equal(left[~gone], batch[name][field][~gone])
+        assert (left[gone] == (UNKNOWN if name == "text" else 0)).all()
+    np.testing.assert_array_equal(copies["text"]["mask"], np.tile(batch["text"]["mask"], (2, 1)))
+    np.testing.assert_array_equal(copies["audio"]["length"], 2 * LENGTHS["audio"])
+
+
+def test_at_rate_0_nothing_is_lost_and_at_1_all_but_the_first_and_the_last_token():
+    assert not any(np.asarray(gone).any() for gone in copied(batch_of(), 0.0)[1].values())
+    lost = copied(batch_of(), 1.0)[1]
+    np.testing.assert_array_equal(lost["text"].sum(1), np.array(LENGTHS["text"]) - 2)
+    assert not np.asarray(lost["text"])[:, 0].any()
+    np.testing.assert_array_equal(lost["audio"].sum(1), LENGTHS["audio"])
+
+
+def test_what_is_lost_hangs_neither_on_padding_nor_on_other_samples_but_on_the_key():
+    lost = copied(batch_of(), 0.5)[1]
+    for name, gone in lost.items():
+        np.testing.assert_array_equal(copied(batch_of(extra=4), 0.5)[1][name][:, : gone.shape[1]], gone)
+        np.testing.assert_array_equal(copied(batch_of(rows=2), 0.5)[1][name], gone[:2])
+        assert (np.asarray(copied(batch_of(), 0.5, key=8)[1][name]) != np.asarray(gone)).any()
+
+
+def test_without_a_key_a_training_sample_always_draws_the_same():
+    drawn = quick_jit(lambda rows: draw(sample_keys({"row": rows}, None), 0, 4))
+    one, other = (np.asarray(drawn(jnp.array(rows))) for rows in ([3, 5, 4], [4, 3, 9]))
+    np.testing.assert_array_equal(one[[0, 2]], other[[1, 0]])
+    assert (one[1] != one[0]).all()
+
+
+def test_packed_text_loses_the_same_tokens():
+    batch = batch_of()
+    copies, lost = copied(batch, 0.6)
+    text = {name: jnp.asarray(value) for name, value in batch["text"].items()}
+    packing, _ = plan_packing(np.array(LENGTHS["text"])[None], 8)
+    packed = pack(text["ids"], text["mask"], packing.row[0], packing.offset[0], Capacity(3, 8))
+    found, gone = copied({"text": packed}, 0.6)
+    np.testing.assert_array_equal(gone["text"], lost["text"])
+    taken = found["text"]["ids"].reshape(-1)[found["text"]["slot"]]
+    inside = np.asarray(found["text"]["mask"]) > 0
+    np.testing.assert_array_equal(np.asarray(taken)[inside], np.asarray(copies["text"]["ids"])[inside])
+    for name in ("positions", "segments"):
+        np.testing.assert_array_equal(found["text"][name], np.tile(packed[name], (2, 1)))
+
+
+@pytest.mark.parametrize(
+    ("bert", "encoder", "given", "expected"),
+    [
+        (BertConfig(), "bert-base-uncased", None, 100),
+        (BertConfig(pad_id=1, first_position=2), "roberta-base", None, 3),
+        (BertConfig(), "scratch", None, 1),
+        (None, "features", None, 100),
+        (BertConfig(), "bert-base-uncased", 7, 7),
+    ],
+)
+def test_the_token_for_what_is_unknown(bert, encoder, given, expected):
+    options = LNLNOptions(text_encoder=encoder, unknown_token=given)
+    inputs = Inputs(text=TextInput(width=8, steps=3, bert=bert))
+    assert unknown_token(options, inputs) == expected
+    check_unknown_token(options, inputs)
+
+
+@pytest.mark.parametrize("given", [-1, 40])
+def test_a_token_that_the_text_encoder_does_not_have_is_refused(given):
+    inputs = Inputs(text=TextInput(width=8, steps=3, bert=BertConfig(vocab_size=40)))
+    with pytest.raises(InputError, match=f"unknown_token is {given}, and the text encoder has 40 tokens"):
+        check_unknown_token(LNLNOptions(unknown_token=given), inputs)
