@@ -49,7 +49,7 @@ class OurSweep:
 
 
 def dataset_of(workload: Workload) -> Dataset:
-    """The workload's arrays as a dataset; the first state of a text says its label, so that points differ in what they learn."""
+    """The workload's arrays as a dataset; the first state of a text says its label, so that there is something to learn."""
     columns = make_columns(workload)
     count = workload.rows
     steps = np.arange(TOKENS) < columns["mask"].sum(1)[:, None]
