@@ -17,6 +17,7 @@ from msa_jax.modalities import SEQUENCES
 
 MOST = 8  # samples; more of them are faster together
 LOWEST = -2
+MOST_BYTES = 2**26  # of a padded array; a longer one keeps its own length
 
 
 def one_by_one(columns: Columns, inputs: Inputs, options: Options) -> Iterator[Columns]:
@@ -28,7 +29,7 @@ def one_by_one(columns: Columns, inputs: Inputs, options: Options) -> Iterator[C
     for row in range(len(columns["label"])):
         sample = jax.tree.map(lambda array, row=row: array[row : row + 1], columns)
         need = {name: _need(name, sample[name]) for name in ("text", *SEQUENCES) if name in sample}
-        longest = {name: getattr(inputs, name).steps for name in need}
+        longest = {name: max(getattr(inputs, name).steps, 1) for name in need}
         level = LOWEST
         while any(_steps(longest[name], level) < steps for name, steps in need.items()):
             level += 1
@@ -51,6 +52,6 @@ def _steps(longest: int, level: int) -> int:
 
 def _of_length(array: np.ndarray, steps: int) -> np.ndarray:
     """[1, L, ...] cut or padded with zeros to [1, steps, ...]; what has no steps as it is."""
-    if array.ndim == 1:
+    if array.ndim == 1 or steps * array[0, 0].nbytes > MOST_BYTES:
         return array
     return np.pad(array[:, :steps], [(0, 0), (0, max(steps - array.shape[1], 0))] + [(0, 0)] * (array.ndim - 2))

@@ -1,5 +1,7 @@
 """A few samples are scored one by one, by programs that do not hang on their lengths: the scores are those of a whole split."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,14 @@ def test_every_modality_has_the_steps_of_the_lowest_level_that_holds_all(tokens,
     assert (sample["text"]["mask"].shape[1], sample["audio"]["features"].shape[1]) == steps
     assert sample["text"]["features"].shape == (1, steps[0], 4)
     assert (sample["text"]["mask"].sum(), sample["audio"]["features"].sum()) == (tokens, 3 * frames)
+
+
+def test_what_training_had_far_too_many_steps_of_is_not_padded():
+    inputs = replace(INPUTS, audio=SequenceInput(10**12, 3))
+    (sample,) = one_by_one(columns_of([3], [9]), inputs, OPTIONS)
+    assert sample["audio"]["features"].shape == (1, 9, 3)
+    (sample,) = one_by_one(columns_of([3], [9]), replace(INPUTS, audio=SequenceInput(0, 3)), OPTIONS)
+    assert sample["audio"]["features"].shape == (1, 16, 3)
 
 
 def test_samples_come_in_their_order_without_what_is_padding_in_the_split():
