@@ -295,9 +295,9 @@ def test_a_side_without_a_gpu_is_named_in_one_line():
 @pytest.mark.slow
 def test_five_fine_tuned_seeds_side_by_side_are_timed():
     seeds = benchmark_seeds.OurSeeds(replace(TINY, rows=20), together=True, frozen=False)
-    before = [np.array(state.params["text_head"]["score"]["kernel"]) for state, _, _ in seeds._groups]
+    before = [np.array(group.state.params["text_head/score/kernel"]) for group in seeds._groups]
     assert seeds.block(1) > 0
-    after = [np.array(state.params["text_head"]["score"]["kernel"]) for state, _, _ in seeds._groups]
+    after = [np.array(group.state.params["text_head/score/kernel"]) for group in seeds._groups]
     assert sum(len(runs) for runs in after) == 5
     for one, other in zip(before, after, strict=True):
         assert (np.abs(one - other).max((1, 2)) > 1e-4).all()
