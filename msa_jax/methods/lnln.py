@@ -100,8 +100,8 @@ class LNLNOptions(Options):
       tokens: Number of steps that each modality is brought to.
       layers: Number of layers of every Transformer but the last.
       fusion_layers: Number of layers of the last Transformer.
-      heads: Number of attention heads.
-      head_width: Width of an attention head.
+      heads: Number of attention heads, a divisor of the width.
+      head_width: Width of an attention head, but for those of the hyper-modality, which share the width.
       feedforward: Number of hidden units of a layer's feed-forward part.
     Training:
       intact: Rate at which a modality of a masked sample loses nothing.
@@ -143,6 +143,8 @@ class LNLNOptions(Options):
         super().__post_init__()
         check_rates(self, "intact")
         check_sizes(self, "width", "tokens", "layers", "fusion_layers", "heads", "head_width", "feedforward")
+        if self.width % self.heads:
+            raise InputError(f"option width is {self.width}; expected a multiple of heads, {self.heads}")
         for name, value in flatten(self).items():
             if name.startswith("weights.") and value < 0:
                 raise InputError(f"option {name} is {value}; expected a number that is not negative")
@@ -198,7 +200,7 @@ class LNLNNetwork(nn.Module):
         mixed, states = self._transformer("dominant", options.tokens)(dominant)
         if others:
             start = self.param("hyper_start", nn.initializers.ones, (options.tokens, options.width))
-            sizes = options.heads, options.head_width, options.hyper_norm
+            sizes = options.heads, options.width // options.heads, options.hyper_norm
             hyper = HyperModality(*sizes, self.dtype, name="hyper")(repeated(start, rows, self.dtype), states, others)
             mixed = self._fused(mixed, hyper)
         outputs["representation"] = mixed.mean(1)

@@ -113,6 +113,7 @@ def test_rates_are_0_in_half_of_the_cases_and_otherwise_anything():
     np.testing.assert_allclose(np.quantile(rate[rate > 0], [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("there", "exports"),
     [
@@ -136,6 +137,7 @@ def test_absent_modalities_have_no_parts(there, exports):
     [
         ({"intact": 1.0}, "intact is 1.0"),
         ({"tokens": 0}, "tokens is 0"),
+        ({"width": 12}, "option width is 12; expected a multiple of heads, 8"),
         ({"weights.adversarial": -1.0}, "weights.adversarial is -1.0"),
         ({"padding": "included"}, "set pack_text to false"),
         ({"reversal": "none"}, "expected one of discriminator, proxy"),
