@@ -20,7 +20,7 @@ GROUP = "msa_jax.methods"  # of entry points
 BUILT_IN = (
     "self_mm", "sugrm", "mmcl", "confede", "dmmsa", "tfn", "lmf", "lf_dnn", "mtfn", "mlmf", "mlf_dnn",
     "ef_lstm", "lf_lstm", "mfn", "graph_mfn", "mfm", "misa", "mag_bert", "mmim", "mult", "spt",
-    "tetfn", "mctn", "raven", "lnln", "text_only",
+    "tetfn", "mctn", "raven", "tfr_net", "lnln", "text_only",
 )  # fmt: skip
 
 __all__ = ["BUILT_IN", "METHODS", "get", "register"]
