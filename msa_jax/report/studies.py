@@ -24,6 +24,7 @@ from msa_jax.report import (
     part_similarity,
     representations,
     retrieval,
+    robust_study,
     study_plan,
     valid_curves,
 )
@@ -65,6 +66,7 @@ KINDS = {
     "valid_curves": Kind(render=valid_curves.render, draws=True),
     "part_similarity": Kind(render=part_similarity.render, draws=True, check=part_similarity.check),
     "class_spread": Kind(render=class_spread.render, draws=True),
+    "robustness": Kind(render=robust_study.render, tolerant=True),
 }
 
 

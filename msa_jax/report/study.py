@@ -69,6 +69,7 @@ PAPER_KEYS: dict[str, frozenset[str]] = {  # kind -> what its columns may be cal
     "valid_curves": frozenset(),
     "part_similarity": frozenset(),
     "class_spread": frozenset(),
+    "robustness": frozenset(),
 }
 
 
