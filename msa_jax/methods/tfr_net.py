@@ -20,10 +20,12 @@ where the complete X_t are BERT's states of the complete text, into which gradie
 
 Readings and deviations. The paper's equations were read off its code.
  1. Attention and the largest value read valid steps alone; the code reads padding as data (`padding` "included").
- 2. The code hides later steps, and in S later features: i sees j only where j <= i + |S - L| (`future_mask` "offset"). It gives
-    no position to a step whose first projected value is 0, as that of a lost frame between lost ones; here every step has one.
- 3. The vectors of S are as long as the training split's longest sequence. The code's 25 heads must divide that; on SIMS, with
-    39 tokens, they do not, and it ends with an error. Here there are as many as do, up to `temporal_heads`.
+ 2. The code hides later steps: i sees j only where j <= i + |S - L| (`future_mask` "offset"). It gives no position to a step
+    whose first projected value is 0, as that of a lost frame between lost ones; here every step has one.
+ 3. The code takes samples for steps in S: each feature attends to itself in the samples before it in the mini-batch, so that a
+    sample is rebuilt from others (`rebuilding` "samples"). The vectors of S are as long as the training split's longest
+    sequence. The code's 25 heads must divide that; on SIMS, with 39 tokens, they do not, and it ends with an error. Here there
+    are as many as do, up to `temporal_heads`.
  4. Steps are lost anew each time; in the code they are drawn once (`masks` "fixed"). It trains a model for each rate, and MMSA
     one at 0.2 (`missing_rate`).
  5. MMSA adds lambda_m times 5 times the discrepancy of the first three central moments of R_m and X_m, with zeros where nothing
@@ -126,7 +128,9 @@ class TFRNetOptions(Options):
       reconstruct_from: First epoch with a reconstruction.
       weights: Weight of a loss.
     What the code does:
-      future_mask: `offset` hides later steps and features. `none` hides nothing.
+      rebuilding: Whether the Transformer in front of a reconstruction attends to the other features of a sample, or to the same
+        feature of the other samples of the mini-batch.
+      future_mask: `offset` hides later steps, features and samples. `none` hides nothing.
       padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
         training split, and needs `pack_text` false.
     """
@@ -157,6 +161,7 @@ class TFRNetOptions(Options):
     unknown_token: int | None = None
     reconstruct_from: int = 2
     weights: LossWeights = LossWeights()
+    rebuilding: Literal["features", "samples"] = "features"
     future_mask: Literal["none", "offset"] = "none"
     padding: Literal["masked", "included"] = "masked"
 
@@ -179,6 +184,7 @@ class TFRNetOptions(Options):
 REFERENCE: dict[str, Any] = {
     "padding": "included",
     "pack_text": False,
+    "rebuilding": "samples",
     "future_mask": "offset",
     "masks": "fixed",
     "weights.similarity": 5.0,
@@ -286,7 +292,10 @@ class TFRNetNetwork(nn.Module):
         rows, steps, features = h.shape
         heads = max(count for count in range(1, self.options.temporal_heads + 1) if steps % count == 0)
         encoder = self._encoder(f"{name}_features", "text", max(self.options.layers, LEAST_LAYERS), heads, False)
-        s = encoder(h.transpose(0, 2, 1), jnp.full(rows, features), train=train).transpose(0, 2, 1)
+        if self.options.rebuilding == "features":
+            s = encoder(h.transpose(0, 2, 1), jnp.full(rows, features), train=train).transpose(0, 2, 1)
+        else:
+            s = encoder(h.transpose(2, 0, 1), jnp.full(features, rows), train=train).transpose(1, 2, 0)
         return Linear(getattr(self.inputs, name).width, self.dtype, name=f"{name}_rebuilt")(s)
 
     def _gated(self, name: str, h: Array, length: Array, read: Array, train: bool) -> Array:

@@ -114,11 +114,12 @@ def tfr_net(complete: Of, masked: Of, lost: Of, lengths: Of, label: Tensor, of: 
         valid = (torch.arange(steps) < read[name][:, None])[..., None]
         h = torch.cat(parts, -1) * valid
 
-        turned = h.transpose(1, 2)
-        every = torch.full((len(h),), turned.shape[1])
+        turned = h.permute(2, 0, 1) if reference else h.transpose(1, 2)
+        every = torch.full((len(turned),), turned.shape[1])
         most = max(count for count in range(1, 26) if steps % count == 0)
         s = encoder(turned, turned, every, of, f"{name}_features", most, places=False, later=not reference)
-        rebuilt, where = affine(s.transpose(1, 2), of, f"{name}_rebuilt"), lost[name][..., None].double()
+        s = s.permute(1, 2, 0) if reference else s.transpose(1, 2)
+        rebuilt, where = affine(s, of, f"{name}_rebuilt"), lost[name][..., None].double()
         values = where.expand_as(rebuilt).sum() + 1e-4
         pair = rebuilt * where, complete[name] * where
         off = functional.smooth_l1_loss(*pair, reduction="sum") / values
