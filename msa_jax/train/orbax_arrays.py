@@ -49,7 +49,7 @@ def _opened(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / "_METADATA").read_text(encoding="utf-8"))
         leaves = list(_leaves(content["tree_metadata"]))
         driver = "zarr3" if content.get("use_zarr3") else "zarr"
-        base = {"driver": "file", "path": f"{folder.absolute()}/"}
+        base = {"driver": "file", "path": f"{folder.resolve()}/"}
         opening = {
             "/".join(keys): tensorstore.open(
                 {"driver": driver, "kvstore": {"driver": "ocdbt", "base": base, "path": f"{'.'.join(keys)}/"}},
