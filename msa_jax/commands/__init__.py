@@ -1,0 +1,1 @@
+"""The commands of `msa-jax`, one function for each: arguments in, something printed. Heavy packages are imported inside."""

@@ -1,0 +1,51 @@
+"""What several commands do: results as a table or as JSON, and what training is told."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from msa_jax.data import Dataset
+
+
+def print_result(arguments: argparse.Namespace, content: Any, text: str) -> None:
+    """The content as JSON if --json was given, or else the text."""
+    print(json.dumps(content, indent=1) if arguments.json else text)
+
+
+def training_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What every command that trains passes on, as named arguments."""
+    named = {name: getattr(arguments, name) for name in ("out", "preset", "protocol", "options")}
+    if arguments.seeds is not None:
+        named["seeds"] = arguments.seeds
+    return {**named, "log": None if arguments.quiet else sys.stderr}
+
+
+def trackers(arguments: argparse.Namespace) -> Sequence[str] | None:
+    """The names behind --log; none of them for the word none."""
+    return () if arguments.log == ("none",) else arguments.log
+
+
+def read_dataset(arguments: argparse.Namespace) -> "Dataset":
+    """The dataset to train on, if the method is known by its name: what is wrong with either is said before JAX is imported."""
+    from msa_jax import methods
+
+    if arguments.method not in methods.METHODS:
+        methods.get(arguments.method)  # raises an error that suggests the nearest names
+    from msa_jax.data import load_dataset
+
+    return load_dataset(arguments.data)
+
+
+def print_experiment(arguments: argparse.Namespace, folder: "Path") -> None:
+    """The results of an experiment, as a table or as the JSON of its folder."""
+    from msa_jax.report.compare import compare
+
+    if arguments.json:
+        print((folder / "result.json").read_text(encoding="utf-8"), end="")
+    else:
+        print(compare([folder]).text())

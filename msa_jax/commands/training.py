@@ -1,0 +1,83 @@
+"""Commands that train one method: train, resume, sweep."""
+
+import argparse
+import sys
+
+from msa_jax.commands.shared import print_experiment, print_result, read_dataset, trackers, training_arguments
+from msa_jax.errors import InputError
+
+
+def train_command(arguments: argparse.Namespace) -> None:
+    """`msa-jax train`."""
+    address = arguments.coordinator, arguments.processes, arguments.process
+    if arguments.distributed:
+        from msa_jax.train import processes
+
+        processes.join(*address)
+    elif address != (None, None, None):
+        raise InputError("--coordinator, --processes and --process need --distributed")
+    dataset = read_dataset(arguments)
+    counts = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
+    # JAX takes its time to load, and nobody should look at nothing meanwhile.
+    if not arguments.quiet:
+        print(f"{arguments.method} on {dataset.card.name}: {counts}; loading JAX", file=sys.stderr, flush=True)
+    from msa_jax.train import processes
+    from msa_jax.train.experiment import train
+
+    experiment = train(
+        arguments.method,
+        dataset,
+        overwrite=arguments.overwrite,
+        record_labels=arguments.record_labels,
+        keep_state=arguments.keep_state,
+        trackers=trackers(arguments),
+        **training_arguments(arguments),
+    )
+    if processes.is_primary():
+        print_experiment(arguments, experiment.path)
+
+
+def resume_command(arguments: argparse.Namespace) -> None:
+    """`msa-jax resume`."""
+    from msa_jax.train.experiment import resume
+
+    experiment = resume(
+        arguments.folder,
+        max_epochs=arguments.max_epochs,
+        data=arguments.data,
+        keep_state=arguments.keep_state,
+        log=None if arguments.quiet else sys.stderr,
+        trackers=trackers(arguments),
+    )
+    print_experiment(arguments, experiment.path)
+
+
+def sweep_command(arguments: argparse.Namespace) -> None:
+    """`msa-jax sweep`."""
+    dataset = read_dataset(arguments)
+    from msa_jax import methods
+    from msa_jax.report import figures
+    from msa_jax.report.sweep import figure, table
+    from msa_jax.train.atomic import read_json
+    from msa_jax.train.pruning import parse_prune
+    from msa_jax.train.search_space import parse_draws, parse_grid
+    from msa_jax.train.sweep import sweep
+
+    options = methods.get(arguments.method).options()
+    done = sweep(
+        arguments.method,
+        dataset,
+        grid=parse_grid(arguments.grid, options),
+        draws=parse_draws(arguments.draw, options),
+        points=arguments.points,
+        draw_seed=arguments.draw_seed,
+        rank_by=arguments.rank_by,
+        prune=False if arguments.prune is None else parse_prune(arguments.prune),
+        overwrite=arguments.overwrite,
+        **training_arguments(arguments),
+    )
+    if figures.available():
+        drawn = figure(done)
+        if drawn is not None:
+            figures.save(drawn, done.path / "figure.png")
+    print_result(arguments, read_json(done.path / "ranking.json"), table(done).text())
