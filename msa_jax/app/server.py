@@ -244,7 +244,11 @@ def _scored(body: bytes) -> dict[str, Any]:
         raise InputError(
             "expected run, a number; text and clip, strings; window, seconds; missing, a list of modalities"
         )
-    return {"run": run, "text": text, "clip": clip, "window": float(window), "missing": tuple(missing)}
+    try:
+        seconds = float(window)
+    except OverflowError:
+        raise InputError("window is too large; expected seconds") from None
+    return {"run": run, "text": text, "clip": clip, "window": seconds, "missing": tuple(missing)}
 
 
 def _number(given: Mapping[str, str], name: str, default: float) -> float:

@@ -128,7 +128,7 @@ class Tokenizer:
             raise InputError(f"max_tokens is {max_tokens}; expected at least {special + 1}, {special} of them special")
         encoded = []
         for encoding in self.backend.encode_batch(_strings(texts), add_special_tokens=False):
-            encoding.truncate(max_tokens - special)
+            encoding.truncate(min(max_tokens - special, len(encoding)))
             encoded.append(self.backend.post_process(encoding, add_special_tokens=True))
         return encoded
 

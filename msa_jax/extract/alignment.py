@@ -11,6 +11,7 @@ from msa_jax.extract.recipe import WordAlignment
 
 Pieces = Sequence[tuple[float, float, str]]
 
+_LATE = 0.5  # seconds after the end of a clip at which a word may begin
 SCRATCH = "scratch"  # as the option text_encoder has it
 
 
@@ -38,11 +39,24 @@ def alignment_to(tokenizer: Tokenizer, text_encoder: str, max_tokens: int) -> Wo
     )
 
 
-def check_times(pieces: Pieces) -> None:
-    """Raises InputError if a piece does not last from one time to a later one."""
+def timed_pieces(pieces: Pieces, *, seconds: float, most_seconds: float) -> list[tuple[float, float, str]]:
+    """The pieces of a clip that is read up to `most_seconds`.
+
+    Args:
+      pieces: (start, end, words). seconds: of the whole clip.
+
+    Raises:
+      InputError: there is none, or one does not last from a time in the clip to a later one.
+    """
     for start, end, text in pieces:
-        if not (math.isfinite(start) and math.isfinite(end) and start <= end):
+        if not (0 <= start <= end and math.isfinite(end)):
             raise InputError(f"{text!r} is said from {start:g} to {end:g} s; expected a time and a later one")
+        if start > seconds + _LATE:
+            raise InputError(f"{text!r} is said at {start:g} s, and the clip ends after {seconds:g} s")
+    kept = [piece for piece in pieces if piece[0] < most_seconds and piece[2].strip()]
+    if not kept:
+        raise InputError("no words with times" + (f" in its first {most_seconds:g} s" if pieces else ""))
+    return kept
 
 
 def align(
@@ -61,13 +75,11 @@ def align(
     Returns:
       The words of the pieces, and {modality: [T, d] f32}.
     """
-    text, first = "", []  # first: where in the text each piece begins
     kept = [(start, end, " ".join(words.split())) for start, end, words in pieces]
     kept = [piece for piece in kept if piece[2]]
-    for _, _, words in kept:
-        text += " " if text else ""
-        first.append(len(text))
-        text += words
+    text = text_of(kept)
+    lengths = [len(words) + 1 for _, _, words in kept]  # a space between two pieces
+    first = np.cumsum([0, *lengths])[:-1]  # where in the text each piece begins
     spans = tokenizer.spans(text, max_tokens=max_tokens)
     # A token may begin with the space before its word, and then ends within the word.
     of_token = [-1 if span is None else _piece_at(first, max(span[1] - 1, span[0])) for span in spans]
@@ -79,13 +91,18 @@ def align(
     return text, aligned
 
 
+def text_of(pieces: Pieces) -> str:
+    """The words of the pieces, as `align` gives them."""
+    return " ".join(" ".join(words.split()) for _, _, words in pieces if words.strip())
+
+
 def frames_between(array: np.ndarray, rate: float, start: float, end: float) -> np.ndarray:
     """The frames of [L, d] from start to end in seconds, one at least."""
-    first = min(max(round(start * rate), 0), len(array) - 1)
-    return array[first : max(round(end * rate), first + 1)]
+    first = round(min(start * rate, len(array) - 1))
+    return array[first : round(max(min(end * rate, len(array)), first + 1))]
 
 
-def _piece_at(first: Sequence[int], place: int) -> int:
+def _piece_at(first: np.ndarray, place: int) -> int:
     return int(np.searchsorted(first, place, side="right")) - 1
 
 

@@ -79,10 +79,10 @@ def why_bad(facts: Mapping[str, Any], recipe: Recipe) -> str:
     reasons = []
     if sound is not None and sound < LEAST_SOUND and "silent" not in recipe.allow:
         held = "no sound" if sound == 0 else f"{1000 * sound:.0f} ms of sound, less than {1000 * LEAST_SOUND:.0f}"
-        reasons.append(f"{held} (--allow-silent takes it with one frame of zeros)")
+        reasons.append(f"{held} (data extract --allow-silent takes it with one frame of zeros)")
     if frames is not None and facts["without_face"] == frames and "faceless" not in recipe.allow:
         held = f"no face in any of its {frames} frames" if frames else "no picture"
-        reasons.append(f"{held} (--allow-faceless takes it with zeros)")
+        reasons.append(f"{held} (data extract --allow-faceless takes it with zeros)")
     return "; ".join(reasons)
 
 

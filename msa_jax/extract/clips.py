@@ -92,6 +92,13 @@ def new_recipe(
     return replace(recipe, decoder=media.versions()) if reads_clips(recipe, tools) else recipe
 
 
+def seconds_of(found: Extracted, recipe: Recipe) -> float:
+    """Of the clip's file; of the frames where it was not read."""
+    arrays = [(getattr(found, name), getattr(recipe, name)) for name in ("audio", "vision")]
+    lengths = [len(array) / features.rate for array, features in arrays if array is not None and features is not None]
+    return found.facts.get("seconds") or max(lengths, default=0.0)
+
+
 def reads_clips(recipe: Recipe, tools: Tools) -> bool:
     """Whether files of clips are decoded: not if all features are imported and nothing is to be recognised."""
     sets = [one.set for one in (recipe.audio, recipe.vision) if one is not None]

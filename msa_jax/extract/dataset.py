@@ -17,7 +17,7 @@ from msa_jax.data.schema import Card, Dataset, validate
 from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import alignment, transcripts
-from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_recipe, reads_clips
+from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_recipe, reads_clips, seconds_of
 from msa_jax.extract.layouts import Clip, read_raw, split_by_video
 from msa_jax.extract.recipe import ALLOWED, MOST_SECONDS, Recipe
 from msa_jax.extract.transcripts import Transcript
@@ -110,6 +110,8 @@ def extract(
         if number is not None and (type(number) is not int or number < least):
             raise InputError(f"{name} is {number!r}; expected a whole number from {least}")
     check_target(out.absolute())
+    known = align is not None and text_encoder != alignment.SCRATCH
+    tokenizer = alignment.tokenizer_of(text_encoder, ()) if known else None  # what is wrong with it is said first
     tools = Tools(**{
         name: None if path is None else user_path(path)
         for name, path in (("face_model", face_model), ("openface", openface), ("opensmile", opensmile), ("asr", asr))
@@ -138,7 +140,7 @@ def extract(
     )
     for number, one in zip(there, made, strict=True):
         found[number] = one
-    samples, bad = _with_text(table.folder, table.clips, found, timed=align is not None)
+    samples, bad = _with_text(table.folder, table.clips, found, recipe, timed=align is not None)
     failed = tuple((clip.id, reason) for clip, reason in bad)
     _refuse_bad(bad, log, total=len(table.clips), source=str(table.table), skip=skip_bad)
     _warn(samples, recipe, str(table.table))
@@ -147,8 +149,9 @@ def extract(
     by_split = split_by_video([sample.clip for sample in samples], seed=split_seed, source=str(table.table))
     of_clip = {sample.clip.id: sample for sample in samples}
     if align is not None:
-        texts = [of_clip[clip.id].transcript.text for clip in by_split["train"]]
-        tokenizer = alignment.tokenizer_of(text_encoder, texts)
+        if tokenizer is None:
+            texts = [alignment.text_of(of_clip[clip.id].transcript.pieces) for clip in by_split["train"]]
+            tokenizer = alignment.tokenizer_of(text_encoder, texts)
         recipe = replace(recipe, align=alignment.alignment_to(tokenizer, text_encoder, max_tokens))
         samples = [_aligned(sample, recipe, tokenizer) for sample in samples]
         of_clip = {sample.clip.id: sample for sample in samples}
@@ -181,7 +184,7 @@ def _modalities(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _with_text(
-    folder: Path, clips: Sequence[Clip], found: Sequence[Extracted], *, timed: bool
+    folder: Path, clips: Sequence[Clip], found: Sequence[Extracted], recipe: Recipe, *, timed: bool
 ) -> tuple[list[_Sample], list[tuple[Clip, str]]]:
     """Clips with their transcripts, and those that cannot be used. If no clip has a word, all go without, unless timed."""
     samples, bad = [], []
@@ -190,9 +193,9 @@ def _with_text(
         if not reason:
             try:
                 transcript = (_timed(clip) if timed else _transcript(folder, clip)) or features.transcript
-                if timed:
-                    reason = _NO_TIMES if transcript is None else ""
-                    alignment.check_times(() if transcript is None else transcript.pieces)
+                if timed and transcript is not None:
+                    transcript = replace(transcript, pieces=_pieces(features, transcript, recipe))
+                reason = _NO_TIMES if timed and transcript is None else ""
             except InputError as error:
                 reason = str(error)
         if reason:
@@ -220,11 +223,15 @@ def _timed(clip: Clip) -> Transcript | None:
     return None if clip.path is None else transcripts.beside(clip.path, timed=True)
 
 
+def _pieces(features: Extracted, transcript: Transcript, recipe: Recipe) -> tuple[tuple[float, float, str], ...]:
+    lasts = seconds_of(features, recipe)
+    return tuple(alignment.timed_pieces(transcript.pieces, seconds=lasts, most_seconds=recipe.most_seconds))
+
+
 def _aligned(sample: _Sample, recipe: Recipe, tokenizer: Tokenizer) -> _Sample:
-    """The sample with one frame for each token. Its text is that of the words whose times are known and read."""
+    """The sample with one frame for each token. Its text is that of the words that are read."""
     frames = {name: (getattr(sample.features, name), getattr(recipe, name).rate) for name in _modalities(recipe)}
-    pieces = [piece for piece in sample.transcript.pieces if piece[0] < recipe.most_seconds]
-    text, aligned = alignment.align(pieces, frames, tokenizer, max_tokens=recipe.align.max_tokens)
+    text, aligned = alignment.align(sample.transcript.pieces, frames, tokenizer, max_tokens=recipe.align.max_tokens)
     transcript = replace(sample.transcript, text=text)
     return replace(sample, features=replace(sample.features, **aligned), transcript=transcript)
 

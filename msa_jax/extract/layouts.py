@@ -71,6 +71,11 @@ def read_raw(raw: Path, labels: Path | None = None) -> RawFolder:
                 f"{path}: column {column} is missing; found {found}, expected video_id, clip_id and label, or path and label"
             )
     unimodal = [name for name in _UNIMODAL if all(_filled(row, name) for row in rows)]
+    for name in _UNIMODAL:
+        empty = sum(not _filled(row, name) for row in rows)
+        if 0 < empty < len(rows):
+            said = f"{path}: column {name} is empty in {empty} of {len(rows)} rows, so it is not read"
+            warnings.warn(said, DataWarning, stacklevel=3)
     where = _Folders(folder)
     clips, owner = [], {}
     for row in rows:

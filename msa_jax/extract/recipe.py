@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from msa_jax.errors import InputError
-from msa_jax.extract import face_model, face_points, media, speech
+from msa_jax.extract import egemaps, face_model, face_points, media, speech
 
 VERSION = 1
 AUDIO_SETS = ("speech-v1", "egemaps-v02", "none")
@@ -17,6 +17,7 @@ IMPORTED = {"audio": "opensmile-csv", "vision": "openface-csv"}  # features that
 ALLOWED = ("silent", "faceless")  # what else makes a clip a bad one
 MOST_SECONDS = 60.0
 FRAME_RATE = 15  # pictures a second
+_LEAST_RATE = 1e-3  # frames a second
 _PIP = {"egemaps-v02": "'msa-jax[opensmile]'"}
 
 
@@ -93,11 +94,27 @@ class Recipe:
                 if named[name] is not None:
                     named[name] = Features(**{**named[name], "names": tuple(named[name]["names"])})
                     _check(named[name], name, source)
-            return replace(cls(**named), most_seconds=float(named["most_seconds"]))
+            recipe = replace(cls(**named), most_seconds=float(named["most_seconds"]))
+            recipe._check(source)
+            return recipe
         except InputError:
             raise
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise InputError(f"{source}: its recipe of features cannot be read ({error!r})") from None
+
+    def _check(self, source: str) -> None:
+        align = self.align
+        right = (
+            (self.audio is not None or self.vision is not None)
+            and 0 < self.most_seconds < float("inf")
+            and set(self.allow) <= set(ALLOWED)
+            and isinstance(self.text, str)
+            and all(isinstance(one, Mapping) for one in (self.decoder, self.clips))
+            and (align is None or (isinstance(align.text_encoder, str) and isinstance(align.vocabulary_sha256, str)))
+            and (align is None or (type(align.max_tokens) is int and align.max_tokens > 2))
+        )
+        if not right:
+            raise InputError(f"{source}: its recipe of features holds a value that no recipe has")
 
     def key(self) -> str:
         """A name for everything that the arrays of a clip depend on, besides the clip: parts with other tools differ."""
@@ -110,11 +127,26 @@ def _check(features: Features, modality: str, source: str) -> None:
     known = {"audio": AUDIO_SETS, "vision": VISION_SETS}[modality][:-1]
     if features.set not in (*known, IMPORTED[modality]):
         raise InputError(f"{source}: {modality} is {features.set!r}, which this msa_jax cannot extract")
-    if features.dim != len(features.names) or features.rate <= 0 or features.mean_of < 1:
+    if features.dim != len(features.names):
         raise InputError(
             f"{source}: the recipe of {modality} has {features.dim} values and {len(features.names)} names"
         )
-    if features.model_sha256 not in (None, face_model.SHA256):
+    # names, frames a second, package; of imported features only that there are frames.
+    known_as: dict[str, tuple[tuple[str, ...] | None, float, str]] = {
+        "speech-v1": (tuple(speech.NAMES), speech.RATE, "numpy"),
+        "egemaps-v02": (None, egemaps.RATE, "opensmile"),
+        "face-v1": (face_points.FACE_NAMES, FRAME_RATE, "ai-edge-litert"),
+        "face-landmarks-v1": (face_points.LANDMARK_NAMES, FRAME_RATE, "ai-edge-litert"),
+    }
+    names, rate, tool = known_as.get(features.set, (None, features.rate, features.tool))
+    right = type(features.mean_of) is int and features.mean_of >= 1 and 0 < features.rate < float("inf")
+    right &= abs(features.rate * features.mean_of - rate) < 1e-6 * rate or features.set in IMPORTED.values()
+    right &= (names is None or features.names == tuple(names)) and features.tool == tool and isinstance(tool, str)
+    if not right:
+        raise InputError(
+            f"{source}: the recipe of {modality} is not that of {features.set} as this msa_jax extracts it"
+        )
+    if features.model_sha256 != (face_model.SHA256 if features.set.startswith("face") else None):
         raise InputError(
             f"{source}: {modality} was extracted with a face model of SHA-256 {features.model_sha256}; this msa_jax has "
             f"{face_model.SHA256}"
@@ -136,12 +168,10 @@ def audio_features(name: str, *, rate: float | None = None) -> Features | None:
     if name == "speech-v1":
         names, own, tool = speech.NAMES, speech.RATE, "numpy"
     elif name == "egemaps-v02":
-        from msa_jax.extract import egemaps
-
         names, own, tool = egemaps.names(), egemaps.RATE, "opensmile"
     else:
         raise InputError(f"audio is {name!r}; expected one of {', '.join(AUDIO_SETS)}")
-    mean_of = 1 if rate is None else round(own / rate) if rate > 0 else 0
+    mean_of = 1 if rate is None else round(own / rate) if rate > _LEAST_RATE else 0
     if mean_of < 1 or (rate is not None and abs(own / mean_of - rate) > 1e-6):
         raise InputError(f"audio_rate is {rate:g}; expected {own}, or that by 2, 3, 4, ...")
     return Features(

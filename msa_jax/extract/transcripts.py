@@ -9,7 +9,8 @@ from msa_jax.errors import InputError
 
 SUFFIXES = (".txt", ".srt", ".vtt", ".json")
 _LARGEST = 10 * 2**20  # bytes
-_TIMES = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})\s*-->\s*(?:(\d+):)?(\d{1,2}):(\d{2})[.,](\d{1,3})")
+_CLOCK = r"(?<![\d:])(?:(\d{1,4}):)?(\d{1,2}):(\d{2})[.,](\d{1,3})"
+_TIMES = re.compile(rf"{_CLOCK}\s*-->\s*{_CLOCK}")
 _MARKUP = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
 
 
@@ -61,6 +62,10 @@ def read_transcript(path: Path) -> Transcript:
     words = " ".join(words.split())
     if not words:
         raise InputError(f"{path}: no word in it")
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: half a surrogate pair, which is no character") from None
     return Transcript(words, kind, tuple(pieces))
 
 
@@ -130,8 +135,9 @@ def _whisper(text: str, path: Path) -> tuple[list[tuple[float, float, str]], str
         pieces = []
         for segment in segments:
             for one in segment.get("words") or [segment]:
-                said = one.get("word", one.get("text"))
-                pieces.append((float(one["start"]), float(one["end"]), str(said).strip()))
-        return pieces, str(content.get("text") or " ".join(str(segment["text"]) for segment in segments))
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+                said = one["word"] if "word" in one else one["text"]
+                pieces.append((float(one["start"]), float(one["end"]), said.strip()))
+        whole = content["text"] if isinstance(content.get("text"), str) else " ".join(piece[2] for piece in pieces)
+        return pieces, whole
+    except (ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: no JSON of Whisper with segments ({type(error).__name__}: {error})") from None

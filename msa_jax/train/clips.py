@@ -13,10 +13,10 @@ from msa_jax.data.schema import Split
 from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import alignment, transcripts
-from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips
+from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, seconds_of
 from msa_jax.extract.dataset import counted, oddities
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from msa_jax.extract.recipe import Recipe, WordAlignment, with_tools_here
+from msa_jax.extract.recipe import IMPORTED, Recipe, WordAlignment, with_tools_here
 from msa_jax.extract.transcripts import Transcript
 from msa_jax.methods.protocol import Inputs
 from msa_jax.modalities import SEQUENCES
@@ -172,6 +172,13 @@ def read_clips(
     without = (missing,) if isinstance(missing, str) else missing
     read = tuple(name for name in predictor.preprocessor.modalities if name not in without)
     recipe = _recipe(predictor, read)
+    for name in tools.tables():
+        features = getattr(recipe, name)
+        if features is not None and features.set != IMPORTED[name]:
+            option = {"audio": "--opensmile", "vision": "--openface"}[name]
+            raise InputError(
+                f"{option}: {name} of this experiment is {features.set}, which is read from the clip itself"
+            )
     clips = media_files(paths)
     if texts is not None and len(texts) != len(clips):
         raise InputError(f"there are {len(texts)} texts for {len(clips)} clips; expected one for each, in their order")
@@ -182,9 +189,10 @@ def read_clips(
     words: list[Transcript] = []
     if "text" in read and not bad:
         predictor.check_reads_texts()
-        words, bad = _transcripts(clips, found, texts, timed=recipe.align is not None)
+        words, bad = _transcripts(clips, found, texts, recipe)
     if bad:
         listed = "; ".join(reason if str(path) in reason else f"{path}: {reason}" for path, reason in bad[:_SHOWN])
+        listed += "; ..." * (len(bad) > _SHOWN)
         count = f"{len(bad)} of {len(clips)} clips cannot be used: " if len(clips) > 1 else ""
         raise InputError(f"{count}{listed}")
     _warn(predictor, clips, found, recipe)
@@ -209,7 +217,7 @@ def samples_of(clips: ReadClips, *, window: float | None = None, step: float | N
     ids, times, said = [], [], []
     arrays: dict[str, list[np.ndarray]] = {name: [] for name in clips.read if name in SEQUENCES}
     for number, (path, one) in enumerate(zip(clips.paths, clips.features, strict=True)):
-        length = min(_seconds(one, clips.recipe), clips.recipe.most_seconds)
+        length = min(seconds_of(one, clips.recipe), clips.recipe.most_seconds)
         for start, end in _parts(length, window, step):
             ids.append(shown(path) if window is None else f"{shown(path)} {start:g}-{end:g} s")
             times.append((start, end))
@@ -217,7 +225,6 @@ def samples_of(clips: ReadClips, *, window: float | None = None, step: float | N
             frames = {name: (getattr(one, name), getattr(clips.recipe, name).rate) for name in arrays}
             if clips.tokenizer is not None:
                 spoken = words.pieces if window is None else words.part(start, end)
-                spoken = [piece for piece in spoken if piece[0] < clips.recipe.most_seconds]
                 most = clips.recipe.align.max_tokens
                 text, found = alignment.align(spoken, frames, clips.tokenizer, max_tokens=most)
             elif window is None:
@@ -277,9 +284,10 @@ def _check_alignment(predictor: Trained, align: WordAlignment, read: Sequence[st
 
 
 def _transcripts(
-    clips: Sequence[Path], found: Sequence[Extracted], texts: Sequence[str] | None, *, timed: bool
+    clips: Sequence[Path], found: Sequence[Extracted], texts: Sequence[str] | None, recipe: Recipe
 ) -> tuple[list[Transcript], list[tuple[Path, str]]]:
-    """What is said in each clip, and the clips of which nobody knows. timed: with the times of words."""
+    """What is said in each clip, and the clips of which nobody knows."""
+    timed = recipe.align is not None
     if timed and texts is not None:
         raise InputError(
             "audio and vision of this experiment are aligned with words, so it needs the times of words, which a text given by "
@@ -291,7 +299,9 @@ def _transcripts(
         try:
             said = Transcript(texts[number], "given") if texts is not None else transcripts.beside(path, timed=timed)
             said = said or one.transcript
-            alignment.check_times(said.pieces if timed and said is not None else ())
+            if recipe.align is not None and said is not None:
+                lasts = {"seconds": seconds_of(one, recipe), "most_seconds": recipe.most_seconds}
+                said = replace(said, pieces=tuple(alignment.timed_pieces(said.pieces, **lasts)))
         except InputError as error:
             bad.append((path, str(error)))
             continue
@@ -319,20 +329,14 @@ def _steps(one: Extracted, name: str) -> int:
     return 0 if array is None else len(array)
 
 
-def _seconds(one: Extracted, recipe: Recipe) -> float:
-    """Of the file, or of the frames of a table."""
-    lengths = [
-        _steps(one, name) / getattr(recipe, name).rate for name in SEQUENCES if getattr(recipe, name) is not None
-    ]
-    return one.facts.get("seconds") or max(lengths, default=0.0)
-
-
 def _parts(length: float, window: float | None, step: float | None) -> list[tuple[float, float]]:
     if window is None:
         return [(0.0, length)]
     step = window / 2 if step is None else step
-    if not (window >= _LEAST_PART and step >= _LEAST_PART):
-        raise InputError(f"window is {window:g} s, step {step:g} s; expected {_LEAST_PART:g} at least")
+    if not _LEAST_PART <= step <= window < float("inf"):
+        raise InputError(
+            f"window is {window:g} s, step {step:g} s; expected {_LEAST_PART:g} at least, and a step within the window"
+        )
     count = int(np.floor(max(length - window, 0) / step + 1e-9)) + 1
     parts = [(n * step, min(n * step + window, length)) for n in range(count)]
     if length - parts[-1][1] >= step / 2:  # what is left is worth a part of its own

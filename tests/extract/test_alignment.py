@@ -9,7 +9,7 @@ import pytest
 
 from msa_jax.data.tokenize import build_tokenizer
 from msa_jax.errors import InputError
-from msa_jax.extract.alignment import align, check_times
+from msa_jax.extract.alignment import align, timed_pieces
 from tests.extract.material import CLIPS
 
 WORDS = ["I", "really", "loved", "this", "movie,", "it", "was", "wonderful"]
@@ -24,7 +24,7 @@ def said(words=WORDS, first=0.1, each=0.25):
 
 def whisper(pieces) -> str:
     words = [{"start": start, "end": end, "word": f" {word}"} for start, end, word in pieces]
-    return json.dumps({"text": " ".join(word for _, _, word in pieces), "segments": [{"words": words}]})
+    return json.dumps({"text": "as Whisper writes it, with other words", "segments": [{"words": words}]})
 
 
 def test_each_token_has_the_mean_over_its_word():
@@ -68,10 +68,26 @@ def test_the_words_of_a_piece_share_its_frames_and_what_is_too_long_is_cut():
     assert cut["audio"][:, 0].tolist() == [0.0, 4.5, 4.5, 0.0]
 
 
-@pytest.mark.parametrize("times", [(1.0, 0.5), (float("nan"), 1.0), (0.0, float("inf"))])
-def test_times_that_are_none_are_refused(times):
-    with pytest.raises(InputError, match="'good' is said from"):
-        check_times([(*times, "good")])
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([(1.0, 0.5, "good")], "'good' is said from 1 to 0.5 s"),
+        ([(float("nan"), 1.0, "good")], "'good' is said from nan to 1 s"),
+        ([(0.0, float("inf"), "good")], "'good' is said from 0 to inf s"),
+        ([(-5.0, -3.0, "good")], "'good' is said from -5 to -3 s"),
+        ([(0.0, 1.0, "a"), (40.0, 50.0, "good")], "'good' is said at 40 s, and the clip ends after 2.5 s"),
+        ([(2.2, 2.4, "good")], "no words with times in its first 2 s"),
+        ([(0.0, 1.0, " ")], "no words with times in its first 2 s"),
+        ([], "no words with times$"),
+    ],
+)
+def test_times_that_are_none_are_refused(pieces, message):
+    with pytest.raises(InputError, match=message):
+        timed_pieces(pieces, seconds=2.5, most_seconds=2.0)
+
+
+def test_words_that_are_not_read_are_left_out():
+    assert timed_pieces(said(), seconds=2.5, most_seconds=0.5) == said()[:2]
 
 
 def raw_with_times(folder):

@@ -71,6 +71,9 @@ def test_words_of_the_dataset_are_checked(tmp_path):
         ("vision", "aus", "expected one of face-v1"),
         ("audio_rate", 30, "audio_rate is 30; expected 50"),
         ("audio_rate", -1, "audio_rate is -1"),
+        ("audio_rate", 1e-320, "audio_rate is 9.99"),
+        ("align", "faces", "align is 'faces'"),
+        ("max_tokens", 2, "max_tokens is 2"),
         ("max_seconds", 0, "max_seconds is 0"),
         ("max_seconds", float("inf"), "max_seconds is inf"),
         ("workers", 0, "workers is 0"),
@@ -98,6 +101,24 @@ def test_a_recipe_survives_json_and_another_one_is_refused():
         ({"audio": {**content["audio"], "model_sha256": "0"}}, "SHA-256 0"),
         ({"audio": {"set": "speech-v1"}}, "cannot be read"),
         ({"most_seconds": None}, "cannot be read"),
+        ({"most_seconds": 10**400}, "cannot be read"),
+        ({"most_seconds": -1}, "a value that no recipe has"),
+        ({"most_seconds": float("nan")}, "a value that no recipe has"),
+        ({"allow": ["loud"]}, "a value that no recipe has"),
+        ({"decoder": 5}, "a value that no recipe has"),
+        ({"clips": None}, "a value that no recipe has"),
+        ({"audio": None}, "a value that no recipe has"),
+        ({"align": {"text_encoder": 3, "vocabulary_sha256": "0", "max_tokens": 50}}, "a value that no recipe has"),
+        (
+            {"align": {"text_encoder": "scratch", "vocabulary_sha256": "0", "max_tokens": "x"}},
+            "a value that no recipe has",
+        ),
+        ({"align": {"max_tokens": 50}}, "cannot be read"),
+        ({"audio": {**content["audio"], "rate": 7}}, "not that of speech-v1"),
+        ({"audio": {**content["audio"], "rate": float("nan")}}, "not that of speech-v1"),
+        ({"audio": {**content["audio"], "mean_of": 2.5}}, "not that of speech-v1"),
+        ({"audio": {**content["audio"], "names": content["audio"]["names"][::-1]}}, "not that of speech-v1"),
+        ({"audio": {**content["audio"], "tool": None}}, "not that of speech-v1"),
     ):
         with pytest.raises(InputError, match=said):
             Recipe.from_json({**content, **change}, "card")
@@ -112,7 +133,7 @@ def test_parts_of_a_clip():
     assert _parts(2.58, 1, 0.5) == [(0, 1), (0.5, 1.5), (1, 2), (1.5, 2.5)]
     assert _parts(2.58, 2, None) == [(0, 2), (0.58, 2.58)]
     assert _parts(0.5, 2, None) == [(0, 0.5)]
-    for window, step in ((0, 1), (1, 0), (float("nan"), 1), (1, -1)):
+    for window, step in ((0, 1), (1, 0), (float("nan"), 1), (1, -1), (float("inf"), 1), (1, float("inf")), (1, 5)):
         with pytest.raises(InputError, match=r"expected 0\.05 at least"):
             _parts(2, window, step)
 
@@ -228,8 +249,15 @@ def test_another_recipe_is_refused_and_another_tool_is_warned_of(place, monkeypa
         predict(lambda content: content["vision"].update(model_sha256="0000"))
     with pytest.raises(InputError, match="audio is 'speech-v9'"):
         predict(lambda content: content["audio"].update(set="speech-v9"))
-    with pytest.raises(InputError, match=r"face-v1 with 57, but .* trained on 58"):
+    with pytest.raises(InputError, match="the recipe of vision is not that of face-v1"):
         predict(lambda content: content["vision"].update(dim=57, names=content["vision"]["names"][1:]))
+    with pytest.raises(InputError, match="the recipe of vision is not that of face-v1"):
+        predict(lambda content: content["vision"].update(rate=30))
+    with pytest.raises(InputError, match=r"face-v1 with 58, but .* trained on 57"):
+        narrow = replace(predictor.preprocessor, widths={**predictor.preprocessor.widths, "vision": 57})
+        replace(predictor, preprocessor=narrow).predict_clip(TALKING, text=WORDS, face_model=face_model())
+    with pytest.raises(InputError, match="--openface: vision of this experiment is face-v1"):
+        predictor.predict_clip(TALKING, text=WORDS, face_model=face_model(), openface=tmp_path)
     with pytest.raises(InputError, match="vision is none, but"):
         predict(lambda content: content.update(vision=None))
     with pytest.warns(DataWarning, match=r"ai-edge-litert is .*, was 1.0"):

@@ -50,11 +50,21 @@ def test_whisper_with_words_and_without(tmp_path):
         ("a.json", "{"),
         ("a.json", "[1]"),
         ("a.json", '{"segments": [{"start": "x"}]}'),
+        ("a.json", '{"segments": [{"start": 0, "end": 1, "text": ["a"]}]}'),
+        ("a.json", '{"segments": [{"start": 0, "end": 1' + "0" * 400 + ', "text": "a"}]}'),
+        ("a.json", '{"segments": [{"start": 0, "end": 1, "text": "a\\ud800"}]}'),
+        ("a.srt", "1" * 5000 + ":00:00,000 --> 00:00:01,000\na\n"),
     ],
 )
 def test_files_without_words_are_refused(tmp_path, name, content):
     with pytest.raises(InputError, match=name):
         read_transcript(written(tmp_path, name, content))
+
+
+def test_whole_texts_of_whisper_that_are_none_are_made_of_its_words(tmp_path):
+    words = '{"start": 0, "end": 1, "word": " so"}, {"start": 1, "end": 2, "word": " it"}'
+    content = f'{{"text": null, "segments": [{{"words": [{words}]}}]}}'
+    assert read_transcript(written(tmp_path, "a.json", content)).text == "so it"
 
 
 def test_text_that_is_no_unicode_is_refused(tmp_path):
