@@ -70,11 +70,26 @@ DECAYS = PerGroup(text=1e-4, audio=1e-3, vision=1e-3, other=1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerModality:
-    """One value for each modality.
+class Sizes:
+    """One size for each modality.
 
     Modalities:
-      text: Text. As an attention dropout, it also holds where a modality reads itself, and for features.
+      text: Text.
+      audio: Audio.
+      vision: Vision.
+    """
+
+    text: int
+    audio: int
+    vision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttentionRates:
+    """Dropout of attention weights, by the modality that is read.
+
+    Modalities:
+      text: Where text is read, where a modality reads itself, and for features.
       audio: Audio.
       vision: Vision.
     """
@@ -145,11 +160,11 @@ class TFRNetOptions(Options):
     heads: int = 6
     layers: int = 3
     temporal_heads: int = 25
-    kernels: PerModality = PerModality(text=1, audio=5, vision=3)
-    gate_hidden: PerModality = PerModality(text=36, audio=20, vision=48)
+    kernels: Sizes = Sizes(text=1, audio=5, vision=3)
+    gate_hidden: Sizes = Sizes(text=36, audio=20, vision=48)
     gate_layers: int = 3
     hidden: int = 128
-    attention_dropout: PerModality = PerModality(text=0.2, audio=0.1, vision=0.0)
+    attention_dropout: AttentionRates = AttentionRates(text=0.2, audio=0.1, vision=0.0)
     input_dropout: float = 0.2
     hidden_dropout: float = 0.2
     residual_dropout: float = 0.2
@@ -203,7 +218,8 @@ class TFRNetNetwork(nn.Module):
     """Readings, reconstruction, gated encoders, score.
 
     Outputs: `prediction` [B]; `text_embedding`, `audio_embedding`, `vision_embedding`, z_m; `representation`, all of them. In
-    training also `rebuilt_*` and `complete_*` [B, steps, d_m], and `lost_*` [B, steps] bool, of each modality.
+    training also `rebuilt_*` and `complete_*` [B, steps, d_m], and `lost_*` [B, steps], 1 where it was lost, of
+    each modality. All in float32.
     """
 
     options: TFRNetOptions
@@ -239,7 +255,7 @@ class TFRNetNetwork(nn.Module):
         z = nn.leaky_relu(Linear(options.hidden, self.dtype, name="hidden")(z))
         z = Dropout(options.dropout)(z, deterministic=not train)
         outputs["prediction"] = Linear(1, self.dtype, name="score")(z)[:, 0]
-        return {name: x if x.dtype == bool else x.astype(jnp.float32) for name, x in outputs.items()}
+        return {name: x.astype(jnp.float32) for name, x in outputs.items()}
 
     def _copies(self, batch: Batch) -> tuple[Batch, dict[str, Array]]:
         keys = sample_keys(batch, None if self.options.masks == "fixed" else self.make_rng("dropout"))
@@ -254,7 +270,7 @@ class TFRNetNetwork(nn.Module):
 
     def _projected(self, name: str, x: Array, train: bool) -> Array:
         """[B, L, d] behind a convolution with zeros around; none where a modality is d wide already."""
-        kernel = int(getattr(self.options.kernels, name))
+        kernel = getattr(self.options.kernels, name)
         if name == "text":
             x = Dropout(self.options.text_dropout)(x, deterministic=not train)
         if x.shape[-1] == self.options.width:
@@ -300,7 +316,7 @@ class TFRNetNetwork(nn.Module):
 
     def _gated(self, name: str, h: Array, length: Array, read: Array, train: bool) -> Array:
         """z_m [B, h_m], the largest values over the steps that are read."""
-        hidden = int(getattr(self.options.gate_hidden, name))
+        hidden = getattr(self.options.gate_hidden, name)
         states = BidirectionalGRU(hidden, self.options.gate_layers, self.dtype, name=f"{name}_gru")(h, length)
         gate = Linear(1, self.dtype, name=f"{name}_gate")(_windows(states))
         seen = jnp.concatenate([h, jnp.tanh(states) * nn.sigmoid(gate)], axis=-1)
@@ -321,7 +337,7 @@ def objective(step: Step, options: TFRNetOptions, inputs: Inputs) -> tuple[Terms
     outputs, counts = step.outputs, step.batch["weight"] > 0
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"])}
     for name in inputs.modalities:
-        lost = (outputs[f"lost_{name}"] & counts[:, None])[..., None]
+        lost = ((outputs[f"lost_{name}"] > 0) & counts[:, None])[..., None]
         rebuilt, complete = (jnp.where(lost, outputs[f"{kind}_{name}"], 0.0) for kind in ("rebuilt", "complete"))
         width = rebuilt.shape[-1]
         values = lost.sum() * width + 1e-4
