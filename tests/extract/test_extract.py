@@ -253,8 +253,8 @@ def test_another_recipe_is_refused_and_another_tool_is_warned_of(place, monkeypa
         predict(lambda content: content["vision"].update(dim=57, names=content["vision"]["names"][1:]))
     with pytest.raises(InputError, match="the recipe of vision is not that of face-v1"):
         predict(lambda content: content["vision"].update(rate=30))
+    narrow = replace(predictor.preprocessor, widths={**predictor.preprocessor.widths, "vision": 57})
     with pytest.raises(InputError, match=r"face-v1 with 58, but .* trained on 57"):
-        narrow = replace(predictor.preprocessor, widths={**predictor.preprocessor.widths, "vision": 57})
         replace(predictor, preprocessor=narrow).predict_clip(TALKING, text=WORDS, face_model=face_model())
     with pytest.raises(InputError, match="--openface: vision of this experiment is face-v1"):
         predictor.predict_clip(TALKING, text=WORDS, face_model=face_model(), openface=tmp_path)
