@@ -71,9 +71,7 @@ def _wait(told: int) -> None:
 def _end(number: int) -> None:
     if not _ending.acquire(blocking=False):  # both the main thread and the one that waits are told
         return
-    line = (
-        f"msa-jax: {_WORDS[signal.Signals(number)]}; a training resumes from its last checkpoint by the same command\n"
-    )
+    line = f"msa-jax: {_WORDS[signal.Signals(number)]}; what is done is kept, and the same command goes on\n"
     with contextlib.suppress(OSError):  # nobody reads standard error any more
         if select.select([], [2], [], 1.0)[1]:
             os.write(2, ("\n" * os.isatty(2) + line).encode())  # a terminal stands at the end of a bar, or of ^C

@@ -219,7 +219,7 @@ SUFFIXES = tuple(_READERS)
 
 
 def _no_rows(path: Path, names: Sequence[str]) -> NoReturn:
-    raise InputError(f"{path}: no rows; found {', '.join(names) or 'nothing'}, expected the columns text and label")
+    raise InputError(f"{path}: no rows; found {', '.join(names) or 'nothing'}, expected a header and a row for each sample")
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------

@@ -184,7 +184,7 @@ def test_a_cluster_that_tells_all_processes_to_end_is_heard_by_each(tmp_path, au
         member.send_signal(number)
     for status, _, errors in pair.end(20):
         assert status == 128 + number, errors[-2000:]
-        assert errors.splitlines()[-1].endswith("a training resumes from its last checkpoint by the same command")
+        assert errors.splitlines()[-1].endswith("what is done is kept, and the same command goes on")
     ends_as_a_straight_run(tmp_path)
 
 
