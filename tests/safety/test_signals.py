@@ -40,7 +40,7 @@ def test_whatever_a_command_is_doing_it_ends_at_once_and_says_so(doing, number, 
         output, error = process.communicate(timeout=30)
         assert time.monotonic() - begun < 10
     assert (process.returncode, output) == (status, "")
-    assert error.startswith(f"msa-jax: {word}; a training resumes")
+    assert error.startswith(f"msa-jax: {word}; what is done is kept, and the same command goes on")
     assert len(error.splitlines()) == 1
 
 
