@@ -219,7 +219,9 @@ SUFFIXES = tuple(_READERS)
 
 
 def _no_rows(path: Path, names: Sequence[str]) -> NoReturn:
-    raise InputError(f"{path}: no rows; found {', '.join(names) or 'nothing'}, expected a header and a row for each sample")
+    raise InputError(
+        f"{path}: no rows; found {', '.join(names) or 'nothing'}, expected a header and a row for each sample"
+    )
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------
