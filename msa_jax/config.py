@@ -190,10 +190,7 @@ class Options:
         check_rates(self, "modality_dropout", "step_dropout")
         if not 0 < self.plateau_factor < 1:
             raise InputError(f"option plateau_factor is {self.plateau_factor}; expected a fraction in (0, 1)")
-        for field in ("learning_rate", "weight_decay"):
-            for group, value in dataclasses.asdict(getattr(self, field)).items():
-                if value < 0:
-                    raise InputError(f"option {field}.{group} is {value}; expected a number that is not negative")
+        check_not_negative(self, "learning_rate", "weight_decay")
 
 
 def check_rates(options: Any, *names: str) -> None:
@@ -208,6 +205,13 @@ def check_sizes(options: Any, *names: str) -> None:
     for name, value in flatten(options).items():
         if name.split(".")[0] in names and (value < 1 or value != int(value)):
             raise InputError(f"option {name} is {value}; expected a positive whole number")
+
+
+def check_not_negative(options: Any, *names: str) -> None:
+    """Raises InputError where one of these options, or a value in it, is negative."""
+    for name, value in flatten(options).items():
+        if name.split(".")[0] in names and value < 0:
+            raise InputError(f"option {name} is {value}; expected a number that is not negative")
 
 
 def flatten(options: Any) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import numpy as np
 from msa_jax.errors import InputError
 from msa_jax.extract import asr as recogniser
 from msa_jax.extract import media
+from msa_jax.extract.alignment import timed_pieces
 from msa_jax.extract.clip import why_bad
 from msa_jax.extract.face_model import find_face_model
-from msa_jax.extract.recipe import IMPORTED, Recipe, audio_features, vision_features
+from msa_jax.extract.recipe import IMPORTED, TABLES, Recipe, audio_features, vision_features
 from msa_jax.extract.tables import find_table, read_feature_table
 from msa_jax.extract.transcripts import Transcript
 from msa_jax.extract.workers import run_jobs
@@ -97,6 +98,13 @@ def seconds_of(found: Extracted, recipe: Recipe) -> float:
     arrays = [(getattr(found, name), getattr(recipe, name)) for name in ("audio", "vision")]
     lengths = [len(array) / features.rate for array, features in arrays if array is not None and features is not None]
     return found.facts.get("seconds") or max(lengths, default=0.0)
+
+
+def with_times(said: Transcript, found: Extracted, recipe: Recipe) -> Transcript:
+    """The transcript with the pieces that are read of the clip. Raises InputError as `alignment.timed_pieces`."""
+    lasts = seconds_of(found, recipe)
+    pieces = timed_pieces(said.pieces, seconds=lasts, most_seconds=recipe.most_seconds)
+    return replace(said, pieces=tuple(pieces))
 
 
 def reads_clips(recipe: Recipe, tools: Tools) -> bool:
@@ -183,8 +191,9 @@ def _read(recipe: Recipe, tools: Tools) -> dict[str, Path]:
         features = getattr(recipe, name)
         if features is not None and features.set == IMPORTED[name]:
             if name not in tools.tables():
-                option = {"audio": "--opensmile", "vision": "--openface"}[name]
-                raise InputError(f"{name} comes from files here ({features.set}): say where they are, {option} DIR")
+                raise InputError(
+                    f"{name} comes from files here ({features.set}): say where they are, {TABLES[name]} DIR"
+                )
             folders[name] = tools.tables()[name]
     return folders
 

@@ -17,7 +17,7 @@ from msa_jax.data.schema import Card, Dataset, validate
 from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import alignment, transcripts
-from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_recipe, reads_clips, seconds_of
+from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_recipe, reads_clips, with_times
 from msa_jax.extract.layouts import Clip, read_raw, split_by_video
 from msa_jax.extract.recipe import ALLOWED, MOST_SECONDS, Recipe
 from msa_jax.extract.transcripts import Transcript
@@ -194,7 +194,7 @@ def _with_text(
             try:
                 transcript = (_timed(clip) if timed else _transcript(folder, clip)) or features.transcript
                 if timed and transcript is not None:
-                    transcript = replace(transcript, pieces=_pieces(features, transcript, recipe))
+                    transcript = with_times(transcript, features, recipe)
                 reason = _NO_TIMES if timed and transcript is None else ""
             except InputError as error:
                 reason = str(error)
@@ -221,11 +221,6 @@ def _transcript(folder: Path, clip: Clip) -> Transcript | None:
 
 def _timed(clip: Clip) -> Transcript | None:
     return None if clip.path is None else transcripts.beside(clip.path, timed=True)
-
-
-def _pieces(features: Extracted, transcript: Transcript, recipe: Recipe) -> tuple[tuple[float, float, str], ...]:
-    lasts = seconds_of(features, recipe)
-    return tuple(alignment.timed_pieces(transcript.pieces, seconds=lasts, most_seconds=recipe.most_seconds))
 
 
 def _aligned(sample: _Sample, recipe: Recipe, tokenizer: Tokenizer) -> _Sample:

@@ -14,6 +14,7 @@ VERSION = 1
 AUDIO_SETS = ("speech-v1", "egemaps-v02", "none")
 VISION_SETS = ("face-v1", "face-landmarks-v1", "none")
 IMPORTED = {"audio": "opensmile-csv", "vision": "openface-csv"}  # features that somebody has already
+TABLES = {"audio": "--opensmile", "vision": "--openface"}  # the options that say where they are
 ALLOWED = ("silent", "faceless")  # what else makes a clip a bad one
 MOST_SECONDS = 60.0
 FRAME_RATE = 15  # pictures a second

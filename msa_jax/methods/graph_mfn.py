@@ -56,11 +56,11 @@ from msa_jax.methods.shared.memory_fusion import (
     GateLayers,
     GateRates,
     MemoryOptions,
-    Sizes,
     gated_memory,
     lstms,
     modality_groups,
 )
+from msa_jax.methods.shared.sizes import Sizes
 
 Array = jax.Array
 

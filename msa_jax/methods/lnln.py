@@ -52,7 +52,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, Schedule, check_rates, check_sizes, flatten
+from msa_jax.config import Options, PerGroup, Schedule, check_not_negative, check_rates, check_sizes
 from msa_jax.encoders.token_layers import HyperModality, TokenTransformer, repeated
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
@@ -145,9 +145,7 @@ class LNLNOptions(Options):
         check_sizes(self, "width", "tokens", "layers", "fusion_layers", "heads", "head_width", "feedforward")
         if self.width % self.heads:
             raise InputError(f"option width is {self.width}; expected a multiple of heads, {self.heads}")
-        for name, value in flatten(self).items():
-            if name.startswith("weights.") and value < 0:
-                raise InputError(f"option {name} is {value}; expected a number that is not negative")
+        check_not_negative(self, "weights")
         check_padding(self)
 
 

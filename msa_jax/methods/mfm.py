@@ -66,9 +66,9 @@ from msa_jax.methods.shared.memory_fusion import (
     AttentionRates,
     MemoryFusion,
     MemoryOptions,
-    Sizes,
     modality_groups,
 )
+from msa_jax.methods.shared.sizes import Sizes
 
 Array = jax.Array
 

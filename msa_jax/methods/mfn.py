@@ -49,10 +49,10 @@ from msa_jax.methods.shared.memory_fusion import (
     AttentionRates,
     MemoryFusion,
     MemoryOptions,
-    Sizes,
     modality_groups,
 )
 from msa_jax.methods.shared.padded_text import time_mean
+from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array

@@ -43,7 +43,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, check_rates, check_sizes, flatten
+from msa_jax.config import Options, PerGroup, check_not_negative, check_rates, check_sizes
 from msa_jax.encoders.lstm import BidirectionalLSTM, end_states
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.encoders.transformer import Transformer
@@ -126,9 +126,7 @@ class MISAOptions(Options):
             raise InputError(
                 f"option hidden is {self.hidden}; expected a multiple of fusion_heads, {self.fusion_heads}"
             )
-        for name, value in flatten(self).items():
-            if name.startswith("weights.") and value < 0:
-                raise InputError(f"option {name} is {value}; expected a number that is not negative")
+        check_not_negative(self, "weights")
 
 
 REFERENCE: dict[str, Any] = {

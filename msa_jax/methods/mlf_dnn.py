@@ -22,7 +22,6 @@ from msa_jax.methods.shared.human_tasks import (
     VALID_TERMS,
     HumanTasks,
     PerGroupAndSubnetwork,
-    PerModality,
     UnimodalHeads,
     check,
     check_tasks,
@@ -31,6 +30,7 @@ from msa_jax.methods.shared.human_tasks import (
     weights,
 )
 from msa_jax.methods.shared.regression import exports
+from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.methods.shared.unimodal_tasks import heads
 
 
@@ -50,7 +50,7 @@ class MLFDNNOptions(HumanTasks, LFDNNOptions):
     vision_size: int = 64
     fusion_hidden: int = 32
     dropout: Rates = Rates(audio=0.3, vision=0.3, fusion=0.5)
-    head_hidden: PerModality = PerModality(text=16, audio=4, vision=32)
+    head_hidden: Sizes = Sizes(text=16, audio=4, vision=32)
     head_dropout: SubnetworkRates = SubnetworkRates(text=0.5, audio=0.5, vision=0.5)
 
     def __post_init__(self) -> None:

@@ -22,7 +22,6 @@ from msa_jax.methods.shared.human_tasks import (
     VALID_TERMS,
     HumanTasks,
     PerGroupAndSubnetwork,
-    PerModality,
     UnimodalHeads,
     check,
     check_tasks,
@@ -30,6 +29,7 @@ from msa_jax.methods.shared.human_tasks import (
     task_groups,
     weights,
 )
+from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.methods.shared.unimodal_tasks import heads
 
 
@@ -47,7 +47,7 @@ class MLMFOptions(HumanTasks, LMFOptions):
     text_size: int = 128
     audio_size: int = 32
     vision_size: int = 256
-    head_hidden: PerModality = PerModality(text=8, audio=4, vision=32)
+    head_hidden: Sizes = Sizes(text=8, audio=4, vision=32)
     head_dropout: SubnetworkRates = SubnetworkRates(text=0.4, audio=0.4, vision=0.4)
 
     def __post_init__(self) -> None:

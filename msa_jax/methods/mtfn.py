@@ -22,7 +22,6 @@ from msa_jax.methods.shared.human_tasks import (
     VALID_TERMS,
     HumanTasks,
     PerGroupAndSubnetwork,
-    PerModality,
     UnimodalHeads,
     check,
     check_tasks,
@@ -31,6 +30,7 @@ from msa_jax.methods.shared.human_tasks import (
     weights,
 )
 from msa_jax.methods.shared.regression import exports
+from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.methods.shared.unimodal_tasks import heads
 from msa_jax.methods.tfn import TFNNetwork, TFNOptions
 
@@ -49,7 +49,7 @@ class MTFNOptions(HumanTasks, TFNOptions):
     text_size: int = 256
     vision_size: int = 256
     dropout: Rates = Rates(audio=0.2, vision=0.2, fusion=0.2)
-    head_hidden: PerModality = PerModality(text=64, audio=4, vision=8)
+    head_hidden: Sizes = Sizes(text=64, audio=4, vision=8)
     head_dropout: SubnetworkRates = SubnetworkRates(text=0.2, audio=0.2, vision=0.2)
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, check_rates, check_sizes, flatten
+from msa_jax.config import Options, PerGroup, check_not_negative, check_rates, check_sizes, flatten
 from msa_jax.encoders.cnn import WindowProjection
 from msa_jax.encoders.cross_modal import CrossModalEncoder
 from msa_jax.encoders.gru import BidirectionalGRU
@@ -60,6 +60,7 @@ from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.masked_copies import check_unknown_token, sample_keys, unknown_token, with_silenced_copy
 from msa_jax.methods.shared.padded_text import check_padding, padded
 from msa_jax.methods.shared.sequences import sequences_of
+from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.modalities import MODALITIES
 
 Array = jax.Array
@@ -67,21 +68,6 @@ Array = jax.Array
 LEAST_LAYERS = 3  # of the Transformers over own steps and over features
 RATES = PerGroup(text=1e-5, audio=2e-3, vision=2e-3, other=2e-3)
 DECAYS = PerGroup(text=1e-4, audio=1e-3, vision=1e-3, other=1e-3)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """One size for each modality.
-
-    Modalities:
-      text: Text.
-      audio: Audio.
-      vision: Vision.
-    """
-
-    text: int
-    audio: int
-    vision: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +177,7 @@ class TFRNetOptions(Options):
         for name, value in flatten(self).items():
             if name.startswith("kernels.") and value % 2 == 0:
                 raise InputError(f"option {name} is {value}; expected an odd number")
-            if name.startswith("weights.") and value < 0:
-                raise InputError(f"option {name} is {value}; expected a number that is not negative")
+        check_not_negative(self, "weights")
         check_padding(self)
 
 

@@ -13,10 +13,10 @@ from msa_jax.data.schema import Split
 from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import alignment, transcripts
-from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, seconds_of
+from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, seconds_of, with_times
 from msa_jax.extract.dataset import counted, oddities
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from msa_jax.extract.recipe import IMPORTED, Recipe, WordAlignment, with_tools_here
+from msa_jax.extract.recipe import IMPORTED, TABLES, Recipe, WordAlignment, with_tools_here
 from msa_jax.extract.transcripts import Transcript
 from msa_jax.methods.protocol import Inputs
 from msa_jax.modalities import SEQUENCES
@@ -175,9 +175,8 @@ def read_clips(
     for name in tools.tables():
         features = getattr(recipe, name)
         if features is not None and features.set != IMPORTED[name]:
-            option = {"audio": "--opensmile", "vision": "--openface"}[name]
             raise InputError(
-                f"{option}: {name} of this experiment is {features.set}, which is read from the clip itself"
+                f"{TABLES[name]}: {name} of this experiment is {features.set}, which is read from the clip itself"
             )
     clips = media_files(paths)
     if texts is not None and len(texts) != len(clips):
@@ -299,9 +298,8 @@ def _transcripts(
         try:
             said = Transcript(texts[number], "given") if texts is not None else transcripts.beside(path, timed=timed)
             said = said or one.transcript
-            if recipe.align is not None and said is not None:
-                lasts = {"seconds": seconds_of(one, recipe), "most_seconds": recipe.most_seconds}
-                said = replace(said, pieces=tuple(alignment.timed_pieces(said.pieces, **lasts)))
+            if timed and said is not None:
+                said = with_times(said, one, recipe)
         except InputError as error:
             bad.append((path, str(error)))
             continue

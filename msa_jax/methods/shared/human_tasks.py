@@ -28,33 +28,19 @@ from typing import Any
 import jax
 
 from msa_jax import losses
-from msa_jax.config import PerGroup, check_rates, check_sizes, flatten
+from msa_jax.config import PerGroup, check_not_negative, check_rates, check_sizes
 from msa_jax.errors import InputError
 from msa_jax.layers.subnetworks import ScoreHead
 from msa_jax.methods.protocol import Clock, Group, Inputs, Step, Terms, labels
 from msa_jax.methods.shared.fusion_networks import FUSION_REFERENCE, FusionNetwork, SubnetworkRates
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.methods.shared.unimodal_tasks import PerTask, checked_tasks, unimodal_tasks
 from msa_jax.modalities import MODALITY
 
 Array = jax.Array
 
 VALID_TERMS = ("loss", "multimodal")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PerModality:
-    """One size for each modality.
-
-    Modalities:
-      text: Text.
-      audio: Audio.
-      vision: Vision.
-    """
-
-    text: int
-    audio: int
-    vision: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +71,7 @@ class HumanTasks:
     tasks: tuple[str, ...] = ("m", "t", "a", "v")
     weights: PerTask = PerTask(m=1.0, t=1.0, a=1.0, v=1.0)
     weight_decay: PerGroupAndSubnetwork
-    head_hidden: PerModality
+    head_hidden: Sizes
     head_dropout: SubnetworkRates
 
 
@@ -94,9 +80,7 @@ def check_tasks(options: Any) -> None:
     object.__setattr__(options, "tasks", checked_tasks(options.tasks))
     check_sizes(options, "head_hidden")
     check_rates(options, "head_dropout")
-    for name, value in flatten(options).items():
-        if name.startswith("weights.") and value < 0:
-            raise InputError(f"option {name} is {value}; expected a number that is not negative")
+    check_not_negative(options, "weights")
 
 
 TASKS_REFERENCE: dict[str, Any] = {k: v for k, v in FUSION_REFERENCE.items() if k != "validation_mean"}

@@ -14,23 +14,9 @@ from msa_jax.encoders.parallel_lstm import ParallelLSTM, steps_first
 from msa_jax.methods.protocol import Group
 from msa_jax.methods.shared.aligned_sequences import AlignedOptions
 from msa_jax.methods.shared.groups import text_groups
+from msa_jax.methods.shared.sizes import Sizes
 
 Array = jax.Array
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """A size for each modality.
-
-    Modalities:
-      text: Text.
-      audio: Audio.
-      vision: Vision.
-    """
-
-    text: int
-    audio: int
-    vision: int
 
 
 @dataclass(frozen=True, kw_only=True)
