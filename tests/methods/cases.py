@@ -16,6 +16,14 @@ from msa_jax.methods.protocol import Clock, Inputs, Method, Phase, Stage, Step
 FIRST = Clock(epoch=jnp.int32(1), step=jnp.int32(0))
 
 
+def with_copies(batch: Mapping[str, Any], masked: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """These modalities of the batch, and behind its samples the same ones with other features [B, L, d]."""
+    return {
+        name: {field: np.concatenate([x, features if field == "features" else x]) for field, x in batch[name].items()}
+        for name, features in masked.items()
+    }
+
+
 def add_frames(
     batch: dict,
     there: Sequence[str],

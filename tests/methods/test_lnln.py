@@ -10,7 +10,7 @@ from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import lnln
 from msa_jax.methods.protocol import Clock
-from tests.methods.cases import phase_of, step_of
+from tests.methods.cases import phase_of, step_of, with_copies
 from tests.methods.network_kit import (
     ALL,
     NetworkKit,
@@ -39,12 +39,7 @@ def test_values_and_gradients_are_those_of_pytorch(changes, monkeypatch):
     batch, rate = KIT.batch(), rng.uniform(size=5).astype(np.float32)
     masked = {name: x["features"] * (rng.uniform(size=x["features"].shape[:2]) < 0.6)[..., None] for name, x in (
         (name, batch[name]) for name in ALL)}  # fmt: skip
-    copies = {
-        name: {
-            field: np.concatenate([x, masked[name] if field == "features" else x]) for field, x in batch[name].items()
-        }
-        for name in ALL
-    }
+    copies = with_copies(batch, masked)
     monkeypatch.setattr(lnln.LNLNNetwork, "_with_masked", lambda self, batch: (copies, {"text": rate}))
     network, params = KIT.network(**changes), KIT.variables(**changes)["params"]
     phase = phase_of(lnln.METHOD, network.options, network.inputs)

@@ -11,7 +11,7 @@ from msa_jax.encoders.gru import BidirectionalGRU
 from msa_jax.errors import InputError
 from msa_jax.methods import tfr_net
 from msa_jax.methods.protocol import STATISTICS, Clock
-from tests.methods.cases import phase_of, step_of
+from tests.methods.cases import phase_of, step_of, with_copies
 from tests.methods.network_kit import (
     ALL,
     NetworkKit,
@@ -50,12 +50,7 @@ def test_values_and_gradients_are_those_of_pytorch(changes, monkeypatch):
     steps = {name: np.arange(SHAPES[name][0]) < np.array(LENGTHS[name])[:, None] for name in ALL}
     lost = {name: steps[name] & (rng.uniform(size=steps[name].shape) < 0.5) for name in ALL}
     masked = {name: batch[name]["features"] * ~lost[name][..., None] for name in ALL}
-    copies = {
-        name: {
-            field: np.concatenate([x, masked[name] if field == "features" else x]) for field, x in batch[name].items()
-        }
-        for name in ALL
-    }
+    copies = with_copies(batch, masked)
     monkeypatch.setattr(tfr_net.TFRNetNetwork, "_copies", lambda self, batch: (copies, lost))
     network, variables = KIT.network(**changes), KIT.variables(**changes)
     # Small, so that no tanh is at its end, where float32 cannot tell which step has the largest value.
