@@ -60,10 +60,9 @@ from msa_jax.layers.gradient_reversal import reverse_gradient
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.masked_copies import (
-    check_unknown_token,
+    check_has_unknown,
     draw,
     sample_keys,
-    unknown_token,
     with_silenced_copy,
 )
 from msa_jax.methods.shared.padded_text import check_padding
@@ -106,8 +105,6 @@ class LNLNOptions(Options):
     Training:
       intact: Rate at which a modality of a masked sample loses nothing.
       masks: `fresh` draws rates and what is lost in every step. `fixed` draws them once for each sample.
-      unknown_token: Number of [UNK] in the vocabulary of the text encoder. `none` is 100 for a BERT, 3 for a RoBERTa and 1
-        from scratch.
       weights: Weight of a loss.
     What the code does:
       reversal: `discriminator` reverses the gradient of the discriminator alone. `proxy` reverses all that flows into the
@@ -133,7 +130,6 @@ class LNLNOptions(Options):
     feedforward: int = 128
     intact: float = 0.5
     masks: Literal["fresh", "fixed"] = "fresh"
-    unknown_token: int | None = None
     weights: LossWeights = LossWeights()
     reversal: Literal["discriminator", "proxy"] = "discriminator"
     hyper_norm: bool = False
@@ -221,7 +217,7 @@ class LNLNNetwork(nn.Module):
         drawn = draw(keys, len(MODALITIES), 2 * len(MODALITIES)).reshape(-1, len(MODALITIES), 2)
         rate = jnp.where(drawn[..., 1] < self.options.intact, 0.0, drawn[..., 0])  # [B, 3]
         rates = {name: rate[:, place] for place, name in enumerate(MODALITIES)}
-        return with_silenced_copy(batch, keys, rates, unknown_token(self.options, self.inputs))[0], rates
+        return with_silenced_copy(batch, keys, rates, self.inputs)[0], rates
 
     def _transformer(self, name: str, steps: int, tokens: int = 0, layers: int | None = None) -> TokenTransformer:
         options = self.options
@@ -303,6 +299,6 @@ METHOD = Method(
     stages=one_stage(objective, weights=weights),
     groups=encoder_groups,
     exports=exports,
-    check=check_unknown_token,
+    check=check_has_unknown,
     adapts_text=lambda options: True,
 )

@@ -122,12 +122,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TextInput:
-    """The text that a network reads. width: of a token's state or features. steps: T. bert: sizes of the text encoder, or
-    None where the text comes as precomputed features."""
+    """The text that a network reads.
+
+    width: of a token's state or features. steps: T. bert: sizes of the text encoder, or None if the text comes as precomputed
+    features. unknown: the id of [UNK], or None if there are no ids or it is not known.
+    """
 
     width: int
     steps: int
     bert: BertConfig | None = None
+    unknown: int | None = None
 
 
 class SequenceInput(NamedTuple):

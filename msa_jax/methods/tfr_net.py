@@ -57,7 +57,7 @@ from msa_jax.layers.normalisation import BatchNorm
 from msa_jax.layers.pooling import valid_steps
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
-from msa_jax.methods.shared.masked_copies import check_unknown_token, sample_keys, unknown_token, with_silenced_copy
+from msa_jax.methods.shared.masked_copies import check_has_unknown, sample_keys, with_silenced_copy
 from msa_jax.methods.shared.padded_text import check_padding, padded
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.methods.shared.sizes import Sizes
@@ -124,8 +124,6 @@ class TFRNetOptions(Options):
     Training:
       missing_rate: Rate at which a step of a training sample is lost.
       masks: `fresh` draws what is lost in every step. `fixed` draws it once for each sample.
-      unknown_token: Number of [UNK] in the vocabulary of the text encoder. `none` is 100 for a BERT, 3 for a RoBERTa and 1
-        from scratch.
       reconstruct_from: First epoch with a reconstruction.
       weights: Weight of a loss.
     What the code does:
@@ -159,7 +157,6 @@ class TFRNetOptions(Options):
     dropout: float = 0.0
     missing_rate: float = 0.2
     masks: Literal["fresh", "fixed"] = "fresh"
-    unknown_token: int | None = None
     reconstruct_from: int = 2
     weights: LossWeights = LossWeights()
     rebuilding: Literal["features", "samples"] = "features"
@@ -245,7 +242,7 @@ class TFRNetNetwork(nn.Module):
     def _copies(self, batch: Batch) -> tuple[Batch, dict[str, Array]]:
         keys = sample_keys(batch, None if self.options.masks == "fixed" else self.make_rng("dropout"))
         rates = {str(name): self.options.missing_rate for name in MODALITIES}
-        return with_silenced_copy(batch, keys, rates, unknown_token(self.options, self.inputs))
+        return with_silenced_copy(batch, keys, rates, self.inputs)
 
     def _steps(self, name: str) -> int:
         """Steps of the vectors that the Transformer over features reads."""
@@ -359,6 +356,6 @@ METHOD = Method(
     ),
     groups=encoder_groups,
     exports=exports,
-    check=check_unknown_token,
+    check=check_has_unknown,
     adapts_text=lambda options: True,
 )

@@ -119,7 +119,7 @@ def _inputs(dataset: Dataset, options: Options) -> Inputs:
     if dataset.has("text") and options.text_encoder == "features" and train.text is not None:
         text = TextInput(width=train.text.shape[-1], steps=train.text.shape[1])
     elif dataset.has("text"):
-        text = TextInput(width=BertConfig().hidden_size, steps=options.max_tokens, bert=BertConfig())
+        text = TextInput(width=BertConfig().hidden_size, steps=options.max_tokens, bert=BertConfig(), unknown=0)
     frames = {name: getattr(train, name) for name in SEQUENCES}
     shape = {name: SequenceInput(*array.shape[1:]) for name, array in frames.items() if array is not None}
     return Inputs(

@@ -72,7 +72,7 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
         name: preprocessor.apply(split, source=f"{dataset.source}, {name}") for name, split in dataset.splits().items()
     }
     preprocessor.warn_of_unknown(columns, f"{dataset.source}: text_encoder {options.text_encoder}")
-    inputs = inputs_of(columns, text=(width, config), label_range=dataset.card.label_range)
+    inputs = inputs_of(columns, text=(width, config, _unknown(tokenizer, config)), label_range=dataset.card.label_range)
     check_inputs(method, options, inputs)
     if options.modality_dropout > 0 and len(inputs.modalities) < 2:
         raise InputError(
@@ -86,19 +86,24 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
 
 
 def inputs_of(
-    columns: Mapping[str, Columns], *, text: tuple[int, BertConfig | None], label_range: tuple[float, float]
+    columns: Mapping[str, Columns],
+    *,
+    text: tuple[int, BertConfig | None, int | None],
+    label_range: tuple[float, float],
 ) -> Inputs:
     """The shapes of the training arrays.
 
     Args:
       columns: {split: arrays}, "train" among them.
-      text: width of a token's state, and the text encoder; of no meaning without text.
+      text: width of a token's state, the text encoder, and the id of [UNK]; of no meaning without text.
       label_range: lowest and highest label.
     """
     train = columns["train"]
     sequences = {name: SequenceInput(*train[name]["features"].shape[1:]) for name in SEQUENCES if name in train}
+    width, bert, unknown = text
+    steps = train["text"]["mask"].shape[1] if "text" in train else 0
     return Inputs(
-        text=TextInput(width=text[0], steps=train["text"]["mask"].shape[1], bert=text[1]) if "text" in train else None,
+        text=TextInput(width=width, steps=steps, bert=bert, unknown=unknown) if "text" in train else None,
         audio=sequences.get("audio"),
         vision=sequences.get("vision"),
         label_range=(float(label_range[0]), float(label_range[1])),
@@ -195,14 +200,21 @@ def _scratch(vocab_size: int, pad_id: int, options: Options) -> BertConfig:
     )
 
 
+def _unknown(tokenizer: Tokenizer | None, bert: BertConfig | None) -> int | None:
+    """The id of [UNK]: the tokenizer's; or of a published BERT's vocabulary, if ids come without a tokenizer."""
+    if bert is None:
+        return None
+    if tokenizer is not None:
+        return tokenizer.unknown_id
+    return UNKNOWN if bert.first_position == 0 and bert.vocab_size > UNKNOWN else None
+
+
 def special_tokens(preprocessor: Preprocessor, inputs: Inputs) -> Tokens:
     """The ids of [UNK] and of padding; -1 for an [UNK] that is not known, or where the text is no ids."""
     bert = None if inputs.text is None else inputs.text.bert
     if bert is None:
         return Tokens(np.int32(-1), np.int32(0))
-    unknown = UNKNOWN if bert.first_position == 0 and bert.vocab_size > UNKNOWN else None
-    if preprocessor.tokenizer is not None:
-        unknown = preprocessor.tokenizer.unknown_id
+    unknown = _unknown(preprocessor.tokenizer, bert)
     return Tokens(np.int32(-1 if unknown is None else unknown), np.int32(bert.pad_id))
 
 

@@ -135,6 +135,7 @@ def inputs_to_json(inputs: Inputs) -> dict[str, Any]:
         "width": inputs.text.width,
         "steps": inputs.text.steps,
         "bert": inputs.text.bert and inputs.text.bert.to_dict(),
+        "unknown": inputs.text.unknown,
     }
     return {
         "text": text,
@@ -152,7 +153,8 @@ def inputs_from_json(content: dict[str, Any]) -> Inputs:
     text = content["text"]
     if text is not None:
         bert = text["bert"] and BertConfig.from_dict(text["bert"])
-        text = TextInput(width=text["width"], steps=text["steps"], bert=bert)
+        unknown = text.get("unknown")  # which experiments did not have at first
+        text = TextInput(width=text["width"], steps=text["steps"], bert=bert, unknown=unknown)
     return Inputs(
         text=text,
         audio=content["audio"] and SequenceInput(*content["audio"]),

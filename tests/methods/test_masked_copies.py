@@ -8,19 +8,18 @@ import pytest
 from msa_jax.data.packing import Capacity, pack, plan_packing
 from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.errors import InputError
-from msa_jax.methods.lnln import LNLNOptions
 from msa_jax.methods.protocol import Inputs, TextInput
 from msa_jax.methods.shared.masked_copies import (
-    check_unknown_token,
+    check_has_unknown,
     draw,
     sample_keys,
-    unknown_token,
     with_silenced_copy,
 )
 from tests.quick import quick_jit
 
 LENGTHS = {"text": [7, 2, 5], "audio": [9, 0, 4]}
 UNKNOWN = 1
+INPUTS = Inputs(text=TextInput(width=8, steps=7, bert=BertConfig(), unknown=UNKNOWN))
 
 
 def batch_of(extra=0, rows=3):
@@ -40,7 +39,7 @@ def batch_of(extra=0, rows=3):
 @quick_jit
 def silenced(batch, rate, key):
     keys = sample_keys({"row": jnp.arange(len(rate))}, key)
-    return with_silenced_copy(batch, keys, dict.fromkeys(batch, rate), UNKNOWN)
+    return with_silenced_copy(batch, keys, dict.fromkeys(batch, rate), INPUTS)
 
 
 def copied(batch, rate, key=7):
@@ -100,24 +99,12 @@ def test_packed_text_loses_the_same_tokens():
 
 
 @pytest.mark.parametrize(
-    ("bert", "encoder", "given", "expected"),
-    [
-        (BertConfig(), "bert-base-uncased", None, 100),
-        (BertConfig(pad_id=1, first_position=2), "roberta-base", None, 3),
-        (BertConfig(), "scratch", None, 1),
-        (None, "features", None, 100),
-        (BertConfig(), "bert-base-uncased", 7, 7),
-    ],
+    "text", [None, TextInput(width=8, steps=3), TextInput(width=8, steps=3, bert=BertConfig(), unknown=0)]
 )
-def test_the_token_for_what_is_unknown(bert, encoder, given, expected):
-    options = LNLNOptions(text_encoder=encoder, unknown_token=given)
-    inputs = Inputs(text=TextInput(width=8, steps=3, bert=bert))
-    assert unknown_token(options, inputs) == expected
-    check_unknown_token(options, inputs)
+def test_text_without_ids_needs_no_token_for_what_is_lost(text):
+    check_has_unknown(None, Inputs(text=text))
 
 
-@pytest.mark.parametrize("given", [-1, 40])
-def test_a_token_that_the_text_encoder_does_not_have_is_refused(given):
-    inputs = Inputs(text=TextInput(width=8, steps=3, bert=BertConfig(vocab_size=40)))
-    with pytest.raises(InputError, match=f"unknown_token is {given}, and the text encoder has 40 tokens"):
-        check_unknown_token(LNLNOptions(unknown_token=given), inputs)
+def test_ids_of_which_none_is_known_to_be_unk_are_refused():
+    with pytest.raises(InputError, match="turns tokens of training samples into \\[UNK\\], and the tokenizer has none"):
+        check_has_unknown(None, Inputs(text=TextInput(width=8, steps=3, bert=BertConfig())))

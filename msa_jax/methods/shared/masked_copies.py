@@ -19,31 +19,19 @@ from msa_jax.modalities import MODALITIES
 Array = jax.Array
 
 FIXED_SEED = 1111
-BERT_UNKNOWN, ROBERTA_UNKNOWN, SCRATCH_UNKNOWN = 100, 3, 1
 
 
-def check_unknown_token(options: Any, inputs: Inputs) -> None:
-    """For `check` of methods whose options have `unknown_token`.
+def check_has_unknown(options: Any, inputs: Inputs) -> None:
+    """For `check` of methods that silence tokens.
 
     Raises:
-      InputError: the text encoder has no token of that number.
+      InputError: the text is ids, and which of them is [UNK] is not known.
     """
-    bert = None if inputs.text is None else inputs.text.bert
-    if bert is not None and not 0 <= unknown_token(options, inputs) < bert.vocab_size:
+    if inputs.text is not None and inputs.text.bert is not None and inputs.text.unknown is None:
         raise InputError(
-            f"option unknown_token is {unknown_token(options, inputs)}, and the text encoder has {bert.vocab_size} tokens; "
-            "expected the number of [UNK] in its vocabulary"
+            "this method turns tokens of training samples into [UNK], and the tokenizer has none; a dataset with raw_text "
+            "and an encoder with a tokenizer have one"
         )
-
-
-def unknown_token(options: Any, inputs: Inputs) -> int:
-    """The id of [UNK]: the option, or that of published BERTs (100) and RoBERTas (3), or of a tokenizer from scratch (1)."""
-    if options.unknown_token is not None:
-        return options.unknown_token
-    if options.text_encoder == "scratch":
-        return SCRATCH_UNKNOWN
-    bert = None if inputs.text is None else inputs.text.bert
-    return ROBERTA_UNKNOWN if bert is not None and bert.first_position else BERT_UNKNOWN
 
 
 def sample_keys(batch: Batch, key: Array | None) -> Array:
@@ -60,7 +48,7 @@ def draw(keys: Array, stream: int, count: int) -> Array:
 
 
 def with_silenced_copy(
-    batch: Batch, keys: Array, rates: Mapping[str, Array | float], unknown: int
+    batch: Batch, keys: Array, rates: Mapping[str, Array | float], inputs: Inputs
 ) -> tuple[Batch, dict[str, Array]]:
     """The samples, and behind them the same ones with steps lost. What a sample loses depends on its key and its rates alone,
     not on padding or on other samples.
@@ -69,7 +57,7 @@ def with_silenced_copy(
       batch: of B samples; its text packed or not.
       keys: [B], of `sample_keys`. The streams 0 to 2 are drawn.
       rates: {modality: [B] or a number} in [0, 1], the probability that a step is lost.
-      unknown: the id of [UNK].
+      inputs: of the network; they know the id of [UNK].
 
     Returns:
       The modalities of 2 B samples, without labels; and {modality: [B, L] bool}, the steps that the second half lost.
@@ -86,16 +74,17 @@ def with_silenced_copy(
         first, last = (1, length - 1) if "ids" in content else (0, length)
         inside = valid_steps(last, steps)[..., 0] & (jnp.arange(steps)[None, :] >= first)
         lost[name] = drawn & inside
-        other = _silenced(content, lost[name], unknown)
+        other = _silenced(content, lost[name], inputs)
         copies[name] = {field: jnp.concatenate([value, other[field]]) for field, value in content.items()}
     return cast(Batch, copies), lost
 
 
-def _silenced(content: Mapping[str, Array], lost: Array, unknown: int) -> dict[str, Array]:
+def _silenced(content: Mapping[str, Array], lost: Array, inputs: Inputs) -> dict[str, Array]:
     """One modality without the steps that are lost. Packed text lies in rows behind those of the complete samples."""
     if "ids" not in content:
         return {**content, "features": jnp.where(lost[..., None], 0, content["features"])}
-    ids = content["ids"]
+    ids, unknown = content["ids"], inputs.text and inputs.text.unknown
+    assert unknown is not None, "check_has_unknown was not asked"
     if "slot" not in content:
         return {**content, "ids": jnp.where(lost, unknown, ids)}
     target = jnp.where(lost, content["slot"], ids.size)  # beyond the last slot, where it is dropped
