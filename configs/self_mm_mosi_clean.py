@@ -1,0 +1,10 @@
+"""Self-MM on the 31 videos of MOSI whose vision vectors do not know the labels, and a MiniLM text encoder.
+
+    msa-jax train self_mm --data mosi_clean --text-encoder MINILM
+
+Nothing was tuned on this dataset: every option is that of `mosi_utterance`, which has the same features. They are on
+raw scales, so they are standardised with the statistics of the training split. Sizes and rates are the defaults, the
+values for MOSI. The split is by video and not MOSI's official one: compare only what ran on the same split.
+"""
+
+PRESET = {"extends": "self_mm_mosi_utterance"}
