@@ -98,6 +98,7 @@ class Options:
       train_fraction: Share of the training split that is used, stratified by label and the same for every seed.
       train_fraction_seed: Seed that chooses the samples of `train_fraction`. Of two fractions with one seed, the
         smaller is part of the larger.
+      leave_out: Modalities of the dataset that the method never sees, in training and in prediction, such as `vision`.
       modality_dropout: Rate at which a modality is taken out of a training sample, which keeps at least one.
       step_dropout: Rate at which a token or a frame of a training sample is silenced.
       stages_from: Folder of another experiment of this method and dataset. All its stages but the last are taken
@@ -148,6 +149,7 @@ class Options:
     clip_value: float | None = None
     train_fraction: float = 1.0
     train_fraction_seed: int = 0
+    leave_out: tuple[str, ...] = ()
     modality_dropout: float = 0.0
     step_dropout: float = 0.0
     stages_from: str | None = None

@@ -42,6 +42,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("num_heads", "n_heads", "nhead"), ("heads",)),
     **dict.fromkeys(("d_model", "dim", "hidden_dim", "hidden_dims", "hidden_size"), ("hidden", "width")),
     **dict.fromkeys(("tau", "temp"), ("temperature",)),
+    **dict.fromkeys(("without", "exclude", "drop_modality", "drop_modalities"), ("leave_out",)),
     **dict.fromkeys(("train_ratio", "fraction", "data_fraction"), ("train_fraction",)),
 }
 

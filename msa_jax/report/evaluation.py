@@ -8,13 +8,13 @@ from typing import Any
 from msa_jax import metrics
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
-from msa_jax.data.subset import take_fraction
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
 from msa_jax.report.table import Table, mean_sd
 from msa_jax.train.atomic import read_json
 from msa_jax.train.exported import is_exported
 from msa_jax.train.predictor import Predictor
+from msa_jax.train.prepare import used_part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +139,7 @@ def _differences(path: Path, dataset: Dataset, predictor: Predictor) -> tuple[st
     before = environment.get("dataset_sha256") if isinstance(environment, dict) else None
     if not isinstance(before, dict):
         return (*found, "environment.json does not tell what it was trained on")
-    options = predictor.options
-    now = take_fraction(dataset, options.train_fraction, seed=options.train_fraction_seed).fingerprint()
+    now = used_part(dataset, predictor.options).fingerprint()
     for words, names in (
         ("other contents of", [name for name in now if name in before and before[name] != now[name]]),
         ("no", [name for name in before if name not in now]),

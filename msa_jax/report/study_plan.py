@@ -1,6 +1,5 @@
 """What a study would run on a dataset, and what is wrong with that, before anything is trained."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +8,14 @@ from typing import Any
 from msa_jax import config, methods
 from msa_jax.config import Options
 from msa_jax.data.schema import MODALITIES, Dataset
-from msa_jax.data.subset import take_fraction
+from msa_jax.data.subset import without
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.report.study import Outcome, Study, Variant
 from msa_jax.train.atomic import read_json
+from msa_jax.train.prepare import used_part
 from msa_jax.train.settings import resolve
 
 
@@ -75,14 +75,14 @@ def plan_variant(
         options={**asked, **variant.options},
     )
     reason = None
-    missing = [need for need in variant.needs if not _has(dataset, need)]
-    if missing:
-        reason = f"the dataset has no {', '.join(missing)}"
-    else:
-        try:
-            settings.method.check(settings.options, _inputs(dataset, settings.options))
-        except InputError as error:
-            reason = str(error)
+    try:
+        used = without(dataset, settings.options.leave_out)
+        if missing := [need for need in variant.needs if not _has(used, need)]:
+            reason = f"the dataset has no {', '.join(missing)}"
+        else:
+            settings.method.check(settings.options, _inputs(used, settings.options))
+    except InputError as error:
+        reason = str(error)
     path = folder / variant.slug
     return Outcome(variant=variant, path=path, settings=settings, asked=asked, ignored=ignored, reason=reason)
 
@@ -147,7 +147,7 @@ def check_folder(folder: Path) -> None:
 
 def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence[int], record_labels: bool) -> None:
     """What is finished must be what the study would run. `train` itself checks what is unfinished."""
-    fingerprint = functools.cache(lambda fraction, seed: take_fraction(dataset, fraction, seed=seed).fingerprint())
+    fingerprints: dict[Any, dict[str, str]] = {}  # of each part of the dataset that variants use
     for outcome in planned:
         if outcome.reason or not outcome.finished:
             continue
@@ -171,8 +171,11 @@ def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence
                     f"{path}: a finished experiment with {name} {_shown(there.get(name))}; "
                     f"the study runs {_shown(value)}: choose another --out"
                 )
-        taken = settings.options.train_fraction, settings.options.train_fraction_seed
-        if read_json(path / "environment.json").get("dataset_sha256") != fingerprint(*taken):
+        options = settings.options
+        part = options.leave_out, options.train_fraction, options.train_fraction_seed
+        if part not in fingerprints:
+            fingerprints[part] = used_part(dataset, options).fingerprint()
+        if read_json(path / "environment.json").get("dataset_sha256") != fingerprints[part]:
             raise InputError(f"{path}: a finished experiment on other data of that name; choose another --out")
 
 

@@ -16,7 +16,6 @@ from msa_jax.config import Options
 from msa_jax.data import load_dataset
 from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
-from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.paths import file_name, user_path
@@ -31,7 +30,7 @@ from msa_jax.train.compilation import (
 )
 from msa_jax.train.csv_text import labels_csv, predictions_csv
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
-from msa_jax.train.prepare import prepare
+from msa_jax.train.prepare import prepare, used_part
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
@@ -180,7 +179,7 @@ def resume(
     def check(runner: Runner) -> None:
         if max_epochs is None or max_epochs == had:
             return
-        fingerprint = take_fraction(dataset, old.train_fraction, seed=old.train_fraction_seed).fingerprint()
+        fingerprint = used_part(dataset, old).fingerprint()
         experiment_dir.begin(path, replace(before, inputs=runner.prepared.inputs).to_json(), fingerprint)
         if any((path / "checkpoints").glob("*/result.json")) and not any((path / "checkpoints").glob("*/state")):
             progress.line(f"{path}: the last states were not kept (--keep-state), so the runs begin again at epoch 1")
@@ -227,9 +226,9 @@ def _train_in(
     keep_state: bool,
 ) -> Experiment:
     """Trains what is left to train of an experiment in its folder, once `check` found nothing against it."""
+    dataset = used_part(dataset, settings.options)
     progress.announce(settings, dataset, seeds, path)
     keep_compiled_programs()
-    dataset = take_fraction(dataset, settings.options.train_fraction, seed=settings.options.train_fraction_seed)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
     for text in (runner.inits.describe(), *runner.inits.notes()):
         progress.line(text)

@@ -14,6 +14,7 @@ from msa_jax.data.calibrated import with_calibrated_labels
 from msa_jax.data.masking import Tokens
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
+from msa_jax.data.subset import take_fraction, without
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
 from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
@@ -41,6 +42,16 @@ class Prepared:
     preprocessor: Preprocessor
     columns: dict[str, Columns]
     bert: Any
+
+
+def used_part(dataset: Dataset, options: Options) -> Dataset:
+    """The part of a dataset that the options ask for: without the modalities of `leave_out`, and `train_fraction` of train.
+
+    Raises:
+      InputError: nothing is left.
+    """
+    rest = without(dataset, options.leave_out)
+    return take_fraction(rest, options.train_fraction, seed=options.train_fraction_seed)
 
 
 def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:

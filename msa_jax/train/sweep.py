@@ -15,7 +15,6 @@ from typing import Any, TextIO
 from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
-from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.paths import file_name, user_path
 from msa_jax.train import experiment_dir, processes
@@ -23,6 +22,7 @@ from msa_jax.train.atomic import write_json
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import checked_dataset, prepared_runner, runs_per_program
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Run
+from msa_jax.train.prepare import used_part
 from msa_jax.train.progress import Progress
 from msa_jax.train.pruning import MedianStopping, Prune
 from msa_jax.train.runner import Runner
@@ -228,7 +228,7 @@ class _Points:
         if self._last is not None and self._last[0] == options:
             return self._last[1]
         self._last = None
-        dataset = take_fraction(self._dataset, options.train_fraction, seed=options.train_fraction_seed)
+        dataset = used_part(self._dataset, options)
         self._last = options, prepared_runner(self._settings.method, options, dataset, self._progress)
         return self._last[1]
 

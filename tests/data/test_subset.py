@@ -1,4 +1,4 @@
-"""A fraction of the training split: how many rows, which, and that nothing else changes."""
+"""A part of a dataset: a fraction of the training split, or without modalities; and that nothing else changes."""
 
 import json
 from dataclasses import replace
@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from msa_jax.data.subset import take_fraction
+from msa_jax.data.subset import take_fraction, without
 from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
+from msa_jax.report.evaluation import evaluate
 from msa_jax.train.experiment import resolve
-from tests.tiny import tiny_dataset, train_quick
+from msa_jax.train.predictor import Predictor
+from tests.tiny import tiny_dataset, toy, train_quick, train_toy  # noqa: F401 - a fixture
 
 DATASET = tiny_dataset(modalities=("audio",), rows=(103, 4, 4))
 
@@ -75,3 +77,48 @@ def test_an_experiment_says_what_it_was_trained_on(tmp_path):
     with np.load(run.path / "labels" / "1.npz") as labels:
         assert labels["id"].tolist() == take_fraction(dataset, 0.5, seed=0).train.id.tolist()
     assert (run.path / "predictions" / "test.csv").read_text().count("\n") == 5
+
+
+# -- without a modality -----------------------------------------------------------------------------------------------
+
+TWO = tiny_dataset(modalities=("audio", "vision"), human_labels=True)
+
+
+def test_a_dataset_without_a_modality_keeps_all_other_columns():
+    rest = without(TWO, ["vision"])
+    assert not rest.has("vision")
+    for name, split in rest.splits().items():
+        before = TWO.splits()[name].columns()
+        assert before.keys() - split.columns().keys() == {"vision", "vision_length"}
+        assert all(split.columns()[column] is before[column] for column in split.columns())
+    assert without(TWO, ["text"]) is TWO
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["audio", "vision"], "option leave_out leaves nothing, since audio, vision is all there is"),
+        (["sound"], "unknown modality 'sound'; expected one of text, audio, vision"),
+    ],
+)
+def test_what_cannot_be_left_out_is_refused(names, message):
+    with pytest.raises(InputError, match=message):
+        without(TWO, names)
+
+
+@pytest.mark.usefixtures("toy")
+def test_an_experiment_without_a_modality_is_one_on_a_dataset_that_lacks_it(tmp_path):
+    left_out = train_toy(tmp_path / "left_out", TWO, options={"leave_out": "vision"})
+    lacking = train_toy(tmp_path / "lacking", without(TWO, ["vision"]))
+    one, other = (run.path / "predictions" / "test.csv" for run in (left_out, lacking))
+    assert one.read_bytes() == other.read_bytes()
+    assert Predictor.load(left_out.path).inputs.modalities == ("audio",)
+    found = evaluate(left_out.path, data=TWO)
+    assert not found.differences
+    assert found.mean == evaluate(left_out.path, data=without(TWO, ["vision"])).mean
+
+
+def test_leaving_everything_out_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="leaves nothing"):
+        train_quick("self_mm", TWO, tmp_path / "run", options={"leave_out": "audio,vision"})
+    assert not (tmp_path / "run").exists()
