@@ -49,7 +49,7 @@ def predict_command(arguments: argparse.Namespace) -> None:
         print_result(arguments, {**content, "predictions": done.rows()}, done.csv().removesuffix("\n"))
         return
     write_text(arguments.out, done.csv())
-    said = f"{arguments.out}: {len(done.split)} rows, runs {', '.join(done.runs)}"
+    said = f"{arguments.out}: {len(done.split)} samples, runs {', '.join(done.runs)}"
     print_result(arguments, {"file": str(arguments.out), **content}, said)
 
 

@@ -47,7 +47,7 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
         differences.append(f"the dataset is {card.name}")
     rows = tuple(len(split) for split in dataset.splits().values())
     if paper.rows is not None and rows != paper.rows:
-        differences.append(f"train/valid/test have {_slashes(rows)} rows instead of {_slashes(paper.rows)}")
+        differences.append(f"train/valid/test have {_slashes(rows)} samples instead of {_slashes(paper.rows)}")
     absent = [modality for modality in MODALITIES if not dataset.has(modality)]
     if absent:
         differences.append(f"there is no {' and no '.join(absent)}")

@@ -81,7 +81,7 @@ class Comparison:
 
     def _means(self) -> Table:
         units = "Acc and F1 in percent. MAE: lower is better; all others: higher is better."
-        optimistic = "Checkpoints were chosen on these rows: the numbers are optimistic."
+        optimistic = "Checkpoints were chosen on these samples: the numbers are optimistic."
         return Table(
             columns=("experiment", "method", "runs", *(METRIC_LABELS[key] for key in self.metrics)),
             rows=[
@@ -140,7 +140,7 @@ class Comparison:
             ],
             caption=self._caption(f"MAE difference from {self.experiments[0].name}, bootstrap over samples"),
             notes=(
-                f"{RESAMPLES} paired resamples of the rows (seed {self.bootstrap_seed}), runs as they are: what "
+                f"{RESAMPLES} paired resamples of the samples (seed {self.bootstrap_seed}), runs as they are: what "
                 "another set of samples of this size would change, not what other seeds would.",
             ),
         )
@@ -252,12 +252,12 @@ def _refuse_other_dataset(first: _Experiment, other: _Experiment) -> None:
 
 
 def _refuse_other_rows(first: _Experiment, other: _Experiment) -> None:
-    """Two experiments under one dataset name must have been scored on the same rows with the same labels."""
+    """Two experiments under one dataset name must have been scored on the same samples with the same labels."""
     where = f"{first.predictions} and {other.predictions}"
     strange = np.setxor1d(first.ids, other.ids)
     if strange.size:
         raise InputError(
-            f"{where}: id {str(strange[0])!r} is in only one (one of {strange.size}): expected the same rows"
+            f"{where}: id {str(strange[0])!r} is in only one (one of {strange.size}): expected the same samples"
         )
     strange = np.flatnonzero(first.label != other.label)
     if strange.size:

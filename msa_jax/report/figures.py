@@ -40,10 +40,22 @@ def save(figure: Any, path: Path) -> None:
     write_bytes(path, drawn(figure, form))
 
 
+def save_all(figure: Any, path: Path) -> list[Path]:
+    """Writes a figure beside `path` in every form: a PNG to look at, and an SVG and a PDF for a paper. Returns the files."""
+    files = [path.with_suffix(f".{form}") for form in FORMS]
+    for file in files:
+        save(figure, file)
+    return files
+
+
 def drawn(figure: Any, form: str, **options: Any) -> bytes:
-    """A figure as a PNG, an SVG or a PDF. options: of matplotlib's `savefig`."""
+    """A figure as a PNG, an SVG or a PDF, the same bytes for the same figure. options: of matplotlib's `savefig`."""
+    import matplotlib
+
+    dated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(form)
     file = io.BytesIO()
-    figure.savefig(file, format=form, dpi=DPI, **options)
+    with matplotlib.rc_context({"svg.hashsalt": "msa_jax"}):
+        figure.savefig(file, format=form, dpi=DPI, metadata=dated, **options)
     return file.getvalue()
 
 
@@ -105,14 +117,14 @@ def label_distributions(
             panel.yaxis.set_major_locator(MaxNLocator(4))
             panel.set_xticks([low, (low + high) / 2, high])
             plain(panel)
-        row[0].set_ylabel(f"{modality}\nrows [%]", fontsize=9, color=INK)
+        row[0].set_ylabel(f"{modality}\nsamples [%]", fontsize=9, color=INK)
     for top, bottom, epoch in zip(panels[0], panels[-1], epochs, strict=True):
         top.set_title(f"epoch {epoch}", fontsize=9, color=INK)
         bottom.set_xlabel("label", fontsize=9, color=INK, labelpad=1)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     handles = [
         *(Patch(color=COLOURS[modality], alpha=0.75, linewidth=0, label=f"u-label, {modality}") for modality in labels),
-        Line2D([], [], color=INK, linewidth=0.9, label="m-label, the same in every panel"),
+        Line2D([], [], color=INK, linewidth=0.9, label=f"m-label, the same in every panel (n = {len(m_label)})"),
     ]
     columns = len(handles) if len(epochs) > 2 else 2  # side by side where there is room
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
@@ -221,7 +233,7 @@ def embeddings(
                 linewidths=0,
                 alpha=0.85,
             )
-            panel.set_title(f"{split}, {len(label)} rows", fontsize=8, color=INK)
+            panel.set_title(f"{split}, n = {len(label)}", fontsize=8, color=INK)
             panel.set_xticks([])
             panel.set_yticks([])
             for side in panel.spines.values():

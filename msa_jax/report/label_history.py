@@ -20,7 +20,7 @@ from msa_jax.report.table import Table, mean_sd, summary_cells
 AT_LIMIT = 1e-6  # relative: a u-label so near to the limit is at it
 SHOWN = 6  # epochs in a figure and in its table
 AGREEMENT = (
-    "offset Corr: of (u-label - m-label) with (own label - m-label) over training rows; 0 is chance. MAE: to the own "
+    "offset Corr: of (u-label - m-label) with (own label - m-label) over training samples; 0 is chance. MAE: to the own "
     "label; the last column is what the m-label itself would give."
 )
 
@@ -222,9 +222,9 @@ def _distributions(
     ]
     spread = "" if len(lasts) == 1 else f" The runs ended after {', '.join(str(len(run)) for run in runs)} epochs."
     return Table(
-        columns=("u-labels of", "epoch", "mean", "sd over rows", f"at ±{limit:g} [%]", "mean |u - m|"),
+        columns=("u-labels of", "epoch", "mean", "sd over samples", f"at ±{limit:g} [%]", "mean |u - m|"),
         rows=rows,
-        caption=f"{caption}: u-labels of the training rows after an epoch",
+        caption=f"{caption}: u-labels of the training samples after an epoch",
         notes=(f"{len(runs)} seed{'s' * (len(runs) > 1)}: mean ± sample standard deviation over them.{spread}", *notes),
     )
 
@@ -263,6 +263,6 @@ def _side_by_side(variants: Mapping[str, Mapping[str, Any]], caption: str) -> Ta
     return Table(
         columns=("variant", "u-labels of", *columns[: len(keys)]),
         rows=rows,
-        caption=f"{caption}: u-labels of the training rows after the last epoch",
+        caption=f"{caption}: u-labels of the training samples after the last epoch",
         notes=("Mean ± sample standard deviation over seeds.", *((AGREEMENT,) if judged else ())),
     )

@@ -8,11 +8,16 @@ import numpy as np
 
 from msa_jax.report.figures import COLOURS, GREY, INK, plain, plain_bar
 
-_ORDER = (COLOURS["text"], COLOURS["audio"], COLOURS["vision"], INK, GREY)  # of variants; then again from the first
+_ORDER = (COLOURS["text"], COLOURS["audio"], COLOURS["vision"], INK, GREY)  # of variants; then again with another line
+_LINES = ("-", "--", ":", "-.")
 
 
 def _colour(number: int) -> str:
     return _ORDER[number % len(_ORDER)]
+
+
+def _line(number: int) -> str:
+    return _LINES[number // len(_ORDER) % len(_LINES)]
 
 
 def valid_curves(variants: Mapping[str, Sequence[np.ndarray]], *, title: str, ylabel: str) -> Any:
@@ -38,7 +43,7 @@ def valid_curves(variants: Mapping[str, Sequence[np.ndarray]], *, title: str, yl
         common = min(map(len, runs))
         mean = np.mean([run[:common] for run in runs], axis=0)
         epochs = np.arange(1, common + 1)
-        panel.plot(epochs, mean, color=colour, linewidth=1.5, label=name.replace("$", r"\$"))
+        panel.plot(epochs, mean, color=colour, linestyle=_line(number), linewidth=1.5, label=name.replace("$", r"\$"))
         lowest = int(np.argmin(mean))
         circle = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": "none"}
         panel.plot(epochs[lowest], mean[lowest], color=colour, **circle)
@@ -77,7 +82,8 @@ def bands(places: Sequence[Any], variants: Mapping[str, np.ndarray], *, xlabel: 
             continue
         order = np.argsort(np.asarray(places, float))
         at = np.asarray(places, float)[order]
-        panel.plot(at, mean[order], color=colour, linewidth=1.5, marker="o", markersize=3, label=label)
+        look = {"color": colour, "linestyle": _line(number), "linewidth": 1.5, "marker": "o", "markersize": 3}
+        panel.plot(at, mean[order], label=label, **look)
         panel.fill_between(at, (mean - sd)[order], (mean + sd)[order], color=colour, alpha=0.2, linewidth=0)
     if named:
         panel.set_xticks(range(len(places)), places)
@@ -86,6 +92,48 @@ def bands(places: Sequence[Any], variants: Mapping[str, np.ndarray], *, xlabel: 
     plain(panel)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
+def band_grid(
+    places: Sequence[float], panels: Mapping[str, Mapping[str, np.ndarray]], *, xlabel: str, ylabel: str, title: str
+) -> Any:
+    """Small multiples of `bands` with the same axes, so that panels can be compared by eye.
+
+    Args:
+      places: [P], in order.
+      panels: {panel: {variant: [P, S]}}, S values at each place; variants of one name have one colour.
+      xlabel, ylabel, title: one line.
+
+    Returns:
+      A matplotlib Figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    columns = min(len(panels), 4)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(max(1.0 + 1.8 * columns, 5.4), 1.2 + 1.5 * rows), layout="constrained")  # inches
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    names = list(dict.fromkeys(name for variants in panels.values() for name in variants))
+    for panel, (heading, variants) in zip(grid.flat, panels.items(), strict=False):
+        for name, values in variants.items():
+            number = names.index(name)
+            mean, sd = values.mean(1), values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
+            panel.plot(places, mean, color=_colour(number), linestyle=_line(number), linewidth=1.3)
+            panel.fill_between(places, mean - sd, mean + sd, color=_colour(number), alpha=0.2, linewidth=0)
+        panel.set_title(heading, fontsize=9, color=INK, parse_math=False)
+        plain(panel)
+    for panel in grid.flat[len(panels) :]:
+        panel.set_axis_off()
+    figure.supxlabel(xlabel, fontsize=9, color=INK, parse_math=False)
+    figure.supylabel(ylabel, fontsize=9, color=INK, parse_math=False)
+    figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
+    handles = [
+        Line2D([], [], color=_colour(number), linestyle=_line(number), linewidth=1.3, label=name.replace("$", r"\$"))
+        for number, name in enumerate(names)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
     return figure
 
 

@@ -27,7 +27,7 @@ def check(study: Study) -> None:
 
 
 def mean_cosines(parts: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Parts [N, d] each -> [P, P]: the mean over rows of the cosine of two parts of one row; vectors of 0 have cosine 0."""
+    """Parts [N, d] each -> [P, P]: mean over samples of the cosine of two parts of a sample; a vector of 0 has cosine 0."""
     units = np.stack([unit(part) for part in parts.values()])  # [P, N, d]
     return np.einsum("pnd,qnd->pq", units, units) / units.shape[1]
 
@@ -68,7 +68,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
     figure = panels.matrices(
         means, names=shown, title=f"{dataset.card.name}: mean cosine of the parts of a sample, {SPLIT}"
     )
-    caption = f"{study.title}: {dataset.card.name}, {SPLIT}, {content['rows']} rows"
+    caption = f"{study.title}: {dataset.card.name}, {SPLIT}, {content['rows']} samples"
     tables = (
         _contrasts(content["variants"], caption, remarks(study, outcomes, against)),
         *(
@@ -95,7 +95,7 @@ def _contrasts(variants: Mapping[str, Mapping[str, Any]], caption: str, notes: S
         rows=rows,
         caption=caption,
         notes=(
-            "Mean cosine over rows, mean ± sample standard deviation over seeds. positive pairs: T_s with the other similar "
+            "Mean cosine over samples, mean ± sample standard deviation over seeds. positive pairs: T_s with the other similar "
             "parts (without text V_s takes its place). negative pairs: with the dissimilar parts. own: similar with "
             "dissimilar part of one modality. similar, dissimilar: all pairs of a kind.",
             *notes,

@@ -38,7 +38,7 @@ def retrieval(
         of another sample of the same group, which knowing the group alone leaves at 0.5; None without groups, or where
         no group has two.
       rank_predicted, rank_latent: effective rank at unit length. uniformity_predicted, uniformity_latent, and
-        uniformity, their mean; None below two rows.
+        uniformity, their mean; None below two samples.
 
     Raises:
       ValueError: shapes that do not go together.
@@ -156,7 +156,7 @@ def _table(study: Study, dataset: Dataset, content: Mapping[str, Any], notes: Se
             "uniformity",
         ),
         rows=rows,
-        caption=f"{study.title}: {dataset.card.name}, {content['split']}, {content['rows']} rows",
+        caption=f"{study.title}: {dataset.card.name}, {content['split']}, {content['rows']} samples",
         notes=(
             "By cosine, mean ± sample standard deviation over seeds. nearer: the prediction P of a row is nearer to its own "
             "target G than to that of another row; same sign: of another row whose label has the same sign. top 1, top 5, "

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from msa_jax.data.schema import Dataset
+from msa_jax.report import figures, panels
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.differences import PairedDifference, paired_difference
 from msa_jax.report.robustness import Robustness, robustness
@@ -12,6 +13,7 @@ from msa_jax.report.study import Outcome, Rendering, Study
 from msa_jax.report.table import METRIC_LABELS, MISSING, Table, number, summary_cells
 
 PROTOCOL, METRIC, DIGITS = "steps", "MAE", 3
+PLAIN = "as it is"
 SHOWN = (0.0, 0.3, 0.5, 0.7, 0.9, 1.0)  # rates of the table; JSON has all
 
 
@@ -33,7 +35,31 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
         "robustness": {**found.json(), "names": {run: name for name, run in shown.items()}},
         "differences": {name: asdict(difference) for name, difference in differences.items()},
     }
-    return Rendering(content=content, tables=(_table(study, outcomes, found, shown, means, differences, against),))
+    table = _table(study, outcomes, found, shown, means, differences, against)
+    drawn = {"figure.png": _figure(found, shown, outcomes)} if figures.available() else {}
+    return Rendering(content=content, tables=(table,), figures=drawn)
+
+
+def _figure(found: Robustness, shown: Mapping[str, str], outcomes: Sequence[Outcome]) -> Any:
+    """A panel for each variant that is a baseline or has none, and in it those that are compared with it."""
+    grid: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        name, baseline = outcome.variant.name, outcome.variant.baseline
+        if name in shown:
+            panel = grid.setdefault(baseline or name, {})
+            panel[_change(outcome) if baseline else PLAIN] = found.band(shown[name], METRIC)
+    return panels.band_grid(
+        found.rates,
+        grid,
+        xlabel=f"rate ({found.protocol.about})",
+        ylabel=f"{METRIC_LABELS[METRIC]} (lower is better)",
+        title=f"{found.dataset}, {found.split}: missing steps",
+    )
+
+
+def _change(outcome: Outcome) -> str:
+    """What a variant changes of its baseline."""
+    return ", ".join(f"{name} {value}" for name, value in outcome.variant.options.items()) or outcome.variant.name
 
 
 def _means(found: Robustness, run: str) -> dict[int, dict[str, float | None]]:

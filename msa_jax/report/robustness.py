@@ -45,6 +45,11 @@ class Robustness:
         """[training seeds, rates, mask seeds], of one experiment and metric."""
         return np.stack([of[key] for of in self.runs[name].values()])
 
+    def band(self, name: str, key: str) -> np.ndarray:
+        """[rates, all seeds], what a band is drawn of."""
+        curve = self.curve(name, key)
+        return np.moveaxis(curve, 1, 0).reshape(curve.shape[1], -1)
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics of the dataset, MAE and Corr first."""
@@ -122,14 +127,19 @@ class Robustness:
         """The first two metrics for a terminal."""
         return "\n\n\n".join(self.table(key).text() for key in self.metrics[:2])
 
+    def _counts(self) -> str:
+        """How many seeds a band is made of."""
+        seeds = sorted({len(of) for of in self.runs.values()})
+        return f"{' or '.join(map(str, seeds))} seeds of training, {len(self.mask_seeds)} of masks"
+
     def figure(self, key: str = "MAE") -> Any:
         """A matplotlib Figure of one metric: a curve for each experiment with a band of one standard deviation."""
         return panels.bands(
             self.rates,
-            {name: _flat(self.curve(name, key)) for name in self.runs},
+            {name: self.band(name, key) for name in self.runs},
             xlabel="modalities that are left" if self.protocol.fixed else f"rate ({self.protocol.about})",
             ylabel=METRIC_LABELS[key] + ("" if HIGHER_IS_BETTER[key] else " (lower is better)"),
-            title=f"{self.dataset}, {self.split}: protocol {self.protocol.name}",
+            title=f"{self.dataset}, {self.split}: protocol {self.protocol.name}, {self._counts()}",
         )
 
 
@@ -194,20 +204,18 @@ def robustness(
 
 
 def write(found: Robustness, folder: Path) -> str:
-    """Writes `robustness.json`, `robustness.md` and, if matplotlib is there, `robustness.png`. Returns a line that says so."""
-    paths = [folder / f"robustness.{suffix}" for suffix in ("json", "md", "png")]
-    if not figures.available():
-        paths.pop()
+    """Writes `robustness.json`, `robustness.md` and, if matplotlib is there, the figure. Returns a line that says so."""
+    paths = [folder / f"robustness.{suffix}" for suffix in ("json", "md")]
     write_json(paths[0], {**found.json(), "environment": environment({})})
     write_text(paths[1], "\n\n".join(found.table(key).markdown() for key in found.metrics) + "\n")
-    if len(paths) == 3:
-        figures.save(found.figure(), paths[2])
+    if figures.available():
+        paths += figures.save_all(found.figure(), folder / "robustness.png")
     return f"{folder}: {', '.join(path.name for path in paths)}"
 
 
 def check_folder(folder: Path) -> None:
     """Raises InputError if a file would be written among those of an experiment, or nothing can be written there."""
-    for suffix in ("json", "md", "png"):
+    for suffix in ("json", "md", *figures.FORMS):
         check_not_ours(folder / f"robustness.{suffix}")
     there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     if not there.is_dir() or not os.access(there, os.W_OK):
@@ -259,11 +267,6 @@ def _mean(curve: np.ndarray) -> np.ndarray:
         metrics.summarise([{"": value} for value in one])[0][""] for one in curve.reshape(len(curve), -1).T.tolist()
     ]
     return np.array([np.nan if mean is None else mean for mean in means], float).reshape(curve.shape[1:])
-
-
-def _flat(curve: np.ndarray) -> np.ndarray:
-    """[training seeds, rates, mask seeds] -> [rates, all seeds]."""
-    return np.moveaxis(curve, 1, 0).reshape(curve.shape[1], -1)
 
 
 def _sd(values: np.ndarray) -> float:

@@ -251,10 +251,10 @@ def _head(
 
 
 def _write(rendering: Rendering, folder: Path, stem: str) -> Rendering:
-    files = [folder / name for name in (f"{stem}.md", f"{stem}.tex", f"{stem}.json", *rendering.figures)]
+    files = [folder / f"{stem}.{form}" for form in ("md", "tex", "json")]
     write_text(files[0], rendering.markdown())
     write_text(files[1], rendering.latex())
     write_json(files[2], rendering.content)
     for name, figure in rendering.figures.items():
-        figures.save(figure, folder / name)
+        files += figures.save_all(figure, folder / name)
     return replace(rendering, files=tuple(files))

@@ -56,10 +56,11 @@ def figure(sweep: Sweep) -> Any:
         return None
     axes = {name: [one.point[name] for one in ended] for name in ended[0].point}
     axes = {name: values for name, values in axes.items() if len(set(map(_shown, values))) > 1} or axes
+    better = "higher" if HIGHER_IS_BETTER[sweep.rank_by] else "lower"
     return panels.sweep(
         {name: _scale(values) for name, values in axes.items()},
         np.array([one.mean[sweep.rank_by] for one in ended]),
-        label=f"{METRIC_LABELS[sweep.rank_by]} on valid",
+        label=f"{METRIC_LABELS[sweep.rank_by]} on valid ({better} is better)",
         low_is_good=not HIGHER_IS_BETTER[sweep.rank_by],
         title=f"{sweep.method} on {sweep.dataset}: {len(ended)} points",
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
-from msa_jax.report import figures
+from msa_jax.report import figures, panels
 
 pytest.importorskip("matplotlib")
 
@@ -72,11 +72,11 @@ def test_labels_beyond_the_range_are_drawn_at_its_end():
 def test_axes_are_labelled():
     figure = draw(title="cost: 5$ and $x")
     assert [panel.get_title() for panel in figure.axes] == ["epoch 1", "epoch 3", "", ""]
-    assert [panel.get_ylabel() for panel in figure.axes[::2]] == ["text\nrows [%]", "vision\nrows [%]"]
+    assert [panel.get_ylabel() for panel in figure.axes[::2]] == ["text\nsamples [%]", "vision\nsamples [%]"]
     assert [panel.get_xlabel() for panel in figure.axes] == ["", "", "label", "label"]
     assert figure.get_suptitle() == "cost: 5$ and $x"
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert legend == ["u-label, text", "u-label, vision", "m-label, the same in every panel"]
+    assert legend == ["u-label, text", "u-label, vision", f"m-label, the same in every panel (n = {len(M_LABEL)})"]
 
 
 def test_figure_is_saved_as_png_of_150_dots_an_inch(tmp_path):
@@ -86,6 +86,38 @@ def test_figure_is_saved_as_png_of_150_dots_an_inch(tmp_path):
     assert header[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">II", header[16:24]) == tuple(int(150 * inches) for inches in figure.get_size_inches())
     assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_a_figure_is_saved_in_every_form_and_the_same_one_as_the_same_bytes(tmp_path):
+    one, other = (figures.save_all(draw(), tmp_path / f"{name}.png") for name in ("one", "other"))
+    assert [path.name for path in one] == ["one.png", "one.svg", "one.pdf"]
+    starts = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+    for first, second in zip(one, other, strict=True):
+        assert first.read_bytes().startswith(starts[first.suffix])
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_more_variants_than_colours_have_other_lines():
+    curve = np.arange(6.0).reshape(3, 2)
+    figure = panels.bands([0, 1, 2], {str(k): curve for k in range(7)}, xlabel="x", ylabel="y", title="t")
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
+    assert len(set(looks)) == 7
+    assert looks[0][0] == looks[5][0]
+
+
+def test_a_grid_of_bands_has_a_panel_each_in_one_scale():
+    low, high = np.zeros((3, 2)), np.array([[1.0, 3.0]] * 3)
+    figure = panels.band_grid(
+        [0, 0.5, 1], {"A": {"plain": low, "more": high}, "B": {"plain": high}}, xlabel="x", ylabel="y", title="5$"
+    )
+    first, second = (panel for panel in figure.axes if panel.axison)
+    assert [panel.get_title() for panel in (first, second)] == ["A", "B"]
+    assert first.get_ylim() == second.get_ylim()
+    np.testing.assert_array_equal(first.lines[1].get_ydata(), [2, 2, 2])
+    band = first.collections[1].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == pytest.approx((2 - 2**0.5, 2 + 2**0.5))
+    assert first.lines[0].get_color() == second.lines[0].get_color() != first.lines[1].get_color()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "more"]
 
 
 @pytest.mark.parametrize("epochs", [[1], [1, 2], [1, 2, 3]])

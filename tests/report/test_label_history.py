@@ -122,7 +122,9 @@ def test_several_variants_stand_side_by_side_after_the_last_epoch(tmp_path, data
     assert joint.rows[1][2:5] == (f"{at_limit(label):.1f} ± 0.0", "0.00 ± 0.00", "-")
     assert joint.rows[2][2] == "100.0 ± 0.0"
     assert [table.columns[:2] for table in alone] == [("u-labels of", "epoch")] * 2
-    assert [file.name for file in found.files[3:]] == ["figure-one.png", "figure-other.png"]
+    assert [file.name for file in found.files[3:]] == [
+        f"figure-{name}.{form}" for name in ("one", "other") for form in ("png", "svg", "pdf")
+    ]
 
 
 def test_variants_without_true_labels_stand_side_by_side_without_them(tmp_path, monkeypatch):
@@ -148,7 +150,10 @@ def test_table_has_the_last_epoch_and_the_m_labels(dataset, reproduced):
     rows = {(row[0], row[1]): row for row in reproduced.tables[0].rows}
     assert rows["m-label", None][2] == f"{dataset.train.label.mean():.2f}".replace("-0.00", "0.00")
     assert rows["vision", "3 (last)"][2:5] == ("3.00 ± 0.00", "0.00 ± 0.00", "100.0 ± 0.0")
-    assert [file.name for file in reproduced.files] == ["table.md", "table.tex", "table.json", "figure.png"]
+    assert [file.name for file in reproduced.files] == [
+        *("table.md", "table.tex", "table.json"),
+        *("figure.png", "figure.svg", "figure.pdf"),
+    ]
     assert all(file.stat().st_size > 200 for file in reproduced.files)
 
 

@@ -76,7 +76,7 @@ def test_every_sample_has_the_colour_of_its_label_and_neutral_ones_lie_on_top():
     whole = {"train": (place, label), "test": (place[:9], label[:9])}
     figure = figures.embeddings({"A": whole, "5$ x $": whole}, label_range=(-1.0, 1.0), title="a title")
     panels = figure.axes[:4]
-    assert [panel.get_title() for panel in panels] == ["train, 50 rows", "test, 9 rows"] * 2
+    assert [panel.get_title() for panel in panels] == ["train, n = 50", "test, n = 9"] * 2
     assert [panel.get_ylabel() for panel in panels] == ["A", "", "5$ x $", ""]
     (points,) = panels[0].collections
     drawn = {tuple(p): value for p, value in zip(np.asarray(points.get_offsets()), points.get_array(), strict=True)}
@@ -125,7 +125,7 @@ def test_numbers_are_those_of_what_trained_runs_export(tmp_path, study, monkeypa
     ranks = [content["A"][seed]["test"]["rank"] for seed in ("1", "2")]
     assert found.tables[0].rows[1][5] == f"{np.mean(ranks):.1f} ± {np.std(ranks, ddof=1):.1f}"
     figure = found.figures["figure.png"]
-    assert [panel.get_title() for panel in figure.axes[:4]] == ["train, 10 rows", "test, 10 rows"] * 2
+    assert [panel.get_title() for panel in figure.axes[:4]] == ["train, n = 10", "test, n = 10"] * 2
     assert (tmp_path / "out" / "figure.png").stat().st_size > 1000
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from msa_jax.data.protocols import RATES, find_protocol
 from msa_jax.methods import BUILT_IN
-from msa_jax.report import robust_study, studies
+from msa_jax.report import figures, robust_study, studies
 from msa_jax.report.robustness import Robustness
 from msa_jax.report.studies import load_study, reproduce
 from tests.report.studies_kit import pretend_to_train, write_study
@@ -63,4 +63,12 @@ def test_a_variant_is_compared_with_its_baseline_by_seed(tmp_path, monkeypatch):
     assert set(impossible[1:]) == {"-"}
     difference = made.content["differences"]["A, dropout"]
     assert difference["mean"] == pytest.approx(-0.55)
+    if figures.available():
+        (panel,) = made.figures["figure.png"].axes
+        assert panel.get_title() == "A"
+        plain, dropped = (line.get_ydata() for line in panel.lines)
+        np.testing.assert_allclose(plain, 1.6 + np.asarray(RATES))
+        np.testing.assert_allclose(dropped, plain - 0.55)
+        legend = [text.get_text() for text in made.figures["figure.png"].legends[0].get_texts()]
+        assert legend == ["as it is", "modality_dropout 0.3"]
     assert made.content["robustness"]["names"] == {"a": "A", "a-dropout": "A, dropout"}
