@@ -79,5 +79,5 @@ def sweep_command(arguments: argparse.Namespace) -> None:
     if figures.available():
         drawn = figure(done)
         if drawn is not None:
-            figures.save(drawn, done.path / "figure.png")
+            figures.save_all(drawn, done.path / "figure.png")
     print_result(arguments, read_json(done.path / "ranking.json"), table(done).text())
