@@ -1,4 +1,4 @@
-"""Pages of the site that are made from the code: commands, options, protocols, presets and studies.
+"""Pages of the site that are made from the code: methods, commands, options, protocols, presets and studies.
 
 MkDocs calls the two hooks at the end (`hooks` in mkdocs.yml). The pages are made anew with each build and stand in no folder.
 """
@@ -14,9 +14,11 @@ from msa_jax import arguments, methods
 from msa_jax.config import load_preset, preset_names
 from msa_jax.report.method_page import method_page, shown
 from msa_jax.report.study import list_studies
+from scripts import method_pages, results
 
 COMMANDS, OPTIONS, PROTOCOLS = "reference/commands.md", "reference/options", "reference/protocols.md"
 PRESETS, STUDIES = "reference/presets.md", "reference/studies.md"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
@@ -48,12 +50,6 @@ def options_page(name: str) -> str:
     )
     title, _, rest = method_page(name).markdown().partition("\n")
     return f"{title}\n\n{module}\n{rest}\n"
-
-
-def own_options(name: str) -> str:
-    """The table of the options that a method does not share with all others."""
-    _, _, rest = method_page(name).markdown().partition(f"## Options of {name}\n\n")
-    return rest.partition("\n\n## ")[0]
 
 
 def protocols_page() -> str:
@@ -99,6 +95,7 @@ def pages() -> dict[str, str]:
         PRESETS: presets_page(),
         STUDIES: studies_page(),
         **options,
+        **method_pages.pages(ROOT / "docs", results.load(ROOT)),
     }
 
 
@@ -111,6 +108,8 @@ def on_config(config: Any) -> Any:
     next(part["Results"] for part in config.nav if "Results" in part)[1:1] = [{n: f"results/{n}.md"} for n in made]
     options = [{name: f"{OPTIONS}/{name}.md"} for name in methods.METHODS]
     single = [{"Commands": COMMANDS}, {"Protocols": PROTOCOLS}, {"Presets": PRESETS}, {"Studies": STUDIES}]
+    systems = [{name: f"methods/{name}.md"} for name in method_pages.missing(Path(config.docs_dir))]
+    next(part["Methods"] for part in config.nav if "Methods" in part).append({"Each compared system": systems})
     config.nav.append({"Reference": [*single, {"Options of each method": options}]})
     return config
 
@@ -125,5 +124,8 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Fills in the options where a page has `<!-- options: METHOD -->`."""
-    return re.sub(r"<!-- options: (\w+) -->", lambda match: own_options(match[1]), markdown)
+    """Fills in the options where a page has `<!-- options: METHOD -->`, and links the list of methods to their pages."""
+    if page.file.src_uri == "methods.md":
+        for name in method_pages.missing(Path(config.docs_dir)):
+            markdown = markdown.replace(f"(api/methods.md#msa_jax.methods.{name})", f"(methods/{name}.md)")
+    return re.sub(r"<!-- options: (\w+) -->", lambda match: method_pages.own_options(match[1]), markdown)

@@ -1,6 +1,7 @@
 """What the documents say is so: links lead somewhere, commands and options exist, Python and notebooks run."""
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -13,7 +14,7 @@ import pytest
 from msa_jax import arguments as command_line
 from msa_jax import config, methods, metrics
 from msa_jax.report.studies import list_studies
-from scripts import docs_pages, notebooks
+from scripts import docs_pages, method_pages, notebooks
 from tests.extract.material import face_model
 from tests.paths import REPOSITORY
 
@@ -172,18 +173,59 @@ def test_options_that_pages_name_exist():
     assert wrong == []
 
 
+@functools.cache
+def made_pages():
+    return docs_pages.pages()
+
+
 def test_pages_made_from_the_code_show_every_command_and_option():
     page = docs_pages.commands_page()
     for command in ("train", "resume", "data import", "methods"):
         assert f"## msa-jax {command}\n" in page
     assert "--label-range LOW HIGH" in page
-    pages = docs_pages.pages()
+    pages = made_pages()
     assert "| `accumulate` |" in pages[docs_pages.PROTOCOLS]
     assert all(f"| `{preset}` |" in pages[docs_pages.PRESETS] for preset in config.preset_names())
     assert all(f"| `{study.name}` |" in pages[docs_pages.STUDIES] for study in list_studies())
     for method in methods.METHODS:
         for option in config.flatten(methods.get(method).options()):
             assert f"| `{option}` |" in pages[f"reference/options/{method}.md"]
+
+
+def test_every_method_has_a_page_with_what_its_module_says_its_options_and_its_presets():
+    pages, written = made_pages(), {page.stem for page in (DOCS / "methods").glob("*.md")}
+    for method in methods.BUILT_IN:
+        if method in written:
+            continue
+        page = pages[f"methods/{method}.md"]
+        assert page.startswith("# ")
+        for title in ("The papers' results, and ours", "Options"):
+            assert f"\n## {title}\n" in page
+        own = {preset for preset in config.preset_names() if config.load_preset(preset).method == method}
+        assert own == set(re.findall(r"^- `(\w+)`: ", page.partition("## Presets")[2], re.MULTILINE))
+    assert "| MulT, aligned | mosi  | 0.871 | 0.698 |" in pages["methods/mult.md"]  # as DMMSA's Table 3 prints it
+
+
+def test_a_docstring_becomes_markdown():
+    docstring = """NAME: a long name.
+
+    Paper: one.
+    Reference code: two.
+
+        x = y
+          + z
+
+    Deviations.
+     1. First,
+        which goes on.
+     2. Second.
+    Absent modalities: left out.
+    """
+    assert method_pages.markdown(docstring).splitlines() == [
+        *("# NAME", "", "A long name.", "", "Paper: one.", "", "Reference code: two.", ""),
+        *("```text", "x = y", "  + z", "```", ""),
+        *("Deviations.", "", "1. First,", "    which goes on.", "2. Second.", "", "Absent modalities: left out."),
+    ]
 
 
 def test_every_preset_says_the_command_that_runs_it():
