@@ -8,9 +8,9 @@ official one: compare only what ran on the same split.
 
 The learning rate is the default, 1e-3, the paper's for CMU-MOSEI; for CMU-MOSI with its own features it has 5e-3.
 
-The vision vectors know the labels of train, and of no other split: `msa-jax data describe mosi_utterance --leaks` shows a
-Corr of 0.71 on videos of train that were left out, and 0.07 on valid. Show results without vision too, and rank no methods by
-this dataset alone; `mosi_clean` holds the 31 videos without the leak.
+The vision vectors know the labels of train, and of no other split: `msa-jax data describe mosi_utterance --leaks` shows a Corr
+of 0.71 on videos of train that were left out, and 0.07 on valid. Show results with `--leave-out vision` too, and rank no
+methods by this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
 PRESET = {

@@ -6,9 +6,9 @@ MiniLM is frozen and runs once. The features are on raw scales, so they are stan
 split. The split is not MOSI's official one: compare only what ran on the same split. Sizes and rates are those of MMSA for
 MOSI; nothing was tuned.
 
-The vision vectors know the labels of train, and of no other split: `msa-jax data describe mosi_utterance --leaks` shows a
-Corr of 0.71 on videos of train that were left out, and 0.07 on valid. Show results without vision too, and rank no methods by
-this dataset alone; `mosi_clean` holds the 31 videos without the leak.
+The vision vectors know the labels of train, and of no other split: `msa-jax data describe mosi_utterance --leaks` shows a Corr
+of 0.71 on videos of train that were left out, and 0.07 on valid. Show results with `--leave-out vision` too, and rank no
+methods by this dataset alone; `mosi_clean` holds the 31 videos without the leak.
 """
 
 PRESET = {
