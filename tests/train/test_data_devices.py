@@ -13,6 +13,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
 from msa_jax.methods.self_mm import SelfMMOptions
 from msa_jax.train.stage_data import text_capacity
+from tests.methods.small import SMALL
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, tiny_dataset, train_quick, train_toy
 from tests.train.kit import AUDIO, Interrupting, runner_of, toy_experiment
@@ -85,6 +86,7 @@ import json, sys
 from pathlib import Path
 from msa_jax import methods
 from tests.tiny import TOY, tiny_dataset, train_quick, train_toy
+from tests.methods.small import SMALL
 from tests.train.test_data_devices import fitting
 methods.register(TOY)
 out = Path(sys.argv[1])
@@ -95,6 +97,7 @@ for name, options in json.loads(sys.argv[3]).items():
     if method == "toy":
         done = train_toy(out / name, tiny_dataset(modalities=("audio",)), seeds=(1, 2, 3, 4), options=options)
     else:
+        options |= SMALL.get(method, {})
         done = train_quick(method, fitting(method), out / name, seeds=(1, 2), options=options)
     scores[name] = [run.scores["test"]["prediction"].tolist() for run in done.runs]
 print(json.dumps(scores))
@@ -131,5 +134,6 @@ def test_every_method_on_eight_devices(tmp_path, name):
     sequential = runner_of(method, dataset, QUICK).why_sequential() is not None
     together = {"runs_per_program": 1} if sequential else {}
     found = on_eight(name, tmp_path, {"eight": {"data_devices": 4, **together}})["eight"]
-    alone = train_quick(name, dataset, tmp_path / "alone", seeds=(1, 2), options={"runs_per_program": 1})
+    options = {"runs_per_program": 1, **SMALL.get(name, {})}
+    alone = train_quick(name, dataset, tmp_path / "alone", seeds=(1, 2), options=options)
     np.testing.assert_allclose(found, np.stack([run.scores["test"]["prediction"] for run in alone.runs]), atol=2e-3)
