@@ -10,18 +10,13 @@ from msa_jax import losses
 from msa_jax.encoders.ctc_alignment import CTCAligner
 from tests.quick import quick_jit
 
-torch = pytest.importorskip("torch")
-
-# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
-pytestmark = pytest.mark.slow
-
 RNG = np.random.default_rng(0)
 FRAMES = RNG.normal(size=(4, 6, 3)).astype(np.float32)
 LENGTH = np.array([6, 2, 1, 0], np.int32)
 
 
 def made(aligner, frames=FRAMES, length=LENGTH):
-    return jax.jit(aligner.init)(jax.random.key(0), frames, length)
+    return quick_jit(aligner.init)(jax.random.key(0), frames, length)
 
 
 @pytest.mark.parametrize(("width", "count"), [(5, 33_048), (20, 36_108), (74, 47_124), (35, 39_168)])
@@ -31,7 +26,7 @@ def test_without_its_linear_layer_it_has_the_parameters_of_the_authors(width, co
     assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
 
 
-def torch_lstm(x: torch.Tensor, params: dict) -> torch.Tensor:
+def torch_lstm(torch, x, params):
     lstm = torch.nn.LSTM(x.shape[-1], params["recurrent"].shape[0], batch_first=True)
     names = {
         "weight_ih_l0": "input",
@@ -43,15 +38,17 @@ def torch_lstm(x: torch.Tensor, params: dict) -> torch.Tensor:
     return lstm(x)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("linear", "normalise"), [(True, True), (False, False)], ids=["paper", "code"])
 def test_positions_are_the_sums_that_its_equations_say(linear, normalise):
+    torch = pytest.importorskip("torch")
     aligner = CTCAligner(4, hidden=5, linear=linear, normalise=normalise)
     variables = made(aligner)
     positions, logits = aligner.apply(variables, FRAMES, LENGTH)
     params = variables["params"]
     for row, length in enumerate(LENGTH[:3]):
         frames = torch.tensor(FRAMES[row : row + 1, :length])
-        states = torch_lstm(torch_lstm(frames, params["lstm_0"]), params["lstm_1"]).detach()
+        states = torch_lstm(torch, torch_lstm(torch, frames, params["lstm_0"]), params["lstm_1"]).detach()
         if linear:
             head = params["positions"]
             states = states @ torch.tensor(np.asarray(head["kernel"])) + torch.tensor(np.asarray(head["bias"]))
@@ -67,10 +64,12 @@ def test_padding_changes_nothing():
     variables = made(aligner)
     filled = np.pad(FRAMES, [(0, 0), (0, 2), (0, 0)])
     filled[np.arange(8) >= LENGTH[:, None]] = 9
-    expected, found = (aligner.apply(variables, frames, LENGTH)[0] for frames in (FRAMES, filled))
+    apply = quick_jit(lambda frames: aligner.apply(variables, frames, LENGTH)[0])
+    expected, found = (apply(frames) for frames in (FRAMES, filled))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_positions_have_the_dtype_of_the_frames_and_logits_are_float32():
     aligner = CTCAligner(4, hidden=5, dtype=jnp.bfloat16)
     positions, logits = aligner.apply(made(aligner), FRAMES, LENGTH)

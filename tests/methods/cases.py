@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from msa_jax import config, methods
 from msa_jax.layers.stack import unstack
-from msa_jax.methods.protocol import Clock, Inputs, Method, Phase, Stage, Step
+from msa_jax.methods.protocol import Clock, Inputs, Method, Phase, SequenceInput, Stage, Step, TextInput
 
 FIRST = Clock(epoch=jnp.int32(1), step=jnp.int32(0))
+WIDTHS = {"mosi": (5, 20), "mosei": (74, 35), "sims": (33, 709)}  # of audio and vision frames in MMSA's files
 
 
 def with_copies(batch: Mapping[str, Any], masked: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -47,6 +49,30 @@ def add_frames(
             given = {"mask": inside.astype(np.int32)} if name == "text" else {"length": length}
             batch[name] = {"features": frames, **given}
     return batch
+
+
+def made_by_mmsa_preset(name: str) -> tuple[Any, dict]:
+    """The network of the preset `METHOD_DATASET_mmsa` on aligned features of MMSA's widths, and shapes of its parameters."""
+    preset = config.load_preset(name)
+    method = methods.get(preset.method)
+    options = config.override(method.options(), {**method.reference, **preset.options})
+    steps, (audio, vision) = options.max_tokens, WIDTHS[name.split("_")[-2]]
+    frames = {"audio": SequenceInput(steps, audio), "vision": SequenceInput(steps, vision)}
+    network = method.network(
+        options, Inputs(text=TextInput(width=768, steps=steps), **frames, aligned=True), jnp.dtype("float32")
+    )
+    one = np.ones(1, np.int32)
+    batch = {
+        "text": {"features": np.zeros((1, steps, 768), np.float32), "mask": np.ones((1, steps), np.int32)},
+        "audio": {"features": np.zeros((1, steps, audio), np.float32), "length": one},
+        "vision": {"features": np.zeros((1, steps, vision), np.float32), "length": one},
+    }
+    return network, jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
+
+
+def parameter_count(params: dict) -> int:
+    """The number of parameters of this tree, of arrays or of shapes."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def params_far_from_start(module: Any, batch: dict) -> dict:

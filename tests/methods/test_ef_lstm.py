@@ -7,7 +7,8 @@ import pytest
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import ef_lstm
-from msa_jax.methods.protocol import STATISTICS, Inputs, SequenceInput, TextInput, check_inputs
+from msa_jax.methods.protocol import STATISTICS, Inputs, SequenceInput, check_inputs
+from tests.methods.cases import made_by_mmsa_preset, parameter_count
 from tests.methods.network_kit import CHECKS, NetworkKit, close
 
 LENGTHS = [6, 2, 3, 1, 5]
@@ -39,18 +40,9 @@ def test_it_keeps_to_what_every_network_does(check):
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
-def test_the_network_of_mosi_has_the_parameters_of_mmsa():
-    inputs = Inputs(
-        text=TextInput(width=768, steps=50), audio=SequenceInput(50, 5), vision=SequenceInput(50, 20), aligned=True
-    )
-    network = ef_lstm.EFLSTMNetwork(config.override(ef_lstm.EFLSTMOptions(), ef_lstm.METHOD.reference), inputs)
-    batch = {
-        "text": {"features": np.zeros((1, 50, 768), np.float32), "mask": np.ones((1, 50), np.int32)},
-        "audio": {"features": np.zeros((1, 50, 5), np.float32), "length": np.ones(1, np.int32)},
-        "vision": {"features": np.zeros((1, 50, 20), np.float32), "length": np.ones(1, np.int32)},
-    }
-    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))
-    assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == 885_605
+@pytest.mark.parametrize(("dataset", "count"), [("mosi", 885_605), ("mosei", 1_754_725), ("sims", 215_695)])
+def test_a_preset_of_mmsa_has_its_parameters(dataset, count):
+    assert parameter_count(made_by_mmsa_preset(f"ef_lstm_{dataset}_mmsa")[1]) == count
 
 
 def sigmoid(x):

@@ -11,10 +11,9 @@ from flax.traverse_util import flatten_dict
 from msa_jax import config, methods
 from msa_jax.errors import InputError
 from msa_jax.layers.tensor_fusion import tensor_fusion
-from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.methods.shared.fusion_networks import FusionNetwork
 from msa_jax.modalities import MODALITIES, UNIMODAL_LABELS
-from tests.methods.cases import FIRST, phase_of, step_of, trained_by
+from tests.methods.cases import FIRST, made_by_mmsa_preset, parameter_count, phase_of, step_of, trained_by
 from tests.methods.fusion_cases import (
     LENGTHS,
     OWNERS,
@@ -37,8 +36,7 @@ FUSION = {
     "mlf_dnn": {"fusion_head"},
     "mtfn": {"fusion_head"},
 }
-# Parameters of MMSA's networks without BERT, and the widths of audio and vision frames that they are for.
-WIDTHS = {"mosi": (5, 20), "mosei": (74, 35), "sims": (33, 709)}
+# Parameters of MMSA's networks without BERT.
 COUNTS = {
     "tfn_mosi_mmsa": 9_497_043, "tfn_mosei_mmsa": 5_042_539, "tfn_sims_mmsa": 35_632_077,
     "lmf_mosi_mmsa": 505_071, "lmf_mosei_mmsa": 508_475, "lmf_sims_mmsa": 272_381,
@@ -70,19 +68,7 @@ def layers(params, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_a_preset_of_mmsa_has_its_parameters(name):
-    preset = config.load_preset(name)
-    method = methods.get(preset.method)
-    options = config.override(method.options(), {**method.reference, **preset.options})
-    audio, vision = WIDTHS[name.split("_")[-2]]
-    inputs = Inputs(text=TextInput(width=768, steps=5), audio=SequenceInput(3, audio), vision=SequenceInput(3, vision))
-    batch = {
-        "text": {"features": np.zeros((1, 5, 768), np.float32), "mask": np.ones((1, 5), np.int32)},
-        "audio": {"features": np.zeros((1, 3, audio), np.float32), "length": np.ones(1, np.int32)},
-        "vision": {"features": np.zeros((1, 3, vision), np.float32), "length": np.ones(1, np.int32)},
-    }
-    network = method.network(options, inputs, jnp.dtype("float32"))
-    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))
-    assert sum(leaf.size for leaf in jax.tree.leaves(made["params"])) == COUNTS[name]
+    assert parameter_count(made_by_mmsa_preset(name)[1]) == COUNTS[name]
 
 
 def test_the_score_of_lmf_is_a_low_rank_map_of_the_tensor_of_tfn():

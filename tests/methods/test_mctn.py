@@ -16,13 +16,6 @@ from tests.methods.cases import phase_of, step_of
 from tests.methods.network_kit import ALL, NetworkKit, check_batch_of_one, check_weightless_samples, close
 from tests.quick import quick_jit
 
-torch = pytest.importorskip("torch")
-
-from tests.reference import mctn_torch  # noqa: E402
-
-# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
-pytestmark = pytest.mark.slow
-
 LENGTHS = [6, 2, 3, 1, 5]
 SHAPES = {"text": (6, 8), "audio": (6, 5), "vision": (6, 3)}
 KIT = NetworkKit(mctn.METHOD, {"hidden": 4}, SHAPES, dict.fromkeys(SHAPES, LENGTHS), aligned=True)
@@ -37,6 +30,7 @@ def test_it_keeps_to_what_every_network_does(check):
     check(KIT)
 
 
+@pytest.mark.slow
 def test_in_bfloat16_outputs_are_float32_and_scores_near():
     outputs = KIT.evaluated(dtype=jnp.bfloat16)
     assert {leaf.dtype for name, leaf in flatten_dict(outputs).items() if name != ("length",)} == {jnp.dtype("float32")}
@@ -57,8 +51,12 @@ def loss_of(kit, **changes):
     return loss
 
 
-@pytest.mark.parametrize("changes", [{}, pytest.param(REFERENCE, marks=pytest.mark.slow)], ids=["paper", "reference"])
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, REFERENCE], ids=["paper", "reference"])
 def test_values_and_gradients_are_those_of_pytorch(changes):
+    torch = pytest.importorskip("torch")
+    from tests.reference import mctn_torch
+
     batch, params = FULL.batch(), FULL.variables(**changes)["params"]
     (loss, outputs), gradient = quick_jit(jax.value_and_grad(loss_of(FULL, **changes), has_aux=True))(params, batch)
     tensors = {path: torch.tensor(np.asarray(leaf), dtype=torch.float64, requires_grad=True)
@@ -79,6 +77,7 @@ def training_step():
     return quick_jit(jax.value_and_grad(loss_of(KIT), has_aux=True))
 
 
+@pytest.mark.slow
 def test_more_padding_changes_neither_scores_nor_gradients_nor_what_is_written():
     params = KIT.variables()["params"]
     (loss, outputs), gradient = training_step()(params, KIT.batch())
@@ -103,6 +102,7 @@ def test_scores_are_read_off_the_text_alone():
     assert np.abs(found["sequences"]["translation"] - expected["sequences"]["translation"]).max() > 0.1
 
 
+@pytest.mark.slow
 def test_audio_and_vision_teach_the_encoder_of_the_text():
     batch = KIT.batch()
     batch["vision"]["features"] = batch["vision"]["features"] + 1
@@ -111,6 +111,7 @@ def test_audio_and_vision_teach_the_encoder_of_the_text():
     assert np.abs(one - two).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_what_should_be_written_has_no_gradient():
     frames = np.random.default_rng(2).normal(size=(2, 3, 4)).astype(np.float32)
     batch = {"label": np.zeros(2, np.float32), "weight": np.ones(2, np.float32)}

@@ -13,7 +13,15 @@ from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import graph_mfn, mfm, mfn
 from msa_jax.methods.protocol import Inputs, SequenceInput, Step, TextInput
-from tests.methods.cases import FIRST, add_frames, params_far_from_start, phase_of, trained_by
+from tests.methods.cases import (
+    FIRST,
+    add_frames,
+    made_by_mmsa_preset,
+    parameter_count,
+    params_far_from_start,
+    phase_of,
+    trained_by,
+)
 from tests.quick import quick_jit
 
 METHODS = {"mfn": mfn.METHOD, "graph_mfn": graph_mfn.METHOD, "mfm": mfm.METHOD}
@@ -107,29 +115,33 @@ def close(one, two, **tolerance) -> None:
 
 # -- the networks -----------------------------------------------------------------------------------------------------
 
-UNUSED = 352 * 128 + 128 + 128 + 1  # the score's layers of the MFN in MMSA's MFM, which ours leaves out
+
+def score_layers(state: int, width: int) -> int:
+    """Parameters of the score's layers of the MFN inside MMSA's MFM. MMSA never uses them, and ours has none."""
+    return state * width + width + width + 1
 
 
-@pytest.mark.parametrize(("name", "count"), [("mfn", 2_172_657), ("graph_mfn", 2_319_280), ("mfm", 1_416_123 - UNUSED)])
-def test_the_networks_of_mosi_have_the_parameters_of_mmsa(name, count):
-    method, widths = METHODS[name], {"audio": 5, "vision": 20}
-    inputs = Inputs(
-        text=TextInput(width=768, steps=50), **{each: SequenceInput(50, width) for each, width in widths.items()}
-    )
-    network = method.network(config.override(method.options(), dict(method.reference)), inputs, jnp.float32)
-    batch = {
-        "text": {"features": np.zeros((1, 50, 768), np.float32), "mask": np.ones((1, 50), np.int32)},
-        **{
-            each: {"features": np.zeros((1, 50, width), np.float32), "length": np.ones(1, np.int32)}
-            for each, width in widths.items()
-        },
-    }
-    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    assert sum(leaf.size for leaf in jax.tree.leaves(made)) == count
-    if name == "graph_mfn":
-        (stage,) = method.stages(network.options, inputs)
-        flat = flatten_dict(made, sep="/")
-        assert sum(flat[path].size for path in trained_by(stage, flat)) == 2_110_624
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("mfn_mosi_mmsa", 2_172_657),
+        ("mfn_mosei_mmsa", 1_276_865),
+        ("mfn_sims_mmsa", 601_505),
+        ("graph_mfn_mosi_mmsa", 2_319_280),
+        ("mfm_mosi_mmsa", 1_416_123 - score_layers(128 + 32 + 128 + 64, 128)),
+        ("mfm_mosei_mmsa", 5_996_541 - score_layers(256 + 32 + 256 + 64, 256)),
+        ("mfm_sims_mmsa", 3_478_888 - score_layers(64 + 16 + 64 + 128, 128)),
+    ],
+)
+def test_a_preset_of_mmsa_has_its_parameters(name, count):
+    assert parameter_count(made_by_mmsa_preset(name)[1]) == count
+
+
+def test_the_vertex_networks_of_graph_mfn_are_no_part_of_what_mmsa_trains():
+    network, made = made_by_mmsa_preset("graph_mfn_mosi_mmsa")
+    (stage,) = graph_mfn.METHOD.stages(network.options, network.inputs)
+    flat = flatten_dict(made, sep="/")
+    assert sum(flat[path].size for path in trained_by(stage, flat)) == 2_110_624
 
 
 @every_method

@@ -1,13 +1,12 @@
 """MulT: what its network computes, what padding leaves alone, absent modalities, options."""
 
-import jax
 import numpy as np
 import pytest
 
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import mult
-from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from tests.methods.cases import made_by_mmsa_preset, parameter_count
 from tests.methods.network_kit import CHECKS, NetworkKit, close
 
 SHAPES = {"text": (6, 8), "audio": (9, 5), "vision": (5, 3)}
@@ -25,25 +24,9 @@ SMALL = {
 KIT = NetworkKit(mult.METHOD, SMALL, SHAPES, LENGTHS)
 
 
-def mosi(options: mult.MulTOptions) -> int:
-    """The number of parameters at MOSI's sizes."""
-    inputs = Inputs(
-        text=TextInput(width=768, steps=50), audio=SequenceInput(steps=375, width=5),
-        vision=SequenceInput(steps=500, width=20),
-    )  # fmt: skip
-    batch = {
-        "text": {"features": np.zeros((1, 50, 768), np.float32), "mask": np.ones((1, 50), np.int32)},
-        "audio": {"features": np.zeros((1, 375, 5), np.float32), "length": np.ones(1, np.int32)},
-        "vision": {"features": np.zeros((1, 500, 20), np.float32), "length": np.ones(1, np.int32)},
-    }
-    network = mult.MulTNetwork(options, inputs)
-    made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    return sum(leaf.size for leaf in jax.tree.leaves(made))
-
-
-def test_the_network_of_mosi_has_the_parameters_of_mmsa():
-    sizes = {"width": 50, "kernels.text": 5, "kernels.audio": 5, "kernels.vision": 5}
-    assert mosi(config.override(mult.MulTOptions(), {**mult.REFERENCE, **sizes})) == 2_571_551
+@pytest.mark.parametrize(("dataset", "count"), [("mosi", 2_571_551), ("mosei", 982_951), ("sims", 1_870_701)])
+def test_a_preset_of_mmsa_has_its_parameters(dataset, count):
+    assert parameter_count(made_by_mmsa_preset(f"mult_{dataset}_mmsa")[1]) == count
 
 
 @pytest.mark.slow

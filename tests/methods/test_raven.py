@@ -11,13 +11,6 @@ from msa_jax.methods import raven
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput, check_inputs
 from tests.methods.network_kit import ALL, CHECKS, NetworkKit, close
 
-torch = pytest.importorskip("torch")
-
-from tests.reference import raven_torch  # noqa: E402
-
-# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
-pytestmark = pytest.mark.slow
-
 LENGTHS = [6, 2, 3, 1, 5]
 SHAPES = {"text": (6, 8), "audio": (6, 5), "vision": (6, 3)}
 SMALL = {"nonverbal": 4, "hidden": 6, "dropout": 0.0}
@@ -47,8 +40,12 @@ def test_the_network_has_the_parameters_of_the_authors_but_for_what_one_frame_le
     assert sum(leaf.size for leaf in jax.tree.leaves(made)) == 1_194_953 - idle
 
 
-@pytest.mark.parametrize("changes", [{}, pytest.param(CODE, marks=pytest.mark.slow)], ids=["paper", "code"])
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, CODE], ids=["paper", "code"])
 def test_values_and_gradients_are_those_of_pytorch(changes):
+    torch = pytest.importorskip("torch")
+    from tests.reference import raven_torch
+
     batch = KIT.batch()
     params = KIT.variables(**changes)["params"]
     outputs, _, gradient = KIT.trained(batch, **changes)
@@ -68,6 +65,7 @@ def test_values_and_gradients_are_those_of_pytorch(changes):
 # -- the shift --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_gradient_reaches_a_detached_shift():
     _, _, gradient = KIT.trained(KIT.batch(), detach_shift=True)
     of_shift = {"shift", "audio_encoder", "vision_encoder"}
@@ -77,6 +75,7 @@ def test_no_gradient_reaches_a_detached_shift():
     close(KIT.evaluated(detach_shift=True), KIT.evaluated(), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, CODE], ids=["paper", "code"])
 def test_no_word_is_shifted_further_than_beta_says(changes):
     shift = KIT.evaluated(**changes)["shift"]

@@ -9,9 +9,6 @@ from msa_jax.errors import InputError
 from msa_jax.methods import spt
 from tests.methods.network_kit import CHECKS, NetworkKit, close
 
-# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
-pytestmark = pytest.mark.slow
-
 SHAPES = {"text": (6, 8), "audio": (9, 5), "vision": (5, 3)}
 LENGTHS = {"text": [6, 2, 3, 1, 5], "audio": [9, 1, 4, 2, 3], "vision": [1, 5, 2, 3, 0]}
 ALL = ("text", "audio", "vision")
@@ -42,6 +39,7 @@ def test_the_score_is_a_line_over_the_states_in_the_order_text_audio_vision():
     np.testing.assert_allclose(outputs["prediction"], score, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing():
     close(KIT.evaluated(batch=KIT.batch(extra=3, fill=9.0)), KIT.evaluated(), rtol=1e-4, atol=1e-5)
 
@@ -52,11 +50,13 @@ def test_the_network_keeps_to_what_all_such_networks_do(check):
     check(KIT)
 
 
+@pytest.mark.slow
 def test_padding_is_read_where_that_is_asked_for():
     read = KIT.evaluated(padding="included", pack_text=False, max_tokens=6)["prediction"]
     assert np.abs(read - KIT.evaluated()["prediction"]).max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [("text",), ("audio", "vision")], ids=str)
 def test_absent_modalities_have_no_state(there):
     outputs = KIT.evaluated(there)

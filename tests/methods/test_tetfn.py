@@ -16,9 +16,6 @@ from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from tests.methods.cases import add_frames, params_far_from_start
 from tests.quick import quick_jit
 
-# Quickly, such networks are shown by test_fusion_networks, test_memory_methods and test_ef_lstm.
-pytestmark = pytest.mark.slow
-
 SHAPES = {"text": (6, 8), "audio": (9, 5), "vision": (5, 3)}
 LENGTHS = {"text": [6, 2, 3, 1, 5], "audio": [9, 1, 4, 2, 3], "vision": [1, 5, 2, 3, 0]}
 ALL = ("text", "audio", "vision")
@@ -67,12 +64,14 @@ def test_between_audio_and_vision_the_text_comes_first():
     }
 
 
-@pytest.mark.parametrize("fill", [pytest.param(0.0, marks=pytest.mark.slow), 9.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("fill", [0.0, 9.0])
 def test_padding_changes_nothing(fill):
     expected, more = evaluated(), evaluated(batch=batch_of(extra=3, fill=fill))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), more, expected)
 
 
+@pytest.mark.slow
 def test_padding_is_read_as_data_where_that_is_asked_for():
     changes = {"padding": "included", "pack_text": False, "max_tokens": 6}
     whole = batch_of()
@@ -86,6 +85,7 @@ def test_padding_is_read_as_data_where_that_is_asked_for():
     assert np.abs(found["prediction"] - plain["prediction"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_audio_and_vision_are_averaged_onto_the_tokens_where_that_is_asked_for():
     batch, shapes = batch_of(), inputs_of()
     tokens, steps = np.array(LENGTHS["text"], np.int32), SHAPES["text"][0]
@@ -105,6 +105,7 @@ def test_audio_and_vision_are_averaged_onto_the_tokens_where_that_is_asked_for()
     np.testing.assert_allclose(plain["prediction"], evaluated()["prediction"], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_unimodal_task_reads_the_largest_value_over_valid_steps():
     there = ("text",)
     params, batch = params_of(there), batch_of(there)
@@ -116,9 +117,8 @@ def test_a_unimodal_task_reads_the_largest_value_over_valid_steps():
     np.testing.assert_allclose(evaluated(there)["features"]["t"], feature, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "there", [("audio", "vision"), pytest.param(("text", "vision"), marks=pytest.mark.slow)], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("there", [("audio", "vision"), ("text", "vision")], ids=str)
 def test_absent_modalities_have_no_encoder_and_no_task(there):
     outputs = evaluated(there)
     heads = tetfn.METHOD.head_names(tetfn.TETFNOptions(), inputs_of(there))
@@ -126,6 +126,7 @@ def test_absent_modalities_have_no_encoder_and_no_task(there):
     assert all(outputs[name].shape == (5,) and np.isfinite(outputs[name]).all() for name in heads)
 
 
+@pytest.mark.slow
 def test_positions_of_the_text_enhanced_transformers_stay_in_the_reference_protocol():
     one, other = evaluated(positions="all"), evaluated(positions="enhanced")
     assert jnp.abs(one["prediction"] - other["prediction"]).max() > 1e-4
