@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError, first_line
-from msa_jax.everyday_names import hint
+from msa_jax.everyday_names import hint, value_hint
 from msa_jax.literals import read_literal
 from msa_jax.option_values import convert
 from msa_jax.paths import user_path
@@ -272,10 +272,18 @@ def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
         if rest:
             nested.setdefault(head, {})[rest] = value
         else:
-            direct[head] = convert(prefix + name, hints[head], value)
+            direct[head] = _value(prefix + name, hints[head], value)
     for head, inner in nested.items():
         direct[head] = _override(getattr(options, head), inner, f"{prefix}{head}.")
     return dataclasses.replace(options, **direct)
+
+
+def _value(name: str, kind: Any, value: Any) -> Any:
+    """The value of an option as its type has it; where it is an everyday word, the message names ours."""
+    try:
+        return convert(name, kind, value)
+    except InputError as error:
+        raise InputError(f"{error}{value_hint(name, value)}") from None
 
 
 def to_json(options: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What options are called elsewhere: in PyTorch code, in Hugging Face's trainer, in MMSA's configurations."""
+"""What options and their values are called elsewhere: in PyTorch code, in Hugging Face's trainer, in MMSA's configurations."""
 
 from collections.abc import Mapping
 
@@ -65,6 +65,22 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("workers", "num_workers"), "no processes load data: the dataset lies on the device"),
     **dict.fromkeys(("verbose", "silent"), "--quiet shows no progress, in Python log=None"),
 }
+
+# Everyday words for the value of an option, and ours.
+VALUES: Mapping[str, Mapping[str, str]] = {
+    "alignment": dict.fromkeys(
+        ("mean", "average", "avg", "avg_pool", "adaptive_mean", "adaptive_avg_pool"), "adaptive"
+    ),
+    "precision": {"fp32": "float32", "f32": "float32", "32": "float32", "bf16": "bfloat16"},
+    "schedule": dict.fromkeys(("reduce_on_plateau", "reducelronplateau"), "plateau"),
+    "standardise": {**dict.fromkeys(("true", "yes", "zscore"), "train"), **dict.fromkeys(("false", "no"), "none")},
+}
+
+
+def value_hint(name: str, value: object) -> str:
+    """What may be meant by a value that the option `name` does not have, as the end of a sentence; empty if unknown."""
+    ours = VALUES.get(name, {}).get(str(value).lower())
+    return f"; did you mean {ours}?" if ours else ""
 
 
 def hint(name: str, known: Mapping[str, object]) -> str:

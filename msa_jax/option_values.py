@@ -30,7 +30,7 @@ def convert(name: str, kind: Any, value: Any) -> Any:
         if value in words:
             return value
         kinds = [kind for kind in choices if kind is not types.NoneType and typing.get_origin(kind) is not Literal]
-        return convert(name, kinds[0], value)
+        return convert(name, kinds[0] if kinds else Literal[tuple(words)], value)
     if origin is tuple:
         if not isinstance(value, str | tuple | list):
             raise InputError(f"option {name} is {value!r}; expected {described(kind)}")

@@ -9,7 +9,7 @@ import pytest
 from msa_jax import config
 from msa_jax.config import Options
 from msa_jax.errors import InputError
-from msa_jax.everyday_names import ELSEWHERE, OPTIONS
+from msa_jax.everyday_names import ELSEWHERE, OPTIONS, VALUES
 from msa_jax.methods import BUILT_IN, METHODS
 from msa_jax.option_meanings import entries, meanings
 
@@ -168,3 +168,21 @@ def test_everyday_names_are_names_of_no_option_and_lead_to_real_ones():
     for name, meant in OPTIONS.items():
         for one in meant:
             assert any(option == one or option.startswith(f"{one}.") for option in known), (name, one)
+
+
+@pytest.mark.parametrize("method", ["mfn", "tetfn"])
+def test_an_everyday_value_leads_to_ours(method):
+    with pytest.raises(
+        InputError, match=r"option alignment is 'mean'; expected one of adaptive, .*; did you mean adaptive\?$"
+    ):
+        config.override(METHODS[method].options(), {"alignment": "mean"})
+
+
+def test_everyday_values_are_values_of_no_option_and_lead_to_real_ones():
+    for name, words in VALUES.items():
+        for options in (METHODS[method].options() for method in BUILT_IN):
+            if name in config.flatten(options):
+                for word, ours in words.items():
+                    assert config.flatten(config.override(options, {name: ours}))[name] == ours
+                    with pytest.raises(InputError, match=rf"did you mean {ours}\?$"):
+                        config.override(options, {name: word})
