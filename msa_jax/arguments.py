@@ -118,11 +118,15 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     train.add_argument("--log", type=_names, metavar="NAMES", help=logs)
     several = train.add_argument_group("several processes, each started with the same command")
     several.add_argument(
-        "--distributed", action="store_true", help="join the others, which SLURM, GKE, Open MPI or Cloud TPU tell of"
+        "--distributed",
+        action="store_true",
+        help="join the other processes; SLURM, GKE, Open MPI and Cloud TPU announce them",
     )
-    several.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where nothing else tells of it")
-    several.add_argument("--processes", type=int, metavar="N", help="how many there are")
-    several.add_argument("--process", type=int, metavar="I", help="the number of this one, from 0")
+    several.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="address of process 0, if nothing else announces it"
+    )
+    several.add_argument("--processes", type=int, metavar="N", help="number of processes")
+    several.add_argument("--process", type=int, metavar="I", help="number of this process, from 0")
 
     resume = command("resume", "go on with an experiment: an unfinished one to its end, a finished one to more epochs")
     resume.add_argument("folder", type=_path, metavar="DIR")
@@ -143,7 +147,7 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     sweep.add_argument("--draw", nargs="+", default=[], metavar="OPTION=LOW:HIGH[:log]", help=ranges)
     points = "draw N points from grid and ranges; default the whole grid"
     sweep.add_argument("--points", type=int, metavar="N", help=points)
-    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="of the draws; default 0")
+    sweep.add_argument("--draw-seed", type=int, default=0, metavar="SEED", help="seed of the draws; default 0")
     sweep.add_argument("--rank-by", default="MAE", metavar="METRIC", help="on valid; default MAE")
     prune = "give up runs whose best score on valid is worse than the median of the others' at that epoch; default 5:5"
     sweep.add_argument("--prune", nargs="?", const="", metavar="EPOCHS:RUNS", help=prune)
@@ -166,7 +170,9 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     errors.add_argument("--split", choices=("train", "valid", "test"), default="test")
     order = "label, score: the lowest first"
     errors.add_argument("--sort", choices=("error", "label", "score"), default="error", help=order)
-    errors.add_argument("--top", type=int, metavar="N", help="so many samples; default 20 as text, all as csv or json")
+    errors.add_argument(
+        "--top", type=int, metavar="N", help="number of samples; default 20 as text, all as csv or json"
+    )
     errors.add_argument("--format", choices=("text", "csv", "json"), default="text")
 
     predict = command("predict", "per-sample scores with ids, all heads, as CSV")
@@ -181,7 +187,7 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     predict.add_argument("--window", type=float, metavar="SECONDS", help=parts)
     predict.add_argument("--step", type=float, metavar="SECONDS")
     _add_clip_tools(predict)
-    absent = "modalities of training to do without, e.g. audio,vision: zeros stand in for them, and scores are worse"
+    absent = "modalities of training that are absent, e.g. audio,vision: zeros in aligned data; scores may be worse"
     predict.add_argument("--missing", type=_names, default=(), metavar="MODALITIES", help=absent)
     predict.add_argument("--out", type=_path, metavar="FILE.csv", help="default standard output")
     predict.add_argument("--with-text", action="store_true", help="write the text beside the scores")
@@ -279,7 +285,11 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     bring.add_argument("--out", required=True, type=_path, metavar="DIR")
     _add_identity(bring)
     bring.add_argument(
-        "--split-seed", type=int, default=0, metavar="N", help="of the splits of a table without; default 0"
+        "--split-seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the splits that a table without them gets; default 0",
     )
     make = command("data synthetic", "make the synthetic dataset", group=kinds)
     make.add_argument("--out", required=True, type=_path, metavar="DIR")
@@ -306,13 +316,21 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=_path, metavar="FILE", help="the table, if it has another name or place")
     parser.add_argument("--audio", choices=("speech-v1", "egemaps-v02", "none"), default="speech-v1")
     parser.add_argument("--vision", choices=("face-v1", "face-landmarks-v1", "none"), default="face-v1")
-    parser.add_argument("--audio-rate", type=float, metavar="HZ", help="means of several frames, so many a second")
+    parser.add_argument(
+        "--audio-rate", type=float, metavar="HZ", help="frames a second, made as means of several frames"
+    )
     _add_clip_tools(parser)
     help = "one frame for each token, the mean over its word; needs words with times"
     parser.add_argument("--align", choices=("words",), help=help)
     help = "whose tokens these are, as in training; default scratch"
     parser.add_argument("--text-encoder", default="scratch", metavar="E", help=help)
-    parser.add_argument("--max-tokens", type=int, default=50, metavar="N", help="of a text, as in training; default 50")
+    parser.add_argument(
+        "--max-tokens",
+        type=int,
+        default=50,
+        metavar="N",
+        help="most tokens of a text, as in training; default 50",
+    )
     parser.add_argument("--skip-bad", action="store_true", help="leave bad clips out; failed.csv says why")
     parser.add_argument("--allow-silent", action="store_true", help="take clips without sound")
     parser.add_argument("--allow-faceless", action="store_true", help="take clips without a face")
@@ -320,13 +338,15 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     seed = "of the split by video, if the table has no column mode; default 0"
     parser.add_argument("--split-seed", type=int, default=0, metavar="N", help=seed)
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default one for each core")
-    parser.add_argument("--cache", type=_path, metavar="DIR", help="of what is extracted; default in the user's cache")
+    parser.add_argument(
+        "--cache", type=_path, metavar="DIR", help="folder for extracted features; default in the user's cache"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
     _add_identity(parser)
 
 
 def _add_identity(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", help="of the dataset; mosi, mosei and sims bring what follows with them")
+    parser.add_argument("--name", help="name of the dataset; mosi, mosei and sims set the options below")
     parser.add_argument("--language", metavar="L", help="en, zh, ...")
     parser.add_argument("--label-range", nargs=2, type=float, metavar=("LOW", "HIGH"), help="lowest and highest label")
     parser.add_argument(

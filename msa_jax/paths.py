@@ -17,7 +17,7 @@ def user_path(path: str | Path) -> Path:
       InputError: nobody knows that home, or a file system cannot hold such a name.
     """
     if "\0" in str(path):
-        raise InputError(f"{str(path)!r}: no path; it holds a zero character")
+        raise InputError(f"{str(path)!r} is not a path, because it contains a zero character")
     try:
         return Path(path).expanduser()
     except RuntimeError:  # no HOME and a user unknown to the system, or `~nosuchuser`

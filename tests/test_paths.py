@@ -24,7 +24,7 @@ def test_the_home_is_expanded_also_behind_an_equals_sign(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", ["~nosuchuser/x", "a\0b"])
 def test_a_path_that_cannot_be_is_an_input_error(path):
-    with pytest.raises(InputError, match=r"home folder|no path"):
+    with pytest.raises(InputError, match=r"home folder|is not a path"):
         user_path(path)
 
 

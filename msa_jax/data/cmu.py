@@ -168,7 +168,7 @@ def _move_steps(columns: Mapping[str, dict[str, np.ndarray]], source: str) -> No
         rows = sum(len(arrays["label"]) for arrays in columns.values())
         each = ", ".join(f"{name} {count}" for name, count in moved.items())
         warnings.warn(
-            f"{source}: padding in front of the steps moved behind them ({each} of {rows} rows)",
+            f"{source}: the padding was in front and was moved behind the steps ({each} of {rows} samples)",
             DataWarning,
             stacklevel=4,
         )

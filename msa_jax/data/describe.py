@@ -9,7 +9,8 @@ from msa_jax.data.columns import LABELS
 from msa_jax.data.leaks import Fit, Leaks
 from msa_jax.data.native import card_entries
 from msa_jax.data.padding import filled_frames
-from msa_jax.data.schema import MODALITIES, Dataset, Split
+from msa_jax.data.schema import Dataset, Split
+from msa_jax.modalities import MODALITIES
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:
@@ -103,14 +104,14 @@ def render(description: Mapping[str, Any]) -> str:
         _aligned([[label, text] for label, text in head if text]),
         "Columns\n" + _aligned([list(column) for column in columns], indent="  "),
         "Splits (labels: mean ± standard deviation, negative/zero/positive; lengths: mean, median, longest; "
-        "zeros: frames within them)\n" + _aligned(rows, indent="  "),
+        "zeros: frames of zeros within the lengths)\n" + _aligned(rows, indent="  "),
     ]
     return "\n\n".join(parts)
 
 
 def leaks_text(leaks: Leaks) -> str:
     """What was found of features that know the labels of train, as a table and in sentences."""
-    videos = f"{leaks.videos} videos" if leaks.videos else "rows, since ids name no videos"
+    videos = f"{leaks.videos} videos" if leaks.videos else "samples, because the ids do not name videos"
     head = (
         "Leaks (ridge regression of the label on the mean of each modality over time; train: cross-validated in "
         f"{leaks.folds} folds of {videos}; valid: fitted to all of train)"

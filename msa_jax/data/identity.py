@@ -106,7 +106,7 @@ def guessed(
     if unsaid or remark:
         warnings.warn(
             f"{source}: {remark}guessed from {why}: {', '.join(unsaid) or 'nothing'}; named {entries['name']!r}. "
-            "What it is can be said where it is imported: name, language, label range, metrics",
+            "State them yourself with `msa-jax data import`: --name, --language, --label-range, --metrics",
             DataWarning,
             stacklevel=4,
         )

@@ -107,10 +107,12 @@ def _oddities(
     if moved:
         each = ", ".join(f"{count} in {name}" for name, count in moved.items())
         found.append(
-            f"padding in front of the frames in {sum(moved.values())} of {rows} rows, moved behind them ({each})"
+            f"in {sum(moved.values())} of {rows} samples the padding was in front; it was moved behind the frames ({each})"
         )
     if lost:
-        found.append(f"{lost} non-zero frames behind the length, in {rows_lost} of {rows} rows, are not used")
+        found.append(
+            f"{lost} non-zero frames behind the recorded length (in {rows_lost} of {rows} samples) are not used"
+        )
     if 2 * empty > within:
         found.append(f"{empty} of {within} frames within the length are zero")
     return found

@@ -348,11 +348,11 @@ def dealt(count: int, seed: int) -> dict[str, np.ndarray]:
 
 def _made_splits(path: Path, rows: int, seed: int) -> dict[str, np.ndarray]:
     if rows < len(SPLITS):
-        raise InputError(f"{path}: {rows} rows and no column split; expected three rows at least")
+        raise InputError(f"{path}: {rows} samples and no column split; expected at least three samples")
     made = dealt(rows, seed)
     counts = ", ".join(f"{name} {len(made[name])}" for name in SPLITS)
     warnings.warn(
-        f"{path}: no column split: rows shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test ({counts})",
+        f"{path}: no column split: samples shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test ({counts})",
         DataWarning,
         stacklevel=3,
     )

@@ -139,7 +139,7 @@ def _by_row(cosine: Array, distance: Array, row: Array, where: Array, k: int) ->
 
 
 def _by_place(cosine: Array, distance: Array, row: Array, where: Array, k: int) -> tuple[Array, Array]:
-    """The same, as the authors' code has it: places in the ranking, taken for rows."""
+    """The same, as the authors' code has it: positions in the ranking, taken for the numbers of samples."""
     place = jnp.arange(cosine.shape[0], dtype=jnp.int32)
     there = place < where.sum()
     # Rows that are not there come last in the ranking, and in the order of the dataset, which is 0, 1, 2, ... without them.

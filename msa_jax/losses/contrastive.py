@@ -186,7 +186,7 @@ def uniformity(
     check_positive("kappa", kappa)
     check_choice("kind", kind, ("pairwise", "literal", "within"))
     if kind == "literal" and second is None:
-        raise InputError("option kind is 'literal'; expected pairwise or within where there is no second")
+        raise InputError("option kind is 'literal'; expected pairwise or within if `second` is not given")
     where = present(where, first.shape[0])
     first = unit_rows(first, where)
     second = None if second is None else unit_rows(second, where)

@@ -14,7 +14,7 @@ Readings and deviations, and why.
   anew without dropout. The first ranking of the fusion rests on what the last stage of the encoders left, a ranking is made
   at each of its epochs' ends; the code ranks before epoch 1, by the same encoders, and then before epochs 3, 5 and so on,
   as here. Where no encoder is pretrained, the first epoch has candidates of the right classes in the order of the dataset.
-- Partners are rows. The code takes places in the ranking for rows (`retrieval.by_rank_position`).
+- Partners are samples. The code uses positions in the ranking as their numbers (`retrieval.by_rank_position`).
 - Means of audio and vision are over valid steps; the code's are over padding too (`padding_mean`). In the code the first
   frame is always valid; here an utterance without frames has its token left.
 - The schedule of stage_text is that of two stages, one with BERT frozen and one without, each with a warm-up of its own; in
@@ -46,7 +46,7 @@ from typing import Any
 import jax
 
 from msa_jax import losses
-from msa_jax.errors import InputError
+from msa_jax.config import check_not_negative
 from msa_jax.methods.protocol import Clock, Inputs, Method, Phase, Stage, Step, Terms
 from msa_jax.methods.shared import decomposed, encoder_stages, partners
 from msa_jax.methods.shared.decomposed import DecomposedNetwork
@@ -83,9 +83,7 @@ class ConFEDEOptions(ContrastOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("contrast", "unimodal"):
-            if (value := getattr(self.weights, name)) < 0:
-                raise InputError(f"option weights.{name} is {value}; expected a number that is not negative")
+        check_not_negative(self, "weights")
 
 
 REFERENCE: dict[str, Any] = {

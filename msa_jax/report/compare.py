@@ -292,7 +292,7 @@ def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> 
     for summary, experiment in zip(summaries, experiments, strict=True):
         first, n = summaries[0], len(summary.seeds)
         if n == 1:
-            notes.append(f"{summary.name}: 1 seed: no spread.")
+            notes.append(f"{summary.name} has one seed, so there is no spread.")
         elif n < FEW_SEEDS:
             notes.append(f"{summary.name}: {n} seeds, fewer than {FEW_SEEDS}: the spread itself is uncertain.")
         undefined = [METRIC_LABELS[key] for key, mean in summary.mean.items() if mean is None]

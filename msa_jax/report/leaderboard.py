@@ -91,7 +91,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             title=f"{dataset.card.name}, test: MAE, {len(found[0]['seeds'])} seeds",
         )
     else:
-        notes.append("No figure: it needs two methods, and matplotlib: pip install 'msa-jax[plots]'")
+        notes.append("No figure: it needs two methods, and matplotlib: pip install '.[plots]'")
     content = {
         "metrics": keys,
         "best": best,

@@ -1,5 +1,6 @@
 """What `msa-jax methods METHOD` shows: each option of a method with its meaning, its values and its defaults."""
 
+import re
 import textwrap
 import typing
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ _WORDS = {
     "a list of str": "names with commas", "a list of int": "whole numbers with commas", "one of ": "",
     "int": "whole number", "float": "number", "bool": "true or false", "str": "text",
 }  # fmt: skip
+_WHOLE = re.compile(rf"\b({'|'.join(_WORDS)})\b")  # words alone: bfloat16 and joint are choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +165,7 @@ def _kinds(options: Any, prefix: str = "") -> Iterable[tuple[str, str]]:
             yield from _kinds(value, f"{prefix}{field.name}.")
         else:
             words = described(hints[field.name])
-            for word, plain in _WORDS.items():
-                words = words.replace(word, plain)
-            yield prefix + field.name, words
+            yield prefix + field.name, _WHOLE.sub(lambda found: _WORDS[found[0]], words)
 
 
 def _preset_lines(preset: Preset | None) -> list[str]:

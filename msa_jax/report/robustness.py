@@ -108,14 +108,8 @@ class Robustness:
         for what, words in (("mean", "mean, rates below 1"), ("auilc", "area (AUILC)")):
             if all(what in of for of in areas.values()):
                 rows.append([words, *(_cell(key, of[what]) for of in areas.values())])
-        spread = " × ".join(
-            f"{count} {what}"
-            for count, what in (
-                (max(map(len, self.runs.values())), "seeds of training"),
-                (len(self.mask_seeds), "of masks"),
-            )
-            if count > 1
-        )
+        counts = (max(map(len, self.runs.values())), "training seeds"), (len(self.mask_seeds), "mask seeds")
+        spread = " × ".join(f"{count} {what}" for count, what in counts if count > 1)
         return Table(
             columns=["left" if self.protocol.fixed else "rate", *self.runs],
             rows=rows,
@@ -130,7 +124,8 @@ class Robustness:
     def _counts(self) -> str:
         """How many seeds a band is made of."""
         seeds = sorted({len(of) for of in self.runs.values()})
-        return f"{' or '.join(map(str, seeds))} seeds of training, {len(self.mask_seeds)} of masks"
+        counts = ((seeds, "training seed"), ([len(self.mask_seeds)], "mask seed"))
+        return ", ".join(f"{' or '.join(map(str, of))} {what}{'s' * (of != [1])}" for of, what in counts)
 
     def figure(self, key: str = "MAE") -> Any:
         """A matplotlib Figure of one metric: a curve for each experiment with a band of one standard deviation."""

@@ -53,7 +53,7 @@ def read_curves(folder: Path) -> list[figures.Curves]:
     """
     path = folder / "metrics.jsonl"
     if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: not an experiment (no config.json)")
+        raise InputError(f"{folder}: not an experiment: it has no config.json")
     lines = read_metrics(folder) if path.is_file() else []
     if not lines:
         raise InputError(f"{folder}: no epoch has been trained yet")

@@ -135,7 +135,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
     part = out.absolute().parent / f".{out.name}.{os.getpid()}"
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out}: is there and not empty; choose another --out")
+            raise InputError(f"{out}: exists and is not empty; choose another --out")
         part.mkdir(parents=True)
         with signals.unfinished(part):
             yield part

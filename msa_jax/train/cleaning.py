@@ -61,7 +61,7 @@ def clean(folder: str | Path, *, dry_run: bool = False) -> Cleaning:
     if is_exported(path):
         raise InputError(f"{path}: an exported folder, which has nothing to drop")
     if not is_ours(path / "config.json"):
-        raise InputError(f"{path}: not an experiment (no config.json of one)")
+        raise InputError(f"{path}: not an experiment: it has no config.json of one")
     if not (path / "result.json").is_file():
         raise InputError(f"{path}: not finished, so its checkpoints are needed; repeat its `msa-jax train` command")
     if dry_run:

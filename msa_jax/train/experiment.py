@@ -156,12 +156,14 @@ def resume(
     watch_compiler()
     path = user_path(folder)
     if not experiment_dir.is_ours(path / "config.json"):
-        raise InputError(f"{path}: not an experiment (no config.json of one)")
+        raise InputError(f"{path}: not an experiment: it has no config.json of one")
     before = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
-    had, finished = before.options["max_epochs"], (path / "result.json").is_file()
+    method = methods.get(before.method)
+    old = config.override(method.options(), before.options)
+    had, finished = old.max_epochs, (path / "result.json").is_file()
     if max_epochs is None and finished:
         raise InputError(
-            f"{path}: finished, with at most {had} epochs; to train it further, --max-epochs N with N beyond {had}"
+            f"{path}: finished after at most {had} epochs; to train further, give --max-epochs with a number above {had}"
         )
     if max_epochs is not None:
         least = had + finished  # the same number again resumes what was killed
@@ -169,8 +171,6 @@ def resume(
             raise InputError(
                 f"{path}: max_epochs is {max_epochs!r}; expected a whole number from {least}, since it had {had}"
             )
-    method = methods.get(before.method)
-    old = config.override(method.options(), before.options)
     options = old if max_epochs is None else config.override(old, {"max_epochs": max_epochs})
     dataset = checked_dataset(before.data if data is None else data)
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
@@ -256,7 +256,7 @@ def _train_in(
     with experiment_dir.locked(path):
         processes.run_on_primary(begin)
         # Resumed on a machine with other devices, the same runs stay side by side.
-        together = read_json(path / "config.json").get("runs_per_program", 1)
+        together = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json")).runs_per_program
         return _train_all(path, replace(content, runs_per_program=together), dataset, runner, progress, trackers)
 
 

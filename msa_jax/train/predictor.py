@@ -62,10 +62,11 @@ class Predictor:
         if exported.is_exported(path):
             return cls.from_pretrained(path)
         if not (path / "config.json").is_file():
-            raise InputError(f"{path}: not an experiment (no config.json)")
+            raise InputError(f"{path}: not an experiment: it has no config.json")
         if not (path / "result.json").is_file():
             raise InputError(f"{path}: not finished; repeat its `msa-jax train` command to resume it")
         content = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+        preprocessor = exported.read_preprocessor(path, content.inputs)
         folders = {seed: path / "checkpoints" / str(seed) for seed in content.seeds}
 
         def read() -> dict[int, dict[str, Flat]]:
@@ -75,7 +76,8 @@ class Predictor:
         def fit(kept: dict[int, dict[str, Flat]], shapes: Variables) -> dict[int, Variables]:
             return {seed: fitted(folders[seed], arrays, shapes) for seed, arrays in kept.items()}
 
-        return cls._made(content, Preprocessor.load(path / "preprocessing"), read, fit)
+        with exported.refusing(path):
+            return cls._made(content, preprocessor, read, fit)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> "Predictor":

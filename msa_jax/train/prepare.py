@@ -138,7 +138,10 @@ def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, A
         return 0, None, None, None, None
     if options.text_encoder == "features":
         if train.text is None:
-            raise InputError(f"{dataset.source}: text_encoder is features, but there is no column text")
+            raise InputError(
+                f"{dataset.source}: text_encoder is features, but the dataset has no "
+                "precomputed text features (an array `text`); choose another text encoder"
+            )
         return train.text.shape[-1], None, None, None, "text"
     if train.raw_text is None and train.text_bert is None:
         raise InputError(

@@ -62,7 +62,7 @@ def test_what_was_changed_is_said(tmp_path):
     }
     each = ", ".join(f"{name} {count}" for name, count in counts.items())
     assert said == [
-        f"padding in front of the steps moved behind them ({each} of 22 rows)",
+        f"the padding was in front and was moved behind the steps ({each} of 22 samples)",
         "column audio: 6 NaN or infinite values replaced by 0 (2 in train, 2 in valid, 2 in test)",
     ]
 

@@ -70,7 +70,7 @@ def test_splits_of_a_table_follow_the_seed_of_the_line(run, tmp_path):
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
         status, _, errors = run(f"data import texts.tsv --out {folder} --split-seed {seed} --language en")
         assert status == 0
-        assert f"rows shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test" in errors
+        assert f"samples shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test" in errors
     a, b, c = (read_native(tmp_path / folder).test.id.tolist() for folder in "abc")
     assert a == b != c
 

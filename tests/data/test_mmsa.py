@@ -73,7 +73,9 @@ def test_recorded_lengths_win_over_frames_of_zeros(tmp_path):
 @pytest.mark.parametrize("kind", ["mosi", "sims"])
 def test_recorded_length_zero_becomes_one(kind, tmp_path):
     options = {"kind": kind, "zero_lengths": True, **QUIET}
-    with pytest.warns(DataWarning, match="non-zero frames behind the length, in 3 of 17 rows, are not used") as caught:
+    with pytest.warns(
+        DataWarning, match=r"non-zero frames behind the recorded length \(in 3 of 17 samples\) are not used"
+    ) as caught:
         dataset = read_mmsa(write_mmsa(tmp_path / "features.pkl", **options), name=kind)
     assert len(caught) == 2  # the rows of length 0, in audio and in vision
     for split, content in mmsa_content(**options).items():
@@ -468,7 +470,8 @@ def test_padding_in_front_is_moved_behind_and_said(recorded, tmp_path):
         short = {split: int((length < steps).sum()) for split, length in lengths.items()}
         each = ", ".join(f"{count} in {split}" for split, count in short.items())
         assert message.endswith(
-            f"column {key}: padding in front of the frames in {sum(short.values())} of 17 rows, moved behind them ({each})"
+            f"column {key}: in {sum(short.values())} of 17 samples the padding was in front; it was moved behind the frames "
+            f"({each})"
         )
         for split, rows in dataset.splits().items():
             np.testing.assert_array_equal(getattr(rows, f"{key}_length"), lengths[split])
@@ -480,7 +483,7 @@ def test_frames_behind_the_length_are_counted_once_for_a_column(tmp_path):
     for split in content.values():
         split["audio"] = np.ones_like(split["audio"])
         split["audio_lengths"] = [1] * len(split["id"])
-    with pytest.warns(DataWarning, match=r"column audio: 493 non-zero frames behind .*, in 17 of 17 rows") as caught:
+    with pytest.warns(DataWarning, match=r"column audio: 493 non-zero frames behind .* \(in 17 of 17 samples\)") as caught:
         read_mmsa(dump(tmp_path / "features.pkl", content), name="mosi")
     assert len(caught) == 1
 
@@ -489,7 +492,9 @@ def test_rows_padded_in_front_stay_where_most_are_padded_behind(tmp_path):
     content = mmsa_content(kind="mosi", **QUIET)
     content["test"]["vision"][0], content["test"]["vision_lengths"][0] = 0.0, 10
     content["test"]["vision"][0, -10:] = 1.0
-    with pytest.warns(DataWarning, match=r"column vision: 10 non-zero frames behind the length, in 1 of 17 rows"):
+    with pytest.warns(
+        DataWarning, match=r"vision: 10 non-zero frames behind the recorded length \(in 1 of 17 samples\)"
+    ):
         dataset = read_mmsa(dump(tmp_path / "features.pkl", content), name="mosi")
     assert not dataset.test.vision[0, :10].any()
 

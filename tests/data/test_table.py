@@ -88,7 +88,7 @@ def many(rows):
 def test_splits_are_made_where_there_are_none(rows, counts, tmp_path):
     path = written(tmp_path, many(rows))
     with pytest.warns(
-        DataWarning, match=r"no column split: rows shuffled with seed 0, 70 % train, 10 % valid, 20 % test"
+        DataWarning, match=r"no column split: samples shuffled with seed 0, 70 % train, 10 % valid, 20 % test"
     ):
         dataset = read_table(path, **SAID)
     assert tuple(len(split) for split in dataset.splits().values()) == counts
@@ -165,7 +165,7 @@ HEAD = "id,text,label,split\na,x,1,train\n"
         (HEAD + "\n\na,y,1,test\n", "line 5, column id: 'a', which line 2 has; expected ids that differ"),
         (HEAD + "b,y,1,testing\n", "line 3, column split: 'testing'; expected train, valid or test"),
         (HEAD + "b,y,1,test\n", "column split: no row is valid"),
-        ("text,label\na,1\nb,1\n", "2 rows and no column split; expected three rows at least"),
+        ("text,label\na,1\nb,1\n", "2 samples and no column split; expected at least three samples"),
         (HEAD + 'b,"y,1,test\n', "line 3: unexpected end of data; is a double quote missing"),
         (HEAD.encode() + b"b,caf\xe9,1,test\n", "line 3: not UTF-8 text"),
         ("text,label\na,1".encode("utf-16"), "line 1: not UTF-8 text"),

@@ -99,7 +99,7 @@ def test_json_is_unrounded_and_has_no_nan(write_experiment, mosi_scores):
 def test_one_seed_is_said_to_have_no_spread(write_experiment, mosi_scores):
     folders = [write_experiment("a", dict.fromkeys(SEEDS, mosi_scores())), write_experiment("b", {1111: mosi_scores()})]
     notes = compare(folders).notes
-    assert "b: 1 seed: no spread." in notes
+    assert "b has one seed, so there is no spread." in notes
     assert "b: only one seed in common with a: no interval of the difference." in notes
     assert not any(note.startswith("a: 1 seed") for note in notes)
 

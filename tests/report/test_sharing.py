@@ -315,7 +315,7 @@ def test_what_cannot_be_exported_leaves_nothing(run, tmp_path, named, message):
 
 def test_a_folder_that_holds_something_is_left_as_it_is(run, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="is there and not empty"):
+    with pytest.raises(InputError, match="exists and is not empty"):
         export(run, tmp_path)
     with pytest.raises(InputError, match=r"the experiment in .* writes this itself"):
         export(run, run / "predictions")

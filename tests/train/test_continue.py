@@ -128,7 +128,7 @@ def test_a_schedule_over_all_epochs_is_said(tmp_path, options):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"max_epochs": None}, "finished, with at most 3 epochs"),
+        ({"max_epochs": None}, "finished after at most 3 epochs"),
         ({"max_epochs": 3}, "max_epochs is 3; expected a whole number from 4"),
         ({"max_epochs": 4.5}, "max_epochs is 4.5"),
         ({"max_epochs": True}, "max_epochs is True"),

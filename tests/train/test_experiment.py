@@ -211,7 +211,7 @@ def test_a_wrong_option_leaves_nothing_behind(tmp_path, method, options, message
 
 
 def test_text_features_that_are_not_there_are_refused(tmp_path):
-    with pytest.raises(InputError, match="text_encoder is features, but there is no column text"):
+    with pytest.raises(InputError, match="text_encoder is features, but the dataset has no precomputed text features"):
         train_quick("text_only", tiny_dataset(), tmp_path / "run", options={"text_encoder": "features"})
     with pytest.raises(InputError, match="precomputed features only; use --text-encoder features"):
         train_quick("text_only", tiny_dataset(text="text"), tmp_path / "run")

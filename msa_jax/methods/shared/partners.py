@@ -33,7 +33,7 @@ class RetrievalOptions:
       refresh_epochs: Number of epochs of the fusion from one ranking to the next. The authors' code has ten for SIMS.
       classes: Labels of one class are equal when `rounded` to whole numbers, or `exact`. `auto` is `exact` if the label
         range is no wider than two.
-      by_rank_position: Whether places in the ranking are taken for rows, as in the authors' code.
+      by_rank_position: Whether positions in the ranking are used as numbers of samples, as in the authors' code.
     """
 
     candidates: int = 10
