@@ -9,6 +9,7 @@ import shlex
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from msa_jax import arguments as command_line
@@ -330,5 +331,9 @@ def test_notebook_runs(path):
         for added in set(methods.METHODS) - before:
             methods.METHODS.remove(added)
     assert names["dataset"].card.name == ("clips" if path.stem == "clips" else "synthetic")
+    scores = names["experiment"].mean
+    assert np.isfinite(scores["MAE"])
+    assert 0 < scores["MAE"] < 3
+    assert names["figure"].axes
     if path.stem in ("self_mm", "sugrm"):
         assert names["agreement"].keys() == {"t", "a", "v"}
