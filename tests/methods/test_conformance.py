@@ -1,7 +1,7 @@
 """Every method of msa_jax keeps to the protocol; and the suite that says so finds methods that do not."""
 
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ QUICK = {"self_mm"}
 LARGEST = {"training", "export"}
 
 
-@cache
+@lru_cache(maxsize=1)  # the checks of a method follow each other, and its programs need not outlive them
 def conformance(name: str) -> Conformance:
     return Conformance(methods.get(name), SMALL.get(name))
 
