@@ -256,6 +256,8 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     reproduce.add_argument("study", nargs="?", metavar="STUDY", help="e.g. self_mm.table4")
     reproduce.add_argument("--list", action="store_true", help="list all studies")
     reproduce.add_argument("--data", metavar="D")
+    some = "run these rows of the table alone, e.g. 'MMCL' 'w/o L_uni'; default all"
+    reproduce.add_argument("--variants", nargs="+", metavar="NAME", help=some)
     _add_training(
         reproduce,
         preset="for the variants of its method, by name or file; several, of different methods, with commas; none for none",

@@ -19,7 +19,8 @@ def reproduce_command(arguments: argparse.Namespace) -> None:
         raise InputError("reproduce needs a STUDY and --data D; `msa-jax reproduce --list` shows the studies")
     from msa_jax.report.studies import reproduce
 
-    rendering = reproduce(arguments.study, arguments.data, **training_arguments(arguments))
+    given = training_arguments(arguments)
+    rendering = reproduce(arguments.study, arguments.data, variants=arguments.variants, **given)
     print_result(arguments, rendering.content, rendering.text)
 
 

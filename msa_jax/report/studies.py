@@ -78,6 +78,7 @@ def reproduce(
     out: str | Path | None = None,
     preset: str | None = None,
     protocol: str | None = None,
+    variants: Sequence[str] | None = None,
     log: TextIO | None = sys.stderr,
     options: Mapping[str, Any] | None = None,
 ) -> Rendering:
@@ -92,15 +93,18 @@ def reproduce(
       preset: for the variants of its method, by name or path; several, of different methods, separated by commas;
         "none" for no preset at all; by default as in `train`.
       protocol: "paper" or "reference", for every variant; by default the preset's.
+      variants: names of those to run, as the table shows them; by default all.
       log: where progress goes; None is silent.
       options: dotted option names and values, for every variant whose method has them.
 
     Raises:
-      InputError: no such study, an option that the study varies, a folder that holds another experiment, or a dataset
-        on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite, unless
+      InputError: no such study or variant, an option that the study varies, a folder that holds another experiment, or a
+        dataset on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite, unless
         the study is a table, which says so in its row and goes on.
     """
     found = load_study(study)
+    if variants is not None:
+        found = study_plan.chosen(found, variants)
     return run_study(
         found, KINDS[found.kind], data, seeds=seeds, out=out, preset=preset, protocol=protocol, log=log, options=options
     )

@@ -7,12 +7,12 @@ from typing import Any
 
 from msa_jax import config, methods
 from msa_jax.config import Options
-from msa_jax.data.schema import MODALITIES, Dataset
+from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import without
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
-from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
 from msa_jax.report.study import Outcome, Study, Variant
 from msa_jax.train.atomic import read_json
 from msa_jax.train.prepare import used_part
@@ -31,6 +31,20 @@ def check_options(study: Study, options: Mapping[str, Any]) -> None:
         known = {variant.method: methods.get(variant.method).options() for variant in study.variants}
         if not any(name in config.flatten(defaults) for defaults in known.values()):
             config.override(next(iter(known.values())), {name: value})  # raises, with the nearest names
+
+
+def chosen(study: Study, names: Sequence[str]) -> Study:
+    """The study with some of its variants, in its own order, and a note that says so.
+
+    Raises:
+      InputError: a name that is no variant of it.
+    """
+    known = [variant.name for variant in study.variants]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"study {study.name} has no variant {unknown[0]!r}; there are {'; '.join(known)}")
+    variants = tuple(variant for variant in study.variants if variant.name in names)
+    note = f"A part of the study: {len(variants)} of its {len(known)} variants were asked for."
+    return replace(study, variants=variants, notes=(*study.notes, *([note] if len(variants) < len(known) else [])))
 
 
 def _shown(value: Any) -> str:

@@ -112,6 +112,21 @@ def test_seeds_protocol_preset_and_default_folder_are_those_of_train(tmp_path, a
     assert "toy with protocol reference, preset " in " ".join(found.text.split())
 
 
+@pytest.mark.usefixtures("toy", "pretend")
+def test_some_variants_can_be_asked_for_and_the_others_later(tmp_path, audio):
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS[:2])
+    given = {"out": tmp_path / "out", "seeds": (1, 2), "log": None}
+    part = reproduce(study, audio, variants=["B, big"], **given)
+    assert [row["variant"] for row in part.content["rows"]] == ["B, big"]
+    assert "A part of the study: 1 of its 2 variants were asked for." in part.content["notes"]
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["b-big"]
+    whole = reproduce(study, audio, **given)
+    assert [row["variant"] for row in whole.content["rows"]] == ["A", "B, big"]
+    assert not any("part of the study" in note for note in whole.content["notes"])
+    with pytest.raises(InputError, match="study toy_table9 has no variant 'C'; there are A; B, big"):
+        reproduce(study, audio, variants=["A", "C"], **given)
+
+
 @pytest.mark.usefixtures("toy")
 def test_variants_that_are_the_same_in_every_number_are_said_to_be(tmp_path, audio, monkeypatch):
     monkeypatch.setattr(studies, "train", pretend_to_train())
