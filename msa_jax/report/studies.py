@@ -99,8 +99,8 @@ def reproduce(
 
     Raises:
       InputError: no such study or variant, an option that the study varies, a folder that holds another experiment, or a
-        dataset on which no variant is possible; before anything is trained. TrainingStopped: a loss of a variant is not finite, unless
-        the study is a table, which says so in its row and goes on.
+        dataset on which no variant is possible; before anything is trained.
+      TrainingStopped: a loss of a variant is not finite, unless the study is a table, which says so in its row and goes on.
     """
     found = load_study(study)
     if variants is not None:
