@@ -179,9 +179,8 @@ class Options:
             raise InputError(f"option train_fraction is {self.train_fraction}; expected a fraction in (0, 1]")
         if not 0 <= self.warmup < 1:
             raise InputError(f"option warmup is {self.warmup}; expected a fraction in [0, 1)")
-        for name in ("min_delta", "validation_decimals", "record_steps", "train_fraction_seed", "plateau_patience"):
-            if (getattr(self, name) or 0) < 0:
-                raise InputError(f"option {name} is {getattr(self, name)}; expected a number that is not negative")
+        check_not_negative(self, "min_delta", "validation_decimals", "record_steps", "train_fraction_seed")
+        check_not_negative(self, "plateau_patience", "learning_rate", "weight_decay")
         for name in ("clip_norm", "clip_value"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise InputError(f"option {name} is {value}; expected a positive number or none")
@@ -192,7 +191,6 @@ class Options:
         check_rates(self, "modality_dropout", "step_dropout")
         if not 0 < self.plateau_factor < 1:
             raise InputError(f"option plateau_factor is {self.plateau_factor}; expected a fraction in (0, 1)")
-        check_not_negative(self, "learning_rate", "weight_decay")
 
 
 def check_rates(options: Any, *names: str) -> None:
@@ -210,9 +208,9 @@ def check_sizes(options: Any, *names: str) -> None:
 
 
 def check_not_negative(options: Any, *names: str) -> None:
-    """Raises InputError where one of these options, or a value in it, is negative."""
+    """Raises InputError where one of these options, or a value in it, is negative. A name may have dots; None is no number."""
     for name, value in flatten(options).items():
-        if name.split(".")[0] in names and value < 0:
+        if any(f"{name}.".startswith(f"{one}.") for one in names) and value is not None and value < 0:
             raise InputError(f"option {name} is {value}; expected a number that is not negative")
 
 

@@ -98,11 +98,26 @@ def test_a_value_of_another_type_is_refused_with_the_full_name(name, given, expe
         ("checkpoint_epochs", 0), ("scratch_width", 0), ("scratch_width", 33), ("scratch_layers", 0), ("max_tokens", 1),
         ("standardise_clip", 0.0), ("warmup", 1.0), ("warmup", -0.1), ("clip_norm", 0.0), ("learning_rate.text", -1e-3),
         ("weight_decay.other", -1.0), ("min_delta", -1.0), ("validation_decimals", -50),
+        ("plateau_patience", -1), ("record_steps", -1),
     ],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused(name, value):
     with pytest.raises(InputError, match=rf"^option {name} is {value}; expected"):
         override(Options(), {name: value})
+
+
+def test_of_options_with_dots_only_those_that_are_named_must_not_be_negative():
+    @dataclass(frozen=True, kw_only=True)
+    class Own:
+        learning_rate: PerGroup = PerGroup(text=-1.0, audio=1.0, vision=0.0, other=2.0)
+        limit: float | None = None
+
+    config.check_not_negative(Own(), "learning_rate.audio", "learning_rate.t", "learning", "limit")
+    for name in ("learning_rate", "learning_rate.text"):
+        with pytest.raises(
+            InputError, match=r"^option learning_rate.text is -1.0; expected a number that is not negative"
+        ):
+            config.check_not_negative(Own(), name)
 
 
 # -- names ------------------------------------------------------------------------------------------------------------

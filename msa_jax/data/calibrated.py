@@ -36,8 +36,8 @@ import numpy as np
 
 from msa_jax.data.leaks import valid_frames
 from msa_jax.data.ridge import fold_of, groups_of, ridge, standardised
-from msa_jax.data.schema import MODALITIES, Dataset, Split
-from msa_jax.modalities import LETTER
+from msa_jax.data.schema import Dataset, Split
+from msa_jax.modalities import LETTER, MODALITIES
 
 BUCKETS = 512  # of words
 LEAST = 0.05  # a correlation below it is taken for none

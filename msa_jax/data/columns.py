@@ -8,6 +8,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 
 from msa_jax.errors import InputError
+from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 
 _LABEL_TOLERANCE = 1e-6  # relative to the width of the range: float32 cannot hold every end exactly
 
@@ -41,7 +42,7 @@ COLUMNS: Mapping[str, Column] = {
     "label_v": Column(kind="float", shape=("N",)),
 }
 FEATURES = ("text", "audio", "vision")
-LABELS = ("label", "label_t", "label_a", "label_v")
+LABELS = ("label", *UNIMODAL_LABELS)
 MODALITY_COLUMNS = {"text": ("raw_text", "text_bert", "text"), "audio": ("audio",), "vision": ("vision",)}
 
 
@@ -77,7 +78,7 @@ def check_columns(
     for name in LABELS:
         if name in arrays:
             _check_label(place, name, arrays, label_range)
-    for name in ("audio", "vision"):
+    for name in SEQUENCES:
         if name in arrays:
             _check_lengths(place, name, arrays)
     if "text_bert" in arrays:
@@ -95,7 +96,7 @@ def _check_names(place: Place, present: Mapping[str, Any]) -> None:
     for name in ("id", "label"):
         if name not in present:
             place.refuse(name, "missing column", f"{COLUMNS[name]}")
-    for name in ("audio", "vision"):
+    for name in SEQUENCES:
         for there, absent in ((name, f"{name}_length"), (f"{name}_length", name)):
             if there in present and absent not in present:
                 place.refuse(absent, "missing column", f"{COLUMNS[absent]}, because {there} is present")

@@ -19,7 +19,8 @@ import numpy as np
 
 from msa_jax.data.padding import filled_frames
 from msa_jax.data.ridge import fold_of, groups_of, ridge, standardised
-from msa_jax.data.schema import MODALITIES, Dataset, Split
+from msa_jax.data.schema import Dataset, Split
+from msa_jax.modalities import MODALITIES
 
 ROWS = 1024  # at a time, which bounds the memory that means take
 LEAST_ROWS = 20  # of train; fewer say nothing

@@ -10,8 +10,8 @@ import numpy as np
 
 from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, Place, check_columns, texts
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.modalities import MODALITIES, SEQUENCES
 
-MODALITIES = ("text", "audio", "vision")
 SPLITS = ("train", "valid", "test")
 _HIGHEST = 3e38  # of a label, which is a float32
 METRICS = ("mosi", "mosei", "sims", "regression")
@@ -51,7 +51,7 @@ class Split:
             raise InputError("Split: no column; expected at least one of raw_text, text_bert, text, audio, vision")
         given.setdefault("id", np.array([str(row) for row in range(rows)], np.str_))
         given.setdefault("label", np.full(rows, np.nan, np.float32))
-        for name in ("audio", "vision"):
+        for name in SEQUENCES:
             if name in given and given[name].ndim > 1:
                 given.setdefault(f"{name}_length", np.full(rows, given[name].shape[1], np.int32))
         for name, array in given.items():
@@ -244,7 +244,7 @@ def _check_across_splits(arrays: Mapping[str, Mapping[str, np.ndarray]], source:
             if (column in train) != (column in arrays[name]):
                 there, lacking = ("train", name) if column in train else (name, "train")
                 Place(source=source, split=lacking).refuse(column, "missing column", f"it, because {there} has it")
-            if column in ("text", "audio", "vision") and column in train:
+            if column in MODALITIES and column in train:
                 size, expected = arrays[name][column].shape[2], train[column].shape[2]
                 if size != expected:
                     Place(source=source, split=name).refuse(

@@ -18,9 +18,9 @@ from msa_jax.data import table
 from msa_jax.data.schema import SPLITS
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from msa_jax.modalities import UNIMODAL_LABELS
 
 _TABLES = ("label.csv", "meta.csv")
-_UNIMODAL = ("label_t", "label_a", "label_v")
 _FOLDERS = ("Raw/{video}", "{video}", "Video/Segmented", "Segmented", "Raw", ".")
 
 
@@ -70,8 +70,8 @@ def read_raw(raw: Path, labels: Path | None = None) -> RawFolder:
             raise InputError(
                 f"{path}: column {column} is missing; found {found}, expected video_id, clip_id and label, or path and label"
             )
-    unimodal = [name for name in _UNIMODAL if all(_filled(row, name) for row in rows)]
-    for name in _UNIMODAL:
+    unimodal = [name for name in UNIMODAL_LABELS if all(_filled(row, name) for row in rows)]
+    for name in UNIMODAL_LABELS:
         empty = sum(not _filled(row, name) for row in rows)
         if 0 < empty < len(rows):
             said = f"{path}: column {name} is empty in {empty} of {len(rows)} rows, so it is not read"

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import PerGroup, Schedule, check_rates
+from msa_jax.config import PerGroup, Schedule, check_not_negative, check_rates
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.adaptation_gate import AdaptationGate
@@ -82,8 +82,7 @@ class MagBertOptions(AlignmentOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_rates(self, "gate_dropout", "dropout")
-        if self.beta < 0:
-            raise InputError(f"option beta is {self.beta}; expected a number that is not negative")
+        check_not_negative(self, "beta")
 
 
 REFERENCE: dict[str, Any] = {

@@ -45,7 +45,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import PerGroup, check_sizes, flatten
+from msa_jax.config import PerGroup, check_not_negative, check_sizes
 from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM
 from msa_jax.encoders.sequence_decoder import AttentionDecoder
 from msa_jax.errors import InputError
@@ -118,9 +118,7 @@ class MCTNOptions(AlignedOptions):
             raise InputError(
                 f"option order is {','.join(self.order)}; expected different ones of {', '.join(MODALITIES)}"
             )
-        for name, value in flatten(self).items():
-            if name.split(".")[0] in ("weights", "score_decay") and value < 0:
-                raise InputError(f"option {name} is {value}; expected a number that is not negative")
+        check_not_negative(self, "weights", "score_decay")
 
 
 class Encoder(nn.Module):

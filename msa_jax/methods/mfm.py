@@ -45,10 +45,9 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import check_rates, check_sizes, flatten
+from msa_jax.config import check_not_negative, check_rates, check_sizes
 from msa_jax.encoders.parallel_lstm import ParallelLSTM, apart
 from msa_jax.encoders.sequence_decoder import SequenceDecoder
-from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import mask_key
 from msa_jax.layers.subnetworks import Perceptron
@@ -145,9 +144,7 @@ class MFMOptions(MemoryOptions):
         super().__post_init__()
         check_rates(self, "factor_dropout")
         check_sizes(self, "code", "factor")
-        for name, value in flatten(self.weights).items():
-            if value < 0:
-                raise InputError(f"option weights.{name} is {value}; expected a number that is not negative")
+        check_not_negative(self, "weights")
 
 
 class MFMNetwork(nn.Module):

@@ -66,7 +66,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, Schedule, check_rates, check_sizes, flatten
+from msa_jax.config import Options, Schedule, check_not_negative, check_rates, check_sizes, flatten
 from msa_jax.encoders.cnn import check_convolutions
 from msa_jax.encoders.predictive import CrossModalPredictor, PredictorInit, Sequences
 from msa_jax.encoders.text import TextEncoder
@@ -216,10 +216,9 @@ class MMCLOptions(Options):
             )
         if self.alignment_power not in (1, 2):
             raise InputError(f"option alignment_power is {self.alignment_power}; expected 1 or 2")
+        check_not_negative(self, "weights")
         for name, value in flatten(self).items():
             group = name.split(".")[0]
-            if group == "weights" and value < 0:
-                raise InputError(f"option {name} is {value}; expected a number that is not negative")
             gain = name in ("predictor_init.gain", "predictor_init.cnn_gain")
             if (gain or group in ("temperature", "own_temperature", "kappa")) and value is not None and not value > 0:
                 raise InputError(f"option {name} is {value}; expected a positive number")

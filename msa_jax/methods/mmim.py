@@ -40,7 +40,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, check_rates, check_sizes
+from msa_jax.config import Options, PerGroup, check_not_negative, check_rates, check_sizes
 from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
@@ -123,9 +123,7 @@ class MMIMOptions(Options):
         super().__post_init__()
         check_rates(self, "dropout")
         check_sizes(self, "audio_hidden", "vision_hidden", "audio_size", "vision_size", "width")
-        for name in ("alpha", "beta", "entropy_epsilon"):
-            if getattr(self, name) < 0:
-                raise InputError(f"option {name} is {getattr(self, name)}; expected a number that is not negative")
+        check_not_negative(self, "alpha", "beta", "entropy_epsilon")
         if not 0 < self.bound_share <= 1:
             raise InputError(f"option bound_share is {self.bound_share}; expected a fraction in (0, 1]")
 

@@ -43,7 +43,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import check_rates, check_sizes
+from msa_jax.config import check_not_negative, check_rates, check_sizes
 from msa_jax.encoders.lstm import LSTM
 from msa_jax.errors import InputError
 from msa_jax.layers.adaptation_gate import NonverbalShift
@@ -94,8 +94,7 @@ class RavenOptions(AlignedOptions):
         super().__post_init__()
         check_rates(self, "dropout")
         check_sizes(self, "nonverbal", "hidden")
-        if self.beta < 0:
-            raise InputError(f"option beta is {self.beta}; expected a number that is not negative")
+        check_not_negative(self, "beta")
 
 
 class FrameEncoder(nn.Module):

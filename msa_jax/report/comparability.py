@@ -6,7 +6,8 @@ from pathlib import PurePath
 
 import numpy as np
 
-from msa_jax.data.schema import MODALITIES, Dataset
+from msa_jax.data.schema import Dataset
+from msa_jax.modalities import MODALITIES
 from msa_jax.report.study import Outcome, Study
 
 

@@ -18,6 +18,7 @@ from msa_jax import methods, metrics
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
+from msa_jax.modalities import MODALITIES, SEQUENCES, label_column
 from msa_jax.option_meanings import meanings
 from msa_jax.paths import user_path
 from msa_jax.report import figures, run_figures
@@ -29,7 +30,6 @@ from msa_jax.train.atomic import read_arrays, read_json, write_text
 from msa_jax.train.experiment_dir import check_not_ours
 
 WORST = 20
-_MODALITY = {"label_t": "text", "label_a": "audio", "label_v": "vision"}
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _INKS = (figures.INK, "#000000")  # of figures: what becomes the ink of the page
 
@@ -180,7 +180,7 @@ def _known_lengths(part: Split) -> list[tuple[np.ndarray, str]]:
         found.append((part.text_bert[:, 1].sum(1), "tokens of text"))
     elif part.raw_text is not None:
         found.append((np.array([len(text.split()) for text in part.raw_text.tolist()]), "words of text"))
-    for name in ("audio", "vision"):
+    for name in SEQUENCES:
         length = getattr(part, f"{name}_length")
         if length is not None:
             found.append((length, f"frames of {name}"))
@@ -191,7 +191,7 @@ def _generated(folder: Path, result: Mapping[str, Any], label_range: tuple[float
     seed = result["runs"][0]["seed"]
     path = folder / "labels" / f"{seed}.npz"
     kept = read_arrays(path) if path.is_file() else {}
-    labels = {_MODALITY[name]: kept[name] for name in _MODALITY if name in kept}
+    labels = {name: kept[label_column(name)] for name in MODALITIES if label_column(name) in kept}
     if not labels or "label" not in kept:
         return _note("This method generates none.")
     if any(values.shape != kept["label"].shape or values.ndim != 1 or not len(values) for values in labels.values()):

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax import losses
-from msa_jax.config import Options, PerGroup, Schedule, check_rates, check_sizes, flatten
+from msa_jax.config import Options, PerGroup, Schedule, check_not_negative, check_rates, check_sizes, flatten
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.encoders.token_transformer import TokenTransformer
 from msa_jax.errors import InputError
@@ -30,7 +30,7 @@ from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Batch, Group, Inputs, frames, labels
 from msa_jax.methods.shared.groups import text_groups
-from msa_jax.modalities import LETTER, SEQUENCES, label_column
+from msa_jax.modalities import LETTER, MODALITIES, SEQUENCES, label_column
 
 Array = jax.Array
 
@@ -141,6 +141,8 @@ class DecomposedOptions(Options):
                 raise InputError(f"option {name} is {shown}; expected positive whole numbers, separated by commas")
         if not self.smooth_l1_beta > 0:
             raise InputError(f"option smooth_l1_beta is {self.smooth_l1_beta}; expected a positive number")
+        not_negative = ("max_epochs", "learning_rate", "weight_decay")
+        check_not_negative(self, *(f"stage_{name}.{field}" for name in MODALITIES for field in not_negative))
         for name, value in flatten(self).items():
             if name.startswith("stage_"):
                 _check_stage(name, value)
@@ -148,8 +150,6 @@ class DecomposedOptions(Options):
 
 def _check_stage(name: str, value: Any) -> None:
     field = name.split(".")[1]
-    if field in ("max_epochs", "learning_rate", "weight_decay") and value < 0:
-        raise InputError(f"option {name} is {value}; expected a number that is not negative")
     if field == "warmup" and not 0 <= value < 1:
         raise InputError(f"option {name} is {value}; expected a fraction in [0, 1)")
     if field in ("batch_size", "patience", "select_from") and value is not None and value < 1:
