@@ -21,7 +21,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,150 +33,25 @@ from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError, one_line
 from msa_jax.methods import BUILT_IN
 from msa_jax.train.settings import resolve
+from scripts.fuzz_damage import STRANGE, Runs, damaged_bytes, damaged_tree
+from scripts.fuzz_experiment import COMMANDS, Experiments
 
 SECONDS = 60  # an input that takes longer hangs
-STRANGE = (
-    None, True, -1, 0, 3, 2**70, 1.5, float("nan"), float("inf"), -0.0, "", "x", "nan", "\0", "../../x", "~nosuchuser",
-    "é\ud800", b"", b"\xff\xfe", [], [[]], [1, [2, 3]], {}, {"a": 1}, (), set(), object, 1j, range(3), "x" * 10_000, [None],
-    "[" * 500,
-)  # fmt: skip
-ARRAYS: tuple[Callable[[], Any], ...] = (
-    lambda: np.zeros(0),
-    lambda: np.zeros((3, 0)),
-    lambda: np.ones(()),
-    lambda: np.full((4, 2), np.nan),
-    lambda: np.array(["a", "b"]),
-    lambda: np.array([b"a", b"\xff"]),
-    lambda: np.array([1, None, "a"], object),
-    lambda: np.arange(5, dtype=np.uint8),
-    lambda: np.zeros(3, complex),
-    lambda: np.zeros(2, "datetime64[s]"),
-    lambda: np.zeros(2, [("a", "i4")]),
-    lambda: np.full(6, 1e300),
-)
-
-
-class Runs:
-    """A pickle of this would run code."""
-
-    def __init__(self, marker: Path):
-        self.marker = marker
-
-    def __reduce__(self) -> Any:
-        return os.system, (f"touch {self.marker}",)
-
-
-def damaged_bytes(rng: random.Random, content: bytes) -> bytes:
-    """Cut off, changed in some places, or with something put in or taken out."""
-    data = bytearray(content)
-    how = rng.randrange(5)
-    if how == 0:
-        del data[rng.randrange(len(data) + 1) :]
-    elif how == 1:
-        for _ in range(rng.randint(1, 20)):
-            if data:
-                data[rng.randrange(len(data))] = rng.randrange(256)
-    elif how == 2:
-        place = rng.randrange(len(data) + 1)
-        data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 50)))
-    elif how == 3:
-        begin = rng.randrange(len(data) + 1)
-        del data[begin : begin + rng.randint(1, 100)]
-    else:
-        data += data[: rng.randrange(len(data) + 1)]
-    return bytes(data)
-
-
-def damaged_value(rng: random.Random, value: Any) -> Any:
-    """Another value: strange, or the same array with another type, shape or some odd elements."""
-    if isinstance(value, np.ndarray) and value.ndim and rng.random() < 0.6:
-        how = rng.randrange(7)
-        if how == 0:
-            return value[: rng.randrange(len(value) + 1)]
-        if how == 1:
-            return value[..., None] if rng.random() < 0.5 else value.reshape(-1)
-        if how == 2:
-            return (
-                value.astype(rng.choice(["O", "U5", "f2", "i1", "?"])) if value.dtype.kind != "U" else value.astype("O")
-            )
-        if how == 3 and value.dtype.kind == "f" and value.size:
-            value = value.copy()
-            value.flat[rng.randrange(value.size)] = rng.choice([np.nan, np.inf, 1e38, -1e-40])
-            return value
-        if how == 4:
-            odd = value.astype("O")
-            if odd.size:
-                odd.flat[rng.randrange(odd.size)] = rng.choice(STRANGE[:20])
-            return odd
-        if how == 5:
-            return value.tolist()
-        return value[::-1]
-    return rng.choice(ARRAYS)() if rng.random() < 0.3 else rng.choice(STRANGE)
-
-
-def damaged_tree(rng: random.Random, tree: dict[Any, Any]) -> dict[Any, Any]:
-    """A dict in which some entry, at any depth, is another, has another name, or is gone."""
-    tree = dict(tree)
-    for _ in range(rng.randint(1, 3)):
-        if not tree:
-            break
-        key = rng.choice(sorted(tree, key=str))
-        how = rng.randrange(6)
-        if how == 0:
-            del tree[key]
-        elif how == 1:
-            tree[rng.choice([f"{key} ", str(key).upper(), 5, None, "", (1,)])] = tree.pop(key)
-        elif how == 2:
-            tree[rng.choice(["extra", 7, "label", "test"])] = rng.choice(STRANGE)
-        elif isinstance(tree[key], dict) and how < 5:
-            tree[key] = damaged_tree(rng, tree[key])
-        else:
-            tree[key] = damaged_value(rng, tree[key])
-    return tree
-
-
 # -- kinds: each makes one damaged input in a folder, and says what to do with it ---------------------------------------
 
 Doing = list[str] | Callable[[], Any]
 
 
 class Good:
-    """What inputs are made from: a small dataset, and a finished experiment of text of three words."""
+    """What inputs are made from: a small dataset, and experiments on it."""
 
     def __init__(self, folder: Path):
-        self.dataset: Dataset = make_synthetic(seed=0, train=12, valid=6, test=6)
+        self.dataset: Dataset = make_synthetic(seed=0, train=12, valid=6, test=6, audio_steps=12, vision_steps=12)
         write_native(self.dataset, folder / "native")
         self.native = folder / "native"
         self.columns = {name: dict(split.columns()) for name, split in self.dataset.splits().items()}
         self.marker = folder / "code_was_run"
-        self.experiment = folder / "experiment"
-        _write_experiment(self.experiment, self.dataset)
-
-
-def _write_experiment(folder: Path, dataset: Dataset) -> None:
-    """As `train` leaves one; nothing was trained."""
-    from msa_jax.metrics import METRIC_KEYS
-    from msa_jax.train.csv_text import predictions_csv
-
-    folder.mkdir()
-    settings = resolve("tfn", dataset="synthetic", preset="none", protocol=None)
-    scores = dict.fromkeys(METRIC_KEYS["mosi"], 0.5)
-    runs = [
-        {"seed": seed, "hyperparameters": {}, "best_epoch": 1, "epochs": 2, "valid": scores, "test": scores}
-        for seed in (1, 2)
-    ]
-    mean, std = scores, dict.fromkeys(scores, 0.0)
-    result = {"method": "tfn", "dataset": "synthetic", "metrics": "mosi", "runs": runs, "mean": mean, "std": std}
-    options = config.to_json(settings.options)
-    described = {"method": "tfn", "dataset": "synthetic", "protocol": "paper", "seeds": [1, 2], "options": options}
-    for name, content in (("result", result), ("config", described)):
-        (folder / f"{name}.json").write_text(json.dumps(content))
-    (folder / "metrics.jsonl").write_text('{"run": 0, "epoch": 1, "train": {}, "valid": {"MAE": 1.0}, "seconds": 1}\n')
-    (folder / "predictions").mkdir()
-    for split in ("valid", "test"):
-        part = dataset.splits()[split]
-        heads = {str(seed): {"prediction": part.label} for seed in (1, 2)}
-        (folder / "predictions" / f"{split}.csv").write_text(predictions_csv(part.id, part.label, heads))
+        self.experiments = Experiments(folder / "experiments", self.native)
 
 
 def native_folder(rng: random.Random, good: Good, folder: Path) -> Doing:
@@ -281,17 +156,8 @@ def preset(rng: random.Random, good: Good, folder: Path) -> Doing:
     return lambda: resolve(method, dataset="mosi", preset=str(path), protocol=None)
 
 
-def experiment(rng: random.Random, good: Good, folder: Path) -> Doing:
-    shutil.copytree(good.experiment, folder / "run")
-    files = sorted(path for path in (folder / "run").rglob("*") if path.is_file())
-    path = rng.choice(files)
-    if path.suffix == ".json" and rng.random() < 0.6:
-        path.write_text(json.dumps(damaged_tree(rng, json.loads(path.read_text())), default=repr, skipkeys=True))
-    elif rng.random() < 0.1:
-        path.unlink()
-    else:
-        path.write_bytes(damaged_bytes(rng, path.read_bytes()))
-    return [*rng.choice([["compare"], ["compare", "--split", "valid"], ["evaluate"], ["errors"]]), str(folder / "run")]
+def _experiment(kind: str) -> Callable[[random.Random, Good, Path], Doing]:
+    return lambda rng, good, folder: good.experiments.input(rng, kind, folder)
 
 
 KINDS: dict[str, Callable[[random.Random, Good, Path], Doing]] = {
@@ -300,16 +166,24 @@ KINDS: dict[str, Callable[[random.Random, Good, Path], Doing]] = {
     "table": table,
     "options": options,
     "preset": preset,
-    "experiment": experiment,
+    **{kind: _experiment(kind) for kind in COMMANDS},
 }
+# How many of a hundred inputs are of a kind: what trains or draws takes a second, and the others a hundredth.
+_SHARES = {"native": 18, "pickle": 18, "table": 18, "options": 16, "preset": 16, "experiment": 8, "exported": 4}
+_SHARES |= {"training": 1, "pages": 1}
+
+
+def _turns(kinds: list[str]) -> list[str]:
+    """The kinds of inputs that follow one another, each as often as its share says."""
+    places = [((place + 0.5) / _SHARES[kind], kind) for kind in kinds for place in range(_SHARES[kind])]
+    return [kind for _, kind in sorted(places)]
 
 
 def outcome(doing: Doing) -> tuple[str, str]:
     """What came of an input: "fine" or "refused"; or else what is wrong, and its traceback or output."""
-    out, err = io.StringIO(), io.StringIO()
     faulthandler.dump_traceback_later(SECONDS, exit=True)
     try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        with _output() as said, warnings.catch_warnings():
             warnings.simplefilter("always")
             if isinstance(doing, list):
                 status: Any = cli.main(doing)
@@ -324,16 +198,34 @@ def outcome(doing: Doing) -> tuple[str, str]:
         return type(error).__name__, traceback.format_exc()
     finally:
         faulthandler.cancel_dump_traceback_later()
-    *others, last = err.getvalue().splitlines() or [""]
-    if status == 0:
-        return "fine", ""
-    if status != 2:
-        return f"status {status}", err.getvalue()
-    if not last.startswith("msa-jax: ") or any("Traceback" in line for line in others):
-        return "no line", err.getvalue()
-    if len(last) > 1100:
-        return "a line of more than 1,100 characters", last
-    return "refused", ""
+    text = said()
+    lines = text.splitlines()
+    errors = [line for line in lines if not line.startswith("msa-jax: warning: ")]
+    if status not in (0, 2):
+        return f"status {status}", text
+    if len(errors) != (status == 2) or not all(line.startswith("msa-jax: ") for line in errors):
+        return f"{len(errors)} lines with status {status}", text
+    if any(len(line) > 1100 for line in lines):
+        return "a line of more than 1,100 characters", text
+    return ("refused" if status == 2 else "fine"), ""
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[Callable[[], str]]:
+    """Takes standard output, and standard error that libraries of C write to as well; gives what the second was."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file, contextlib.ExitStack() as undone:
+        sys.stderr.flush()
+        before = os.dup(2)
+        undone.callback(os.close, before)
+        os.dup2(file.fileno(), 2)
+        undone.callback(os.dup2, before, 2)
+        undone.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        undone.enter_context(contextlib.redirect_stderr(file))
+        found: list[str] = []
+        yield lambda: found[0]
+        file.flush()
+        file.seek(0)
+        found.append(file.read())
 
 
 def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None = None) -> dict[str, Any]:
@@ -344,12 +236,13 @@ def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None =
       that ended in anything but "fine" or "refused", or ran code.
     """
     kinds = kinds or list(KINDS)
+    turns = _turns(kinds)
     outcomes: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in kinds}
     findings = []
     with tempfile.TemporaryDirectory(prefix="msa_jax_fuzz_") as root:
         good = Good(Path(root))
         for number in range(first, first + count):
-            kind = kinds[number % len(kinds)]
+            kind = turns[number % len(turns)]
             folder = Path(root) / "input"
             folder.mkdir()
             what, detail = outcome(KINDS[kind](random.Random(f"{seed}/{number}"), good, folder))

@@ -13,10 +13,11 @@ from tests.paths import REPOSITORY
 PACKAGE = REPOSITORY / "msa_jax"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-BASE = {"errors", "modalities", "signals", "paths", "whole_files"}
+BASE = {"errors", "json_text", "modalities", "signals", "paths", "whole_files"}
 # What each part of the package may import, besides itself.
 MAY_IMPORT = {
     "errors": set(),
+    "json_text": set(),
     "modalities": set(),
     "signals": set(),
     "paths": {"errors"},

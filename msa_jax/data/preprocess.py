@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from msa_jax import json_text
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.tokenize import Tokenizer, load_tokenizer
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
 
 Columns = dict[str, Any]
 
-SEQUENCES = ("audio", "vision")
 UNKNOWN_SHARE = 0.2  # of the tokens of a split that may be unknown without a warning
 
 
@@ -71,7 +72,7 @@ class Preprocessor:
                 statistics[name] = np.stack([frames.mean(0), np.where(deviation > 1e-6, deviation, 1.0)]).astype(
                     np.float32
                 )
-        modalities = tuple(name for name in ("text", *SEQUENCES) if name in widths or (name == "text" and text_column))
+        modalities = tuple(name for name in MODALITIES if name in widths or (name == "text" and text_column))
         return cls(
             modalities=modalities,
             tokenizer=tokenizer,
@@ -125,7 +126,7 @@ class Preprocessor:
                 columns[name] = (
                     self._no_sequence(name, len(split)) if name in missing else self._sequence(name, split, source)
                 )
-        for name in ("label", "label_t", "label_a", "label_v"):
+        for name in ("label", *UNIMODAL_LABELS):
             if getattr(split, name) is not None:
                 columns[name] = getattr(split, name)
         return columns
@@ -234,7 +235,7 @@ class Preprocessor:
     def load(cls, folder: Path) -> "Preprocessor":
         """What `save` wrote. Raises InputError where it cannot be read."""
         try:
-            content = json.loads((folder / "preprocessing.json").read_text(encoding="utf-8"))
+            content = json_text.parse((folder / "preprocessing.json").read_text(encoding="utf-8"))
             with open(folder / "statistics.npz", "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 statistics = {name: file[name] for name in file.files}
             tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None

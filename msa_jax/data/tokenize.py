@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tokenizers
 
+from msa_jax import json_text
 from msa_jax.errors import InputError
 
 _VOCABULARY_FILES = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or a sentencepiece model (*.model)"
@@ -181,7 +182,7 @@ def _read_options(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        options = json.loads(path.read_text(encoding="utf-8-sig"))
+        options = json_text.parse(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not readable JSON ({error})") from None
     if not isinstance(options, dict):

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,11 +11,13 @@ import ml_dtypes  # importing it also teaches numpy, and so safetensors, the nam
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from msa_jax import json_text
 from msa_jax.encoders import torch_bin
 from msa_jax.encoders.bert_config import MODEL_TYPES, BertConfig
 from msa_jax.errors import InputError
 from msa_jax.layers.stack import unstack
 from msa_jax.paths import user_path
+from msa_jax.whole_files import replacing
 
 Params = dict[str, Any]
 Tensors = Mapping[str, np.ndarray]
@@ -136,15 +137,10 @@ def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config_text = json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
-    _replace(folder / "model.safetensors", lambda part: save_file(tensors, part, metadata={"format": "pt"}))
-    _replace(folder / "config.json", lambda part: part.write_text(config_text, encoding="utf-8"))
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    # Under another name first: a reader never meets half a file.
-    part = path.with_name(path.name + ".part")
-    write(part)
-    os.replace(part, path)
+    with replacing(folder / "model.safetensors") as file:
+        save_file(tensors, file.name, metadata={"format": "pt"})
+    with replacing(folder / "config.json") as file:
+        file.write(config_text.encode())
 
 
 def resolve_source(source: str | Path) -> Path:
@@ -191,7 +187,7 @@ def _fetch(hub_id: str) -> Path:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json_text.parse(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected a folder with config.json and weights") from None
     except (OSError, ValueError) as error:

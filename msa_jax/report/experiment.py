@@ -7,7 +7,6 @@ A metric that is not defined (Corr of a constant prediction, spread of one run) 
 """
 
 import csv
-import json
 import math
 import shlex
 import warnings
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from msa_jax import json_text
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
 
@@ -129,8 +129,8 @@ def read_lines(path: Path) -> list[dict]:
     epochs = []
     for number, line in enumerate(lines, start=1):
         try:
-            epoch = json.loads(line)
-        except json.JSONDecodeError:
+            epoch = json_text.parse(line)
+        except ValueError:
             if number == len(lines) and not text.endswith("\n"):
                 warnings.warn(f"{path}: line {number} is cut off and was left out", DataWarning, stacklevel=2)
                 break
@@ -149,7 +149,7 @@ def last_stage(lines: Sequence[Mapping]) -> list[Mapping]:
 
 def _load_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json_text.parse(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from None
 
@@ -157,7 +157,7 @@ def _load_json(path: Path) -> object:
 def _resume_command(folder: Path) -> str:
     """The command that continues the experiment, with as much of it as its configuration tells."""
     try:
-        method = json.loads((folder / "config.json").read_text(encoding="utf-8-sig"))["method"]
+        method = json_text.parse((folder / "config.json").read_text(encoding="utf-8-sig"))["method"]
     except (ValueError, OSError, KeyError, TypeError):
         method = None
     method = method if isinstance(method, str) else "METHOD"

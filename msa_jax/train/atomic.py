@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from msa_jax import json_text
 from msa_jax.errors import InputError, first_line
 from msa_jax.train import processes
 from msa_jax.whole_files import replacing
@@ -70,7 +71,7 @@ def without_nan(content: Any) -> Any:
 def read_json(path: Path) -> Any:
     """Raises InputError where the file is missing or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json_text.parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:

@@ -253,6 +253,9 @@ def fitted(folder: Path, kept: Mapping[str, Flat], shapes: Variables) -> Variabl
                 f"{folder}: not the parameters of this method and its options: {other[0]} has shape "
                 f"{np.shape(found[other[0]])}; expected {wanted[other[0]].shape}"
             )
+        for path, value in found.items():
+            if value.dtype != wanted[path].dtype:
+                raise InputError(f"{folder}: {path} is {value.dtype}; expected {wanted[path].dtype}")
         collections.append(found)
     return Variables(*collections)
 

@@ -328,6 +328,7 @@ def _train_all(
         for first in range(0, len(runs), together):
             ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
             results += [result for result in ended if result is not None]  # none fails: the first that does stops all
+    _check_rows(path / "checkpoints", content.seeds, results, dataset)
     for split in HELD_OUT:
         part = dataset.splits()[split]
         scores = {str(result.seed): result.scores[split] for result in results}
@@ -369,3 +370,13 @@ def _train_all(
     return Experiment(
         path=path, method=content.method, dataset=content.dataset, runs=tuple(results), mean=mean, std=std
     )
+
+
+def _check_rows(folder: Path, seeds: Sequence[int], results: Sequence[Result], dataset: Dataset) -> None:
+    """Raises InputError if what a run left in `folder/SEED` when it ended is not of this seed or of these samples."""
+    for seed, result in zip(seeds, results, strict=True):
+        arrays = [(dataset.train, array) for array in result.records.values()]
+        for split in HELD_OUT:
+            arrays += [(dataset.splits()[split], array) for array in result.scores[split].values()]
+        if result.seed != seed or any(array.shape != (len(part),) for part, array in arrays):
+            raise InputError(f"{folder / str(seed)}: the result of another run or of other samples")

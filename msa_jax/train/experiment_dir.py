@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from msa_jax import json_text
 from msa_jax.errors import InputError, refuse_newer
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
@@ -30,6 +31,7 @@ PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tr
 # Of the folders that this version writes; a higher number for what older versions cannot read. 2: runs may share parameters.
 FORMAT = 2
 LOCK = ".lock"
+_COUNTS = ("seed", "best_epoch", "epochs")  # of the result of a run
 # What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
 _NAMES = (
     "config.json environment.json metrics.jsonl result.json predictions checkpoints labels steps preprocessing "
@@ -97,7 +99,8 @@ def is_ours(mark: Path) -> bool:
         content = read_json(mark)
     except InputError:
         return False
-    return isinstance(content, dict) and set(content) >= {"method", "protocol", "dataset", "seeds", "options"}
+    known = isinstance(content, dict) and set(content) >= {"method", "protocol", "dataset", "seeds", "options"}
+    return known and isinstance(content["options"], dict)
 
 
 def reopen(folder: Path, seeds: Sequence[int], max_epochs: int) -> None:
@@ -161,7 +164,8 @@ def begin(
             f"{folder}: holds {_a(kind)} with another {', '.join(different)}; repeat its command to resume it, choose "
             "another --out, or --overwrite"
         )
-    if read_json(folder / "environment.json").get("dataset_sha256") != fingerprint:
+    told = read_json(folder / "environment.json")
+    if not isinstance(told, dict) or told.get("dataset_sha256") != fingerprint:
         raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
     if before.get("format", 1) < FORMAT:
         write_json(folder / mark, {**before, "format": FORMAT})  # what is left to train is written as this version does
@@ -214,13 +218,25 @@ class MetricsFile:
             raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
 
     def read(self) -> list[dict[str, Any]]:
+        """Every line that is whole. InputError if one is not of an epoch of a run, or the file cannot be read."""
         if not self._path.exists():
             return []
         lines = []
-        for text in self._path.read_text(encoding="utf-8").splitlines():
+        for number, text in enumerate(self._path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             with contextlib.suppress(ValueError):
-                lines.append(json.loads(text))
+                lines.append(_checked_line(json_text.parse(text), f"{self._path}: line {number}"))
         return lines
+
+
+def _checked_line(line: Any, where: str) -> dict[str, Any]:
+    whole = isinstance(line, dict) and all(_is_count(line.get(name)) for name in ("run", "epoch"))
+    if not whole or not isinstance(line.get("seconds", 0), int | float):
+        raise InputError(f"{where}: not of an epoch of a run")
+    return line
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------
@@ -292,13 +308,35 @@ def save_result(folder: Path, result: Result) -> None:
 
 
 def load_result(folder: Path) -> Result:
-    """The result that a finished run left in its folder."""
-    content = read_json(folder / "result.json")
+    """The result that a finished run left in its folder.
+
+    Raises:
+      InputError: a file is not the one that `save_result` wrote, as far as can be told.
+    """
+    path, content = folder / "result.json", read_json(folder / "result.json")
+    if not isinstance(content, dict) or not all(_is_count(content.get(name)) for name in _COUNTS):
+        raise InputError(f"{path}: not the result of a run; expected {', '.join(_COUNTS)}")
+    measured = {split: _checked_metrics(content.get(split), f"{path}: {split}") for split in ("valid", "test")}
     scores: dict[str, dict[str, np.ndarray]] = {}
     for name, array in read_arrays(folder / "scores.npz").items():
-        split, head = name.split("/", 1)
+        split, _, head = name.partition("/")
+        if not head or array.ndim != 1 or array.dtype.kind != "f":
+            raise InputError(f"{folder / 'scores.npz'}: {name} is not scores of a split")
         scores.setdefault(split, {})[head] = array
-    return Result(**content, scores=scores, records=read_arrays(folder / "records.npz"))
+    if not all("prediction" in scores.get(split, {}) for split in measured):
+        raise InputError(f"{folder / 'scores.npz'}: no predictions of valid and test")
+    counts = {name: content[name] for name in _COUNTS}
+    return Result(**counts, **measured, scores=scores, records=read_arrays(folder / "records.npz"))
+
+
+def _checked_metrics(found: Any, where: str) -> dict[str, float]:
+    """The metrics of a split; None for what is not defined."""
+    numbers = (int, float, type(None))
+    if not isinstance(found, dict) or any(
+        isinstance(one, bool) or not isinstance(one, numbers) for one in found.values()
+    ):
+        raise InputError(f"{where}: expected a number or null for each metric")
+    return found
 
 
 # -- what it ran on ---------------------------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from msa_jax.data.preprocess import SEQUENCES, Preprocessor
+from msa_jax.data.preprocess import Preprocessor
 from msa_jax.errors import InputError, first_line, refuse_newer
 from msa_jax.methods.protocol import STATISTICS, Inputs
+from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import sha256, user_path
 from msa_jax.train.atomic import read_json, write_bytes, write_json
 from msa_jax.train.checkpoint import fitted, named

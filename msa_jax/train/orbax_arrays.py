@@ -5,13 +5,13 @@
 orbax keeps one zarr array for each leaf of a tree, in a key-value store of tensorstore's, and the tree's keys in `_METADATA`.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from msa_jax import json_text
 from msa_jax.errors import InputError, first_line
 from msa_jax.train.model import nested
 
@@ -33,7 +33,7 @@ def read_arrays(folder: Path) -> Any:
         for one in reading:
             one.result()
         return nested(arrays)
-    except (ValueError, OSError, MemoryError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError, MemoryError) as error:
         raise _unreadable(folder, error) from None
 
 
@@ -46,7 +46,7 @@ def _opened(folder: Path) -> dict[str, Any]:
     import tensorstore
 
     try:
-        content = json.loads((folder / "_METADATA").read_text(encoding="utf-8"))
+        content = json_text.parse((folder / "_METADATA").read_text(encoding="utf-8"))
         leaves = list(_leaves(content["tree_metadata"]))
         driver = "zarr3" if content.get("use_zarr3") else "zarr"
         base = {"driver": "file", "path": f"{folder.resolve()}/"}

@@ -11,9 +11,11 @@ from msa_jax.config import Options
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError, refuse_newer
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput
+from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.experiment_dir import FORMAT
 
 SEEDS = (1111, 1112, 1113, 1114, 1115)
+_HUGE = 2**31  # no array has as many rows or columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,16 @@ def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return seeds
 
 
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(("method", "dataset", "data", "metrics", "protocol"), (str,)),
+    **dict.fromkeys(("record_labels", "keep_state"), (bool,)),
+    "runs_per_program": (int,),
+    "preset": (str, type(None)),
+    "options": (dict,),
+    "extract": (dict, type(None)),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """`config.json` of an experiment folder: enough to train it again, and to use it.
@@ -120,13 +132,22 @@ class RunConfig:
     def from_json(cls, content: Any, source: str) -> "RunConfig":
         """What `to_json` made. Raises InputError, naming the source, if it is something else, or of a newer version."""
         try:
-            content = {"keep_state": False, "extract": None, **content}  # which experiments did not have at first
+            # Which experiments did not have at first.
+            content = {"keep_state": False, "extract": None, "runs_per_program": 1, **content}
             refuse_newer(content, FORMAT, source)
             named = {field.name: content[field.name] for field in fields(cls)}
-            named |= {"seeds": tuple(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}
-            return cls(**named)
-        except (KeyError, TypeError, IndexError) as error:
+            named |= {"seeds": checked_seeds(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}
+        except InputError as error:
+            raise InputError(str(error) if source in str(error) else f"{source}: {error}") from None
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{source}: not a configuration of this version ({error!r})") from None
+        for name, kinds in _JSON_TYPES.items():
+            value = named[name]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise InputError(f"{source}: {name} is {value!r}; expected {kinds[0].__name__}")
+        if named["runs_per_program"] < 1:
+            raise InputError(f"{source}: runs_per_program is {named['runs_per_program']}; expected at least 1")
+        return cls(**named)
 
 
 def inputs_to_json(inputs: Inputs) -> dict[str, Any]:
@@ -149,18 +170,28 @@ def inputs_to_json(inputs: Inputs) -> dict[str, Any]:
 
 
 def inputs_from_json(content: dict[str, Any]) -> Inputs:
-    """What `inputs_to_json` made."""
+    """What `inputs_to_json` made. Raises InputError or an error of Python's if it is something else."""
     text = content["text"]
     if text is not None:
         bert = text["bert"] and BertConfig.from_dict(text["bert"])
         unknown = text.get("unknown")  # which experiments did not have at first
         text = TextInput(width=text["width"], steps=text["steps"], bert=bert, unknown=unknown)
-    return Inputs(
+    sequences = {name: content[name] and SequenceInput(*content[name]) for name in SEQUENCES}
+    low, high = content["label_range"]
+    made = Inputs(
         text=text,
-        audio=content["audio"] and SequenceInput(*content["audio"]),
-        vision=content["vision"] and SequenceInput(*content["vision"]),
-        label_range=tuple(content["label_range"]),
+        **sequences,
+        label_range=(float(low), float(high)),
         rows=content["rows"],
         columns=tuple(content["columns"]),
         aligned=content["aligned"],
     )
+    unknown = () if text is None or text.unknown is None else (text.unknown,)
+    sizes = [size for one in sequences.values() if one is not None for size in one]
+    sizes += [] if text is None else [text.width, text.steps]
+    for size in (*sizes, made.rows, *unknown):
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size < _HUGE:
+            raise InputError(f"inputs has a size of {size!r}; expected a whole number")
+    if not set(made.columns) <= set(UNIMODAL_LABELS) or not isinstance(made.aligned, bool):
+        raise InputError("inputs are not those of a network")
+    return made

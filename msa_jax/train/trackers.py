@@ -20,7 +20,7 @@ import numpy as np
 
 from msa_jax.errors import InputError, first_line
 from msa_jax.train import event_file
-from msa_jax.train.atomic import write_bytes, write_text
+from msa_jax.train.atomic import read_json, write_bytes, write_text
 from msa_jax.train.experiment_dir import MetricsFile, Run
 
 NAMES = ("csv", "tensorboard", "wandb")
@@ -171,7 +171,9 @@ class WeightsAndBiases:
     def begin(self, run: Run, epoch: int) -> None:
         """Opens the run. wandb itself leaves out what comes a second time, which has the same values."""
         known = self._folder / "wandb" / "runs.json"
-        names = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {}
+        names = read_json(known) if known.is_file() else {}
+        if not isinstance(names, dict):
+            raise InputError(f"{known}: found {type(names).__name__}; expected the name of each run")
         names.setdefault(str(run.seed), uuid.uuid4().hex[:12])
         write_text(known, json.dumps(names, indent=1) + "\n")
         try:

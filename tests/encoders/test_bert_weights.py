@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from msa_jax.encoders import bert_weights, torch_bin
+from msa_jax.encoders import torch_bin
 from msa_jax.encoders.bert import Bert, BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source, save_bert
 from msa_jax.errors import InputError
@@ -514,7 +514,7 @@ def test_a_failed_write_leaves_the_old_weights(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("no space left")
 
-    monkeypatch.setattr(bert_weights.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="no space"):
         save_bert(config, jax.tree.map(lambda leaf: leaf + 1, params), tmp_path)
     _assert_loads_as_golden(tmp_path)
