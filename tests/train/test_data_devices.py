@@ -54,6 +54,18 @@ def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
     np.testing.assert_allclose(*labels, atol=1e-4)
 
 
+@pytest.mark.slow
+def test_the_same_modalities_are_left_out_of_training_samples_on_two_devices(tmp_path):
+    options = {**SMALL["lf_lstm"], "batch_size": 7, "modality_dropout": 0.5}
+    one, two, whole = (
+        train_quick("lf_lstm", tiny_dataset(), tmp_path / name, options={**options, **changes})
+        for name, changes in {"one": {}, "two": {"data_devices": 2}, "whole": {"modality_dropout": 0.0}}.items()
+    )
+    assert_same(one, two, atol=1e-4)
+    scores, others = (run.runs[0].scores["test"]["prediction"] for run in (one, whole))
+    assert np.abs(scores - others).max() > 0.01  # so that other draws would be seen
+
+
 def test_mini_batches_of_text_are_planned_alike_for_any_number_of_devices():
     columns = {"text": {"ids": np.zeros((64, 50)), "mask": np.arange(50) < np.arange(64)[:, None] % 30}}
     one, other = (text_capacity(columns, SelfMMOptions(batch_size=8, data_devices=count)) for count in (1, 4))
