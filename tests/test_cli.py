@@ -107,8 +107,15 @@ def test_train_prints_a_table_and_its_progress_goes_to_standard_error(run, here)
     assert "MAE" in done.out
     assert "mine" in done.out
     lines = done.err.splitlines()
-    assert lines[0] == "toy on tiny: train 24, valid 8, test 8; loading JAX"
-    assert [line.split()[:4] for line in lines[1:-1] if "epoch" in line] == [
+    assert lines[:4] == [
+        "method toy, paper protocol, no preset",
+        "data tiny: train 24, valid 8, test 8; audio",
+        "1 run (seed 1), into mine",
+        "loading JAX",
+    ]
+    assert lines[4].startswith("text encoder scratch; on ")
+    assert not set(lines[:4]) & set(lines[4:])  # nothing is said twice
+    assert [line.split()[:4] for line in lines[4:-1] if "epoch" in line] == [
         ["seed", "1", "epoch", str(n)] for n in (1, 2)
     ]
     assert any("parameters" in line for line in lines)

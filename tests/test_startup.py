@@ -12,6 +12,7 @@ import msa_jax
 from tests.paths import REPOSITORY
 
 # Each takes a tenth of a second or more, and most of them bring others.
+SYNTHETIC = "data synthetic: train 512, valid 128, test 256; text, audio, vision"  # as a training says it
 SLOW = {"chex", "flax", "huggingface_hub", "jax", "jaxlib", "numpy", "optax", "orbax", "tokenizers", "transformers"}
 
 # Runs a line of the command, then says on the last line of standard output what was imported and the exit status.
@@ -95,6 +96,50 @@ def test_data_that_are_not_there_are_missed_before_jax_is_imported(line):
     found, packages = run(line)
     assert found == 2
     assert packages & {"jax", "flax", "orbax"} == set()
+
+
+# Runs a line of the command until JAX would be imported.
+UNTIL_JAX = """
+import sys
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "jax":
+            raise SystemExit("JAX would be imported")
+sys.meta_path.insert(0, Stop())
+from msa_jax.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "train self_mm --data synthetic --seeds 3 4 --out x",
+            ["method self_mm, paper protocol, preset self_mm_synthetic", SYNTHETIC, "2 runs (seeds 3, 4), into x"],
+        ),
+        (
+            "sweep tfn --data synthetic --protocol reference --preset none --grid batch_size=4,8",
+            [
+                "method tfn, reference protocol, no preset",
+                SYNTHETIC,
+                "1 run (seed 1111), into runs/sweep-tfn-synthetic",
+            ],
+        ),
+        (
+            "resume kept --max-epochs 9",
+            ["method self_mm, reference protocol, preset p", "2 runs (seeds 1, 2), into kept"],
+        ),
+    ],
+)
+def test_what_is_asked_is_said_before_jax_is_imported(line, said, tmp_path):
+    (tmp_path / "kept").mkdir()
+    asked = {"method": "self_mm", "protocol": "reference", "preset": "p", "seeds": [1, 2]}
+    (tmp_path / "kept" / "config.json").write_text(json.dumps(asked))
+    done = subprocess.run(
+        [sys.executable, "-c", UNTIL_JAX, *shlex.split(line)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines() == [*said, "loading JAX", "JAX would be imported"]
 
 
 def test_every_public_name_is_listed_and_found():

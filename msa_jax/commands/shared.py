@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from msa_jax.data import Dataset
+    from msa_jax.train.asked import Asked
 
 
 def print_result(arguments: argparse.Namespace, content: Any, text: str) -> None:
@@ -39,6 +40,25 @@ def read_dataset(arguments: argparse.Namespace) -> "Dataset":
     from msa_jax.data import load_dataset
 
     return load_dataset(arguments.data)
+
+
+def say_what_is_asked(
+    arguments: argparse.Namespace, asked: "Asked | None", dataset: "Dataset | None" = None
+) -> Sequence[str]:
+    """Prints what is about to be trained before JAX is loaded, so that nobody looks at nothing; returns the lines."""
+    if asked is None or arguments.quiet:
+        return ()
+    lines = asked.lines(dataset)
+    print(*lines, "loading JAX", sep="\n", file=sys.stderr, flush=True)
+    return lines
+
+
+def asked_for(arguments: argparse.Namespace, dataset: "Dataset", *, sweep: bool = False) -> "Asked":
+    """What a command that trains a method is asked for."""
+    from msa_jax.train import asked
+
+    named = {name: getattr(arguments, name) for name in ("preset", "protocol", "seeds", "out")}
+    return asked.asked_for(arguments.method, dataset, sweep=sweep, **named)
 
 
 def print_experiment(arguments: argparse.Namespace, folder: "Path") -> None:

@@ -3,7 +3,15 @@
 import argparse
 import sys
 
-from msa_jax.commands.shared import print_experiment, print_result, read_dataset, trackers, training_arguments
+from msa_jax.commands.shared import (
+    asked_for,
+    print_experiment,
+    print_result,
+    read_dataset,
+    say_what_is_asked,
+    trackers,
+    training_arguments,
+)
 from msa_jax.errors import InputError
 
 
@@ -17,10 +25,8 @@ def train_command(arguments: argparse.Namespace) -> None:
     elif address != (None, None, None):
         raise InputError("--coordinator, --processes and --process need --distributed")
     dataset = read_dataset(arguments)
-    counts = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
-    # JAX takes its time to load, and nobody should look at nothing meanwhile.
-    if not arguments.quiet:
-        print(f"{arguments.method} on {dataset.card.name}: {counts}; loading JAX", file=sys.stderr, flush=True)
+    # Processes that train as one have loaded JAX, and only the first of them says something.
+    said = () if arguments.distributed else say_what_is_asked(arguments, asked_for(arguments, dataset), dataset)
     from msa_jax.train import processes
     from msa_jax.train.experiment import train
 
@@ -31,6 +37,7 @@ def train_command(arguments: argparse.Namespace) -> None:
         record_labels=arguments.record_labels,
         keep_state=arguments.keep_state,
         trackers=trackers(arguments),
+        said=said,
         **training_arguments(arguments),
     )
     if processes.is_primary():
@@ -39,6 +46,9 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def resume_command(arguments: argparse.Namespace) -> None:
     """`msa-jax resume`."""
+    from msa_jax.train import asked
+
+    said = say_what_is_asked(arguments, asked.of_experiment(arguments.folder))
     from msa_jax.train.experiment import resume
 
     experiment = resume(
@@ -48,6 +58,7 @@ def resume_command(arguments: argparse.Namespace) -> None:
         keep_state=arguments.keep_state,
         log=None if arguments.quiet else sys.stderr,
         trackers=trackers(arguments),
+        said=said,
     )
     print_experiment(arguments, experiment.path)
 
@@ -55,6 +66,7 @@ def resume_command(arguments: argparse.Namespace) -> None:
 def sweep_command(arguments: argparse.Namespace) -> None:
     """`msa-jax sweep`."""
     dataset = read_dataset(arguments)
+    say_what_is_asked(arguments, asked_for(arguments, dataset, sweep=True), dataset)
     from msa_jax import methods
     from msa_jax.report import figures
     from msa_jax.report.sweep import figure, table

@@ -32,10 +32,10 @@ from msa_jax.report.comparability import Comparability, comparability
 from msa_jax.report.experiment import read_result
 from msa_jax.report.study import Outcome, Rendering, Study, list_studies, load_study
 from msa_jax.train import processes
+from msa_jax.train.asked import SEEDS, checked_seeds
 from msa_jax.train.atomic import write_json, write_text
 from msa_jax.train.experiment import train
 from msa_jax.train.progress import Progress
-from msa_jax.train.settings import SEEDS, checked_seeds
 
 __all__ = ["KINDS", "Kind", "Rendering", "Study", "list_studies", "load_study", "reproduce", "run_study"]
 

@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -18,8 +18,9 @@ from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
-from msa_jax.paths import file_name, user_path
+from msa_jax.paths import user_path
 from msa_jax.train import experiment_dir, processes
+from msa_jax.train.asked import SEEDS, Asked, checked_seeds, results_folder
 from msa_jax.train.atomic import read_json, write_arrays, write_json, write_text
 from msa_jax.train.compilation import (
     compile_seconds,
@@ -34,7 +35,7 @@ from msa_jax.train.prepare import prepare, used_part
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
-from msa_jax.train.settings import SEEDS, RunConfig, Settings, checked_seeds, resolve
+from msa_jax.train.settings import RunConfig, Settings, resolve
 from msa_jax.train.stage_data import HELD_OUT, resolve_stages
 from msa_jax.train.trackers import Callback, Tracker, checked_names, made
 
@@ -65,6 +66,7 @@ def train(
     log: TextIO | None = sys.stderr,
     trackers: Sequence[str | Tracker] | None = None,
     on_epoch: Callable[[dict[str, Any]], object] | None = None,
+    said: Collection[str] = (),
     options: dict[str, Any] | None = None,
     **named: Any,
 ) -> Experiment:
@@ -87,6 +89,7 @@ def train(
       trackers: Where numbers go besides metrics.jsonl: "csv", "tensorboard", "wandb", or objects of the form of
         `msa_jax.train.trackers.Tracker`. By default csv, and tensorboard if that is installed.
       on_epoch: Called with the line of metrics.jsonl of each run after each of its epochs. What it raises stops training.
+      said: Lines that are not written to `log`, because the command has said them before JAX was loaded.
       options: Values of options by their dotted names, such as {"learning_rate.text": 2e-5}.
       named: Options whose names have no dot, such as `batch_size=16`. `msa-jax methods METHOD` explains all options.
 
@@ -103,7 +106,7 @@ def train(
     dataset = checked_dataset(dataset)
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
-    path = user_path(out) if out is not None else Path("runs") / f"{method}-{file_name(dataset.card.name)}"
+    path = results_folder(out, method, dataset)
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
 
     def check(runner: Runner) -> None:
@@ -119,7 +122,16 @@ def train(
 
     watching = (*checked_names(trackers), *((Callback(on_epoch),) if on_epoch is not None else ()))
     return _train_in(
-        path, settings, dataset, seeds, progress, check, watching, record_labels=record_labels, keep_state=keep_state
+        path,
+        settings,
+        dataset,
+        seeds,
+        progress,
+        check,
+        watching,
+        said,
+        record_labels=record_labels,
+        keep_state=keep_state,
     )
 
 
@@ -132,6 +144,7 @@ def resume(
     log: TextIO | None = sys.stderr,
     trackers: Sequence[str | Tracker] | None = None,
     on_epoch: Callable[[dict[str, Any]], object] | None = None,
+    said: Collection[str] = (),
 ) -> Experiment:
     """Goes on with an experiment, with what its folder says: an unfinished one to its end, a finished one to more epochs.
 
@@ -146,7 +159,7 @@ def resume(
       data: where the dataset is now, by default where it was.
       keep_state: keep the last states once more; if they were kept before, they are.
       log: where progress goes; None is silent.
-      trackers, on_epoch: as of `train`.
+      trackers, on_epoch, said: as of `train`.
 
     Raises:
       InputError: not an experiment, finished and not to have more epochs, its dataset is gone or has changed, or it is in use.
@@ -197,6 +210,7 @@ def resume(
         progress,
         check,
         (*checked_names(trackers), *((Callback(on_epoch),) if on_epoch is not None else ())),
+        said,
         record_labels=before.record_labels,
         keep_state=keep_state or before.keep_state,
     )
@@ -221,13 +235,17 @@ def _train_in(
     progress: Progress,
     check: Callable[[Runner], None],
     trackers: Sequence[str | Tracker],
+    said: Collection[str],
     *,
     record_labels: bool,
     keep_state: bool,
 ) -> Experiment:
     """Trains what is left to train of an experiment in its folder, once `check` found nothing against it."""
     dataset = used_part(dataset, settings.options)
-    progress.announce(settings, dataset, seeds, path)
+    asked = Asked(
+        method=settings.method.name, protocol=settings.protocol, preset=settings.preset, seeds=seeds, path=path
+    )
+    progress.announce(asked.lines(dataset), settings.options, said)
     keep_compiled_programs()
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
     for text in (runner.inits.describe(), *runner.inits.notes()):

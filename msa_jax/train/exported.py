@@ -17,10 +17,11 @@ from msa_jax.errors import InputError, first_line, refuse_newer
 from msa_jax.methods.protocol import STATISTICS, Inputs
 from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import sha256, user_path
+from msa_jax.train.asked import checked_seeds
 from msa_jax.train.atomic import read_json, write_bytes, write_json
 from msa_jax.train.checkpoint import fitted, named
 from msa_jax.train.model import Variables, flat
-from msa_jax.train.settings import RunConfig, checked_seeds
+from msa_jax.train.settings import RunConfig
 from msa_jax.train.tensor_file import encoded, read_tensors
 
 FORMAT = 1  # of the folders that this version writes; a higher number for what older versions cannot read

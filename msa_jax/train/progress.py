@@ -3,16 +3,13 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
 
-from msa_jax.data.schema import Dataset
-from msa_jax.modalities import MODALITIES
+from msa_jax.config import Options
 from msa_jax.train.experiment_dir import Run
-from msa_jax.train.settings import Settings
 
 SECONDS_PER_LINE = 0.002  # two CPU cores: 5,100 lines of Self-MM in 9 s, 13,700 of MMCL in 25 s
 BEAT = 10.0  # seconds between two signs of life
@@ -61,18 +58,19 @@ class Progress:
             self._stream.write(text + "\n")
             self._stream.flush()
 
-    def announce(self, settings: Settings, dataset: Dataset, seeds: Sequence[int], path: Path) -> None:
-        """Says what is about to be trained, and on what, before anything slow begins."""
-        options, devices = settings.options, jax.devices()
-        preset = f"preset {settings.preset}" if settings.preset else "no preset"
-        named = ", ".join(name for name in MODALITIES if dataset.has(name))
-        self.line(f"method {settings.method.name}, {settings.protocol} protocol, {preset}")
-        sizes = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
-        self.line(f"data {dataset.card.name}: {sizes}; {named}; text encoder {options.text_encoder}")
-        kind = f"{len(devices)} × {devices[0].device_kind}"
-        self.line(
-            f"{len(seeds)} run{'s' * (len(seeds) > 1)} (seeds {', '.join(map(str, seeds))}) on {kind}, into {path}"
-        )
+    def announce(self, lines: Sequence[str], options: Options, said: Collection[str]) -> None:
+        """Says what is about to be trained, and on what, before anything slow begins.
+
+        Args:
+          lines: Of `Asked.lines`.
+          options: The method's.
+          said: Those lines that somebody has said already.
+        """
+        for line in lines:
+            if line not in said:
+                self.line(line)
+        devices = jax.devices()
+        self.line(f"text encoder {options.text_encoder}; on {len(devices)} × {devices[0].device_kind}")
 
     @contextlib.contextmanager
     def compiling(self, lines: int) -> Iterator[None]:

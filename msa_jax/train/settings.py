@@ -1,10 +1,8 @@
 """What is trained: a method with its options, from protocol, preset and changes; the configuration of an experiment."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
-
-import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
@@ -12,9 +10,9 @@ from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError, refuse_newer
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.train.asked import checked_seeds, chosen_preset, chosen_protocol
 from msa_jax.train.experiment_dir import FORMAT
 
-SEEDS = (1111, 1112, 1113, 1114, 1115)
 _HUGE = 2**31  # no array has as many rows or columns
 
 
@@ -50,15 +48,8 @@ def resolve(
       InputError: something unknown, or a preset of another method.
     """
     chosen = methods.get(method)
-    name, folder = preset, chosen.presets
-    if preset is None and f"{method}_{dataset}" in config.preset_names(folder):
-        name = f"{method}_{dataset}"
-    found = None if name is None or name == "none" else config.load_preset(name, folder)
-    if found is not None and found.method != method:
-        raise InputError(f"preset {name} is for method {found.method}, not {method}")
-    protocol = protocol or (found.protocol if found else "paper")
-    if protocol not in ("paper", "reference"):
-        raise InputError(f"protocol is {protocol!r}; expected paper or reference")
+    found = chosen_preset(method, dataset, preset)
+    protocol = chosen_protocol(protocol, found)
     resolved = protocol_options(chosen, protocol)
     if found is not None:
         resolved = config.override(resolved, found.options)
@@ -70,20 +61,6 @@ def protocol_options(method: Method, protocol: str) -> Options:
     """The method's options in the "paper" or the "reference" protocol."""
     options = method.options()
     return config.override(options, method.reference) if protocol == "reference" else options
-
-
-def checked_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
-    """Seeds as they are used. Raises InputError if there are none, one twice, one out of range or no whole number."""
-    if isinstance(seeds, str | bytes) or not isinstance(seeds, Iterable):
-        raise InputError(f"seeds is {seeds!r}; expected a list of whole numbers, also for a single seed: seeds=[1111]")
-    seeds = tuple(seeds)
-    for seed in seeds:
-        if isinstance(seed, bool | np.bool_) or not isinstance(seed, int | np.integer):
-            raise InputError(f"seeds holds {seed!r}; expected whole numbers in [0, 2^32)")
-    seeds = tuple(int(seed) for seed in seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
-        raise InputError(f"seeds are {', '.join(map(str, seeds)) or 'none'}; expected distinct numbers in [0, 2^32)")
-    return seeds
 
 
 _JSON_TYPES: Mapping[str, tuple[type, ...]] = {

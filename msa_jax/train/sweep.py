@@ -16,8 +16,8 @@ from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.paths import file_name, user_path
 from msa_jax.train import experiment_dir, processes
+from msa_jax.train.asked import SWEEP_SEEDS, checked_seeds, results_folder
 from msa_jax.train.atomic import write_json
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import checked_dataset, prepared_runner, runs_per_program
@@ -28,9 +28,8 @@ from msa_jax.train.pruning import MedianStopping, Prune
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.search_space import Draw, Point, make_points
-from msa_jax.train.settings import Settings, checked_seeds, protocol_options, resolve
+from msa_jax.train.settings import Settings, protocol_options, resolve
 
-SEEDS = (1111,)
 MARK = "sweep.json"  # what makes a folder that of a sweep
 
 
@@ -75,7 +74,7 @@ def sweep(
     draws: Mapping[str, Draw] | None = None,
     points: int | None = None,
     draw_seed: int = 0,
-    seeds: Sequence[int] = SEEDS,
+    seeds: Sequence[int] = SWEEP_SEEDS,
     rank_by: str = "MAE",
     prune: Prune | bool = False,
     out: str | Path | None = None,
@@ -113,7 +112,7 @@ def sweep(
     rule = (Prune() if prune else None) if isinstance(prune, bool) else prune
     found = make_points(grid or {}, draws or {}, count=points, seed=draw_seed)
     resolved = [config.override(settings.options, point) for point in found]
-    path = user_path(out) if out is not None else Path("runs") / f"sweep-{method}-{file_name(dataset.card.name)}"
+    path = results_folder(out, method, dataset, "sweep-")
     content = {
         "method": method,
         "dataset": dataset.card.name,

@@ -10,7 +10,8 @@ from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
-from msa_jax.train.settings import RunConfig, checked_seeds, inputs_from_json, inputs_to_json, resolve
+from msa_jax.train.asked import checked_seeds
+from msa_jax.train.settings import RunConfig, inputs_from_json, inputs_to_json, resolve
 
 # -- options ----------------------------------------------------------------------------------------------------------
 
