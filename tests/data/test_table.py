@@ -72,6 +72,17 @@ def test_parquet_is_read_by_pandas(tmp_path, monkeypatch):
     assert (dataset.train.id.tolist(), dataset.test.raw_text.tolist()) == (["1"], ["c"])
 
 
+def test_parquet_is_the_same_table_as_csv(tmp_path):
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    table = written(tmp_path, ROWS)
+    pandas.read_csv(table).to_parquet(tmp_path / "t.parquet")
+    assert quietly(tmp_path / "t.parquet").fingerprint() == quietly(table).fingerprint()
+    cut = written(tmp_path, (tmp_path / "t.parquet").read_bytes()[:-20], "cut.parquet")
+    with pytest.raises(InputError, match=r"cut\.parquet: not a readable parquet file"):
+        quietly(cut)
+
+
 def test_without_pandas_parquet_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(
