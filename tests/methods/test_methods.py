@@ -139,6 +139,15 @@ def test_every_preset_is_accepted(name):
     assert config.to_json(resolve(preset.method, preset=name).options).items() >= preset.options.items()
 
 
+def test_mosi_clean_has_the_presets_of_mosi_utterance_which_standardise_raw_features():
+    names = [name for name in config.preset_names() if name.endswith("_mosi_utterance")]
+    assert len(names) > 20
+    for name in names:
+        preset, clean = (config.load_preset(each) for each in (name, name.replace("utterance", "clean")))
+        assert (clean.method, clean.options) == (preset.method, preset.options), name
+        assert resolve(preset.method, preset=name).options.standardise == "train", name
+
+
 def traced_presets():
     """Quickly one preset of each method, the small one for synthetic data if there is one; its others differ in sizes and
     rates. Some methods take most of the time, and are slow."""
