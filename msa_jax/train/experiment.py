@@ -376,7 +376,7 @@ def _train_all(
             ],
             "mean": mean,
             "std": std,
-            "seconds": round(sum(line["seconds"] for line in logs.metrics.read()), 1),
+            "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
             "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
             "process": {  # the last one, if several had to resume
                 "peak_memory_mb": round(peak_memory_mb(), 1),

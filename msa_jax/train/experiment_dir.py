@@ -204,7 +204,7 @@ class MetricsFile:
 
     def rewind(self, run: int, epoch: int) -> None:
         """Drops what a killed process wrote of this run after `epoch`, and a line that it did not finish."""
-        kept = [line for line in self.read() if line["run"] != run or line["epoch"] <= epoch]
+        kept = [line for line in self.read() if line["run"] != run or line.get("epoch", 0) <= epoch]
         write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def append(self, *lines: Mapping[str, Any]) -> None:
@@ -218,20 +218,23 @@ class MetricsFile:
             raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
 
     def read(self) -> list[dict[str, Any]]:
-        """Every line that is whole. InputError if one is not of an epoch of a run, or the file cannot be read."""
+        """Every line that is whole. InputError if one is not of a run, or the file cannot be read."""
         if not self._path.exists():
             return []
         lines = []
         for number, text in enumerate(self._path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-            with contextlib.suppress(ValueError):
-                lines.append(_checked_line(json_text.parse(text), f"{self._path}: line {number}"))
+            try:
+                line = json_text.parse(text)
+            except ValueError:
+                continue
+            lines.append(_checked_line(line, f"{self._path}: line {number}"))
         return lines
 
 
 def _checked_line(line: Any, where: str) -> dict[str, Any]:
-    whole = isinstance(line, dict) and all(_is_count(line.get(name)) for name in ("run", "epoch"))
+    whole = isinstance(line, dict) and _is_count(line.get("run")) and _is_count(line.get("epoch", 0))
     if not whole or not isinstance(line.get("seconds", 0), int | float):
-        raise InputError(f"{where}: not of an epoch of a run")
+        raise InputError(f"{where}: not of a run")
     return line
 
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
@@ -217,3 +218,50 @@ def test_the_environment_tells_what_a_run_depends_on():
     assert found["command"]
     assert "commit" in found
     json.dumps(found, allow_nan=False)
+
+
+# -- the result of a run ----------------------------------------------------------------------------------------------
+
+
+def write_result(folder, content=None, scores=None, records=None):
+    """As a run leaves it, with these parts in the place of its own."""
+    good = {"seed": 1, "best_epoch": 2, "epochs": 3, "valid": {"MAE": 1.0}, "test": {"MAE": None}}
+    (folder / "result.json").write_text(json.dumps({**good, **(content or {})}))
+    own = {"valid/prediction": np.zeros(2, np.float32), "test/prediction": np.ones(3, np.float32)}
+    np.savez(folder / "scores.npz", **(own if scores is None else scores))
+    np.savez(folder / "records.npz", **(records or {}))
+
+
+def test_the_result_of_a_run_is_read(tmp_path):
+    write_result(tmp_path, records={"label_t": np.zeros(4)})
+    found = experiment_dir.load_result(tmp_path)
+    assert (found.seed, found.best_epoch, found.epochs, found.test) == (1, 2, 3, {"MAE": None})
+    assert found.scores["test"]["prediction"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"content": {"seed": "1"}},
+        {"content": {"epochs": True}},
+        {"content": {"valid": []}},
+        {"content": {"test": {"MAE": "1"}}},
+        {"scores": {"prediction": np.zeros(2)}},
+        {"scores": {"valid/prediction": np.zeros(2), "test/prediction": np.array(["a"])}},
+        {"scores": {"valid/prediction": np.zeros(2), "test/prediction": np.ones(())}},
+        {"scores": {"valid/prediction": np.zeros(2)}},
+    ],
+)
+def test_a_damaged_result_of_a_run_is_an_input_error_that_names_its_file(damage, tmp_path):
+    write_result(tmp_path, **damage)
+    with pytest.raises(InputError, match=r"^.*/(result\.json|scores\.npz): "):
+        experiment_dir.load_result(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", '{"run": "0", "epoch": 1}', '{"epoch": 1}', '{"run": 0, "epoch": 1, "seconds": "x"}']
+)
+def test_a_line_that_is_of_no_run_is_an_input_error_that_names_it(line, tmp_path):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"run": 0, "epoch": 1, "seconds": 2}}\n{line}\n')
+    with pytest.raises(InputError, match=r"metrics\.jsonl: line 2: not of a run"):
+        experiment_dir.MetricsFile(tmp_path / "metrics.jsonl").read()

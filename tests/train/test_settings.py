@@ -134,6 +134,25 @@ def test_a_configuration_that_lacks_something_is_an_input_error(missing):
         RunConfig.from_json(content, "config.json")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("method", None), ("data", 3), ("preset", 1.5), ("options", []), ("record_labels", 1), ("extract", "x"),
+        ("runs_per_program", 0), ("runs_per_program", True), ("seeds", [1, "2"]), ("seeds", 1), ("seeds", []),
+        ("inputs.rows", 2**70), ("inputs.rows", 1.5), ("inputs.audio", [1, -2]), ("inputs.audio", [1]),
+        ("inputs.text", 3), ("inputs.text", {"width": 3, "steps": "x", "bert": None}), ("inputs.columns", ["x"]),
+        ("inputs.text", {"width": 3, "steps": 4, "bert": {"model_type": "gpt"}}), ("inputs.aligned", None),
+        ("inputs.label_range", [1, 2, 3]), ("inputs.label_range", ["a", 2]),
+    ],
+)  # fmt: skip
+def test_a_damaged_configuration_is_an_input_error_that_names_its_file(name, value):
+    content = json.loads(json.dumps(CONFIG.to_json()))
+    *parents, last = name.split(".")
+    (content[parents[0]] if parents else content)[last] = value
+    with pytest.raises(InputError, match=r"^config\.json: "):
+        RunConfig.from_json(content, "config.json")
+
+
 def test_a_configuration_of_a_newer_format_is_refused_and_one_without_a_number_is_read():
     assert RunConfig.from_json(CONFIG.to_json(), "config.json") == CONFIG
     assert RunConfig.from_json({"format": 1, **CONFIG.to_json()}, "config.json") == CONFIG
