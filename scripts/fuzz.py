@@ -1,10 +1,11 @@
 """Bad inputs by the thousand: every one must end with 0 or 2 and one line, run no code of its own, and never hang.
 
-    scripts/fuzz [--count N] [--seed S] [--only KIND ...]
+    scripts/fuzz [--inputs N] [--seed S] [--only KIND ...]
 
 Each input is a good one that was damaged: bytes changed, cut off or doubled; values replaced by ones of another type, shape or
 size; keys renamed, dropped or added. Input number i of a seed is always the same, so that a finding can be repeated with
-`--seed S --first i --count 1`. Kinds: native folders, feature files, tables, presets, options, experiment folders.
+`--seed S --first i --inputs 1` and the same kinds. Kinds: native folders, feature files, tables, options, presets, and of one
+experiment that is trained for it: what is read of it, what it exports, training that goes on from it, and its pages.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from scripts.fuzz_damage import STRANGE, Runs, damaged_bytes, damaged_tree
 from scripts.fuzz_experiment import COMMANDS, Experiments
 
 SECONDS = 60  # an input that takes longer hangs
+
 # -- kinds: each makes one damaged input in a folder, and says what to do with it ---------------------------------------
 
 Doing = list[str] | Callable[[], Any]
@@ -259,12 +261,12 @@ def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None =
 def main() -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description="Bad inputs by the thousand.")
-    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--inputs", type=int, default=10_000, help="how many are tried")
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=list(KINDS), help="kinds of input")
     given = parser.parse_args()
-    found = fuzz(given.count, seed=given.seed, first=given.first, kinds=given.only)
+    found = fuzz(given.inputs, seed=given.seed, first=given.first, kinds=given.only)
     for kind, outcomes in found["outcomes"].items():
         print(f"{kind:12s}", ", ".join(f"{what} {number}" for what, number in sorted(outcomes.items())))
     for finding in found["findings"]:

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -68,12 +69,12 @@ class Experiments:
         """{name: folder}."""
         self._root.mkdir()
         found = {name: self._root / name for name in ("finished", "stopped", "begun", "exported")}
-        _succeed([*_TRAIN.split(), "--data", str(self._data), "--out", str(found["finished"])])
+        succeed([*_TRAIN.split(), "--data", str(self._data), "--out", str(found["finished"])])
         shutil.copytree(found["finished"], found["stopped"])
         (found["stopped"] / "result.json").unlink()
         shutil.copytree(found["stopped"], found["begun"])
         (found["begun"] / "checkpoints" / "1" / "result.json").unlink()
-        _succeed(["export", str(found["finished"]), "--out", str(found["exported"])])
+        succeed(["export", str(found["finished"]), "--out", str(found["exported"])])
         return found
 
     def command(self, kind: str, name: str, folder: Path) -> list[str]:
@@ -86,7 +87,7 @@ class Experiments:
         """A damaged experiment and a command on it, which is tried on the undamaged one before its first input."""
         name = rng.choice(list(COMMANDS[kind]))
         if (kind, name) not in self._checked:
-            _succeed(self.command(kind, name, folder))
+            succeed(self.command(kind, name, folder))
             shutil.rmtree(folder)
             folder.mkdir()
             self._checked.add((kind, name))
@@ -96,10 +97,11 @@ class Experiments:
         return words
 
 
-def _succeed(words: list[str]) -> None:
+def succeed(words: list[str]) -> None:
     """Runs a command on what is not damaged. Raises AssertionError unless it is fine with it."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), warnings.catch_warnings():
+        warnings.simplefilter("always")
         status = cli.main(words)
     if status != 0:
         raise AssertionError(f"status {status} without any damage: {' '.join(words)}\n{said.getvalue()}")
