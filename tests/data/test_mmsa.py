@@ -483,7 +483,9 @@ def test_frames_behind_the_length_are_counted_once_for_a_column(tmp_path):
     for split in content.values():
         split["audio"] = np.ones_like(split["audio"])
         split["audio_lengths"] = [1] * len(split["id"])
-    with pytest.warns(DataWarning, match=r"column audio: 493 non-zero frames behind .* \(in 17 of 17 samples\)") as caught:
+    with pytest.warns(
+        DataWarning, match=r"column audio: 493 non-zero frames behind .* \(in 17 of 17 samples\)"
+    ) as caught:
         read_mmsa(dump(tmp_path / "features.pkl", content), name="mosi")
     assert len(caught) == 1
 
