@@ -2,7 +2,7 @@
 
     msa-jax train lnln --data mmmo --seeds 1111 1112 1113
 
-Without text, the proxy from audio and vision is all there is of the dominant modality. 220 training rows and features with
+Without text, the proxy from audio and vision is all there is of the dominant modality. 220 training samples and features with
 outliers: standardised with the statistics of the training split and clipped; batch size, epochs and patience are those of
 Self-MM's preset here. Nothing was tuned.
 """

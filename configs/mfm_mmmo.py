@@ -2,7 +2,7 @@
 
     msa-jax train mfm --data mmmo --seeds 1111 1112 1113
 
-220 training rows and features with outliers: standardised with the statistics of the training split and clipped.
+220 training samples and features with outliers: standardised with the statistics of the training split and clipped.
 Sizes and rates are MMSA's for MOSI. Batch size, epochs and patience are those of Self-MM here.
 The weights of the losses are those for MOSI's features on their own scale, and were not tuned again.
 """

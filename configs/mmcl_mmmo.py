@@ -2,7 +2,7 @@
 
     msa-jax train mmcl --data mmmo --seeds 1111 1112 1113
 
-Without text, audio predicts vision, vision predicts audio, and the score comes from the two predictions. 220 training rows
+Without text, audio predicts vision, vision predicts audio, and the score comes from the two predictions. 220 training samples
 and features with outliers: standardised with the statistics of the training split and clipped.
 """
 

@@ -2,7 +2,7 @@
 
     msa-jax train tfn --data mmmo --seeds 1111 1112 1113
 
-220 training rows and features with outliers: standardised with the statistics of the training split and clipped; batch
+220 training samples and features with outliers: standardised with the statistics of the training split and clipped; batch
 size, epochs and patience are those of Self-MM's preset here. Sizes and rates are those of MMSA for MOSI; nothing was tuned.
 """
 
