@@ -126,7 +126,10 @@ def band_grid(
         plain(panel)
     for panel in grid.flat[len(panels) :]:
         panel.set_axis_off()
-    figure.supxlabel(xlabel, fontsize=9, color=INK, parse_math=False)
+    for column in range(columns):
+        lowest = grid[(len(panels) - 1 - column) // columns, column]
+        lowest.set_xlabel(xlabel, fontsize=9, color=INK, labelpad=1, parse_math=False)
+        lowest.tick_params(labelbottom=True)
     figure.supylabel(ylabel, fontsize=9, color=INK, parse_math=False)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     handles = [

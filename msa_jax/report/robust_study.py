@@ -51,9 +51,9 @@ def _figure(found: Robustness, shown: Mapping[str, str], outcomes: Sequence[Outc
     return panels.band_grid(
         found.rates,
         grid,
-        xlabel=f"rate ({found.protocol.about})",
+        xlabel="rate of missing steps",
         ylabel=f"{METRIC_LABELS[METRIC]} (lower is better)",
-        title=f"{found.dataset}, {found.split}: missing steps",
+        title=f"{found.dataset}, {found.split}: {found.protocol.about}",
     )
 
 

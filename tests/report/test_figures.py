@@ -113,6 +113,7 @@ def test_a_grid_of_bands_has_a_panel_each_in_one_scale():
     first, second = (panel for panel in figure.axes if panel.axison)
     assert [panel.get_title() for panel in (first, second)] == ["A", "B"]
     assert first.get_ylim() == second.get_ylim()
+    assert [panel.get_xlabel() for panel in (first, second)] == ["x", "x"]
     np.testing.assert_array_equal(first.lines[1].get_ydata(), [2, 2, 2])
     band = first.collections[1].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == pytest.approx((2 - 2**0.5, 2 + 2**0.5))
