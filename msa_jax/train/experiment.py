@@ -241,12 +241,12 @@ def _train_in(
     keep_state: bool,
 ) -> Experiment:
     """Trains what is left to train of an experiment in its folder, once `check` found nothing against it."""
-    dataset = used_part(dataset, settings.options)
     asked = Asked(
         method=settings.method.name, protocol=settings.protocol, preset=settings.preset, seeds=seeds, path=path
     )
     progress.announce(asked.lines(dataset), settings.options, said)
     keep_compiled_programs()
+    dataset = used_part(dataset, settings.options)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
     for text in (runner.inits.describe(), *runner.inits.notes()):
         progress.line(text)

@@ -70,7 +70,8 @@ class Progress:
             if line not in said:
                 self.line(line)
         devices = jax.devices()
-        self.line(f"text encoder {options.text_encoder}; on {len(devices)} × {devices[0].device_kind}")
+        absent = f", {' and '.join(options.leave_out)} left out" if options.leave_out else ""
+        self.line(f"text encoder {options.text_encoder}{absent}; on {len(devices)} × {devices[0].device_kind}")
 
     @contextlib.contextmanager
     def compiling(self, lines: int) -> Iterator[None]:
