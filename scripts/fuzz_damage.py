@@ -71,8 +71,8 @@ def damaged_value(rng: random.Random, value: Any) -> Any:
         if how == 1:
             return value[..., None] if rng.random() < 0.5 else value.reshape(-1)
         if how == 2:
-            # What texts and objects hold is often no number.
-            return value.astype("O" if value.dtype.kind in "UO" else rng.choice(["O", "U5", "f2", "i1", "?"]))
+            # Texts, objects and dates are often nothing else.
+            return value.astype(rng.choice(["O", "U5", "f2", "i1", "?"]) if value.dtype.kind in "biuf" else "O")
         if how == 3 and value.dtype.kind == "f" and value.size:
             value = value.copy()
             value.flat[rng.randrange(value.size)] = rng.choice([np.nan, np.inf, 1e38, -1e-40])
