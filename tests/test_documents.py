@@ -151,6 +151,7 @@ def test_options_that_pages_name_exist():
     known |= {
         "--help",
         "--kills",
+        "--commands",
         "--jobs",
         "--table",
         "--seed",
