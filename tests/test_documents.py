@@ -152,6 +152,7 @@ def test_options_that_pages_name_exist():
         "--help",
         "--kills",
         "--commands",
+        "--inputs",
         "--jobs",
         "--table",
         "--seed",
