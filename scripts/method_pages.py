@@ -13,6 +13,7 @@ from typing import Any
 
 from msa_jax import methods
 from msa_jax.config import Preset, load_preset, preset_names
+from msa_jax.metrics import METRIC_KEYS
 from msa_jax.report.method_page import method_page
 from msa_jax.report.study import Study, list_studies, load_study
 from msa_jax.report.table import Table
@@ -110,10 +111,10 @@ def page(name: str, results: Mapping[str, Any]) -> str:
     found = [file for file in results.values() if any(one["name"] == name for one in file["experiments"])]
     if found:
         there = {one["name"] for file in found for one in file["experiments"]}
-        wanted = [one for one in (name, "text_only") if one in there]
+        wanted = [one for one in dict.fromkeys((name, "text_only")) if one in there]
         chosen = {label: file for label, file in results.items() if file in found}
-        known = {key for file in found for key in result_pages.METRIC_KEYS[file["metrics"]]}
-        table = result_pages.summary(chosen, dict.fromkeys(wanted), [key for key in SHOWN if key in known])
+        known = {key for file in found for key in METRIC_KEYS[file["metrics"]]}
+        table = result_pages.summary(chosen, wanted, [key for key in SHOWN if key in known])
         about = "These are our leaderboards on free data. You cannot compare them with the papers' directly."
         parts += [about, table.markdown()]
     else:

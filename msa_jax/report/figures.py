@@ -140,6 +140,17 @@ class Curves:
     best: int | None = None
 
 
+def label_lowest(panels: np.ndarray, count: int, xlabel: str) -> None:
+    """Names the axis below the lowest panel of each column, where the first `count` panels of [rows, columns] are drawn."""
+    columns = panels.shape[1]
+    for panel in panels.flat[count:]:
+        panel.set_axis_off()
+    for column in range(columns):
+        lowest = panels[(count - 1 - column) // columns, column]
+        lowest.set_xlabel(xlabel, fontsize=9, color=INK, labelpad=1, parse_math=False)
+        lowest.tick_params(labelbottom=True)
+
+
 def loss_curves(runs: Sequence[Curves], *, title: str, xlabel: str = "step") -> Any:
     """A panel for each curve, each with its own scale: every run thin, their mean bold as far as all of them went.
 
@@ -173,12 +184,7 @@ def loss_curves(runs: Sequence[Curves], *, title: str, xlabel: str = "step") -> 
         panel.set_title(name, fontsize=9, color=INK, parse_math=False)
         panel.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         plain(panel)
-    for panel in panels.flat[len(names) :]:
-        panel.set_axis_off()
-    for column in range(columns):
-        lowest = panels[[row for row in range(rows) if row * columns + column < len(names)][-1], column]
-        lowest.set_xlabel(xlabel, fontsize=9, color=INK, labelpad=1)
-        lowest.tick_params(labelbottom=True)
+    label_lowest(panels, len(names), xlabel)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     several = (
         [Line2D([], [], color=COLOURS["text"], alpha=0.35, linewidth=0.9, label="a seed")] if len(runs) > 1 else []

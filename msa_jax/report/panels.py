@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax.report.figures import COLOURS, GREY, INK, plain, plain_bar
+from msa_jax.report.figures import COLOURS, GREY, INK, label_lowest, plain, plain_bar
 
 _ORDER = (COLOURS["text"], COLOURS["audio"], COLOURS["vision"], INK, GREY)  # of variants; then again with another line
 _LINES = ("-", "--", ":", "-.")
@@ -18,6 +18,11 @@ def _colour(number: int) -> str:
 
 def _line(number: int) -> str:
     return _LINES[number // len(_ORDER) % len(_LINES)]
+
+
+def _mean_sd(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[P, S] -> mean and sample standard deviation [P] over S; 0 for one value."""
+    return values.mean(1), values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
 
 
 def valid_curves(variants: Mapping[str, Sequence[np.ndarray]], *, title: str, ylabel: str) -> Any:
@@ -74,8 +79,7 @@ def bands(places: Sequence[Any], variants: Mapping[str, np.ndarray], *, xlabel: 
     named = any(isinstance(place, str) for place in places)
     for number, (name, values) in enumerate(variants.items()):
         colour, label = _colour(number), name.replace("$", r"\$")
-        mean = values.mean(1)
-        sd = values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(mean))
+        mean, sd = _mean_sd(values)
         if named:
             at = np.arange(len(mean)) + (number - (len(variants) - 1) / 2) * 0.6 / len(variants)
             panel.errorbar(at, mean, sd, color=colour, fmt="o", markersize=4, elinewidth=1.2, label=label)
@@ -119,17 +123,12 @@ def band_grid(
     for panel, (heading, variants) in zip(grid.flat, panels.items(), strict=False):
         for name, values in variants.items():
             number = names.index(name)
-            mean, sd = values.mean(1), values.std(1, ddof=1) if values.shape[1] > 1 else np.zeros(len(values))
+            mean, sd = _mean_sd(values)
             panel.plot(places, mean, color=_colour(number), linestyle=_line(number), linewidth=1.3)
             panel.fill_between(places, mean - sd, mean + sd, color=_colour(number), alpha=0.2, linewidth=0)
         panel.set_title(heading, fontsize=9, color=INK, parse_math=False)
         plain(panel)
-    for panel in grid.flat[len(panels) :]:
-        panel.set_axis_off()
-    for column in range(columns):
-        lowest = grid[(len(panels) - 1 - column) // columns, column]
-        lowest.set_xlabel(xlabel, fontsize=9, color=INK, labelpad=1, parse_math=False)
-        lowest.tick_params(labelbottom=True)
+    label_lowest(grid, len(panels), xlabel)
     figure.supylabel(ylabel, fontsize=9, color=INK, parse_math=False)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     handles = [
