@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -289,7 +290,20 @@ def _orbax() -> Any:
 
     for name in ("absl", "asyncio"):  # it writes through the second, in threads of its own
         logging.getLogger(name).addFilter(of_others)
+    _silence_late_answers()
     return ocp
+
+
+def _silence_late_answers() -> None:
+    """A read that fails ends all that belongs to it. Files that are read to their end afterwards find a loop that is closed,
+    in threads where nobody can catch that; Python would print each of them below the error."""
+    before = sys.unraisablehook
+
+    def hook(met: Any) -> None:
+        if not (isinstance(met.exc_value, RuntimeError) and str(met.exc_value) == "Event loop is closed"):
+            before(met)
+
+    sys.unraisablehook = hook
 
 
 @contextlib.contextmanager

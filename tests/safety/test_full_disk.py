@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -98,6 +99,16 @@ def test_orbax_keeps_its_log_to_itself_and_others_do_not(caplog):
         for path in (inside / "x.py", Path("elsewhere.py")):
             logger.handle(logger.makeRecord(name, logging.ERROR, str(path), 1, f"from {path.name}", (), None))
     assert [record.getMessage() for record in caplog.records] == ["from elsewhere.py"] * 2
+
+
+def test_what_orbax_reads_to_its_end_after_a_failure_is_not_printed_and_other_errors_of_threads_are(monkeypatch):
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda met: printed.append(met.exc_value))
+    checkpoint._silence_late_answers()
+    of_others = [RuntimeError("another"), ValueError("Event loop is closed")]
+    for error in (RuntimeError("Event loop is closed"), *of_others):
+        sys.unraisablehook(SimpleNamespace(exc_value=error))
+    assert printed == of_others
 
 
 # -- a training -------------------------------------------------------------------------------------------------------
