@@ -29,6 +29,7 @@ DISK = {
     "atomic",
     "checkpoint",
     "experiment_dir",
+    "orbax_messages",
     "progress",
     "processes",
     "compilation",

@@ -5,14 +5,9 @@ every layer by itself (`layers.stack`).
 """
 
 import contextlib
-import functools
-import logging
 import os
-import re
 import shutil
-import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +22,7 @@ from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.model import Variables, flat, nested
 from msa_jax.train.orbax_arrays import read_arrays, read_shapes
+from msa_jax.train.orbax_messages import check_there, load_orbax, writing
 from msa_jax.train.shared_parameters import Pretrained, joined, parted, shared_file
 from msa_jax.train.state import Flat, RunState
 from msa_jax.train.tensor_file import read_tensor_shapes, read_tensors, write_once
@@ -39,8 +35,8 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder: Path):
-        self._ocp, self._folder = _orbax(), folder / "state"
-        with _writing(self._folder):
+        self._ocp, self._folder = load_orbax(), folder / "state"
+        with writing(self._folder):
             self._manager = self._ocp.CheckpointManager(
                 self._folder.absolute(),
                 options=self._ocp.CheckpointManagerOptions(
@@ -64,7 +60,7 @@ class RunCheckpoints:
         items = self._ocp.args.Composite(
             state=self._ocp.args.StandardSave(state), stage=self._ocp.args.JsonSave({"stage": int(state.stage)})
         )
-        with _writing(self._folder, self._held):
+        with writing(self._folder, self._held):
             self._manager.save(int(state.standing.epochs.max()), args=items)
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
@@ -92,7 +88,7 @@ class RunCheckpoints:
         if self._held is None:
             return
         try:
-            with _writing(self._folder, self._held):
+            with writing(self._folder, self._held):
                 try:
                     self._manager.wait_until_finished()
                 finally:
@@ -109,12 +105,6 @@ class RunCheckpoints:
         shutil.rmtree(self._folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # where a single run has left its result there
             self._folder.parent.rmdir()
-
-
-def check_there(folder: Path) -> None:
-    """Raises InputError where somebody has removed the folder, which nothing that is written may make again."""
-    if processes.is_primary() and not folder.is_dir():
-        raise InputError(f"{folder}: the folder was removed while it was being trained into")
 
 
 class StageInit(NamedTuple):
@@ -263,10 +253,10 @@ def _save(folder: Path, tree: Any, pretrained: Pretrained | None) -> None:
     if pretrained is not None and shared:
         file = write_once(pretrained.folder, shared)
         digests[Path(os.path.relpath(file, folder / "params")).as_posix()] = file.stem
-    with _writing(folder / "params"):
+    with writing(folder / "params"):
         folder.mkdir(parents=True, exist_ok=True)
         processes.run_on_primary(lambda: _clean(folder))
-        with _orbax().StandardCheckpointer() as checkpointer:
+        with load_orbax().StandardCheckpointer() as checkpointer:
             checkpointer.save((folder / "params").absolute(), jax.tree.map(np.asarray, tree), force=True)
     write_json(folder / "params.json", {**_digests(folder / "params"), **digests})
 
@@ -274,73 +264,6 @@ def _save(folder: Path, tree: Any, pretrained: Pretrained | None) -> None:
 def _clean(folder: Path) -> None:
     for unfinished in folder.glob("params.orbax-checkpoint-tmp*"):  # of a process that was killed
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@functools.cache
-def _orbax() -> Any:
-    """orbax, which takes half a second to import and keeps its log to itself: what goes wrong is an exception too."""
-    import orbax.checkpoint as ocp
-
-    inside = str(Path(ocp.__file__).parent)
-
-    def of_others(record: logging.LogRecord) -> bool:
-        trace = record.exc_info[2] if record.exc_info else None
-        files = [record.pathname, *(frame.filename for frame in traceback.extract_tb(trace))]
-        return inside not in record.getMessage() and not any(file.startswith(inside) for file in files)
-
-    for name in ("absl", "asyncio"):  # it writes through the second, in threads of its own
-        logging.getLogger(name).addFilter(of_others)
-    _silence_late_answers()
-    return ocp
-
-
-def _silence_late_answers() -> None:
-    """A read that fails ends all that belongs to it. Files that are read to their end afterwards find a loop that is closed,
-    in threads where nobody can catch that; Python would print each of them below the error."""
-    before = sys.unraisablehook
-
-    def hook(met: Any) -> None:
-        if not (isinstance(met.exc_value, RuntimeError) and str(met.exc_value) == "Event loop is closed"):
-            before(met)
-
-    sys.unraisablehook = hook
-
-
-@contextlib.contextmanager
-def _writing(path: Path, held: int | None = None) -> Iterator[None]:
-    """Turns what orbax says of a disk that is full, a quota, or a folder that is gone or read-only into an InputError.
-
-    held: the open folder, which knows that it was removed even if orbax has made another one of its name meanwhile.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        reason = _system_error(error)
-        removed = held is not None and os.fstat(held).st_nlink == 0
-        if reason is None and (removed or not path.is_dir()):  # orbax finds out by itself, in words of its own
-            reason = "the folder was removed"
-        if reason is None:
-            raise
-        raise InputError(
-            f"{path}: the checkpoint cannot be written ({reason}); once it can be, the same command goes on from the last "
-            "one that is whole"
-        ) from None
-
-
-def _system_error(error: BaseException | None) -> str | None:
-    """What the system said, where an error or one that it came from is one of the system's; None for any other."""
-    seen = []
-    while error is not None and error not in seen:
-        seen.append(error)
-        code = re.search(r"os_error_code='(\d+)'", str(error))  # as tensorstore has it
-        if code:
-            return os.strerror(int(code[1]))
-        if isinstance(error, OSError):
-            return error.strerror or first_line(error)
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _load(folder: Path, known: dict[Path, Flat] | None = None) -> Any:

@@ -15,12 +15,13 @@ from msa_jax.config import Options
 from msa_jax.errors import TrainingStopped
 from msa_jax.methods.protocol import Method, Score
 from msa_jax.train.atomic import without_nan
-from msa_jax.train.checkpoint import RunCheckpoints, check_there, save_stage, save_variables
+from msa_jax.train.checkpoint import RunCheckpoints, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, device_memory, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
+from msa_jax.train.orbax_messages import check_there
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
 from msa_jax.train.pruning import MedianStopping

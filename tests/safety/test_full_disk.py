@@ -17,7 +17,7 @@ from msa_jax.cli import main
 from msa_jax.data import write_native
 from msa_jax.errors import InputError
 from msa_jax.testing import tiny_dataset
-from msa_jax.train import atomic, checkpoint
+from msa_jax.train import atomic, checkpoint, orbax_messages
 from msa_jax.train.experiment_dir import MetricsFile
 from msa_jax.train.model import Variables
 from scripts import kills
@@ -74,13 +74,13 @@ def test_whatever_orbax_makes_of_it_what_the_system_said_is_said(tmp_path, error
     wrapped = RuntimeError("the thread that writes has failed")
     wrapped.__cause__ = error
     for one in (error, wrapped):
-        with pytest.raises(InputError) as caught, checkpoint._writing(tmp_path / "state"):
+        with pytest.raises(InputError) as caught, orbax_messages.writing(tmp_path / "state"):
             raise one
         assert str(caught.value).startswith(f"{tmp_path / 'state'}: the checkpoint cannot be written ({reason}); ")
 
 
 def test_other_errors_of_orbax_stay_what_they_are(tmp_path):
-    with pytest.raises(ValueError, match="another thing"), checkpoint._writing(tmp_path):
+    with pytest.raises(ValueError, match="another thing"), orbax_messages.writing(tmp_path):
         raise ValueError("another thing")
 
 
@@ -93,7 +93,7 @@ def test_parameters_for_which_there_is_no_folder_are_an_input_error(tmp_path):
 def test_orbax_keeps_its_log_to_itself_and_others_do_not(caplog):
     import logging
 
-    inside = Path(checkpoint._orbax().__file__).parent
+    inside = Path(orbax_messages.load_orbax().__file__).parent
     for name in ("absl", "asyncio"):
         logger = logging.getLogger(name)
         for path in (inside / "x.py", Path("elsewhere.py")):
@@ -104,7 +104,7 @@ def test_orbax_keeps_its_log_to_itself_and_others_do_not(caplog):
 def test_what_orbax_reads_to_its_end_after_a_failure_is_not_printed_and_other_errors_of_threads_are(monkeypatch):
     printed = []
     monkeypatch.setattr(sys, "unraisablehook", lambda met: printed.append(met.exc_value))
-    checkpoint._silence_late_answers()
+    orbax_messages.silence_late_answers()
     of_others = [RuntimeError("another"), ValueError("Event loop is closed")]
     for error in (RuntimeError("Event loop is closed"), *of_others):
         sys.unraisablehook(SimpleNamespace(exc_value=error))

@@ -3,8 +3,6 @@
 import warnings
 from dataclasses import replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tokenizers
@@ -12,12 +10,11 @@ import tokenizers
 from msa_jax.config import override
 from msa_jax.data.schema import Card, validate
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer
-from msa_jax.encoders.bert import Bert, BertConfig
-from msa_jax.encoders.bert_weights import save_bert
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods import METHODS
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import prepare
+from tests.small_bert import write_small_bert
 from tests.tiny import QUICK, TOY, tiny_dataset, train_quick
 from tests.train.kit import registered
 
@@ -27,27 +24,9 @@ DATASET = tiny_dataset(modalities=("text",))
 
 def _write_encoder(folder, tokenizer, *, rows=None, roberta=False, **sizes):
     """A folder with random weights and this tokenizer, None for no tokenizer."""
-    config = BertConfig(
-        vocab_size=rows or tokenizer.vocab_size,
-        hidden_size=32,
-        num_layers=1,
-        num_heads=1,
-        intermediate_size=32,
-        pad_id=int(roberta),
-        first_position=2 * roberta,
-        type_vocab_size=1 if roberta else 2,
-        **{"max_positions": 14 if roberta else 12, **sizes},
-    )
-    ones = jnp.ones((1, 2), jnp.int32)
-    shapes = jax.eval_shape(
-        lambda: Bert(config).init(jax.random.key(0), ones, segments=ones, deterministic=True)["params"]
-    )
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes)
-    save_bert(config, params, folder)
-    if tokenizer is not None:
-        tokenizer.save(folder)
-    return folder
+    if roberta:
+        sizes = {"pad_id": 1, "first_position": 2, "type_vocab_size": 1, "max_positions": 14, **sizes}
+    return write_small_bert(folder, tokenizer, **({"vocab_size": rows} if rows else {}), **sizes)
 
 
 def _roberta_tokenizer():

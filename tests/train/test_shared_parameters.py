@@ -5,20 +5,17 @@ import json
 import shutil
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from msa_jax.data.tokenize import build_tokenizer
-from msa_jax.encoders.bert import Bert, BertConfig
-from msa_jax.encoders.bert_weights import save_bert
 from msa_jax.errors import InputError
 from msa_jax.train.checkpoint import StageInit, check_stage, load_stage, load_variables, save_stage
 from msa_jax.train.model import Variables
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.shared_parameters import Pretrained
+from tests.small_bert import write_small_bert
 from tests.tiny import tiny_dataset, train_quick
 
 TEXT = tiny_dataset(modalities=("text",))
@@ -26,23 +23,7 @@ TEXT = tiny_dataset(modalities=("text",))
 
 def write_encoder(folder: Path) -> Path:
     """A small BERT with random weights and a tokenizer of the training texts."""
-    tokenizer = build_tokenizer(list(TEXT.train.raw_text))
-    config = BertConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=32,
-        num_layers=2,
-        num_heads=1,
-        intermediate_size=32,
-        max_positions=12,
-    )
-    ones = jnp.ones((1, 2), jnp.int32)
-    shapes = jax.eval_shape(
-        lambda: Bert(config).init(jax.random.key(0), ones, segments=ones, deterministic=True)["params"]
-    )
-    rng = np.random.default_rng(0)
-    save_bert(config, jax.tree.map(lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(np.float32), shapes), folder)
-    tokenizer.save(folder)
-    return folder
+    return write_small_bert(folder, build_tokenizer(list(TEXT.train.raw_text)), num_layers=2)
 
 
 @pytest.fixture(scope="module")
