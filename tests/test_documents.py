@@ -181,6 +181,7 @@ def made_pages():
     return docs_pages.pages()
 
 
+@pytest.mark.slow
 def test_pages_made_from_the_code_show_every_command_and_option():
     page = docs_pages.commands_page()
     for command in ("train", "resume", "data import", "methods"):
@@ -195,6 +196,7 @@ def test_pages_made_from_the_code_show_every_command_and_option():
             assert f"| `{option}` |" in pages[f"reference/options/{method}.md"]
 
 
+@pytest.mark.slow
 def test_every_method_has_a_page_with_what_its_module_says_its_options_and_its_presets():
     pages, written = made_pages(), {page.stem for page in (DOCS / "methods").glob("*.md")}
     for method in methods.BUILT_IN:

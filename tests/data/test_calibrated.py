@@ -90,6 +90,7 @@ def test_rows_without_frames_and_texts_without_words_are_measured_too():
     assert all(np.isfinite(one.labels).all() for one in found.values())
 
 
+@pytest.mark.slow
 def test_training_takes_them_where_they_are_asked_for_and_leaves_the_other_splits():
     dataset = make_synthetic(train=60, valid=8, test=8)
     method = get("self_mm")

@@ -121,6 +121,7 @@ def test_padding_of_queries_and_of_the_context_changes_nothing():
         np.testing.assert_array_equal(found[:, expected.shape[1] :], 0)
 
 
+@pytest.mark.slow
 def test_gradients_with_dropout_equal_those_of_forward_differentiation(monkeypatch):
     x, keys, values, params = given()
     module = encoder(dropout=0.2, hidden_dropout=0.5, attention_dropout=0.4, offset=1)
@@ -145,6 +146,7 @@ def test_gradients_with_dropout_equal_those_of_forward_differentiation(monkeypat
         assert abs(want) > 0.1
 
 
+@pytest.mark.slow
 def test_the_three_rates_are_of_three_places():
     x, keys, values, params = given()
 

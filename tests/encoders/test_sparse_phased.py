@@ -271,6 +271,7 @@ def test_dropout_and_random_shifts_are_drawn_in_training(kind):
     np.testing.assert_array_equal(run(0), drawn[0])
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_outside_training():
     sequences, length = _inputs(("vision",))
     _, plain, params = _pair("masked", ("vision",), iterations=1)
@@ -330,6 +331,7 @@ def test_another_device_computes_the_same_without_waiting_for_a_condition(monkey
     assert "while[" not in str(jax.make_jaxpr(gradient)(params, sequences))
 
 
+@pytest.mark.slow
 def test_gradients_in_training_are_those_of_the_same_draws():
     sequences, length = _inputs(("vision",))
     _, module, params = _pair("masked", ("vision",), iterations=2)

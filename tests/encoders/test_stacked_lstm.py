@@ -100,6 +100,7 @@ def test_padding_changes_nothing_and_a_sequence_without_steps_ends_in_zeros():
     assert (np.asarray(of_frames)[np.arange(CHUNK + 1) >= length[:, None]] == 0).all()
 
 
+@pytest.mark.slow
 def test_dropout_changes_what_layers_hand_on_in_training_and_may_be_traced():
     params, frames, length = init_params(), np.ones((20, 3, WIDTH), np.float32), np.full(20, 3, np.int32)
 

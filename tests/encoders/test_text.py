@@ -117,6 +117,7 @@ class _Adapted(nn.Module):
         return encoder(text, train=False, adapt=adapt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [True, False])
 def test_adapted_embeddings_packed_equal_padded_in_values_and_gradients(tokens):
     rng = np.random.default_rng(1)

@@ -247,6 +247,7 @@ def test_restricted_is_the_prediction_within_the_bin_of_the_likeliest_class(rest
     np.testing.assert_allclose(outputs[f"class_{count}"], probability, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_prediction_is_restricted_where_asked_and_never_in_training():
     plain = cases.outputs_of(METHOD, make_batch(), train=False)
     asked = cases.outputs_of(METHOD, make_batch(), train=False, restrict_to_class=True)

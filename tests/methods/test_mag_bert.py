@@ -123,6 +123,7 @@ def assert_same(found: dict, wanted: dict, tolerance: float = 1e-5) -> None:
         np.testing.assert_allclose(found[path], value, rtol=0, atol=limit, err_msg=path)
 
 
+@pytest.mark.slow
 def test_packed_text_gives_the_same_scores_and_gradients(params):
     padded = batch_of()
     together = {**padded, "text": packed(padded["text"])}

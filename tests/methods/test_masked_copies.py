@@ -83,6 +83,7 @@ def test_without_a_key_a_training_sample_always_draws_the_same():
     assert (one[1] != one[0]).all()
 
 
+@pytest.mark.slow
 def test_packed_text_loses_the_same_tokens():
     batch = batch_of()
     copies, lost = copied(batch, 0.6)

@@ -179,6 +179,7 @@ def test_long_sequences_can_be_averaged_before_the_transformer():
 # -- training ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_step_moves_every_parameter():
     terms, gradient = gradient_of(make_batch(), **LINEAR)
     assert set(terms) == ALL_TERMS

@@ -67,6 +67,7 @@ def flat(start: PredictorInit) -> dict[str, np.ndarray]:
     return flatten_dict(parameters(start), sep="/")
 
 
+@pytest.mark.slow
 def test_parameters_start_as_the_option_says():
     usual, xavier = flat(STARTS["torch"]), flat(STARTS["xavier"])
     for path, value in usual.items():

@@ -290,6 +290,7 @@ def test_without_contrast_l1_is_all_there_is():
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_losses_in_float32_and_near_those_of_float32():
     options, inputs, batch = options_of(), inputs_of(), batch_of()
     params = params_far_from_start(mmim.MMIMNetwork(options, inputs), batch)

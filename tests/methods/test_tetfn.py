@@ -51,6 +51,7 @@ def evaluated(there=ALL, batch=None, **changes) -> dict:
     return apply(params_of(there), batch or batch_of(there))
 
 
+@pytest.mark.slow
 def test_between_audio_and_vision_the_text_comes_first():
     pairs = {name.removesuffix("_lower").removesuffix("_upper") for name in params_of() if "_from_" in name}
     assert pairs == {f"{one}_from_{other}" for one in ALL for other in ALL if one != other}
