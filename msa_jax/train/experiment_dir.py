@@ -357,24 +357,26 @@ def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
         "processors": os.cpu_count(),
         "processes": processes.count(),
         "system": platform.platform(),
-        "commit": _commit(),
+        "commit": commit(Path(__file__).resolve().parents[2]),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "dataset_sha256": dict(fingerprint),
     }
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that this code runs from, with "+changes" where it differs; None outside one."""
-    here = Path(__file__).resolve().parents[2]
-    if not (here / ".git").exists():
+def commit(checkout: Path) -> str | None:
+    """The commit of a checkout, with "+changes" where its files differ; None outside one. Nothing is written there."""
+    if not (checkout / ".git").exists():
         return None
+    # `git status` would write what it found into the index, under a lock that stays if the process is killed.
+    git = ["git", "--no-optional-locks", "-C", str(checkout)]
     try:
-        run = lambda *words: subprocess.run(  # noqa: E731
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        return run("rev-parse", "HEAD") + ("+changes" if run("status", "--porcelain") else "")
+        found, changes = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        )
     except (OSError, subprocess.SubprocessError):
         return None
+    return found + ("+changes" if changes else "")
 
 
 def digest(fingerprint: Mapping[str, str]) -> str:

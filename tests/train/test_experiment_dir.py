@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -218,6 +219,27 @@ def test_the_environment_tells_what_a_run_depends_on():
     assert found["command"]
     assert "commit" in found
     json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not there")
+def test_the_commit_says_whether_files_differ_and_asking_for_it_writes_nothing_into_the_checkout(tmp_path):
+    def git(*words: str) -> str:
+        own = ["-c", "user.name=A", "-c", "user.email=a@b.c"]
+        return subprocess.run(
+            ["git", *own, "-C", str(tmp_path), *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert experiment_dir.commit(tmp_path) is None
+    git("init", "--quiet")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "--quiet", "-m", "first")
+    os.utime(tmp_path / "file", (1, 1))  # `git status` would note in its index that only the time differs
+    before = (tmp_path / ".git" / "index").read_bytes()
+    assert experiment_dir.commit(tmp_path) == git("rev-parse", "HEAD")
+    assert (tmp_path / ".git" / "index").read_bytes() == before
+    (tmp_path / "file").write_text("two")
+    assert experiment_dir.commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
 
 
 # -- the result of a run ----------------------------------------------------------------------------------------------
