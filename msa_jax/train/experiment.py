@@ -244,9 +244,9 @@ def _train_in(
     asked = Asked(
         method=settings.method.name, protocol=settings.protocol, preset=settings.preset, seeds=seeds, path=path
     )
-    progress.announce(asked.lines(dataset), settings.options, said)
+    lines, dataset = asked.lines(dataset), used_part(dataset, settings.options)
+    progress.announce(lines, settings.options, said, reads_text=dataset.has("text"))
     keep_compiled_programs()
-    dataset = used_part(dataset, settings.options)
     runner = prepared_runner(settings.method, settings.options, dataset, progress)
     for text in (runner.inits.describe(), *runner.inits.notes()):
         progress.line(text)

@@ -58,20 +58,22 @@ class Progress:
             self._stream.write(text + "\n")
             self._stream.flush()
 
-    def announce(self, lines: Sequence[str], options: Options, said: Collection[str]) -> None:
+    def announce(self, lines: Sequence[str], options: Options, said: Collection[str], *, reads_text: bool) -> None:
         """Says what is about to be trained, and on what, before anything slow begins.
 
         Args:
           lines: Of `Asked.lines`.
           options: The method's.
           said: Those lines that somebody has said already.
+          reads_text: Whether there is text for the text encoder.
         """
         for line in lines:
             if line not in said:
                 self.line(line)
         devices = jax.devices()
-        absent = f", {' and '.join(options.leave_out)} left out" if options.leave_out else ""
-        self.line(f"text encoder {options.text_encoder}{absent}; on {len(devices)} × {devices[0].device_kind}")
+        what = [f"text encoder {options.text_encoder}"] if reads_text else []
+        what += [f"{' and '.join(options.leave_out)} left out"] if options.leave_out else []
+        self.line(f"{', '.join(what)}{'; ' if what else ''}on {len(devices)} × {devices[0].device_kind}")
 
     @contextlib.contextmanager
     def compiling(self, lines: int) -> Iterator[None]:

@@ -54,5 +54,5 @@ def training(data: Path, out: Path, **options: str) -> list[str]:
 
 def errors(text: str) -> list[str]:
     """The lines of standard error that are no progress: one that tells what happened is expected."""
-    progress = ("method ", "data ", "1 run ", "loading JAX", "text encoder ", "toy on ", "seed ", "compil", "still ")
+    progress = ("method ", "data ", "1 run ", "loading JAX", "on ", "toy on ", "seed ", "compil", "still ")
     return [line for line in text.splitlines() if not line.startswith(progress) and "parameters" not in line]
