@@ -50,6 +50,13 @@ def section(name: str, result: Result) -> str:
     return "\n\n".join([f"## {result['title']}", *notes, first, *pictures, *others, _origin(name, result)])
 
 
+def data_name(result: Result) -> str:
+    """The dataset, and what all experiments of a result file left out of it."""
+    left = {tuple(one["options"].get("leave_out") or ()) for one in result["experiments"]}
+    names = left.pop() if len(left) == 1 else ()
+    return f"{result['dataset']} without {' and '.join(names)}" if names else result["dataset"]
+
+
 def filled(text: str, results: Mapping[str, Result]) -> str:
     """A document with its marks filled in anew; blocks of code are left alone."""
     parts = _CODE.split(text)
@@ -151,7 +158,7 @@ def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[
             compared = floor in found[source] and name != floor
             difference = difference_cell(runs_of(result, floor), runs, "MAE") if compared else None
             cells = [metric_cell(key, mean.get(key), std.get(key)) for key in keys]
-            rows.append([result["dataset"], name, len(runs), *cells, difference])
+            rows.append([data_name(result), name, len(runs), *cells, difference])
     columns = ["data", "method", "runs", *(METRIC_LABELS[key] for key in keys), f"MAE minus {floor}'s (95 %)"]
     if not any(row[-1] for row in rows):
         columns, rows = columns[:-1], [row[:-1] for row in rows]
@@ -216,7 +223,7 @@ def _leaderboard(result: Result) -> tuple[Table, ...]:
         groups=tuple(map(tuple, result["ranks"]["groups"])),
     )
     notes = [*leaderboard_tables.notes(rows), *_not_possible(result)]
-    return leaderboard_tables.tables(rows, keys, dataset=result["dataset"], ranks=ranks, notes=notes)
+    return leaderboard_tables.tables(rows, keys, dataset=data_name(result), ranks=ranks, notes=notes)
 
 
 def _variants(result: Result) -> list[Table]:
@@ -230,14 +237,14 @@ def _variants(result: Result) -> list[Table]:
         if name in names:
             runs = runs_of(result, name)
             mean, std = summarise(list(runs.values()))
-            rows.append([name, result["dataset"], len(runs), *(metric_cell(k, mean.get(k), std.get(k)) for k in keys)])
+            rows.append([name, data_name(result), len(runs), *(metric_cell(k, mean.get(k), std.get(k)) for k in keys)])
         if name in theirs:
             origin = theirs[name]["origin"].get(paper)
             source = f"paper, {paper}" + (f" ({origin})" if origin else "")
             rows.append(
                 [name, source, None, *(metric_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys)]
             )
-    caption = f"{result['dataset']}, test, mean ± sample standard deviation over seeds"
+    caption = f"{data_name(result)}, test, mean ± sample standard deviation over seeds"
     reasons = [f"Not comparable with the paper: {reason}" for reason in result.get("not_comparable_because", ())]
     notes = ("Acc and F1 in percent.", *reasons, *_not_possible(result))
     columns = ["what", "source", "runs", *(METRIC_LABELS[key] for key in keys)]

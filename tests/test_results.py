@@ -10,7 +10,7 @@ from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS
 from msa_jax.report.leaderboard import leaderboard as run_leaderboard
 from msa_jax.train.settings import resolve
-from scripts import result_files, results
+from scripts import result_files, result_pages, results
 from tests.paths import REPOSITORY
 from tests.tiny import TOY_QUICK, tiny_dataset, toy  # noqa: F401 - toy is a fixture
 
@@ -154,6 +154,19 @@ def test_experiments_together_are_one_file_with_differences(root):
     assert "max_epochs 3" in text
     assert f"{np.mean((0.7, 0.7, 0.8)) - np.mean(MAE['tfn']):+.3f} (" in text
     assert results.check(root) == []
+
+
+def test_what_all_experiments_left_out_of_the_data_is_said_beside_its_name(root):
+    folders = [
+        experiment(root / "deaf" / name, name, label_hash="cd", leave_out=("audio", "vision"))
+        for name in ("tfn", "lmf")
+    ]
+    results.add(root, folders, name="deaf", page="tiny")
+    results.render(root)
+    assert "**tiny without audio and vision, test, mean" in page(root).read_text()
+    kept = results.load(root)
+    rows = result_pages.summary(kept, ["tfn"], ["MAE"]).rows
+    assert sorted(row[0] for row in rows) == ["tiny", "tiny without audio and vision"]
 
 
 def test_a_study_stands_beside_the_paper(root):
