@@ -51,10 +51,9 @@ def section(name: str, result: Result) -> str:
 
 
 def data_name(result: Result) -> str:
-    """The dataset, and what all experiments of a result file left out of it."""
-    left = {tuple(one["options"].get("leave_out") or ()) for one in result["experiments"]}
-    names = left.pop() if len(left) == 1 else ()
-    return f"{result['dataset']} without {' and '.join(names)}" if names else result["dataset"]
+    """The dataset of a result file, and what all its experiments left out of it."""
+    left_out = (one["options"].get("leave_out") or () for one in result["experiments"])
+    return leaderboard_tables.data_name(result["dataset"], left_out)
 
 
 def filled(text: str, results: Mapping[str, Result]) -> str:

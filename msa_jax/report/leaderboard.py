@@ -79,6 +79,9 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
     found = _ordered(outcomes)
     keys = [key for key in METRIC_LABELS if key in METRIC_KEYS[dataset.card.metrics]]
     best = found[0]["method"]
+    data = leaderboard_tables.data_name(
+        dataset.card.name, (outcome.settings.options.leave_out for outcome in outcomes if outcome.runs)
+    )
     leaderboard_tables.set_differences(found, keys)
     ranks = rank_methods(_errors(found, dataset)) if len(found) > 1 else None
     notes = [*leaderboard_tables.notes(found), *remarks(study, outcomes, against)]
@@ -88,7 +91,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             {name: _intervals(found, name) for name in leaderboard_tables.shown_bases(found)},
             names=leaderboard_tables.shown_bases(found),
             ranks=ranks,
-            title=f"{dataset.card.name}, test: MAE, {len(found[0]['seeds'])} seeds",
+            title=f"{data}, test: MAE, {len(found[0]['seeds'])} seeds",
         )
     else:
         notes.append("No figure: it needs two methods, and matplotlib: pip install '.[plots]'")
@@ -101,7 +104,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
         "not_possible": {outcome.variant.method: outcome.reason for outcome in outcomes if outcome.reason},
         "notes": notes,
     }
-    tables = leaderboard_tables.tables(found, keys, dataset=dataset.card.name, ranks=ranks, notes=notes)
+    tables = leaderboard_tables.tables(found, keys, dataset=data, ranks=ranks, notes=notes)
     return Rendering(content=content, tables=tables, figures=drawn)
 
 

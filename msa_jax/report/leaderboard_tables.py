@@ -5,7 +5,7 @@ both of test, "valid": means, "minutes", "parameters", "peak_memory_mb", "compil
 valid.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msa_jax.report.differences import PairedDifference, holm, paired_difference
@@ -14,6 +14,13 @@ from msa_jax.report.table import METRIC_LABELS, Cell, Table, metric_cell, number
 
 FLOOR = "text_only"
 LEVEL = 0.05  # of the family of all comparisons with one method
+
+
+def data_name(dataset: str, left_out: Iterable[Iterable[str]]) -> str:
+    """The name of a dataset, and the modalities that all experiments on it left out."""
+    parts = {tuple(names) for names in left_out}
+    names = parts.pop() if len(parts) == 1 else ()
+    return f"{dataset} without {' and '.join(names)}" if names else dataset
 
 
 def bases(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -151,6 +151,12 @@ def test_without_text_only_and_with_few_seeds_the_page_says_so(tmp_path):
 
 
 @pytest.mark.usefixtures("pretend")
+def test_the_page_says_what_was_left_out_of_the_data(tmp_path):
+    found = run(tmp_path, options={"leave_out": ("vision",)})
+    assert "Leaderboard: tiny without vision, test, mean" in found.text
+
+
+@pytest.mark.usefixtures("pretend")
 def test_one_method_alone_is_a_row_without_a_figure(tmp_path):
     found = run(tmp_path, methods=("tfn",))
     assert (len(found.content["rows"]), found.content["ranks"], dict(found.figures)) == (1, None, {})
