@@ -11,6 +11,8 @@ Deviations and why.
 - No paper states sizes: those of MMSA for MOSI are the defaults.
 - MMSA takes the mean of audio and vision over padding too (`padding_mean`) and lets the LSTM read it (`padding`): on in the
   `reference` protocol. It names a dropout for text that it never applies; here it is 0.
+- Weight decay is an L2 term in the gradient, as in MMSA (`weight_decay_mode`). It can keep the network from learning: on
+  `synthetic` four of five seeds stay at a constant score, and none with decoupled decay (docs/results/synthetic.md).
 - Absent modalities: their sub-network and their part of the concatenation are left out.
 """
 

@@ -26,6 +26,8 @@ Readings and deviations.
   here, the second there is not.
 - The authors' code sums the loss over the batch, which Adam hardly notices but for its weight decay. Here, as in MMSA, it is
   the mean.
+- Weight decay is an L2 term in the gradient, as in MMSA (`weight_decay_mode`). It can keep the network from learning: on
+  `synthetic` three of five seeds stay at a constant score, with decoupled decay one (docs/results/synthetic.md).
 - Absent modalities: their sub-network and their factor are left out.
 """
 
