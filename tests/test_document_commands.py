@@ -16,7 +16,7 @@ from msa_jax.data.tokenize import build_tokenizer
 from tests.cmu_writer import cmu_content
 from tests.mmsa_writer import mmsa_content, write_mmsa
 from tests.small_bert import write_small_bert
-from tests.test_documents import DOCS, README, blocks, name
+from tests.test_documents import DOCS, README, block_lines, name
 
 # The README first: other pages use what its commands make.
 PAGES = ("data", "quickstart", "experiments", "methods", "missing_modalities", "sweeps_and_studies", "sharing")
@@ -28,8 +28,8 @@ REFUSED = {"msa-jax resume runs/mosi": "finished after at most 1 epochs; to trai
 
 def lines(page: Path) -> list[str]:
     """The commands in the blocks of a page, without those that do not run here."""
-    whole = [line for block in blocks(page, "bash") for line in block.replace("\\\n", " ").splitlines()]
-    commands = [shlex.join(shlex.split(line, comments=True)) for line in whole if line.startswith("msa-jax ")]
+    given = [line for line in block_lines(page, "bash") if line.startswith("msa-jax ")]
+    commands = [shlex.join(shlex.split(line, comments=True)) for line in given]
     return [line for line in commands if not any(word in line for word in NOT_HERE)]
 
 

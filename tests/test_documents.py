@@ -34,6 +34,11 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT[page], re.DOTALL | re.MULTILINE)
 
 
+def block_lines(page: Path, language: str) -> list[str]:
+    """The lines of the blocks of a language, one that goes on after a backslash in one piece."""
+    return [line for block in blocks(page, language) for line in block.replace("\\\n", " ").splitlines()]
+
+
 def inline_code(page: Path) -> list[str]:
     prose = re.sub(r"^```.*?^```", "", TEXT[page], flags=re.DOTALL | re.MULTILINE)
     return [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
@@ -43,11 +48,10 @@ def commands(page: Path) -> list[str]:
     """Every `msa-jax` command: in the blocks, and in the prose as far as it is more than a command's name."""
     prose = [re.sub(r"\bN\b", "1", code) for code in inline_code(page) if "..." not in code and "--help" not in code]
     found = [code for code in prose if code.startswith("msa-jax ") and len(code.split()) > 3]
-    for block in blocks(page, r"\w*"):
-        for line in block.replace("\\\n", " ").splitlines():
-            if " msa-jax " in f" {line}" and not line.startswith(("#", "pip")):
-                start = line.index("msa-jax ")
-                found.append(line[start:] if start == 0 else line[start:].removesuffix('"'))
+    for line in block_lines(page, r"\w*"):
+        if " msa-jax " in f" {line}" and not line.startswith(("#", "pip")):
+            start = line.index("msa-jax ")
+            found.append(line[start:] if start == 0 else line[start:].removesuffix('"'))
     return found
 
 
