@@ -35,8 +35,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from msa_jax.data.leaks import valid_frames
-from msa_jax.data.ridge import fold_of, groups_of, ridge, standardised
+from msa_jax.data.ridge import fold_of, ridge, standardised
 from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.videos import groups_of
 from msa_jax.modalities import LETTER, MODALITIES
 
 BUCKETS = 512  # of words
@@ -65,7 +66,7 @@ def calibrated_labels(split: Split, label_range: Range) -> dict[str, Calibrated]
       split: the training split, with labels.
       label_range: lowest and highest label; no label leaves it.
     """
-    label, fold = split.label.astype(np.float64), fold_of(groups_of(split))
+    label, fold = split.label.astype(np.float64), fold_of(groups_of(split.id))
     measured = {name: _measured(split, name) for name in MODALITIES}
     return {
         name: _calibrated(*parts, label, fold, label_range) for name, parts in measured.items() if parts is not None

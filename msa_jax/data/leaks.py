@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from msa_jax.data.padding import filled_frames
-from msa_jax.data.ridge import fold_of, groups_of, ridge, standardised
+from msa_jax.data.ridge import fold_of, ridge, standardised
 from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.videos import groups_of
 from msa_jax.modalities import MODALITIES
 
 ROWS = 1024  # at a time, which bounds the memory that means take
@@ -97,7 +98,7 @@ def find_leaks(dataset: Dataset) -> Leaks:
     """
     train, valid = dataset.train, dataset.valid
     label, target = train.label.astype(np.float64), valid.label.astype(np.float64)
-    videos, others = groups_of(train), groups_of(valid)
+    videos, others = groups_of(train.id), groups_of(valid.id)
     number = len(np.unique(videos))
     fold = fold_of(videos)
     folds = int(fold.max()) + 1

@@ -3,7 +3,7 @@
 import json
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
 
 Columns = dict[str, Any]
 
+ROWS = 1024  # that statistics read at a time
 UNKNOWN_SHARE = 0.2  # of the tokens of a split that may be unknown without a warning
 
 
@@ -67,11 +68,7 @@ class Preprocessor:
         for name in SEQUENCES if standardise else ():
             if name in widths:
                 sequence, length = getattr(train, name), getattr(train, f"{name}_length")
-                frames = sequence[np.arange(sequence.shape[1]) < length[:, None]].astype(np.float64)  # [frames, d]
-                deviation = frames.std(0)
-                statistics[name] = np.stack([frames.mean(0), np.where(deviation > 1e-6, deviation, 1.0)]).astype(
-                    np.float32
-                )
+                statistics[name] = _statistics(sequence, length)
         modalities = tuple(name for name in MODALITIES if name in widths or (name == "text" and text_column))
         return cls(
             modalities=modalities,
@@ -254,6 +251,25 @@ def text_lengths(columns: Columns) -> np.ndarray | None:
     """[N] tokens of each utterance, or None where the text is not token ids."""
     text = columns.get("text")
     return None if text is None or "ids" not in text else text["mask"].sum(1)
+
+
+def _statistics(sequence: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """[2, d] float32: mean and standard deviation of the valid frames of [N, L, d], deviation 1 where nothing varies.
+
+    Rows are read in blocks, so that the memory does not grow with the data.
+    """
+    frames, blocks = max(int(length.sum()), 1), range(0, len(sequence), ROWS)
+
+    def total(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        sums = np.zeros(sequence.shape[-1])
+        for start in blocks:
+            block = slice(start, start + ROWS)
+            sums += of(sequence[block][np.arange(sequence.shape[1]) < length[block, None]].astype(np.float64)).sum(0)
+        return sums
+
+    mean = total(lambda x: x) / frames
+    deviation = np.sqrt(total(lambda x: (x - mean) ** 2) / frames)
+    return np.stack([mean, np.where(deviation > 1e-6, deviation, 1.0)]).astype(np.float32)
 
 
 def _frame(text_bert: np.ndarray) -> tuple[int, ...]:

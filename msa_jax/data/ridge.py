@@ -1,28 +1,11 @@
 """Ridge regression of a label, cross-validated by video, from sums alone: no dependency, and fast enough for a check."""
 
-import re
-
 import numpy as np
-
-from msa_jax.data.schema import Split
 
 FOLDS = 10  # at most
 # Of ridge, times the rows of a fit; the one with the least error inside train is taken.
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 CLIP = 5.0  # standard deviations
-
-_VIDEO = re.compile(r"\$_\$.*$|(_\d+)+$", re.DOTALL)
-
-
-def videos_of(split: Split) -> np.ndarray:
-    """[N] text: the video that each sample is from, by its id."""
-    return np.array([_VIDEO.sub("", name) or name for name in split.id.tolist()])
-
-
-def groups_of(split: Split) -> np.ndarray:
-    """[N], equal for samples of a video; all different if ids name no two videos."""
-    videos = videos_of(split)
-    return videos if len(np.unique(videos)) > 1 else np.arange(len(split))
 
 
 def fold_of(groups: np.ndarray) -> np.ndarray:

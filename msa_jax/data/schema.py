@@ -10,6 +10,7 @@ import numpy as np
 
 from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, Place, check_columns, texts
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.metrics import LABEL_RANGES
 from msa_jax.modalities import MODALITIES, SEQUENCES
 
 SPLITS = ("train", "valid", "test")
@@ -179,6 +180,11 @@ def check_card(card: Card, *, source: str) -> None:
         raise InputError(
             f"{source}: label_range of the card is {shown!r}, expected [low, high], two numbers, low < high"
         )
+    if (within := LABEL_RANGES.get(card.metrics)) and not within[0] <= ends[0] < 0 < ends[1] <= within[1]:
+        raise InputError(
+            f"{source}: metrics {card.metrics} are for labels on both sides of 0, in {_range(within)}, and labels here are in "
+            f"{_range(ends)}; choose metrics regression (`data import --metrics regression`)"
+        )
     if not isinstance(card.modalities, dict) or not all(
         key in MODALITIES and isinstance(value, str) for key, value in card.modalities.items()
     ):
@@ -188,6 +194,10 @@ def check_card(card: Card, *, source: str) -> None:
         )
     if card.extract is not None and not isinstance(card.extract, dict):
         raise InputError(f"{source}: extract of the card is {card.extract!r}, expected an object")
+
+
+def _range(ends: tuple[float, float]) -> str:
+    return f"[{ends[0]:g}, {ends[1]:g}]"
 
 
 def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str) -> Dataset:

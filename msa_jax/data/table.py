@@ -15,12 +15,14 @@ import numpy as np
 from msa_jax.data.columns import is_unicode
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.schema import SPLITS, Card, Dataset, Split, check_card, validate
+from msa_jax.data.videos import SEPARATOR, groups_of
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import shown, user_path
 
 COLUMNS = ("id", "text", "label", "split")
 _SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 _SHARES = {"test": 0.2, "valid": 0.1}  # at least one each; the rest is for training
+LARGEST_TEXTS = 4 * 2**30  # bytes of all texts as an array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ def read_table(
     Text files are UTF-8, with or without a byte order mark; their first line names the columns (in .jsonl each line is an
     object). A .csv may be separated by commas, semicolons or tabs. Without ids these are the numbers of the rows, from 1.
     `split` is train, valid (val, validation, dev) or test. Without that column the rows are shuffled by `split_seed`: 20 %
-    are test and 10 % valid, rounded and at least one row each, the rest is train.
+    are test and 10 % valid, rounded and at least one row each, the rest is train. If all ids have the form VIDEO$_$CLIP and
+    there are three videos or more, whole videos are shuffled instead, since samples of a video are alike.
 
     Args:
       path: the table. A .parquet needs pandas and pyarrow.
@@ -65,7 +68,7 @@ def read_table(
     unused = [column for column in columns if column not in COLUMNS]
     if unused:
         warnings.warn(f"{path}: not used: {', '.join(unused)}", DataWarning, stacklevel=2)
-    texts = [_text(path, row) for row in rows]
+    texts = _texts(path, rows)
     labels = [read_label(path, row) for row in rows]
     ids = [_id(path, row) for row in rows] if "id" in columns else [str(number + 1) for number in range(len(rows))]
     _check_ids(path, rows, ids)
@@ -82,9 +85,14 @@ def read_table(
     )
     check_card(card, source=str(path))
     _check_range(path, rows, labels, card.label_range)
-    where = _given_splits(path, rows) if "split" in columns else _made_splits(path, len(rows), split_seed)
-    arrays = {"id": np.array(ids, np.str_), "label": np.array(labels, np.float64), "raw_text": np.array(texts, np.str_)}
-    splits = {split: {key: array[where[split]] for key, array in arrays.items()} for split in SPLITS}
+    where = _given_splits(path, rows) if "split" in columns else _made_splits(path, ids, split_seed)
+    columns_of = {"id": (ids, np.str_), "label": (labels, np.float64), "raw_text": (texts, np.str_)}
+    splits = {
+        split: {
+            key: np.array([values[row] for row in where[split]], kind) for key, (values, kind) in columns_of.items()
+        }
+        for split in SPLITS
+    }
     return validate(card, splits, source=str(path))
 
 
@@ -108,7 +116,7 @@ def read_table_samples(path: Path) -> dict[str, Split]:
         found[name] = Split(
             id=np.array(ids, np.str_),
             label=np.array(labels, np.float32),
-            raw_text=np.array([_text(path, rows[number]) for number in mine], np.str_),
+            raw_text=np.array(_texts(path, [rows[number] for number in mine]), np.str_),
         )
     return found
 
@@ -249,6 +257,22 @@ def _columns(path: Path, rows: Sequence[Row], required: Sequence[str] = ("text",
     return columns
 
 
+def _texts(path: Path, rows: Sequence[Row]) -> list[str]:
+    """Of all rows. As an array each takes the memory of the longest, so one far too long text is refused."""
+    texts = [_text(path, row) for row in rows]
+    longest = max(range(len(texts)), key=lambda number: len(texts[number]), default=0)
+    if texts and 4 * len(texts) * len(texts[longest]) > LARGEST_TEXTS:
+        most = LARGEST_TEXTS // (4 * len(texts))
+        refuse(
+            path,
+            rows[longest],
+            "text",
+            f"{len(texts[longest]):,} characters",
+            f"at most {most:,} in {len(texts):,} rows",
+        )
+    return texts
+
+
 def _text(path: Path, row: Row) -> str:
     text = row.cells["text"]
     if not isinstance(text, str):
@@ -346,13 +370,17 @@ def dealt(count: int, seed: int) -> dict[str, np.ndarray]:
     return {**made, "train": np.sort(order)}
 
 
-def _made_splits(path: Path, rows: int, seed: int) -> dict[str, np.ndarray]:
-    if rows < len(SPLITS):
-        raise InputError(f"{path}: {rows} samples and no column split; expected at least three samples")
-    made = dealt(rows, seed)
+def _made_splits(path: Path, ids: Sequence[str], seed: int) -> dict[str, np.ndarray]:
+    """Deals the samples; by whole videos where all ids have the form VIDEO$_$CLIP, since samples of a video are alike."""
+    if len(ids) < len(SPLITS):
+        raise InputError(f"{path}: {len(ids)} samples and no column split; expected at least three samples")
+    named = all(SEPARATOR in name for name in ids)
+    units, of = np.unique(groups_of(ids, least=len(SPLITS)) if named else np.arange(len(ids)), return_inverse=True)
+    made = {name: np.flatnonzero(np.isin(of, numbers)) for name, numbers in dealt(len(units), seed).items()}
+    what = "samples" if len(units) == len(ids) else f"{len(units)} videos, each in one split,"
     counts = ", ".join(f"{name} {len(made[name])}" for name in SPLITS)
     warnings.warn(
-        f"{path}: no column split: samples shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test ({counts})",
+        f"{path}: no column split: {what} shuffled with seed {seed}, 70 % train, 10 % valid, 20 % test ({counts})",
         DataWarning,
         stacklevel=3,
     )

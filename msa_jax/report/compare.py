@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from msa_jax.data.videos import groups_of
 from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.paths import user_path
 from msa_jax.report.differences import (
+    LEAST_VIDEOS,
     RESAMPLES,
     BootstrapDifference,
     PairedDifference,
@@ -133,15 +135,16 @@ class Comparison:
 
     def _bootstrap(self) -> Table:
         return Table(
-            columns=("experiment", "samples", "MAE difference", "95 % interval"),
+            columns=("experiment", "samples", "resampled", "MAE difference", "95 % interval"),
             rows=[
-                (b.name, b.n, metric_cell("MAE", b.mean, signed=True), _interval("MAE", b.low, b.high))
+                (b.name, b.n, _resampled(b), metric_cell("MAE", b.mean, signed=True), _interval("MAE", b.low, b.high))
                 for b in self.bootstrap
             ],
             caption=self._caption(f"MAE difference from {self.experiments[0].name}, bootstrap over samples"),
             notes=(
-                f"{RESAMPLES} paired resamples of the samples (seed {self.bootstrap_seed}), runs as they are: what "
-                "another set of samples of this size would change, not what other seeds would.",
+                f"{RESAMPLES} paired resamples (seed {self.bootstrap_seed}), runs as they are: what another set of samples of "
+                "this size would change, not what other seeds would.",
+                f"Samples of a video are alike, so whole videos are resampled if the ids name {LEAST_VIDEOS} or more.",
             ),
         )
 
@@ -283,7 +286,12 @@ def _bootstrap(first: _Experiment, other: _Experiment, seed: int) -> BootstrapDi
             raise InputError(f"{experiment.predictions}: no column {missing[0]!r}: expected one per run of result.json")
         predictions = np.stack([experiment.heads[column] for column in columns])  # [R, N]
         errors.append(absolute_errors(predictions, experiment.label, kind=experiment.kind))
-    return bootstrap_difference(*errors, name=other.name, seed=seed)
+    groups = groups_of(first.ids, least=LEAST_VIDEOS)
+    return bootstrap_difference(*errors, name=other.name, groups=groups, seed=seed)
+
+
+def _resampled(found: BootstrapDifference) -> str:
+    return "samples" if found.units == found.n else f"{found.units} videos"
 
 
 def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> list[str]:

@@ -13,6 +13,7 @@ from msa_jax.errors import InputError
 from msa_jax.metrics import HIGHER_IS_BETTER, SIMS_RANGE, summarise
 
 RESAMPLES = 2000
+LEAST_VIDEOS = 10  # that are resampled as wholes; the spread of fewer says little
 POWER = 0.8  # of a difference that is called detectable
 
 
@@ -118,31 +119,56 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True, kw_only=True)
 class BootstrapDifference:
-    """`name` minus the first experiment in MAE, over n rows with the runs as they are; 95 % interval [low, high]."""
+    """`name` minus the first experiment in MAE, over n rows with the runs as they are; 95 % interval [low, high].
+
+    units: how many were resampled: videos, or the rows themselves.
+    """
 
     name: str
     n: int
+    units: int
     mean: float
     low: float
     high: float
 
 
 def bootstrap_difference(
-    first: np.ndarray, other: np.ndarray, *, name: str, resamples: int = RESAMPLES, seed: int = 0
+    first: np.ndarray,
+    other: np.ndarray,
+    *,
+    name: str,
+    groups: np.ndarray | None = None,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> BootstrapDifference:
-    """Percentile interval of mean(other - first) under resampling of the rows with replacement.
+    """Percentile interval of mean(other - first) under resampling with replacement.
 
-    `first` and `other` are the absolute errors `[N]` of the same rows in the same order, so each resample takes both
-    errors of a row together. InputError where the shapes differ.
+    Samples of a video are alike, so whole videos are resampled (the cluster bootstrap of Davison and Hinkley, 1997, 3.8):
+    intervals of resampled rows would be too narrow.
+
+    Args:
+      first, other: `[N]` absolute errors of the same rows in the same order, so each resample takes both errors of a row.
+      groups: `[N]`, equal for rows of a video; none if every row stands for itself.
+
+    Raises:
+      InputError: the shapes differ.
     """
-    if first.shape != other.shape or first.ndim != 1:
-        raise InputError(f"errors {list(first.shape)} against {list(other.shape)}: expected [N] and [N]")
-    difference, n = other - first, len(first)
+    groups = np.arange(len(first)) if groups is None else groups
+    if first.ndim != 1 or not first.shape == other.shape == groups.shape:
+        shapes = " against ".join(str(list(array.shape)) for array in (first, other, groups))
+        raise InputError(f"errors and groups {shapes}: expected [N] each")
+    difference = other - first
+    _, group, rows = np.unique(groups, return_inverse=True, return_counts=True)
+    sums, units = np.bincount(group, difference), len(rows)
     rng = np.random.default_rng(seed)
-    chunks = [min(100, resamples - start) for start in range(0, resamples, 100)]  # not all at once: N may be thousands
-    means = np.concatenate([difference[rng.integers(n, size=(chunk, n))].mean(axis=1) for chunk in chunks])
+    means = np.empty(resamples)
+    for start in range(0, resamples, 100):  # not all at once: there may be thousands of units
+        drawn = rng.integers(units, size=(min(100, resamples - start), units))
+        means[start : start + len(drawn)] = sums[drawn].sum(axis=1) / rows[drawn].sum(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
-    return BootstrapDifference(name=name, n=n, mean=float(difference.mean()), low=float(low), high=float(high))
+    return BootstrapDifference(
+        name=name, n=len(first), units=units, mean=float(difference.mean()), low=float(low), high=float(high)
+    )
 
 
 def absolute_errors(predictions: np.ndarray, label: np.ndarray, *, kind: str) -> np.ndarray:

@@ -148,6 +148,8 @@ def _ranked(ranks: Ranks) -> Table:
             f"Critical difference of Nemenyi's test at 5 %: {number(ranks.difference, 2)}.{p} Not told apart: {groups}.",
             "What another set of samples of this size would change, not what other seeds would. A small error on many samples "
             "is a good rank, whatever the error on the others.",
+            "The tests take samples as independent. Samples of a video are alike, so p and the critical difference are too "
+            "small.",
         ),
     )
 

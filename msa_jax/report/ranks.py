@@ -12,8 +12,9 @@ from msa_jax.errors import InputError
 class Ranks:
     """mean: {method: mean rank over the samples}, 1 is the smallest error, the best first. samples: how many there are.
 
-    p: of Friedman's test that all methods have the same ranks; None of two methods. difference: the critical difference of
-    Nemenyi's test at 5 %. groups: methods that it does not tell apart, of two or more, each as large as can be.
+    p: of Friedman's test that all methods have the same ranks; None of two methods, or if they are equal on every sample.
+    difference: the critical difference of Nemenyi's test at 5 %. groups: methods that it does not tell apart, of two or more,
+    each as large as can be. Both take samples as independent, which those of a video are not.
     """
 
     mean: dict[str, float]

@@ -46,9 +46,8 @@ class Robustness:
         return np.stack([of[key] for of in self.runs[name].values()])
 
     def band(self, name: str, key: str) -> np.ndarray:
-        """[rates, all seeds], what a band is drawn of."""
-        curve = self.curve(name, key)
-        return np.moveaxis(curve, 1, 0).reshape(curve.shape[1], -1)
+        """[rates, seeds], what a band is drawn of."""
+        return _apart(self.curve(name, key)).T
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -108,18 +107,27 @@ class Robustness:
         for what, words in (("mean", "mean, rates below 1"), ("auilc", "area (AUILC)")):
             if all(what in of for of in areas.values()):
                 rows.append([words, *(_cell(key, of[what]) for of in areas.values())])
-        counts = (max(map(len, self.runs.values())), "training seeds"), (len(self.mask_seeds), "mask seeds")
-        spread = " × ".join(f"{count} {what}" for count, what in counts if count > 1)
         return Table(
             columns=["left" if self.protocol.fixed else "rate", *self.runs],
             rows=rows,
             caption=f"{METRIC_LABELS[key]} on {self.dataset}, {self.split}: {self.protocol.about}",
-            notes=(f"mean ± sample standard deviation over {spread}",) if spread else (),
+            notes=self._notes(),
         )
 
     def text(self) -> str:
         """The first two metrics for a terminal."""
         return "\n\n\n".join(self.table(key).text() for key in self.metrics[:2])
+
+    def _notes(self) -> tuple[str, ...]:
+        """What the spread is over."""
+        counts, masks = sorted({len(of) for of in self.runs.values()}), len(self.mask_seeds)
+        notes = []
+        if several := [count for count in counts if count > 1]:
+            each = f", each the mean over {masks} mask seeds" if masks > 1 else ""
+            notes.append(f"mean ± sample standard deviation over {' or '.join(map(str, several))} training seeds{each}")
+        if counts[0] == 1 and masks > 1:
+            notes.append(f"where there is one training seed: mean ± sample standard deviation over {masks} mask seeds")
+        return tuple(notes)
 
     def _counts(self) -> str:
         """How many seeds a band is made of."""
@@ -264,9 +272,18 @@ def _mean(curve: np.ndarray) -> np.ndarray:
     return np.array([np.nan if mean is None else mean for mean in means], float).reshape(curve.shape[1:])
 
 
+def _apart(values: np.ndarray) -> np.ndarray:
+    """[training seeds, ..., mask seeds] -> [n, ...], what a spread is taken over.
+
+    One training under other masks is no other training, so masks are averaged first; a single training has their spread.
+    """
+    return values.mean(-1) if len(values) > 1 else np.moveaxis(values[0], -1, 0)
+
+
 def _sd(values: np.ndarray) -> float:
-    return float(values.std(ddof=1)) if values.size > 1 else float("nan")
+    apart = _apart(values)
+    return float(apart.std(ddof=1)) if apart.size > 1 else float("nan")
 
 
 def _cell(key: str, values: np.ndarray) -> str:
-    return metric_cell(key, float(values.mean()), _sd(values) if values.size > 1 else None)
+    return metric_cell(key, float(values.mean()), _sd(values) if _apart(values).size > 1 else None)

@@ -10,8 +10,8 @@ import pytest
 from msa_jax.cli import main
 from msa_jax.data import load_dataset, read_cmu, read_native
 from msa_jax.data.preprocess import Preprocessor
-from msa_jax.data.ridge import videos_of
 from msa_jax.data.samples import load_split
+from msa_jax.data.videos import videos_of
 from msa_jax.errors import DataWarning, InputError
 from tests.cmu_writer import cmu_content, write_cmu
 
@@ -88,7 +88,7 @@ def test_ids_name_clips(ids, expected, tmp_path):
     test = read_cmu(tmp_path / "data.pkl").test
     assert test.id[3] == expected
     if ids != "none":
-        assert sorted(set(videos_of(test))) == ["test-v0", "test-v1"]
+        assert sorted(set(videos_of(test.id))) == ["test-v0", "test-v1"]
 
 
 def test_one_split_is_enough_to_predict(tmp_path):

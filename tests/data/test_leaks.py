@@ -9,7 +9,8 @@ import pytest
 from msa_jax import cli
 from msa_jax.data import Split, find_leaks, load_dataset, make_synthetic, write_native
 from msa_jax.data.leaks import Fit, _differ, _fit, modality_means
-from msa_jax.data.ridge import fold_of, ridge, videos_of
+from msa_jax.data.ridge import fold_of, ridge
+from msa_jax.data.videos import groups_of, videos_of
 from tests.paths import REPOSITORY
 
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -66,7 +67,7 @@ def test_features_that_predict_every_label_are_not():
 
 def test_what_the_utterances_of_a_video_share_is_not():
     dataset = made()
-    videos = videos_of(dataset.train)
+    videos = videos_of(dataset.train.id)
     assert 10 < len(np.unique(videos)) < 100
     rng = np.random.default_rng(1)
     _, video = np.unique(videos, return_inverse=True)
@@ -124,8 +125,9 @@ def test_the_regression_is_the_ridge_of_numpy_on_the_rows_that_are_left():
 
 def test_videos_are_told_by_ids():
     ids = ["v_1$_$3", "abc_3", "abc_3_17", "-_x_12", "whole", "_5", "mmmo_train_7"]
-    split = Split(id=ids, label=np.zeros(len(ids)))
-    assert videos_of(split).tolist() == ["v_1", "abc", "abc", "-_x", "whole", "_5", "mmmo_train"]
+    assert videos_of(ids).tolist() == ["v_1", "abc", "abc", "-_x", "whole", "_5", "mmmo_train"]
+    assert groups_of(["a_1", "a_2", "b_1"]).tolist() == ["a", "a", "b"]
+    assert groups_of(["a_1", "a_2", "b_1"], least=3).tolist() == [0, 1, 2]
 
 
 def test_folds_keep_videos_whole_and_are_about_as_large():

@@ -62,8 +62,8 @@ def test_what_a_dataset_is_can_be_said_of_every_source(tmp_path):
         card = load_dataset(source, **words).card
         assert {key: getattr(card, key) for key in words} == words
         assert load_dataset(source, name="other").card.metrics == "mosi"
-    with pytest.raises(InputError, match=r"column label, row \d+ .*label_range \[0, 0\.1\]"):
-        load_dataset(tmp_path / "data", label_range=(0, 0.1))
+    with pytest.raises(InputError, match=r"column label, row \d+ .*label_range \[-0\.1, 0\.1\]"):
+        load_dataset(tmp_path / "data", label_range=(-0.1, 0.1))
 
 
 def test_importing_the_data_package_does_not_import_tfds():

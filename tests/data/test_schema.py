@@ -329,6 +329,12 @@ def test_take_keeps_the_order_asked_for():
         ({"label_range": [0, float("nan")]}, "label_range of the card is [0, nan]"),
         ({"label_range": [0, float("inf")]}, "label_range"),
         ({"label_range": [1, 2, 3]}, "label_range"),
+        (
+            {"metrics": "sims"},
+            "metrics sims are for labels on both sides of 0, in [-1, 1], and labels here are in [-3, 3]",
+        ),
+        ({"metrics": "mosei", "label_range": [1, 3]}, "and labels here are in [1, 3]; choose metrics regression"),
+        ({"label_range": [-4, 4]}, "metrics mosi are for labels on both sides of 0, in [-3, 3]"),
         ({"label_range": "wide"}, "label_range of the card is 'wide'"),
         ({"label_range": ["a", "b"]}, "label_range"),
         ({"label_range": [False, True]}, "label_range"),

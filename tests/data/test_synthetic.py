@@ -185,7 +185,7 @@ def test_negated_sentences_mean_the_opposite():
 @pytest.mark.parametrize("label_range", [(-1.0, 1.0), (0.0, 10.0)])
 def test_labels_fill_the_range_asked_for(label_range):
     low, high = label_range
-    train = make_synthetic(train=400, valid=2, test=2, label_range=label_range, metrics="sims").train
+    train = make_synthetic(train=400, valid=2, test=2, label_range=label_range, metrics="regression").train
     for label in (train.label, train.label_t, train.label_a, train.label_v):
         assert label.min() >= low
         assert label.max() <= high

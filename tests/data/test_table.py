@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from msa_jax.data import load_dataset, read_native, read_table, write_native
+from msa_jax.data import load_dataset, read_native, read_table, table, write_native
 from msa_jax.errors import DataWarning, InputError
 
 SAID = {"name": "mine", "language": "en", "label_range": (-3, 3), "metrics": "mosi"}
@@ -107,6 +107,26 @@ def test_splits_are_made_where_there_are_none(rows, counts, tmp_path):
     assert sorted(np.concatenate(ids)) == list(range(1, rows + 1))
     assert all((np.diff(one) > 0).all() for one in ids)  # the order of the table is kept
     assert dataset.card.provenance.endswith("Splits made by shuffling with seed 0.")
+
+
+def test_made_splits_keep_videos_whole(tmp_path):
+    lines = [f"v{number % 20:02}$_$clip{number // 20},text {number},{number % 7 - 3}\n" for number in range(200)]
+    with pytest.warns(
+        DataWarning, match=r"20 videos, each in one split, shuffled with seed 0, .*\(train 140, valid 20, t"
+    ):
+        dataset = read_table(written(tmp_path, "id,text,label\n" + "".join(lines)), **SAID)
+    videos = [{name.split("$_$")[0] for name in split.id} for split in dataset.splits().values()]
+    assert [len(one) for one in videos] == [14, 2, 4]
+    assert len(set.union(*videos)) == 20
+    with pytest.warns(DataWarning, match="samples shuffled"):  # two videos make no three splits
+        read_table(written(tmp_path, "id,text,label\n" + "".join(lines[:2] + lines[20:22]), "two.csv"), **SAID)
+
+
+def test_one_far_too_long_text_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "LARGEST_TEXTS", 4 * 10 * 50)
+    path = written(tmp_path, many(9) + "x" * 51 + ",1\n")
+    with pytest.raises(InputError, match=r"line 11, column text: 51 characters; expected at most 50 in 10 rows"):
+        read_table(path, **SAID)
 
 
 def test_splits_follow_the_seed(tmp_path):

@@ -121,6 +121,32 @@ def test_bootstrap_equals_a_loop_over_resamples():
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
 
 
+def test_bootstrap_of_videos_equals_a_loop_over_resamples_of_whole_videos():
+    first, other = np.random.default_rng(1).normal(size=(2, 30))
+    groups = np.random.default_rng(2).permutation(np.repeat(list("abcde"), [1, 3, 6, 9, 11]))
+    rows = [np.flatnonzero(groups == name) for name in "abcde"]
+    rng = np.random.default_rng(5)
+    means = [
+        np.mean((other - first)[np.concatenate([rows[video] for video in rng.integers(5, size=5)])]) for _ in range(150)
+    ]
+    found = bootstrap_difference(first, other, name="b", groups=groups, resamples=150, seed=5)
+    assert (found.n, found.units) == (30, 5)
+    assert found.mean == pytest.approx(np.mean(other - first))
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(means, [2.5, 97.5])))
+
+
+def test_an_interval_over_videos_covers_the_truth_where_samples_of_a_video_are_alike():
+    rng = np.random.default_rng(0)
+    groups, inside = np.repeat(np.arange(30), 20), {"videos": 0, "rows": 0}
+    for _ in range(100):
+        other = rng.normal(0, 0.5, 30)[groups] + rng.normal(size=600)  # correlation 0.2 within a video; truth 0
+        for what, chosen in (("videos", groups), ("rows", None)):
+            found = bootstrap_difference(np.zeros(600), other, name="b", groups=chosen, resamples=300)
+            inside[what] += found.low <= 0 <= found.high
+    assert inside["videos"] >= 87
+    assert inside["rows"] < 75
+
+
 def test_bootstrap_repeats_with_its_seed_and_only_with_it():
     first, other = np.random.default_rng(1).normal(size=(2, 50))
     assert bootstrap_difference(first, other, name="b", seed=3) == bootstrap_difference(first, other, name="b", seed=3)
@@ -143,5 +169,5 @@ def test_other_shapes_are_refused():
         absolute_errors(np.zeros(3), np.zeros(3), kind="mosi")
     with pytest.raises(InputError, match=r"predictions \[2, 1\], label \[3\]"):
         absolute_errors(np.zeros((2, 1)), np.zeros(3), kind="mosi")
-    with pytest.raises(InputError, match=r"errors \[3\] against \[1\]"):
+    with pytest.raises(InputError, match=r"errors and groups \[3\] against \[1\]"):
         bootstrap_difference(np.zeros(3), np.zeros(1), name="b")

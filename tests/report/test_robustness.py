@@ -10,11 +10,11 @@ import pytest
 
 from msa_jax import cli
 from msa_jax.data import missing
-from msa_jax.data.protocols import PROTOCOLS
+from msa_jax.data.protocols import PROTOCOLS, find_protocol
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.metrics import evaluate as measured
 from msa_jax.report.evaluation import evaluate
-from msa_jax.report.robustness import robustness
+from msa_jax.report.robustness import Robustness, robustness
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.robustness import Point, RobustScorer
 from tests.tiny import tiny_dataset, train_toy
@@ -260,3 +260,34 @@ def test_a_run_without_the_modality_says_so(predictor):
     alone = replace(predictor, preprocessor=replace(predictor.preprocessor, modalities=("text",)))
     with pytest.raises(InputError, match="this experiment has text alone"):
         scorer(alone, "modalities")._lost(Point(0.5, 0))
+
+
+def made(**runs: list[int]) -> Robustness:
+    """MAE of seed s under mask seed m is s + m / 10 at rate 0.5, and s at rate 0."""
+    masks = np.array([0.0, 0.1, 0.2])
+    return Robustness(
+        protocol=find_protocol("steps"),
+        dataset="tiny",
+        split="test",
+        rates=(0.0, 0.5),
+        mask_seeds=(0, 1, 2),
+        runs={
+            name: {seed: {"MAE": np.stack([np.full(3, float(seed)), seed + masks])} for seed in seeds}
+            for name, seeds in runs.items()
+        },
+    )
+
+
+def test_masks_are_no_further_trainings():
+    found = made(two=[1, 2], one=[1])
+    table = found.table("MAE")
+    assert table.rows[0] == ["0", "1.500 ± 0.707", "1.000 ± 0.000"]
+    assert table.rows[1] == ["0.5", "1.600 ± 0.707", "1.100 ± 0.100"]
+    assert table.notes == (
+        "mean ± sample standard deviation over 2 training seeds, each the mean over 3 mask seeds",
+        "where there is one training seed: mean ± sample standard deviation over 3 mask seeds",
+    )
+    np.testing.assert_allclose(found.band("two", "MAE"), [[1, 2], [1.1, 2.1]])
+    np.testing.assert_allclose(found.band("one", "MAE"), [[1, 1, 1], [1, 1.1, 1.2]])
+    area = found.json()["area"]["two"]["MAE"]["mean"]
+    assert (area["mean"], area["std"]) == pytest.approx((1.55, 0.5**0.5))

@@ -63,7 +63,7 @@ def test_table_4_without_vision_leaves_out_the_variants_that_would_equal_others(
 @pytest.mark.usefixtures("pretend")
 @pytest.mark.parametrize("human", [True, False])
 def test_table_3_needs_human_unimodal_labels_for_human_mm_alone(tmp_path, human):
-    dataset = tiny_dataset(human_labels=human, metrics="sims", name="sims")
+    dataset = tiny_dataset(human_labels=human, metrics="sims", label_range=(-1.0, 1.0), name="sims")
     found = reproduce("self_mm.table3", dataset, seeds=(1,), out=tmp_path / "out", log=None)
     reason = found.content["experiments"][0]["not_possible_because"]
     assert (reason is None) == human
