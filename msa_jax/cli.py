@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"msa-jax: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("msa-jax: interrupted; the same command resumes from the last checkpoint", file=sys.stderr)
+        again = f"the same command{signals.without_overwrite()}"
+        print(f"msa-jax: interrupted; {again} resumes from the last checkpoint", file=sys.stderr)
         return 130
     return 0
 

@@ -76,8 +76,6 @@ METRIC_KEYS = {
 HIGHER_IS_BETTER = {key: key != "MAE" for keys in METRIC_KEYS.values() for key in keys}
 
 SIMS_RANGE = (-1.0, 1.0)
-# What kinds of metrics are made for. Labels beyond would be clipped, and on one side of 0 alone there are no two classes.
-LABEL_RANGES = {"mosi": (-3.0, 3.0), "mosei": (-3.0, 3.0), "sims": SIMS_RANGE}
 
 
 def evaluate(

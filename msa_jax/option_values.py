@@ -1,4 +1,4 @@
-"""Values of options: what a type admits, and how text is read as it."""
+"""Values of options: what a type admits, how text is read as it, and how a value is written as text."""
 
 import math
 import types
@@ -50,6 +50,17 @@ def convert(name: str, kind: Any, value: Any) -> Any:
     except (KeyError, ValueError, OverflowError):
         pass
     raise InputError(f"option {name} is {value!r:.100}; expected {described(kind)}")
+
+
+def shown(value: Any) -> str:
+    """The value of an option as it is written on the command line: "none", "true", "0.5", "text,audio"; "empty" of no names."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value)) or "empty"
+    return str(value)
 
 
 def described(kind: Any) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import select
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -60,6 +61,11 @@ def unfinished(path: str | os.PathLike[str]) -> Iterator[None]:
         _unfinished.pop(path, None)
 
 
+def without_overwrite() -> str:
+    """What to say of the command that goes on, which would begin anew with `--overwrite`."""
+    return " without --overwrite" if "--overwrite" in sys.argv else ""
+
+
 def _wait(told: int) -> None:
     """Reads the numbers of signals as the system delivers them, whatever the main thread is doing."""
     while True:
@@ -71,7 +77,8 @@ def _wait(told: int) -> None:
 def _end(number: int) -> None:
     if not _ending.acquire(blocking=False):  # both the main thread and the one that waits are told
         return
-    line = f"msa-jax: {_WORDS[signal.Signals(number)]}; what is done is kept, and the same command goes on\n"
+    command = f"the same command{without_overwrite()}"
+    line = f"msa-jax: {_WORDS[signal.Signals(number)]}; what is done is kept, and {command} goes on\n"
     with contextlib.suppress(OSError):  # nobody reads standard error any more
         if select.select([], [2], [], 1.0)[1]:
             os.write(2, ("\n" * os.isatty(2) + line).encode())  # a terminal stands at the end of a bar, or of ^C

@@ -6,14 +6,15 @@ MkDocs calls the two hooks at the end (`hooks` in mkdocs.yml). The pages are mad
 import argparse
 import os
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from msa_jax import arguments, methods
 from msa_jax.config import load_preset, preset_names
-from msa_jax.report.method_page import method_page, shown
+from msa_jax.option_values import shown
+from msa_jax.report.method_page import method_page
 from msa_jax.report.study import list_studies
+from msa_jax.report.table import markdown_table
 from scripts import method_pages, results
 
 COMMANDS, OPTIONS, PROTOCOLS = "reference/commands.md", "reference/options", "reference/protocols.md"
@@ -27,13 +28,6 @@ def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
     if not chosen:
         return [parser]
     return [below for action in chosen for child in action.choices.values() for below in parsers(child)]
-
-
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table in Markdown."""
-    columns = list(columns)
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
 def commands_page() -> str:
@@ -67,7 +61,7 @@ def protocols_page() -> str:
             if option.default != option.reference
         ]
         if rows:
-            sections.append(f"## {name}\n\n{table(('option', 'meaning', 'paper', 'reference'), rows)}")
+            sections.append(f"## {name}\n\n{markdown_table(('option', 'meaning', 'paper', 'reference'), rows)}")
     return "\n\n".join(sections) + "\n"
 
 
@@ -76,14 +70,14 @@ def presets_page() -> str:
     presets = [load_preset(name) for name in preset_names()]
     rows = [(f"`{one.name}`", f"`{one.method}`", one.protocol, one.description.split("\n")[0]) for one in presets]
     about = "`--preset NAME` takes one. The file in `configs/` has its values, where they come from, and the command."
-    return f"# Presets\n\n{about}\n\n{table(('preset', 'method', 'protocol', 'what it is'), rows)}\n"
+    return f"# Presets\n\n{about}\n\n{markdown_table(('preset', 'method', 'protocol', 'what it is'), rows)}\n"
 
 
 def studies_page() -> str:
     """Every study and its title."""
     rows = [(f"`{study.name}`", study.title) for study in list_studies()]
     about = "`msa-jax reproduce STUDY --data D` makes one; see [Sweeps and studies](../sweeps_and_studies.md)."
-    return f"# Studies\n\n{about}\n\n{table(('study', 'what it is'), rows)}\n"
+    return f"# Studies\n\n{about}\n\n{markdown_table(('study', 'what it is'), rows)}\n"
 
 
 def pages() -> dict[str, str]:

@@ -15,6 +15,7 @@ No path of the machine is kept: of an absolute path, the last part.
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ FORMAT = 1
 KINDS = ("leaderboard", "study", "robustness", "experiments")  # in the order of a page
 NEEDED = ("page", "title", "notes", "dataset", "dataset_sha256", "commands", "machines", "experiments", "figures")
 RANKS = ("mean", "samples", "friedman_p", "critical_difference", "groups")
+_GIVEN = re.compile(r"([\w.-]+=)?(.*)", re.DOTALL)  # --out=PATH, or a value alone
 
 
 def result_of(folders: Sequence[Path]) -> tuple[dict[str, Any], list[Path]]:
@@ -84,7 +86,7 @@ def default_name(content: Mapping[str, Any], folders: Sequence[Path]) -> str:
 def _leaderboard(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Experiments in the order of MAE on valid, the ranks, and what was not possible."""
     found = [_experiment(folder / row["method"], row["method"]) for row in content["rows"]]
-    reasons = {name: _reason(reason) for name, reason in content["not_possible"].items()}
+    reasons = {name: _without_paths(reason) for name, reason in content["not_possible"].items()}
     ranks = content["ranks"] and {key: content["ranks"][key] for key in RANKS}
     return {
         "kind": "leaderboard",
@@ -99,9 +101,10 @@ def _study(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Variants, with the paper's numbers if it is a table, or its text if it is something else."""
     possible = [one for one in content["experiments"] if not one["not_possible_because"]]
     found = [_experiment(folder / PurePath(one["folder"]).name, one["variant"]) for one in possible]
-    shared = {key: content[key] for key in ("study", "paper", "paper_dataset", "not_comparable_because")}
+    shared = {key: content[key] for key in ("study", "paper", "paper_dataset")}
+    shared["not_comparable_because"] = [_without_paths(reason) for reason in content["not_comparable_because"]]
     reasons = {
-        one["variant"]: _reason(one["not_possible_because"])
+        one["variant"]: _without_paths(one["not_possible_because"])
         for one in content["experiments"]
         if one["not_possible_because"]
     }
@@ -116,7 +119,7 @@ def _study(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
             "baselines": {one["name"]: rows[one["name"]]["difference_from"] for one in found},
         }
     else:
-        shown = {"text": (folder / "table.md").read_text(encoding="utf-8")}
+        shown = {"text": _without_paths((folder / "table.md").read_text(encoding="utf-8"))}
     return {
         "kind": "study",
         "title": content["title"],
@@ -241,9 +244,9 @@ def _date(path: Path) -> str:
     return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 
 
-def _reason(reason: str) -> str:
-    """A message without the folders in it."""
-    return " ".join(_plain(word) for word in reason.split())
+def _without_paths(text: str) -> str:
+    """A message, or a whole text, whose words are no paths of one machine."""
+    return re.sub(r"\S+", lambda word: _plain(word[0]), text)
 
 
 def _rounded(values: Any) -> Any:
@@ -260,11 +263,9 @@ def _plain(value: Any) -> Any:
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if isinstance(value, str) and value.startswith("--") and "=" in value:
-        name, _, given = value.partition("=")
-        return f"{name}={_plain(given)}"
-    if isinstance(value, str) and value.startswith(("/", "~", "./", "../")) and " " not in value:
-        return PurePath(value).name or value
+    if isinstance(value, str):
+        option, given = _GIVEN.fullmatch(value).groups("")
+        return option + (PurePath(given).name or given) if given.startswith(("/", "~", "./", "../")) else value
     return value
 
 

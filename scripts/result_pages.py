@@ -22,11 +22,12 @@ from msa_jax.data.protocols import find_protocol
 from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report import leaderboard_tables
-from msa_jax.report.differences import paired_difference
+from msa_jax.report.differences import NOT_WIDENED, paired_difference
+from msa_jax.report.paper_rows import source_cell
 from msa_jax.report.ranks import Ranks
 from msa_jax.report.robustness import Robustness
 from msa_jax.report.study import load_study
-from msa_jax.report.table import AS_THEY_ARE, METRIC_LABELS, Cell, Table, metric_cell
+from msa_jax.report.table import AS_THEY_ARE, METRIC_LABELS, Cell, Table, interval_cell, metric_cell
 from scripts.result_files import KINDS
 
 Result = Mapping[str, Any]
@@ -91,9 +92,10 @@ def _fill(match: re.Match[str], results: Mapping[str, Result]) -> str:
         boards = {name: one for name, one in results.items() if one["kind"] == "leaderboard"}
         there = {name: [one["name"] for one in board["experiments"]] for name, board in boards.items()}
         names = [name for name in boards if not experiments or experiments[0] in there[name]]
-        experiments = [each for each in experiments if any(each in there[name] for name in names)]
         if not names:
-            return f"{head}\n\nThere is no result file yet.\n\n{end}"
+            lacking = f"No leaderboard has {experiments[0]} yet." if experiments else "There is no leaderboard yet."
+            return f"{head}\n\n{lacking}\n\n{end}"
+        experiments = [each for each in experiments if any(each in there[name] for name in names)]
     table = summary({name: _named(results, name) for name in names}, experiments, keys)
     return f"{head}\n\n{table.markdown()}\n\n{end}"
 
@@ -131,8 +133,8 @@ def number(result: Result, words: str) -> str:
 def difference_cell(base: Mapping[int, Any], runs: Mapping[int, Any], key: str) -> str:
     """The mean difference, paired by seed, and its 95 % interval."""
     found = paired_difference(base, runs, metric=key, name="")
-    mean, low, high = (metric_cell(key, value, signed=True) for value in (found.mean, found.low, found.high))
-    return mean if found.low is None else f"{mean} ({low} to {high})"
+    mean, interval = metric_cell(key, found.mean, signed=True), interval_cell(key, found.low, found.high, "({} to {})")
+    return mean if interval is None else f"{mean} {interval}"
 
 
 def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[str]) -> Table:
@@ -160,8 +162,8 @@ def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[
             rows.append([data_name(result), name, len(runs), *cells, difference])
     columns = ["data", "method", "runs", *(METRIC_LABELS[key] for key in keys), f"MAE minus {floor}'s (95 %)"]
     if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return Table(columns=columns, rows=rows)
+        return Table(columns=columns[:-1], rows=[row[:-1] for row in rows])
+    return Table(columns=columns, rows=rows, notes=(NOT_WIDENED,))
 
 
 def printed(name: str, names: Sequence[str]) -> Table:
@@ -238,8 +240,7 @@ def _variants(result: Result) -> list[Table]:
             mean, std = summarise(list(runs.values()))
             rows.append([name, data_name(result), len(runs), *(metric_cell(k, mean.get(k), std.get(k)) for k in keys)])
         if name in theirs:
-            origin = theirs[name]["origin"].get(paper)
-            source = f"paper, {paper}" + (f" ({origin})" if origin else "")
+            source = source_cell(paper, theirs[name]["origin"].get(paper))
             rows.append(
                 [name, source, None, *(metric_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys)]
             )
@@ -258,7 +259,8 @@ def _variants(result: Result) -> list[Table]:
     ]
     if lines:
         columns = ("what", "compared with", "MAE difference (95 % interval)")
-        tables.append(Table(columns=columns, rows=lines, caption="Difference of MAE on test, paired by seed"))
+        caption = "Difference of MAE on test, paired by seed"
+        tables.append(Table(columns=columns, rows=lines, caption=caption, notes=(NOT_WIDENED,)))
     return tables
 
 

@@ -32,7 +32,7 @@ def experiment(folder, method, *, label_hash="ab", maes=None, **options):
         "processors": 2,
         "system": "Linux-of-one-host",
         "commit": "0123456789abcdef+changes",
-        "command": ["__main__.py", "leaderboard", "--data", "/some/where/tiny", "--out=/else/where/out"],
+        "command": ["__main__.py", "leaderboard", "--data", "/some/where/tiny", "--out=/else/where/my out"],
         "dataset_sha256": {"train/label": label_hash},
     }
     (folder / "environment.json").write_text(json.dumps(environment))
@@ -99,6 +99,7 @@ def test_a_page_has_the_scores_of_the_runs(root):
     readme = (root / "README.md").read_text()
     assert "TFN: <!-- number: tiny tfn MAE -->0.770 ± 0.044<!-- end -->" in readme
     assert f"{differences.mean():+.3f} ({low:+.3f} to {high:+.3f})" in readme
+    assert "not widened for the number of comparisons" in readme
     assert "nobody MAE -->0<!-- end -->" in readme  # a block of code is left alone
     assert "- [tiny](results/tiny.md): Methods side by side" in (root / "docs" / "results.md").read_text()
 
@@ -107,7 +108,26 @@ def test_nothing_of_the_machine_is_kept(root):
     text = (root / "docs" / "results" / "tiny.json").read_text()
     assert "where" not in text
     assert "one-host" not in text
-    assert "msa-jax leaderboard --data tiny --out=out" in text
+    assert "msa-jax leaderboard --data tiny '--out=my out'" in text
+
+
+def test_of_every_path_only_the_last_part_is_kept(root):
+    folder = experiment(root / "a run", "tfn", text_encoder="/some/where else/bert")
+    environment = json.loads((folder / "environment.json").read_text())
+    words = [
+        "/some/where else/tiny",
+        "--grid",
+        "text_encoder=~/where else/bert,roberta",
+        "freeze=a/|b/",
+        "../where",
+        "-1",
+    ]
+    (folder / "environment.json").write_text(json.dumps({**environment, "command": ["msa-jax", "sweep", *words]}))
+    content, _ = result_files.result_of([folder])
+    assert content["commands"] == ["msa-jax sweep tiny --grid text_encoder=bert,roberta 'freeze=a/|b/' where -1"]
+    assert content["experiments"][0]["options"]["text_encoder"] == "bert"
+    text = "The text encoder is /some/where/bert instead of\n\n| ~/a/b  | one/two |"
+    assert result_files._without_paths(text) == "The text encoder is bert instead of\n\n| b  | one/two |"
 
 
 def test_a_changed_number_is_found_with_its_page(root):
@@ -153,6 +173,7 @@ def test_experiments_together_are_one_file_with_differences(root):
     text = page(root).read_text()
     assert "max_epochs 3" in text
     assert f"{np.mean((0.7, 0.7, 0.8)) - np.mean(MAE['tfn']):+.3f} (" in text
+    assert text.count("not widened for the number of comparisons") == 1
     assert results.check(root) == []
 
 
@@ -249,7 +270,8 @@ def test_a_papers_rows_come_from_its_study(root):
     ] in lines
     assert any(line[1:5] == ["DMMSA", "sims", "0.3778", "0.660"] for line in lines)
     assert any(line[1:4] == ["tiny", "lmf", "3"] for line in lines)
-    assert ["There is no result file yet."] in lines
+    assert ["No leaderboard has mctn yet."] in lines
+    assert "There is no leaderboard yet." in result_pages.filled("<!-- results: all --><!-- end -->", {})
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """Experiments side by side: the tables of `compare`, and curves over the epochs."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +33,7 @@ def comparison(folders: Sequence[Path], names: Sequence[str]) -> dict[str, Any]:
                 found.append(compare([folder]))
             except InputError as own:
                 remarks.append(str(own))
-    tables = [json.loads(table.json()) for one in found for table in one.tables()]
+    tables = [table.json() for one in found for table in one.tables()]
     curves: dict[str, list[dict[str, Any]]] = {}
     for folder, name in zip(folders, names, strict=True):
         try:

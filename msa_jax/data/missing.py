@@ -1,8 +1,9 @@
 """What samples lose, drawn from their ids: modalities, steps, words; and noise.
 
 A draw depends on the id of the sample, a seed, and what is drawn, and on nothing else: not on the other samples, their order,
-the padding, the method, the process or the device. Where a rate decides, what is lost at a lower rate is lost at a higher one
-too, so that curves over rates are compared on the same draws.
+the padding, the method, the process or the device. Curves over rates are compared on the same draws: modalities, samples, steps
+and blocks that are lost at a lower rate are lost at a higher one too. So are the errors of `misheard`, but for one: what was
+drawn for a word does not happen if, at the higher rate, the word before it changes places with it.
 """
 
 import hashlib

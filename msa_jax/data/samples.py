@@ -45,7 +45,7 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
             chosen = _chosen(path, name, found)
             columns = _columns(found[chosen], source=str(path), split=chosen)
             return _repaired(columns, source=str(path), split=chosen)
-    return load_dataset(source).splits()[name or "test"]
+    return load_dataset(source).split(name or "test")
 
 
 def check_samples(

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, Place, check_columns, texts
+from msa_jax.data.identity import CORPORA
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.metrics import LABEL_RANGES
 from msa_jax.modalities import MODALITIES, SEQUENCES
 
 SPLITS = ("train", "valid", "test")
@@ -118,6 +118,12 @@ class Dataset:
     def splits(self) -> dict[str, Split]:
         return {"train": self.train, "valid": self.valid, "test": self.test}
 
+    def split(self, name: str) -> Split:
+        """One split: "train", "valid" or "test". Raises InputError for any other name."""
+        if name not in SPLITS:
+            raise InputError(f"{self.source}: no split {name!r}; expected one of {', '.join(SPLITS)}")
+        return getattr(self, name)
+
     def has(self, modality: str) -> bool:
         """Whether any column carries this modality: "text", "audio" or "vision"."""
         if modality not in MODALITIES:
@@ -180,9 +186,12 @@ def check_card(card: Card, *, source: str) -> None:
         raise InputError(
             f"{source}: label_range of the card is {shown!r}, expected [low, high], two numbers, low < high"
         )
-    if (within := LABEL_RANGES.get(card.metrics)) and not within[0] <= ends[0] < 0 < ends[1] <= within[1]:
+    corpus = CORPORA.get(card.metrics)
+    # Labels beyond would be clipped, and on one side of 0 alone there are no two classes.
+    if corpus is not None and not corpus.label_range[0] <= ends[0] < 0 < ends[1] <= corpus.label_range[1]:
+        within = _range(corpus.label_range)
         raise InputError(
-            f"{source}: metrics {card.metrics} are for labels on both sides of 0, in {_range(within)}, and labels here are in "
+            f"{source}: metrics {card.metrics} are for labels on both sides of 0, in {within}, and labels here are in "
             f"{_range(ends)}; choose metrics regression (`data import --metrics regression`)"
         )
     if not isinstance(card.modalities, dict) or not all(

@@ -44,12 +44,13 @@ def take_fraction(dataset: Dataset, fraction: float, *, seed: int) -> Dataset:
     fractions with the same seed, the rows of the smaller are among those of the larger.
 
     Args:
-      fraction: in (0, 1]; the number of rows is rounded up.
+      fraction: in (0, 1]; the number of rows is rounded up; 0.07 of 100 rows are 7.
       seed: chooses the rows.
     """
     if fraction == 1:
         return dataset
-    rows = np.sort(_by_priority(dataset.train.label, seed)[: math.ceil(fraction * len(dataset.train))])
+    number = max(1, math.ceil(round(fraction * len(dataset.train), 9)))  # as floats, 0.07 * 100 is a little more than 7
+    rows = np.sort(_by_priority(dataset.train.label, seed)[:number])
     return replace(dataset, train=dataset.train.take(rows))
 
 

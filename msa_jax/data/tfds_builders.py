@@ -65,7 +65,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {name: self._generate_examples(name) for name in self._dataset.splits()}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        columns = self._dataset.splits()[split].columns()
+        columns = self._dataset.split(split).columns()
         for row in range(len(columns["id"])):
             yield row, {"row": row, **{name: _element(array, row) for name, array in columns.items()}}
 

@@ -14,7 +14,6 @@ import numpy as np
 from msa_jax.data.videos import groups_of
 from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
-from msa_jax.paths import user_path
 from msa_jax.report.differences import (
     LEAST_VIDEOS,
     RESAMPLES,
@@ -24,8 +23,8 @@ from msa_jax.report.differences import (
     bootstrap_difference,
     paired_difference,
 )
-from msa_jax.report.experiment import predictions_path, read_predictions, read_result
-from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+from msa_jax.report.experiment import experiment_names, predictions_path, read_predictions, read_result
+from msa_jax.report.table import METRIC_LABELS, Table, interval_cell, metric_cell
 
 FEW_SEEDS = 5  # the papers' number of runs; below it the spread itself is poorly known
 
@@ -116,7 +115,7 @@ class Comparison:
                     metric_cell(d.metric, d.mean, signed=True),
                     metric_cell(d.metric, d.sd),
                     metric_cell(d.metric, d.standard_error),
-                    _interval(d.metric, d.low, d.high),
+                    interval_cell(d.metric, d.low, d.high),
                     metric_cell(d.metric, d.detectable),
                     d.reading,
                 )
@@ -137,7 +136,13 @@ class Comparison:
         return Table(
             columns=("experiment", "samples", "resampled", "MAE difference", "95 % interval"),
             rows=[
-                (b.name, b.n, _resampled(b), metric_cell("MAE", b.mean, signed=True), _interval("MAE", b.low, b.high))
+                (
+                    b.name,
+                    b.n,
+                    _resampled(b),
+                    metric_cell("MAE", b.mean, signed=True),
+                    interval_cell("MAE", b.low, b.high),
+                )
                 for b in self.bootstrap
             ],
             caption=self._caption(f"MAE difference from {self.experiments[0].name}, bootstrap over samples"),
@@ -161,7 +166,9 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", seed: int = 0
         InputError: no folders, one folder twice, an experiment that is unfinished or damaged, two datasets, two metric
             kinds, the same dataset name with other rows or labels, or a seed twice within one experiment.
     """
-    experiments = [_load(name, folder, split) for name, folder in zip(_names(folders), folders, strict=True)]
+    if not folders:
+        raise InputError("nothing to compare: expected at least one experiment folder")
+    experiments = [_load(name, folder, split) for name, folder in zip(experiment_names(folders), folders, strict=True)]
     first, *others = experiments
     for other in others:
         _refuse_other_dataset(first, other)
@@ -231,18 +238,6 @@ def _load(name: str, folder: str | Path, split: str) -> _Experiment:
         predictions=predictions,
         **rows,
     )
-
-
-def _names(folders: Sequence[str | Path]) -> list[str]:
-    """What the tables call each experiment: the folder's name, or its whole path where two folders share a name."""
-    paths = [user_path(folder).resolve() for folder in folders]
-    if not paths:
-        raise InputError("nothing to compare: expected at least one experiment folder")
-    for path, folder in zip(paths, folders, strict=True):
-        if paths.count(path) > 1:
-            raise InputError(f"{folder} is given twice: expected different experiment folders")
-    names = [path.name for path in paths]
-    return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
 
 
 def _refuse_other_dataset(first: _Experiment, other: _Experiment) -> None:
@@ -318,10 +313,3 @@ def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> 
         if len(summaries) > 1 and experiment.ids is None:
             notes.append(f"{summary.name}: no predictions/{experiment.predictions.name}: no bootstrap over samples.")
     return notes
-
-
-def _interval(metric: str, low: float | None, high: float | None) -> str | None:
-    """[low, high] as the metric is shown."""
-    return (
-        None if low is None else f"[{metric_cell(metric, low, signed=True)}, {metric_cell(metric, high, signed=True)}]"
-    )

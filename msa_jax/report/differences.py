@@ -15,6 +15,7 @@ from msa_jax.metrics import HIGHER_IS_BETTER, SIMS_RANGE, summarise
 RESAMPLES = 2000
 LEAST_VIDEOS = 10  # that are resampled as wholes; the spread of fewer says little
 POWER = 0.8  # of a difference that is called detectable
+NOT_WIDENED = "t interval of the mean over seeds, on the same samples; not widened for the number of comparisons."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def errors(
       top: that many samples; None for all.
 
     Raises:
-      InputError: not a finished experiment, the dataset is gone, or does not fit; an unknown order; less than one sample.
+      InputError: not a finished experiment, the dataset is gone, or does not fit; an unknown split or order; top below 1.
     """
     if sort not in SORTS:
         raise InputError(f"sort is {sort!r}; expected one of {', '.join(SORTS)}")
@@ -87,7 +87,7 @@ def errors(
     path = user_path(folder)
     predictor = Predictor.load(path)
     dataset, differences = dataset_of(path, data, predictor)
-    part = dataset.splits()[split]
+    part = dataset.split(split)
     runs = list(predictor.predict_runs(part).values())
     scores = {head: np.mean([run[head] for run in runs], axis=0, dtype=np.float32) for head in runs[0]}
     score = scores.pop("prediction")

@@ -69,12 +69,12 @@ def evaluate(folder: str | Path, *, data: Any = None, split: str = "test") -> Ev
       split: "train", "valid" or "test".
 
     Raises:
-      InputError: not a finished experiment, the dataset is gone, or does not fit.
+      InputError: not a finished experiment, the dataset is gone, or does not fit, or an unknown split.
     """
     path = user_path(folder)
     predictor = Predictor.load(path)
     dataset, differences = dataset_of(path, data, predictor)
-    part = dataset.splits()[split]
+    part = dataset.split(split)
     runs = {
         seed: metrics.evaluate(
             heads["prediction"], part.label, kind=dataset.card.metrics, label_range=dataset.card.label_range

@@ -63,11 +63,25 @@ def read_result(folder: str | Path) -> dict:
     return result
 
 
+def experiment_names(folders: Sequence[str | Path]) -> list[str]:
+    """What tables call each experiment: the folder's name, or the path as it is given if two folders share a name.
+
+    Raises:
+        InputError: a folder is given twice, however it is written.
+    """
+    paths = [user_path(folder).resolve() for folder in folders]
+    for path, folder in zip(paths, folders, strict=True):
+        if paths.count(path) > 1:
+            raise InputError(f"{folder} is given twice: expected different experiment folders")
+    names = [path.name for path in paths]
+    return [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
+
+
 def predictions_path(folder: str | Path, split: str) -> Path:
-    """Where the per-sample predictions of one split lie (or would lie)."""
+    """Where the per-sample predictions of one split lie (or would lie). Raises InputError for a split that is not scored."""
     if split not in SPLITS:
         raise InputError(f"split {split!r} is unknown: expected one of {', '.join(SPLITS)}")
-    return Path(folder) / "predictions" / f"{split}.csv"
+    return user_path(folder) / "predictions" / f"{split}.csv"
 
 
 def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
@@ -114,7 +128,7 @@ def read_metrics(folder: str | Path) -> list[dict]:
     Raises:
         InputError: no such file, or a line that is not a JSON object.
     """
-    return read_lines(Path(folder) / "metrics.jsonl")
+    return read_lines(user_path(folder) / "metrics.jsonl")
 
 
 def read_lines(path: Path) -> list[dict]:

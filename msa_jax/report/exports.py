@@ -32,7 +32,7 @@ def read_exports(outcome: Outcome, dataset: Dataset, splits: Sequence[str]) -> E
     """
     predictor = Predictor.load(outcome.path)
     names = predictor.method.export_names(predictor.options, predictor.inputs)
-    found = {split: predictor.predict_runs(dataset.splits()[split], exports=True) for split in splits}
+    found = {split: predictor.predict_runs(dataset.split(split), exports=True) for split in splits}
     return {
         seed: {split: {name: found[split][seed][name] for name in names} for split in splits} for seed in outcome.runs
     }

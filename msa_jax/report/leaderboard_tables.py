@@ -10,7 +10,7 @@ from typing import Any
 
 from msa_jax.report.differences import PairedDifference, holm, paired_difference
 from msa_jax.report.ranks import Ranks
-from msa_jax.report.table import METRIC_LABELS, Cell, Table, metric_cell, number
+from msa_jax.report.table import METRIC_LABELS, Cell, Table, interval_cell, metric_cell, number
 
 FLOOR = "text_only"
 LEVEL = 0.05  # of the family of all comparisons with one method
@@ -121,8 +121,7 @@ def _compared(rows: Sequence[Mapping[str, Any]], name: str, base: str) -> Table:
         if row["difference"][name] is None:
             continue
         mae = row["difference"][name]["MAE"]
-        low, high, shown = (metric_cell("MAE", mae[key], signed=True) for key in ("low", "high", "mean"))
-        interval = None if mae["low"] is None else f"[{low}, {high}]"
+        shown, interval = metric_cell("MAE", mae["mean"], signed=True), interval_cell("MAE", mae["low"], mae["high"])
         tested = number(mae["p"]), number(mae["p_holm"]), mae["reading"], metric_cell("MAE", mae["detectable"])
         lines.append((row["method"], mae["n"], shown, interval, *tested))
     return Table(

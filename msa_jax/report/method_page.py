@@ -12,7 +12,8 @@ from msa_jax.config import Options, Preset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.option_meanings import meanings, owner_of
-from msa_jax.option_values import described
+from msa_jax.option_values import described, shown
+from msa_jax.report.table import markdown_table
 from msa_jax.train.settings import protocol_options
 
 _WIDTH = 110
@@ -76,7 +77,7 @@ class MethodPage:
                 f"The last column is what preset `{self.preset.name}` ({self.preset.protocol} protocol) gives."
             )
         for title, options in self._groups():
-            rows = [columns, ["---"] * len(columns)]
+            rows = []
             for option in options:
                 cells = [
                     f"`{option.name}`",
@@ -86,8 +87,7 @@ class MethodPage:
                     shown(option.reference),
                 ]
                 rows.append([*cells, *([shown(option.preset)] if self.preset else [])])
-            table = "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows)
-            parts.append(f"## {title}\n\n{table}")
+            parts.append(f"## {title}\n\n{markdown_table(columns, rows)}")
         return "\n\n".join(parts)
 
     def _groups(self) -> Iterator[tuple[str, list[Option]]]:
@@ -144,17 +144,6 @@ def method_page(name: str, *, preset: str | None = None) -> MethodPage:
         for option in default
     ]
     return MethodPage(method=method, preset=found, options=tuple(options))
-
-
-def shown(value: Any) -> str:
-    """The value of an option as it is written on the command line."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return ",".join(map(str, value)) or "empty"
-    return str(value)
 
 
 def _kinds(options: Any, prefix: str = "") -> Iterable[tuple[str, str]]:

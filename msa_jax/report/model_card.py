@@ -5,8 +5,8 @@ from typing import Any
 
 from msa_jax import config, methods
 from msa_jax.modalities import SEQUENCES
-from msa_jax.report.method_page import shown
-from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+from msa_jax.option_values import shown
+from msa_jax.report.table import METRIC_LABELS, Table, markdown_table, metric_cell
 from msa_jax.train.settings import RunConfig
 
 _LIMITS = (
@@ -124,9 +124,8 @@ def _options(run: RunConfig) -> str:
     protocol = f"The {run.protocol} protocol" + (f" with preset `{run.preset}`." if run.preset else ".")
     if not changed:
         return f"{protocol} All options have their defaults."
-    table = Table(columns=["option", "value"], rows=[[f"`{name}`", shown(value)] for name, value in changed.items()])
-    rows = "\n".join(f"| {' | '.join(map(str, row))} |" for row in ([*table.columns], ["---", "---"], *table.rows))
-    return f"{protocol} These options differ from the defaults; `config.json` has all of them.\n\n{rows}"
+    table = markdown_table(["option", "value"], [[f"`{name}`", shown(value)] for name, value in changed.items()])
+    return f"{protocol} These options differ from the defaults; `config.json` has all of them.\n\n{table}"
 
 
 def _limits(run: RunConfig) -> list[str]:

@@ -78,6 +78,11 @@ def parse_rows(text: str, columns: Columns, datasets: Sequence[str], where: str)
     return rows
 
 
+def source_cell(paper: str | None, origin: str | None) -> str:
+    """Whose numbers a row of the paper has: "paper, mosi", or "paper, mosi (copied from MISA, GloVe)"."""
+    return f"paper, {paper}" + (f" ({origin})" if origin else "")
+
+
 def _origins(words: Sequence[str], datasets: Sequence[str], paper: Numbers, where: str) -> dict[str, str]:
     words = [word.strip() for word in words]
     for word in words:

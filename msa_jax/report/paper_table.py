@@ -6,10 +6,10 @@ from typing import Any
 from msa_jax.data.schema import Dataset
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.differences import PairedDifference, paired_difference
-from msa_jax.report.paper_rows import ORIGINS
+from msa_jax.report.differences import NOT_WIDENED, PairedDifference, paired_difference
+from msa_jax.report.paper_rows import ORIGINS, source_cell
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+from msa_jax.report.table import METRIC_LABELS, Table, interval_cell, metric_cell
 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
@@ -57,7 +57,7 @@ def _means(
         return [
             (
                 row.name,
-                _source(paper, row.origin.get(paper)),
+                source_cell(paper, row.origin.get(paper)),
                 None,
                 *(metric_cell(key, numbers.get(key)) for key in columns),
             )
@@ -87,11 +87,6 @@ def _means(
             *remarks(study, outcomes, against),
         ),
     )
-
-
-def _source(paper: str | None, origin: str | None) -> str:
-    """Whose numbers a row of the paper has: "paper, mosi", or "paper, mosi (copied from MISA, GloVe)"."""
-    return f"paper, {paper}" + (f" ({origin})" if origin else "")
 
 
 def _origins(study: Study, paper: str | None) -> list[str]:
@@ -153,8 +148,7 @@ def _compared(
         mae = next(difference for difference in found if difference.metric == "MAE")
         theirs = (paper_mae(name), paper_mae(base))
         paper = None if None in theirs else metric_cell("MAE", theirs[0] - theirs[1], signed=True)
-        low, high = (metric_cell("MAE", value, signed=True) for value in (mae.low, mae.high))
-        interval = None if mae.low is None else f"[{low}, {high}]"
+        interval = interval_cell("MAE", mae.low, mae.high)
         rows.append((name, mae.n, metric_cell("MAE", mae.mean, mae.sd, signed=True), interval, mae.reading, paper))
     columns = ("variant", "seeds", "MAE difference ± sd", "95 % interval", "reading", f"paper, {against.reference}")
     shown = len(columns) if any(row[-1] for row in rows) else len(columns) - 1
@@ -162,5 +156,5 @@ def _compared(
         columns=columns[:shown],
         rows=[row[:shown] for row in rows],
         caption=f"MAE on test: difference from {base}, paired by seed",
-        notes=("t interval of the mean over seeds, on the same samples; not widened for the number of comparisons.",),
+        notes=(NOT_WIDENED,),
     )

@@ -52,7 +52,7 @@ def contrasts(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | Non
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
     """A matrix for each variant, of the mean over seeds, and a row of what lies in it."""
-    content: dict[str, Any] = {"split": SPLIT, "rows": len(dataset.splits()[SPLIT]), "variants": {}}
+    content: dict[str, Any] = {"split": SPLIT, "rows": len(dataset.split(SPLIT)), "variants": {}}
     means: dict[str, np.ndarray] = {}
     names: list[str] = []
     for outcome in (outcome for outcome in outcomes if not outcome.reason):

@@ -68,7 +68,7 @@ def numbers(arrays: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
     """A row of panels for each variant, of its first seed, on train and test; numbers over all seeds."""
-    labels = {split: dataset.splits()[split].label for split in SPLITS}
+    labels = {split: dataset.split(split).label for split in SPLITS}
     content: dict[str, Any] = {"variants": {}}
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     possible = [outcome for outcome in outcomes if not outcome.reason]

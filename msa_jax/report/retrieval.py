@@ -103,7 +103,7 @@ def check(study: Study) -> None:
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
     """A row for each variant and predicted modality, on valid, mean ± sd over seeds."""
-    groups = np.sign(dataset.splits()[SPLIT].label)
+    groups = np.sign(dataset.split(SPLIT).label)
     content: dict[str, Any] = {"split": SPLIT, "rows": len(groups), "variants": {}}
     for outcome in (outcome for outcome in outcomes if not outcome.reason):
         runs = {seed: splits[SPLIT] for seed, splits in read_exports(outcome, dataset, (SPLIT,)).items()}

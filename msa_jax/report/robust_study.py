@@ -10,7 +10,7 @@ from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.differences import PairedDifference, paired_difference
 from msa_jax.report.robustness import Robustness, robustness
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import METRIC_LABELS, MISSING, Table, number, summary_cells
+from msa_jax.report.table import METRIC_LABELS, MISSING, Table, interval_cell, metric_cell, summary_cells
 
 PROTOCOL, METRIC, DIGITS = "steps", "MAE", 3
 PLAIN = "as it is"
@@ -104,7 +104,5 @@ def _table(
 def _difference(found: PairedDifference | None) -> list[str]:
     if found is None or found.mean is None:
         return [MISSING, MISSING]
-    if found.low is None or found.high is None:
-        return [number(found.mean, DIGITS, signed=True), found.reading]
-    low, high = (number(end, DIGITS) for end in (found.low, found.high))
-    return [f"{number(found.mean, DIGITS, signed=True)} [{low}, {high}]", found.reading]
+    mean, interval = metric_cell(METRIC, found.mean, signed=True), interval_cell(METRIC, found.low, found.high)
+    return [mean if interval is None else f"{mean} {interval}", found.reading]

@@ -16,6 +16,7 @@ from msa_jax.metrics import HIGHER_IS_BETTER
 from msa_jax.paths import user_path
 from msa_jax.report import figures, panels
 from msa_jax.report.evaluation import dataset_of, source_of
+from msa_jax.report.experiment import experiment_names
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
 from msa_jax.train.atomic import without_nan, write_json, write_text
 from msa_jax.train.experiment_dir import check_not_ours, environment
@@ -166,8 +167,8 @@ def robustness(
       split: "train", "valid" or "test".
 
     Raises:
-      InputError: a folder is no finished experiment, experiments have other samples, an unknown protocol, rates or seeds
-        that are none, or nothing that the protocol could take away.
+      InputError: a folder is no finished experiment or is given twice, experiments have other samples, an unknown protocol or
+        split, rates or seeds that are none, or nothing that the protocol could take away.
     """
     chosen = find_protocol(protocol)
     if chosen.fixed and rates is not None:
@@ -180,19 +181,19 @@ def robustness(
     first: tuple[str, Dataset, Any] | None = None
     labels: tuple[Any, ...] = checked
     paths = [user_path(folder) for folder in folders]
-    for path, name in zip(paths, _names(paths), strict=True):
+    for path, name in zip(paths, experiment_names(folders), strict=True):
         predictor = Predictor.load(path)
         source = source_of(path, data)
         key = source if isinstance(source, str | Path) else id(source)
         dataset, _ = dataset_of(path, loaded.get(key, data), predictor)
         loaded[key] = dataset
-        part = dataset.splits()[split]
+        part = dataset.split(split)
         points = points_of(chosen, predictor.preprocessor.modalities, checked, seeds)
         if chosen.fixed:
             seeds, labels = (0,), tuple(letters(point.kept or ()) for point in points)
         if first is None:
             first = name, dataset, labels
-        before = first[1].splits()[split]
+        before = first[1].split(split)
         if not np.array_equal(before.id, part.id) or not np.array_equal(before.label, part.label):
             raise InputError(f"{name} has other samples than {first[0]} in split {split}; name common ones with --data")
         if labels != first[2]:
@@ -235,16 +236,6 @@ def _curves(scorer: RobustScorer, points: Sequence[Point], seeds: int) -> dict[i
         each = [metrics.evaluate(one, label, kind=card.metrics, label_range=card.label_range) for one in scores]
         curves[seed] = {key: np.array([of[key] for of in each], float).reshape(-1, seeds) for key in each[0]}
     return curves
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """What experiments are called: their folders, as far as these differ; otherwise their paths."""
-    names = [path.resolve().name for path in paths]
-    named = [name if names.count(name) == 1 else str(path) for name, path in zip(names, paths, strict=True)]
-    for name in named:
-        if named.count(name) > 1:
-            raise InputError(f"{name} is given twice")
-    return named
 
 
 def _rates(given: Sequence[float]) -> tuple[float, ...]:

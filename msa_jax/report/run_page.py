@@ -4,7 +4,6 @@ Every text that comes from data or options is escaped, and the page forbids itse
 """
 
 import html
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -20,10 +19,10 @@ from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES, SEQUENCES, label_column
 from msa_jax.option_meanings import meanings
+from msa_jax.option_values import shown
 from msa_jax.paths import user_path
 from msa_jax.report import figures, run_figures
 from msa_jax.report.experiment import read_predictions, read_result
-from msa_jax.report.method_page import shown
 from msa_jax.report.run_curves import curves_figure
 from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
 from msa_jax.train.atomic import read_arrays, read_json, write_text
@@ -292,7 +291,7 @@ def _samples(config: Mapping[str, Any], data: Any, split: str, predictions: Pred
         if data is not None:
             raise
         return None, f"The data of training are not there ({error}); --data names them."
-    part = dataset.splits()[split]
+    part = dataset.split(split)
     place = {name: row for row, name in enumerate(part.id.tolist())}
     rows = [place.get(name, -1) for name in predictions.ids.tolist()]
     lacking = None
@@ -324,7 +323,7 @@ def _note(text: str) -> str:
 
 def _table(table: Table) -> str:
     """A table whose cells are text and numbers."""
-    content = json.loads(table.json())
+    content = table.json()
     numbers = [all(_is_number(row[place]) for row in content["rows"]) for place in range(len(content["columns"]))]
     head = "".join(f"<th>{_text(column)}</th>" for column in content["columns"])
     lines = []

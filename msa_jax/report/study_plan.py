@@ -13,6 +13,7 @@ from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
+from msa_jax.option_values import shown
 from msa_jax.report.study import Outcome, Study, Variant
 from msa_jax.train.atomic import read_json
 from msa_jax.train.prepare import used_part
@@ -24,7 +25,7 @@ def check_options(study: Study, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         varied = [variant for variant in study.variants if name in variant.options]
         if varied:
-            values = "; ".join(f"{variant.name}: {_shown(variant.options[name])}" for variant in varied)
+            values = "; ".join(f"{variant.name}: {shown(variant.options[name])}" for variant in varied)
             raise InputError(
                 f"option {name} is what study {study.name} varies ({values}); it cannot be set for all of it"
             )
@@ -45,10 +46,6 @@ def chosen(study: Study, names: Sequence[str]) -> Study:
     variants = tuple(variant for variant in study.variants if variant.name in names)
     note = f"A part of the study: {len(variants)} of its {len(known)} variants were asked for."
     return replace(study, variants=variants, notes=(*study.notes, *([note] if len(variants) < len(known) else [])))
-
-
-def _shown(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def presets(study: Study, preset: str | None) -> dict[str, str]:
@@ -182,8 +179,8 @@ def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence
         for name, value in expected.items():
             if not _is_same(name, there.get(name), value):
                 raise InputError(
-                    f"{path}: a finished experiment with {name} {_shown(there.get(name))}; "
-                    f"the study runs {_shown(value)}: choose another --out"
+                    f"{path}: a finished experiment with {name} {shown(there.get(name))}; "
+                    f"the study runs {shown(value)}: choose another --out"
                 )
         options = settings.options
         part = options.leave_out, options.train_fraction, options.train_fraction_seed

@@ -1,12 +1,12 @@
 """One table, rendered as Markdown, LaTeX, JSON or aligned text for a terminal; and how numbers are written in it."""
 
-import json
 import math
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from msa_jax.metrics import summarise
 
@@ -106,11 +106,10 @@ class Table:
             ]
         )
 
-    def json(self) -> str:
-        """{"caption", "columns", "rows", "notes"} with numbers as numbers; nothing is `null`, and so is NaN."""
+    def json(self) -> dict[str, Any]:
+        """{"caption", "columns", "rows", "notes"}, lists of text and numbers; None where there is nothing, and for NaN."""
         rows = [[None if _is_missing(cell) else cell for cell in row] for row in self.rows]
-        table = {"caption": self.caption, "columns": list(self.columns), "rows": rows, "notes": list(self.notes)}
-        return json.dumps(table, indent=2, ensure_ascii=False, allow_nan=False)
+        return {"caption": self.caption, "columns": list(self.columns), "rows": rows, "notes": list(self.notes)}
 
     def _left(self) -> list[bool]:
         """Whether a column stands left: the first one, and every one without a number in it."""
@@ -123,6 +122,16 @@ class Table:
         widths = [max(3, *map(_width, column)) for column in zip(*lines, strict=True)]  # Markdown's rule needs three
         shape = list(zip(widths, self._left(), strict=True))
         return [[_pad(cell, *how) for cell, how in zip(line, shape, strict=True)] for line in lines], widths
+
+
+def markdown_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table whose cells are Markdown themselves, such as code and links, which `Table` would escape.
+
+    A bar in a cell becomes `&#124;`, since `|` begins the next cell.
+    """
+    head = list(columns)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
 def number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
@@ -167,6 +176,16 @@ def metric_cell(key: str, mean: float | None, sd: float | None = None, *, signed
         return mean_sd(mean, sd, 3, signed=signed)
     mean, sd = (None if _is_missing(value) else 100.0 * value for value in (mean, sd))
     return mean_sd(mean, sd, 2, signed=signed)
+
+
+def interval_cell(key: str, low: float | None, high: float | None, form: str = "[{}, {}]") -> str | None:
+    """The ends of an interval of a difference, signed, as `metric_cell` writes the metric; None if there is no interval.
+
+    ("MAE", -0.05, 0.012) -> "[-0.050, +0.012]"; form "({} to {})": "(-0.050 to +0.012)".
+    """
+    if low is None or high is None:
+        return None
+    return form.format(*(metric_cell(key, end, signed=True) for end in (low, high)))
 
 
 def _is_missing(cell: Cell) -> bool:

@@ -27,6 +27,8 @@ from msa_jax.train.shared_parameters import Pretrained, joined, parted, shared_f
 from msa_jax.train.state import Flat, RunState
 from msa_jax.train.tensor_file import read_tensor_shapes, read_tensors, write_once
 
+STATE = "state"  # the folder of the newest state
+
 
 class RunCheckpoints:
     """The newest state of a run, or of several side by side, under `folder/state`.
@@ -35,7 +37,7 @@ class RunCheckpoints:
     """
 
     def __init__(self, folder: Path):
-        self._ocp, self._folder = load_orbax(), folder / "state"
+        self._ocp, self._folder = load_orbax(), folder / STATE
         with writing(self._folder):
             self._manager = self._ocp.CheckpointManager(
                 self._folder.absolute(),
@@ -97,14 +99,21 @@ class RunCheckpoints:
             os.close(self._held)
             self._held = None
 
-    def delete(self) -> None:
-        """Closes and removes the state: the runs have ended."""
-        self.close()
-        if not processes.is_primary():
-            return
-        shutil.rmtree(self._folder, ignore_errors=True)
-        with contextlib.suppress(OSError):  # where a single run has left its result there
-            self._folder.parent.rmdir()
+
+def delete_state(folder: Path) -> None:
+    """Removes what `RunCheckpoints` wrote under a folder, if there is something: the runs have ended.
+
+    A process that dies meanwhile leaves the state whole, or none.
+    """
+    if not processes.is_primary():
+        return
+    gone = folder / ".state.gone"
+    shutil.rmtree(gone, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        (folder / STATE).rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+    with contextlib.suppress(OSError):  # where a single run has left its result there
+        folder.rmdir()
 
 
 class StageInit(NamedTuple):

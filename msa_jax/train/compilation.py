@@ -14,6 +14,7 @@ from msa_jax.errors import InputError
 from msa_jax.paths import cache_folder
 
 _SECONDS = [0.0]
+_BEFORE: list[int | None] = [None]  # the highest memory of the device, before an experiment
 
 
 def keep_compiled_programs() -> Path | None:
@@ -59,15 +60,25 @@ def compile_seconds() -> float:
 
 
 def forget_peak_memory() -> None:
-    """Begins to look for the highest memory anew, where the system can: on a CPU under Linux."""
+    """Begins to look for the highest memory anew. A CPU's process can under Linux; a device never forgets its highest."""
+    _BEFORE[0] = _highest_of_device()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_memory_mb() -> float:
-    """MiB of the first device at the highest; on a CPU, of this process since `forget_peak_memory`."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    return statistics.get("peak_bytes_in_use", _highest_of_process()) / 2**20
+def peak_memory_mb() -> float | None:
+    """MiB of the first device at the highest since `forget_peak_memory`, or on a CPU, of this process.
+
+    None if a device has needed more before, so that nothing is known of what came since.
+    """
+    highest = _highest_of_device()
+    if highest is None:
+        return round(_highest_of_process() / 2**20, 1)
+    return None if _BEFORE[0] is not None and highest <= _BEFORE[0] else round(highest / 2**20, 1)
+
+
+def _highest_of_device() -> int | None:
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
 
 
 def _highest_of_process() -> int:

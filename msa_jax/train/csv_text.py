@@ -37,12 +37,14 @@ def labels_csv(columns: Mapping[str, np.ndarray]) -> str:
 
 
 def csv_of(columns: Mapping[str, Sequence[Any]]) -> str:
-    """The text of a table: the names, then a line for each row of cells."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return file.getvalue()
+    """The text of a table: the names, then a line for each row of cells; lines end with "\\n"."""
+    lines = []
+    for row in (columns, *zip(*columns.values(), strict=True)):
+        file = io.StringIO()
+        # Before Python 3.13 a "\r" in a cell is quoted only if lines end with one too; unquoted it ends the row for a reader.
+        csv.writer(file, lineterminator="\r\n").writerow(row)
+        lines.append(file.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
 
 
 def shortest(value: Any) -> str:

@@ -15,6 +15,7 @@ from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.masking import NO_TOKENS, Tokens, draw_missing, without
 from msa_jax.data.packing import Capacity, pack
+from msa_jax.errors import MethodError
 from msa_jax.methods.protocol import Group, Phase
 from msa_jax.train.model import Model
 from msa_jax.train.optimiser import Optimiser, build_optimiser
@@ -113,14 +114,24 @@ class PhaseWalk:
         return jax.random.fold_in(key, number)
 
     def measured(self, state: TrainState, frozen: Flat, data: Any, plan: Plan) -> Measured:
-        """What a step measures, as shapes. The arguments only give shapes; checks all names of the objective."""
+        """What a step measures, as shapes. The arguments only give shapes; checks all names of the objective.
 
-        def step(state: TrainState, frozen: Flat, data: Any, plan: Plan) -> Measured:
+        Raises:
+          MethodError: a step turns the memory into one of other shapes.
+        """
+
+        def step(state: TrainState, frozen: Flat, data: Any, plan: Plan) -> tuple[Any, Measured]:
             key = self.step_key(state, jnp.int32(0))
             batch = self.batch(data, plan, jnp.int32(0), state.memory, key)
-            return gradient_step(self.model, self.phase, self.optimiser(self.options), state, frozen, batch, key)[2]
+            optimiser = self.optimiser(self.options)
+            _, after, measured = gradient_step(self.model, self.phase, optimiser, state, frozen, batch, key)
+            return after.memory, measured
 
-        return jax.eval_shape(step, state, frozen, data, plan)
+        memory, measured = jax.eval_shape(step, state, frozen, data, plan)
+        before, after = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state.memory, memory))
+        if before != after:
+            raise MethodError(f"phase {self.phase.name}: a step turns a memory of {before} into one of {after}")
+        return measured
 
     # -- one window ---------------------------------------------------------------------------------------------------
 

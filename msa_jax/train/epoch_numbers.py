@@ -21,7 +21,8 @@ MEAN_DECAY = 0.9  # of Adam's mean of gradients
 def epoch_numbers(
     method: Method, phase: PhasePrograms, epoch: Epoch, state: TrainState, before: Flat
 ) -> list[dict[str, float]]:
-    """For each active run: learning rate of each parameter group at the epoch's last update; norms; mini-batches in a second.
+    """For each active run: learning rate of each parameter group at the epoch's last update; norms; mini-batches of that
+    phase in a second of the whole epoch.
 
     Norms are of all parameters that the stage trains, as one vector: of the parameters; of what they moved by in the epoch;
     and of Adam's mean gradient, corrected for its start, that of the last mini-batches.

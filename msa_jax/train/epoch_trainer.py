@@ -50,8 +50,11 @@ class EpochTrainer:
     def __init__(self, prepared: Prepared, layout: Layout, progress: Progress):
         self._prepared, self._layout, self._progress = prepared, layout, progress
 
-    def train(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> tuple[TrainState, Epoch]:
-        """One epoch of the runs that have not ended: their states after it, in their places, and what it gave."""
+    def train(self, runs: Sequence[Run], state: RunState, data: StageData, *, strict: bool) -> tuple[TrainState, Epoch]:
+        """One epoch of the runs that have not ended: their states after it, in their places, and what it gave.
+
+        strict: raise TrainingStopped where a loss of one of them is not finite.
+        """
         begun, programs, standing = time.monotonic(), data.programs, state.standing
         active, places = np.flatnonzero(~standing.ended), side_by_side(standing.ended)
         whole = len(active) == len(runs)
@@ -67,7 +70,8 @@ class EpochTrainer:
         report, batches = None, 0
         for index, phase in enumerate(programs.phases):
             plans = self.plans(phase, index, together, data, stage=int(state.stage), stage_epoch=stage_epoch)
-            part, report = self._walk(phase, data, frozen, part, plans, values, together, number, tolerant)
+            checked = len(active) if strict else 0  # the others have ended, and are computed along with these
+            part, report = self._walk(phase, data, frozen, part, plans, values, together, number, checked)
             own = term_means(report)
             memory = phase.end_epoch(runs=len(places), means=own, memory=part.memory, values=values)
             part, batches = part.replace(memory=memory), len(plans[0])
@@ -115,9 +119,12 @@ class EpochTrainer:
         values: Mapping[str, Any],
         runs: Sequence[Run],
         epoch: int,
-        tolerant: bool,
+        checked: int,
     ) -> tuple[TrainState, Report]:
-        """All mini-batches of a phase of an epoch. Returns the states, and what they report [R] on the host."""
+        """All mini-batches of a phase of an epoch. Returns the states, and what they report [R] on the host.
+
+        checked: how many of the runs, the first ones, stop the training if a loss of theirs is not finite.
+        """
         report: Report | None = None
         accumulate, batches = phase.options.accumulate, len(plans[0])
         for arrays, parts, real, first in data.train.chunks(plans):
@@ -139,8 +146,7 @@ class EpochTrainer:
                 phase.compile(self._progress, len(runs), arguments)
                 states, report = phase.train(runs=len(runs), **arguments)
                 report = jax.device_get(self._layout.to_host(report))
-                if not tolerant:
-                    check_finite(report, runs, epoch, batches)
+                check_finite(report, runs[:checked], epoch, batches)
                 label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"
                 self._progress.bar(f"{label}  epoch {epoch}", min(first + stop * accumulate, batches), batches)
         assert report is not None  # a dataset has at least one sample
@@ -148,8 +154,8 @@ class EpochTrainer:
 
 
 def check_finite(report: Report, runs: Sequence[Run], epoch: int, batches: int) -> None:
-    """Raises TrainingStopped if a loss of a run was not finite; report: [R, ...]."""
-    bad = np.flatnonzero(report.bad_batch >= 0)
+    """Raises TrainingStopped if a loss of one of the runs was not finite; report: of these and perhaps others behind them."""
+    bad = np.flatnonzero(report.bad_batch[: len(runs)] >= 0)
     if len(bad):
         terms = [name for name, is_bad in zip(report.terms, report.bad_terms[bad[0]], strict=True) if is_bad]
         raise TrainingStopped(

@@ -31,7 +31,7 @@ from msa_jax.train.compilation import (
 )
 from msa_jax.train.csv_text import labels_csv, predictions_csv
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
-from msa_jax.train.prepare import prepare, used_part
+from msa_jax.train.prepare import prepare, save_preprocessing, used_part
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
@@ -269,7 +269,7 @@ def _train_in(
     def begin() -> None:
         check(runner)
         experiment_dir.begin(path, content.to_json(), dataset.fingerprint())
-        runner.prepared.preprocessor.save(path / "preprocessing")
+        save_preprocessing(runner.prepared.preprocessor, path / "preprocessing")
 
     with experiment_dir.locked(path):
         processes.run_on_primary(begin)
@@ -379,7 +379,7 @@ def _train_all(
             "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
             "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
             "process": {  # the last one, if several had to resume
-                "peak_memory_mb": round(peak_memory_mb(), 1),
+                "peak_memory_mb": peak_memory_mb(),
                 "compile_seconds": round(compile_seconds() - compiled, 1),
             },
         },

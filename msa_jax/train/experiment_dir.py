@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import platform
@@ -167,8 +166,10 @@ def begin(
     told = read_json(folder / "environment.json")
     if not isinstance(told, dict) or told.get("dataset_sha256") != fingerprint:
         raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
-    if before.get("format", 1) < FORMAT:
-        write_json(folder / mark, {**before, "format": FORMAT})  # what is left to train is written as this version does
+    # What is left to train is written as this version does, and its state stays if it is to stay now.
+    now = {**before, "format": FORMAT, **{key: content[key] for key in ("keep_state",) if key in content}}
+    if now != before:
+        write_json(folder / mark, now)
 
 
 def _a(kind: str) -> str:
@@ -191,7 +192,9 @@ def clear(folder: Path, mark: str = "config.json") -> None:
             f"{folder}: holds {strange[0].name}, which no experiment writes, so it is not overwritten; move it or choose "
             "another --out"
         )
-    for path in held:
+    for path in sorted(
+        held, key=lambda path: path.name == mark
+    ):  # last, so that what is left if this ends is recognised
         if _WRITTEN.fullmatch(path.name):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
@@ -377,8 +380,3 @@ def commit(checkout: Path) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found + ("+changes" if changes else "")
-
-
-def digest(fingerprint: Mapping[str, str]) -> str:
-    """One hash of a whole dataset."""
-    return hashlib.sha256(json.dumps(dict(sorted(fingerprint.items()))).encode()).hexdigest()

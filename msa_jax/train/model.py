@@ -86,14 +86,15 @@ class Model:
         wanted = sorted(set(shapes.params) - set(given))
 
         def draw(key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
-            made = self._init(key, batch)
+            made = self.init(key, batch)
             params = flat(made["params"])
             return {path: params[path] for path in wanted}, flat(made.get(STATISTICS, {}))
 
         # Run once a seed: the seconds that an optimising compiler would take are never won back.
         return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})
 
-    def _init(self, key: Array, batch: Any) -> Mapping[str, Any]:
+    def init(self, key: Array, batch: Any) -> Mapping[str, Any]:
+        """Everything the network holds, drawn from the key, as trees; `batch` only gives shapes."""
         # Lazily: what the network computes is left out of the program, and only what it draws stays in.
         return self.network.lazy_init({"params": key}, _shapes(batch), train=False)
 

@@ -1,5 +1,6 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -274,6 +275,14 @@ def pretrained(bert: Any, module: str | None, shapes: Flat) -> dict[str, np.ndar
         named = ", ".join([*missing, *other][:3])
         raise InputError(f"the pretrained text encoder's parameters do not fit the network: {named}")
     return found
+
+
+def save_preprocessing(preprocessor: Preprocessor, folder: Path) -> None:
+    """Writes it to a folder, whole or not at all. What is there already is of the same data and options, and stays."""
+    if not folder.is_dir():
+        new = folder.with_name(f".{folder.name}.{os.getpid()}")
+        preprocessor.save(new)
+        new.rename(folder)
 
 
 def example_batch(columns: Columns, size: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The compiled programs of one stage, for any number of runs side by side."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,23 @@ from msa_jax.train.state import Flat, TrainState, stack
 from msa_jax.train.step import Measured, check_names
 
 Array = jax.Array
+
+
+def reads(function: Callable[..., Any], *arguments: Any) -> bool | None:
+    """Whether a function reads its first argument, a real number; None if that decides a shape or a branch in it.
+
+    arguments: the others, which only give shapes.
+    """
+    try:
+        traced = jax.make_jaxpr(function)(jnp.float32(0.5), *arguments).jaxpr
+    except (jax.errors.JAXTypeError, jax.errors.UnexpectedTracerError, InputError):
+        return None
+    except TypeError as error:
+        if "Tracer" not in str(error) and "traced" not in str(error):
+            raise
+        return None
+    used = [*traced.outvars, *(variable for equation in traced.eqns for variable in equation.invars)]
+    return any(variable is traced.invars[0] for variable in used)
 
 
 class PhasePrograms:
@@ -102,16 +119,7 @@ class PhasePrograms:
 
         reports = self.empty_report(states, frozen, data, plans)
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (states, plans))
-        try:
-            traced = jax.make_jaxpr(train)(jnp.float32(0.5), one[0], frozen, data, one[1])
-        except (jax.errors.JAXTypeError, jax.errors.UnexpectedTracerError, InputError):
-            return False  # it decides a shape or a branch
-        except TypeError as error:
-            if "Tracer" not in str(error) and "traced" not in str(error):
-                raise
-            return False
-        value = traced.jaxpr.invars[0]
-        return any(value is variable for equation in traced.jaxpr.eqns for variable in equation.invars)
+        return reads(train, one[0], frozen, data, one[1]) is True
 
     def _end_epoch(self, means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
         return vmap_runs(self.walk.end_epoch, dict(means), memory, dict(values))

@@ -1,6 +1,7 @@
 """Runs: the epochs of one seed, or of several side by side, through all stages; checkpoints and resumption."""
 
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from msa_jax.config import Options
 from msa_jax.errors import TrainingStopped
 from msa_jax.methods.protocol import Method, Score
 from msa_jax.train.atomic import without_nan
-from msa_jax.train.checkpoint import RunCheckpoints, save_stage, save_variables
+from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, device_memory, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
@@ -68,7 +69,8 @@ class Runner:
         return None
 
     def traceable_options(self, names: Sequence[str]) -> frozenset[str]:
-        """Those of these real options that the programs can take as arguments: they decide no shape and no branch."""
+        """Those of these real options that training takes as arguments: they decide no shape and no branch, and nothing else
+        reads them."""
         if len(self.inits.stages) > 1 or len(self.inits.stages[0].phases) > 1:
             return frozenset()
         programs, run = self.inits.stages[0], Run(number=0, seed=0, folder=Path())
@@ -85,6 +87,7 @@ class Runner:
             name
             for name in names
             if phase.accepts_traced(name, states, frozen, arrays, parts, self.inits.traced_memory)
+            and not self.inits.reads_outside_training(name)
         )
 
     def preferred_runs_per_program(self) -> int:
@@ -105,7 +108,6 @@ class Runner:
         runs: Sequence[Run],
         logs: Logs,
         *,
-        tolerant: bool = False,
         keep: bool = True,
         keep_state: bool = False,
         stopping: MedianStopping | None = None,
@@ -114,8 +116,8 @@ class Runner:
 
         Args:
           runs: R of them, side by side; more than one only if `why_sequential` has no reason.
-          tolerant: a run that is not finite any more ends, and the others go on.
-          keep: write the results and best parameters to the folders of the runs; otherwise only valid is scored.
+          keep: write the results and best parameters to the folders of the runs, and stop if one is not finite any more;
+            otherwise only valid is scored, nothing stays, and such a run ends alone.
           keep_state: leave the last state where it is, so that the runs can go on to more epochs.
           stopping: says which runs end early, in the last stage.
 
@@ -123,13 +125,16 @@ class Runner:
           A result each; None for a run that failed.
 
         Raises:
-          TrainingStopped: a loss is not finite, unless tolerant. InputError: the checkpoint is of something else;
+          TrainingStopped: a loss is not finite, if results are kept. InputError: the checkpoint is of something else;
             stages_from has nothing that fits.
         """
-        if all((run.folder / "result.json").is_file() for run in runs):
-            return [load_result(run.folder) for run in runs]
         together = f"{runs[0].folder.name}_to_{runs[-1].folder.name}"
-        checkpoints = RunCheckpoints(runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together)
+        folder = runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together
+        if all((run.folder / "result.json").is_file() for run in runs):
+            if not keep_state:
+                delete_state(folder)  # of which a process that died may have left some
+            return [load_result(run.folder) for run in runs]
+        checkpoints = RunCheckpoints(folder)
         state, data = self.inits.resume(runs, checkpoints)
         stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
         stage, options = data.programs.stage, data.programs.options
@@ -142,13 +147,14 @@ class Runner:
         try:
             while True:
                 if state.standing.ended.all():
-                    self._check_selected(runs, state, data, tolerant)
+                    if keep:
+                        self._check_selected(runs, state, data)
                     if int(state.stage) + 1 == len(self.inits.stages):
                         break
                     state, data = self._next_stage(runs, state, data)
                 before = copy(state.train.params) if logs.measures else None
-                train, epoch = self._epochs.train(runs, state, data, tolerant)
-                state, lines = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, tolerant, before)
+                train, epoch = self._epochs.train(runs, state, data, strict=keep)
+                state, lines = self._end_epoch(runs, state.replace(train=train), data, epoch, logs, before, strict=keep)
                 if stopping is not None and int(state.stage) + 1 == len(self.inits.stages):
                     stopping.see(lines)
                     state = self._given_up(runs, state, stopping)
@@ -160,7 +166,10 @@ class Runner:
         check_there(runs[0].folder.parent)
         results = self._finish(runs, state, data, keep)
         if not keep_state:
-            checkpoints.delete()
+            delete_state(folder)
+        if not keep:
+            for run in runs:
+                shutil.rmtree(run.folder, ignore_errors=True)  # what its stages left
         return results
 
     def _given_up(self, runs: Sequence[Run], state: RunState, stopping: MedianStopping) -> RunState:
@@ -170,9 +179,9 @@ class Runner:
         ended = [done or stopping.stops(run.number) for run, done in zip(runs, state.standing.ended, strict=True)]
         return state.replace(standing=state.standing.replace(ended=np.array(ended, bool)))
 
-    def _check_selected(self, runs: Sequence[Run], state: RunState, data: StageData, tolerant: bool) -> None:
+    def _check_selected(self, runs: Sequence[Run], state: RunState, data: StageData) -> None:
         for run, best in zip(runs, state.standing.best_epoch, strict=True):
-            if best == 0 and not tolerant:
+            if best == 0:
                 raise TrainingStopped(
                     f"run {run.seed}: {data.programs.options.selection} on valid was not defined in any epoch of stage "
                     f"{data.programs.stage.name}, so none can be selected; choose another --selection"
@@ -228,19 +237,21 @@ class Runner:
         data: StageData,
         epoch: Epoch,
         logs: Logs,
-        tolerant: bool,
         before: Flat | None,
+        *,
+        strict: bool,
     ) -> tuple[RunState, list[dict[str, Any]]]:
         """Selects, stops, and writes what there is to say of the epoch. `state.train` is already after it.
 
+        before: the parameters before the epoch, if logs measure how far they moved. strict: raise TrainingStopped where
+        predictions are not finite.
+
         Returns:
           The state, and the lines of the epoch.
-
-        before: the parameters before the epoch, if logs measure how far they moved.
         """
         begun, options, stage = time.monotonic(), data.programs.options, data.programs.stage
         values, valid = self._selection(state, data, epoch)
-        if np.isnan(values).any() and not tolerant:
+        if strict and np.isnan(values).any():
             seed = runs[epoch.active[np.flatnonzero(np.isnan(values))[0]]].seed
             raise TrainingStopped(f"run {seed}, epoch {epoch.number}: the predictions on valid are not finite")
         standing, improved = judge(

@@ -1,6 +1,7 @@
 """Where runs and their stages begin: parameters that are pretrained or drawn, and the method's memory."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,19 +13,23 @@ import numpy as np
 
 from msa_jax.config import Options, with_values
 from msa_jax.errors import InputError
+from msa_jax.layers.stack import is_stacked, layer_path
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.paths import user_path
 from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, load_stage, other_run
 from msa_jax.train.device_data import streams
 from msa_jax.train.experiment_dir import Run
+from msa_jax.train.judge import selected_term
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.prepare import Prepared, compute_dtype, example_batch, pretrained, special_tokens
-from msa_jax.train.programs import StagePrograms
+from msa_jax.train.programs import StagePrograms, reads
 from msa_jax.train.runs import Layout
 from msa_jax.train.shared_parameters import SHARED, Pretrained
 from msa_jax.train.stage_data import StageData, StageReader, resolve_stages, text_capacity
 from msa_jax.train.state import Best, Flat, RunState
-from msa_jax.train.step import check_outputs
+from msa_jax.train.step import check_outputs, eval_step, eval_terms
+
+Array = jax.Array
 
 NEXT_STAGE = 2**32 - 1  # folded into a run's key at each stage; epochs never reach this number
 FINE_TUNING = 1e-4  # learning rates up to this one are those at which pretrained text encoders are trained further
@@ -58,6 +63,10 @@ class StageInits:
             for stage, own in resolved
         ]
         self._reader = StageReader(prepared.columns, self.layout)
+        if options.stages_from is not None and len(self.stages) == 1:
+            raise InputError(
+                f"option stages_from: method {method.name} trains in one stage, so it takes none from others"
+            )
         self._first = len(self.stages) - 1 if options.stages_from is not None else 0
         self._draw = self._model.drawing(self._example, self.shapes, list(self._given))
 
@@ -109,9 +118,10 @@ class StageInits:
         return f"{sum(sizes.values()):,} parameters, {text:,} of them in the text encoder"
 
     def notes(self) -> tuple[str, ...]:
-        """What the method says about these inputs, and that a text encoder without pretrained weights is taught slowly."""
+        """What the method says about these inputs, and what of the options will surprise."""
         options, inputs = self._model.options, self._model.inputs
-        return (*_slow_scratch(options, inputs), *self._method.notes(options, inputs))
+        surprises = (*_slow_scratch(options, inputs), *_freezes_nothing(options, self.shapes.params))
+        return (*surprises, *self._method.notes(options, inputs))
 
     def frozen_by_seed(self) -> bool:
         """Whether a text encoder that is not trained has parameters that each seed draws for itself."""
@@ -147,6 +157,31 @@ class StageInits:
         options = with_values(self.stages[-1].options, values)
         labels = {name: jnp.asarray(value) for name, value in self._labels.items()}
         return self._method.init_memory(options, self._prepared.inputs, labels)
+
+    def reads_outside_training(self, name: str) -> bool:
+        """Whether this real option is read where parameters are drawn, or where valid is scored.
+
+        Those programs hold the options of one point; only training takes options as arguments.
+        """
+        programs, memory = self.stages[0], jax.eval_shape(self.traced_memory, {})
+        term = selected_term(programs.options, programs.stage.select)
+
+        def draw(value: Array, key: Array, batch: Any) -> Any:
+            return programs.model.with_values({name: value}).init(key, batch)
+
+        def score(value: Array, key: Array, held: Variables, memory: Any, batch: Any) -> Any:
+            model = programs.model.with_values({name: value})
+            outputs = eval_step(model, held.params, held.statistics, batch, programs.heads)
+            if term is None:
+                return outputs
+            phase = programs.stage.phases[-1]
+            return outputs, eval_terms(model, phase, held.params, held.statistics, memory, batch, key)
+
+        key = jax.eval_shape(lambda: jax.random.key(0))
+        held = Variables(dict(self.shapes.params), dict(self.shapes.statistics))
+        return reads(draw, key, self._example) is not False or (
+            reads(score, key, held, memory, self._example) is not False
+        )
 
     def pretrained(self, run: Run) -> Pretrained:
         """What a run begins with that others begin with too, and where it is kept once for all of them."""
@@ -202,6 +237,17 @@ class StageInits:
             state = checkpoints.restore(lambda stage: self.state(runs, stage, initial, epochs=epochs))
             inits = [self._init(run, int(state.stage), init) for run, init in zip(runs, initial, strict=True)]
         return state, self.read(int(state.stage), inits)
+
+
+def _freezes_nothing(options: Options, shapes: Flat) -> tuple[str, ...]:
+    """A line if the option `freeze` matches no parameter, such as one with a typing error, or layers that are not there."""
+    if options.freeze is None:
+        return ()
+    for path, leaf in shapes.items():
+        names = [layer_path(path, layer) for layer in range(leaf.shape[0])] if is_stacked(path) else [path]
+        if any(re.search(options.freeze, name) for name in names):
+            return ()
+    return (f"option freeze: {options.freeze!r} matches no parameter, so nothing is frozen by it",)
 
 
 def _slow_scratch(options: Options, inputs: Inputs) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ arguments, and are trained side by side. Test labels take no part, and no parame
 that are worse than half of the others can be given up early (`pruning`).
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ from typing import Any, TextIO
 from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.errors import InputError
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.asked import SWEEP_SEEDS, checked_seeds, results_folder
 from msa_jax.train.atomic import write_json
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import checked_dataset, prepared_runner, runs_per_program
-from msa_jax.train.experiment_dir import Logs, MetricsFile, Run
+from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.prepare import used_part
 from msa_jax.train.progress import Progress
 from msa_jax.train.pruning import MedianStopping, Prune
@@ -35,7 +36,7 @@ MARK = "sweep.json"  # what makes a folder that of a sweep
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """A point. number: in the order of the sweep. runs: those that ended well, {"seed", "best_epoch", "epochs", "valid"}.
+    """A point. number: in the order of the sweep. runs: those that ended well, {"seed", "best_epoch", "epoch", "valid"}.
 
     failed: {seed: why}. mean, std: of the metrics on valid over the runs; empty where one failed. pruned: {seed: {"epoch",
     "best", "median"}} of the runs that were given up after an epoch, where their best was worse than that median.
@@ -133,8 +134,8 @@ def sweep(
         experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
         begun = time.monotonic()
         stopping = None if rule is None else MedianStopping(rule, rank_by)
-        _Points(path, settings, dataset, found, resolved, seeds, progress, stopping).train()
-        ranking = _rank(path, found, seeds, rank_by)
+        failures = _Points(path, settings, dataset, found, resolved, seeds, progress, stopping).train()
+        ranking = _rank(path, found, seeds, rank_by, failures)
         _write(path, content, settings, ranking)
         progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")
     return Sweep(path=path, method=method, dataset=dataset.card.name, rank_by=rank_by, ranking=ranking)
@@ -160,8 +161,14 @@ class _Points:
         self._results = MetricsFile(path / "results.jsonl")
         self._logs = Logs(metrics=MetricsFile(path / "metrics.jsonl"))
         self._last: tuple[Options, Runner] | None = None
+        self._failures: dict[int, str] = {}
 
-    def train(self) -> None:
+    def train(self) -> Mapping[int, str]:
+        """Returns {number of a run: why} of those that could not begin. They are not kept: another time they may.
+
+        Raises:
+          InputError: no run of any point can begin.
+        """
         self._results.rewind(run=-1, epoch=0)  # no run: only a line that was not finished
         done = {line["run"] for line in self._results.read()}
         taken = self._arguments()
@@ -173,6 +180,10 @@ class _Points:
             runs = [self._run(number, place, taken) for number in numbers for place in range(len(self._seeds))]
             if any(run.number not in done for run in runs):
                 self._train(runs, done, self._resolved[numbers[0]])
+        if len(self._failures) == len(self._points) * len(self._seeds):
+            raise InputError(f"no point can be trained: {self._failures[0]}")
+        shutil.rmtree(self._path / "checkpoints", ignore_errors=True)
+        return self._failures
 
     def _run(self, number: int, place: int, taken: frozenset[str]) -> Run:
         seed = self._seeds[place]
@@ -189,7 +200,7 @@ class _Points:
             runner = self._runner(options)
             together = runs_per_program(runner, options, len(runs))
         except InputError as error:
-            self._record(runs, [None] * len(runs), str(error))
+            self._failures |= {run.number: str(error) for run in runs if run.number not in done}
             return
         for first in range(0, len(runs), together):
             part = runs[first : first + together]
@@ -198,14 +209,9 @@ class _Points:
             self._progress.line(
                 f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
             )
-            try:
-                results = runner.run(part, self._logs, tolerant=True, keep=False, stopping=self._stopping)
-            except TrainingStopped as error:  # a run alone
-                self._record(part, [None] * len(part), str(error))
-                continue
-            self._record(part, results, "a loss or a prediction was not finite")
+            self._record(part, runner.run(part, self._logs, keep=False, stopping=self._stopping))
 
-    def _record(self, runs: Sequence[Run], results: Sequence[Any], why: str) -> None:
+    def _record(self, runs: Sequence[Run], results: Sequence[Result | None]) -> None:
         lines = []
         for run, result in zip(runs, results, strict=True):
             line: dict[str, Any] = {
@@ -215,7 +221,7 @@ class _Points:
                 "seed": run.seed,
             }
             if result is None:
-                lines.append({**line, "failed": why})
+                lines.append({**line, "failed": "a loss or a prediction was not finite"})
             else:
                 line |= {"epoch": result.epochs, "best_epoch": result.best_epoch, "valid": result.valid}
                 pruned = None if self._stopping is None else self._stopping.pruned.get(run.number)
@@ -240,11 +246,19 @@ class _Points:
             return frozenset()
 
 
-def _rank(path: Path, points: Sequence[Point], seeds: Sequence[int], rank_by: str) -> tuple[Ranked, ...]:
+def _rank(
+    path: Path, points: Sequence[Point], seeds: Sequence[int], rank_by: str, failures: Mapping[int, str]
+) -> tuple[Ranked, ...]:
+    """failures: {number of a run: why}, besides those that `results.jsonl` has."""
     lines = MetricsFile(path / "results.jsonl").read()
     ranked = []
     for number, point in enumerate(points):
-        own = {line["seed"]: line for line in lines if line["point"] == number}
+        own = {
+            seed: {"failed": failures[run]}
+            for run, seed in enumerate(seeds, start=number * len(seeds))
+            if run in failures
+        }
+        own |= {line["seed"]: line for line in lines if line["point"] == number}
         runs = [own[seed] for seed in seeds if "valid" in own[seed]]
         failed = {seed: own[seed]["failed"] for seed in seeds if "failed" in own[seed]}
         mean, std = ({}, {}) if failed else metrics.summarise([run["valid"] for run in runs])

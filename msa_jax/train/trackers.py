@@ -163,8 +163,6 @@ class WeightsAndBiases:
     measures = True
 
     def __init__(self, folder: Path, config: Mapping[str, Any]):
-        if importlib.util.find_spec("wandb") is None:
-            raise InputError("log wandb needs the package wandb: pip install 'msa-jax[wandb]'")
         self._folder, self._config = folder, dict(config)
         self._runs: dict[int, Any] = {}
 
@@ -233,7 +231,8 @@ def default_names() -> tuple[str, ...]:
 
 
 def checked_names(trackers: Sequence[str | Tracker] | None) -> tuple[str | Tracker, ...]:
-    """The trackers that were asked for, or the default ones. Raises InputError if one is unknown, or there twice."""
+    """The trackers that were asked for, or the default ones. Raises InputError if one is unknown, not installed, or
+    there twice."""
     if trackers is None:
         return default_names()
     if isinstance(trackers, str) or not isinstance(trackers, Sequence):
@@ -244,6 +243,8 @@ def checked_names(trackers: Sequence[str | Tracker] | None) -> tuple[str | Track
                 near = difflib.get_close_matches(one, NAMES, n=1)
                 expected = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(NAMES)}"
                 raise InputError(f"log {one!r}: {expected}")
+            if one == "wandb" and importlib.util.find_spec("wandb") is None:
+                raise InputError("log wandb needs the package wandb: pip install 'msa-jax[wandb]'")
         elif not isinstance(one, Tracker):
             raise InputError(f"trackers holds a {type(one).__name__}; expected measures, begin, epoch and close")
     names = [one for one in trackers if isinstance(one, str)]

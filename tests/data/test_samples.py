@@ -135,6 +135,12 @@ def test_a_file_of_wrong_columns_is_an_input_error(tmp_path, columns, message):
         load_split(tmp_path / "new.npz")
 
 
+@pytest.mark.parametrize("source", ["synthetic", DATASET])
+def test_a_split_that_no_dataset_has_is_an_input_error(source):
+    with pytest.raises(InputError, match="no split 'dev'; expected one of train, valid, test"):
+        load_split(source, "dev")
+
+
 def test_what_is_nothing_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         load_split(tmp_path / "nothing")

@@ -83,6 +83,13 @@ def test_every_single_modality_is_enough():
         assert [name for name in ("text", "audio", "vision") if dataset.has(name)] == [modality]
 
 
+def test_a_split_is_given_by_name_and_another_name_is_refused():
+    dataset = validate(CARD, splits(), source="there")
+    assert [dataset.split(name) for name in SIZES] == [dataset.train, dataset.valid, dataset.test]
+    with pytest.raises(InputError, match="there: no split 'dev'; expected one of train, valid, test"):
+        dataset.split("dev")
+
+
 def test_unknown_modality_is_refused():
     with pytest.raises(InputError, match="unknown modality 'smell'"):
         validate(CARD, splits(), source="there").has("smell")

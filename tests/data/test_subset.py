@@ -25,6 +25,13 @@ def test_the_number_of_rows_is_rounded_up(fraction):
     assert part.test is DATASET.test
 
 
+def test_a_fraction_of_a_whole_number_of_rows_takes_that_number():
+    dataset = tiny_dataset(modalities=("audio",), rows=(100, 4, 4))
+    for percent in range(1, 100):
+        assert len(take_fraction(dataset, percent / 100, seed=0).train) == percent
+    assert len(take_fraction(dataset, 1e-12, seed=0).train) == 1
+
+
 def test_rows_keep_their_order_and_their_columns():
     part = take_fraction(DATASET, 0.3, seed=0).train
     place = {name: row for row, name in enumerate(DATASET.train.id.tolist())}

@@ -121,7 +121,12 @@ def test_a_method_without_text_or_other_heads_has_fewer_columns(toy, tmp_path): 
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"sort": "id"}, "sort is 'id'"), ({"top": 0}, "top is 0; expected at least 1")]
+    ("changes", "message"),
+    [
+        ({"sort": "id"}, "sort is 'id'"),
+        ({"top": 0}, "top is 0; expected at least 1"),
+        ({"split": "dev"}, "no split 'dev'; expected one of train, valid, test"),
+    ],
 )
 def test_what_cannot_be_is_an_input_error(place, changes, message):
     with pytest.raises(InputError, match=message):

@@ -10,7 +10,7 @@ import pytest
 from msa_jax.cli import main
 from msa_jax.data import write_native
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import DataWarning
+from msa_jax.errors import DataWarning, InputError
 from msa_jax.report.evaluation import evaluate
 from tests.tiny import tiny_dataset, toy, train_toy  # noqa: F401 - a fixture
 
@@ -35,6 +35,11 @@ def test_a_part_of_the_training_split_is_that_part_again(tmp_path):
     options = {"max_epochs": 1, "train_fraction": 0.5}
     path = train_toy(tmp_path / "run", AUDIO, options=options).path
     assert evaluate(path, data=AUDIO).differences == ()
+
+
+def test_an_unknown_split_is_an_input_error(run):
+    with pytest.raises(InputError, match="tiny: no split 'dev'; expected one of train, valid, test"):
+        evaluate(run, data=AUDIO, split="dev")
 
 
 @pytest.mark.parametrize(

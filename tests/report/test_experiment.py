@@ -128,6 +128,14 @@ def test_absent_predictions_and_unknown_splits_are_refused(tmp_path):
         read_predictions(tmp_path, "train")
 
 
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _write(tmp_path, "run/predictions/test.csv", "id,label,1/prediction\na,1,2\n")
+    _write(tmp_path, "run/metrics.jsonl", '{"epoch": 1}\n')
+    assert read_predictions("~/run", "test")[0].tolist() == ["a"]
+    assert read_metrics("~/run") == [{"epoch": 1}]
+
+
 def test_epochs_are_read_in_the_order_written(tmp_path):
     epochs = [{"run": run, "epoch": epoch, "valid": {"MAE": 1.5}} for epoch in (1, 2) for run in (0, 1)]
     _write(tmp_path, "metrics.jsonl", "".join(json.dumps(epoch) + "\n" for epoch in epochs))

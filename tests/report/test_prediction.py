@@ -15,7 +15,7 @@ import pytest
 from msa_jax.cli import main
 from msa_jax.data import write_native
 from msa_jax.testing import tiny_dataset
-from msa_jax.train.csv_text import predictions_csv, shortest
+from msa_jax.train.csv_text import csv_of, predictions_csv, shortest
 from msa_jax.train.predictor import Predictor
 from tests.tiny import toy, train_quick, train_toy  # noqa: F401 - a fixture
 
@@ -167,3 +167,10 @@ def test_what_training_writes_has_such_numbers():
     label = np.array([1.2, np.nan, -3], np.float32)
     text = predictions_csv(np.array(["a", "b", "c"]), label, {"7": {"prediction": np.float32([0.1, 2.7, 1e-9])}})
     assert text == "id,label,7/prediction\na,1.2,0.1\nb,,2.7\nc,-3.0,1e-09\n"
+
+
+def test_a_text_of_several_lines_is_one_cell():
+    texts = ["a\rb", "c\nd", "e\r\nf", 'g, "h"', "", "=1"]
+    text = csv_of({"id": list("uvwxyz"), "text": texts})
+    assert text == 'id,text\nu,"a\rb"\nv,"c\nd"\nw,"e\r\nf"\nx,"g, ""h"""\ny,\nz,=1\n'
+    assert [row[1] for row in csv.reader(io.StringIO(text, newline=""))] == ["text", *texts]

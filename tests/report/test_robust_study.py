@@ -58,7 +58,7 @@ def test_a_variant_is_compared_with_its_baseline_by_seed(tmp_path, monkeypatch):
     plain, dropped, impossible = made.tables[0].rows
     assert plain[:2] == ["A", "1.600 ± 0.707"]  # 1.1 and 2.1, the means over the masks
     assert plain[-3:] == ["2.050 ± 0.707", "-", "-"]  # 0.45 more, the mean of the rates 0 to 0.9
-    assert dropped[-2] == "-0.550 [-1.185, 0.085]"  # -0.5 and -0.6: 0.05 * 12.706 on both sides
+    assert dropped[-2] == "-0.550 [-1.185, +0.085]"  # -0.5 and -0.6: 0.05 * 12.706 on both sides
     assert dropped[-1] == "no difference shown"
     assert set(impossible[1:]) == {"-"}
     difference = made.content["differences"]["A, dropout"]

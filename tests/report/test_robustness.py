@@ -224,7 +224,8 @@ def test_sets_of_modalities_are_named_by_what_is_left(saved, capsys):
         (["one", "--mask-seeds", "-1"], "mask seeds are -1"),
         (["one", "--protocol", "TA"], "so nothing would be missing"),
         (["one", "--protocol", "subsets", "--rates", "0"], "has no rates; leave them out"),
-        (["one", "one"], "is given twice"),
+        (["one", "one"], "one is given twice: expected different experiment folders"),
+        (["one", "one/../one"], "is given twice"),
         (["nothing"], "not an experiment"),
     ],
 )
@@ -254,6 +255,11 @@ def test_experiments_on_other_samples_are_refused(saved, monkeypatch):
     monkeypatch.setattr("msa_jax.report.robustness.dataset_of", lambda *_: (next(given), ()))
     with pytest.raises(InputError, match="two has other samples than one in split test"):
         robustness([saved / "one", saved / "two"], protocol="T", rates=[0])
+
+
+def test_an_unknown_split_is_an_input_error(saved):
+    with pytest.raises(InputError, match="tiny: no split 'dev'; expected one of train, valid, test"):
+        robustness([saved / "one"], protocol="T", rates=[0], data=DATASET, split="dev")
 
 
 def test_a_run_without_the_modality_says_so(predictor):

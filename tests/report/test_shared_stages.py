@@ -76,7 +76,7 @@ def test_a_finished_study_is_read_where_it_was_moved_to(tmp_path, study, audio, 
 def test_a_variant_that_trained_its_own_stages_is_not_taken(tmp_path, study, audio):
     given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
     reproduce(write_study(tmp_path / "toy_table8.py", variants=VARIANTS), audio, **given)
-    with pytest.raises(InputError, match="b: a finished experiment with option stages_from None; the study runs"):
+    with pytest.raises(InputError, match="b: a finished experiment with option stages_from none; the study runs"):
         reproduce(study, audio, **given)
 
 

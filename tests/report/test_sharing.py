@@ -16,11 +16,13 @@ from msa_jax import cli
 from msa_jax.errors import InputError
 from msa_jax.report.compare import compare
 from msa_jax.report.evaluation import evaluate
+from msa_jax.report.model_card import model_card
 from msa_jax.report.prediction import predict
 from msa_jax.report.sharing import export, push_to_hub
 from msa_jax.train import experiment_dir
 from msa_jax.train.exported import FILES
 from msa_jax.train.predictor import Predictor
+from msa_jax.train.settings import RunConfig
 from tests.tiny import tiny_dataset, train_quick
 
 TEXT = tiny_dataset(modalities=("text",))
@@ -157,6 +159,14 @@ def test_the_card_has_data_scores_of_every_seed_options_limits_and_licence(run, 
     assert "| `max_tokens` | 12 |" in card
     for title in ("Scores", "Data", "What it reads", "Options", "Limits", "Licence", "Made with"):
         assert f"## {title}\n" in card
+
+
+def test_a_bar_in_the_value_of_an_option_does_not_break_the_table_of_the_card(run):
+    config = RunConfig.from_json(json.loads((run / "config.json").read_text()), "config.json")
+    config = replace(config, options={**config.options, "freeze": "a/|b/"})
+    result, environment = (json.loads((run / f"{name}.json").read_text()) for name in ("result", "environment"))
+    card = model_card(config, result, environment, samples={"test": 8}, licence=None)
+    assert "| `freeze` | a/&#124;b/ |" in card.splitlines()
 
 
 # -- folders that are not what they should be -------------------------------------------------------------------------

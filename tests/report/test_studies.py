@@ -251,7 +251,7 @@ def test_a_finished_experiment_without_the_labels_that_a_figure_needs_is_not_tak
     given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
     reproduce(write_study(tmp_path / "toy_table9.py"), audio, **given)
     figure = write_study(tmp_path / "toy_figure9.py", kind="label_distribution", columns=None)
-    with pytest.raises(InputError, match="finished experiment with record_labels False; the study runs True"):
+    with pytest.raises(InputError, match="finished experiment with record_labels false; the study runs true"):
         reproduce(figure, audio, **given)
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from msa_jax.report.table import Table, mean_sd, metric_cell, number, percent
+from msa_jax.report.table import Table, interval_cell, markdown_table, mean_sd, metric_cell, number, percent
 
 TABLE = Table(
     columns=("method", "MAE", "reading"),
@@ -93,7 +93,13 @@ def test_latex_minus_is_a_minus_and_a_hyphen_a_hyphen():
 def test_json_keeps_numbers_and_turns_nan_into_null():
     table = Table(columns=("a", "b", "c"), rows=[(1, 0.123456789, float("nan"))], caption="x")
     expected = {"caption": "x", "columns": ["a", "b", "c"], "rows": [[1, 0.123456789, None]], "notes": []}
-    assert json.loads(table.json()) == expected
+    assert table.json() == expected
+    assert json.dumps(table.json(), allow_nan=False)
+
+
+def test_cells_of_markdown_stay_markdown_and_a_bar_parts_none():
+    lines = markdown_table(("option", "value"), [("`freeze`", "a/|b/"), ("[x](y)", "*")]).splitlines()
+    assert lines == ["| option | value |", "| --- | --- |", "| `freeze` | a/&#124;b/ |", "| [x](y) | * |"]
 
 
 def test_transposed_twice_is_the_table_itself():
@@ -138,6 +144,9 @@ def test_a_row_of_another_length_is_refused():
         (metric_cell("Has0_acc_2", 0.84, 0.005), "84.00 ± 0.50"),
         (metric_cell("F1_score", -0.01, signed=True), "-1.00"),
         (metric_cell("Mult_acc_7", None, None), "-"),
+        (interval_cell("MAE", -0.05, 0.0124), "[-0.050, +0.012]"),
+        (interval_cell("F1_score", 0.01, 0.02, "({} to {})"), "(+1.00 to +2.00)"),
+        (interval_cell("MAE", None, None), None),
     ],
 )
 def test_numbers_are_written_as_papers_write_them(written, expected):

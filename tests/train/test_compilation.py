@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from msa_jax.train import compilation
 from msa_jax.train.compilation import keep_compiled_programs
 
 OPTIONS = (
@@ -63,3 +64,12 @@ def test_a_folder_that_cannot_be_made_is_a_warning(unset, tmp_path):
 
 def test_tests_keep_theirs_in_a_folder_of_the_session():
     assert keep_compiled_programs() == Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+
+
+def test_the_highest_memory_of_a_device_is_of_this_experiment_or_not_known(monkeypatch):
+    for before, after, found in ((None, None, True), (100, 100, None), (100, 2**20, 1.0), (0, 2**21, 2.0)):
+        highest = iter((before, after))
+        monkeypatch.setattr(compilation, "_highest_of_device", lambda highest=highest: next(highest))
+        compilation.forget_peak_memory()
+        peak = compilation.peak_memory_mb()
+        assert peak == found if found is not True else peak > 1

@@ -55,6 +55,15 @@ def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_mmim_remembers_of_a_mini_batch_on_two_devices(tmp_path):
+    runs = [
+        train_quick("mmim", tiny_dataset(), tmp_path / str(count), options={"batch_size": 7, "data_devices": count})
+        for count in (1, 2)
+    ]
+    assert_same(*runs, atol=1e-4)
+
+
+@pytest.mark.slow
 def test_the_same_modalities_are_left_out_of_training_samples_on_two_devices(tmp_path):
     options = {**SMALL["lf_lstm"], "batch_size": 7, "modality_dropout": 0.5}
     one, two, whole = (

@@ -191,6 +191,7 @@ def test_a_folder_that_another_process_writes_is_refused(tmp_path):
         ("toy", {"batch_sise": 3}, "unknown option 'batch_sise'; did you mean batch_size"),
         ("toy", {"accumulate": 5, "tail": "drop"}, "an epoch has 4 mini-batches .* nothing would be trained"),
         ("toy", {"dropout": 1.5}, "dropout rate is 1.5"),
+        ("toy", {"stages_from": "runs/other"}, "method toy trains in one stage, so it takes none from others"),
         ("toi", {}, "unknown method 'toi'; did you mean toy"),
         ("text_only", {}, "method text_only needs text"),
         ("self_mm", {"unimodal_labels": "human"}, "has no label_a"),

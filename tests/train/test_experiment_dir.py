@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,6 +114,26 @@ def test_an_experiment_is_emptied_but_for_the_lock(tmp_path):
     assert names(tmp_path) == {".lock"}
 
 
+def test_what_is_left_of_emptying_that_was_killed_is_emptied(tmp_path, monkeypatch):
+    for name in ("config.json", "result.json", "metrics.jsonl"):
+        (tmp_path / name).write_text(OURS)
+    (tmp_path / "labels").mkdir()
+    for limit in range(2):  # as many deletions, then the end
+        left = iter(range(limit))
+
+        def unlink(path, left=left):
+            next(left)
+            os.unlink(path)
+
+        monkeypatch.setattr(Path, "unlink", unlink)
+        with pytest.raises(StopIteration):
+            experiment_dir.clear(tmp_path)
+        monkeypatch.undo()
+        assert "config.json" in names(tmp_path)
+    experiment_dir.clear(tmp_path)
+    assert names(tmp_path) == set()
+
+
 @pytest.mark.parametrize(
     "others",
     [
@@ -166,6 +187,12 @@ def test_a_folder_says_its_format_and_one_of_an_older_format_goes_on_in_this_one
         file.write_text(json.dumps(older))
         experiment_dir.begin(tmp_path, BEGUN, {})
         assert json.loads(file.read_text()) == {"format": 2, **BEGUN}
+
+
+def test_whether_a_state_stays_is_as_the_last_command_says(tmp_path):
+    for keep in (False, True):
+        experiment_dir.begin(tmp_path, {**BEGUN, "keep_state": keep}, {})
+        assert json.loads((tmp_path / "config.json").read_text())["keep_state"] is keep
 
 
 @pytest.mark.parametrize(("number", "message"), [(3, "newer msa_jax"), (0, "whole number"), (True, "whole number")])

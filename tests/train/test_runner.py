@@ -9,8 +9,12 @@ import pytest
 
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Term, one_stage
+from msa_jax.train import checkpoint
 from msa_jax.train.checkpoint import StageInit, load_stage
+from msa_jax.train.epoch_trainer import check_finite
 from msa_jax.train.experiment_dir import load_result
+from msa_jax.train.report import Report
+from msa_jax.train.step import Measured
 from tests.tiny import TOY, TOY_QUICK, contrary, tiny_dataset, train_toy
 from tests.train.kit import AUDIO, kept_params, lines_of, registered, run_of, runner_of, seen_plans
 
@@ -175,7 +179,44 @@ def test_the_running_state_is_removed_at_the_end(staged):
     assert not (staged.path / "checkpoints" / "1" / "state").exists()
 
 
+def test_a_state_that_is_being_removed_is_whole_or_gone(tmp_path, monkeypatch):
+    state = tmp_path / "1" / "state"
+    (state / "4" / "state").mkdir(parents=True)
+
+    def killed(path: Path, *, ignore_errors: bool) -> None:
+        if path.exists():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.delete_state(tmp_path / "1")
+    monkeypatch.undo()
+    assert not state.exists()
+    checkpoint.delete_state(tmp_path / "1")
+    assert not (tmp_path / "1").exists()
+
+
+def test_a_state_that_a_killed_command_left_is_removed_by_the_next(tmp_path):
+    done = train_toy(tmp_path / "run", AUDIO, seeds=(1,), options={"max_epochs": 1})
+    left = done.path / "checkpoints" / "1" / "state" / "1"
+    left.mkdir(parents=True)
+    (done.path / "result.json").unlink()
+    train_toy(tmp_path / "run", AUDIO, seeds=(1,), options={"max_epochs": 1})
+    assert not left.parent.exists()
+
+
 # -- losses that are not finite ---------------------------------------------------------------------------------------
+
+
+def test_a_run_that_has_ended_and_is_computed_along_stops_nothing():
+    report = Report.empty(
+        Measured(means={"loss": np.float32(0)}, weights={}, count=np.float32(1)), runs=2, batches=4, record_steps=0
+    )
+    report = report._replace(bad_batch=np.array([-1, 2], np.int32))
+    runs = [run_of(1), run_of(2)]
+    check_finite(report, runs[:1], 3, 4)
+    with pytest.raises(TrainingStopped, match="run 2, epoch 3, step 3 of 4"):
+        check_finite(report, runs, 3, 4)
 
 
 def test_a_loss_that_is_not_finite_stops_with_run_epoch_step_and_term(tmp_path):

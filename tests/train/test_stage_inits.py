@@ -63,6 +63,15 @@ def test_a_rate_for_pretrained_weights_is_named_where_there_are_none():
         assert notes(**changes) == ()
 
 
+def test_a_pattern_that_freezes_nothing_is_named():
+    method, dataset = METHODS["text_only"], tiny_dataset(modalities=("text",))
+    options = override(method.options(), QUICK)
+    prepared = prepare(dataset, method, options)
+    for pattern, found in (("^text_encoder/bert/layer_0/", False), ("^text_encoder/bert/layers_0/", True)):
+        notes = StageInits(method, replace(options, freeze=pattern), prepared).notes()
+        assert any("matches no parameter" in note and pattern in note for note in notes) == found
+
+
 def test_a_pretrained_encoder_must_have_the_parameters_of_the_network():
     module = "text_encoder"
     shapes = {

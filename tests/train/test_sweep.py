@@ -1,19 +1,26 @@
 """Sweeps: each point as if it were trained alone, what fails, resumption, and what is shown of them."""
 
+import importlib
 import json
 from dataclasses import replace
+from typing import Any
 
+import flax.linen as nn
+import jax
 import numpy as np
 import pytest
 
 from msa_jax import cli
 from msa_jax.errors import InputError
+from msa_jax.methods.protocol import Method, Stage
 from msa_jax.report import sweep as shown
+from msa_jax.train.experiment_dir import MetricsFile
 from msa_jax.train.sweep import sweep
-from tests.tiny import TOY, TOY_QUICK, train_toy
+from tests.tiny import TOY, TOY_QUICK, ToyNetwork, train_toy
 from tests.train.kit import AUDIO, Interrupting, runner_of
 
 pytestmark = pytest.mark.usefixtures("toy")
+sweep_module = importlib.import_module("msa_jax.train.sweep")  # whose name is also that of its function
 
 
 def sweep_toy(out, grid, *, seeds=(1, 2), log=None, options=None, **named):
@@ -33,6 +40,46 @@ def test_what_decides_a_shape_or_is_read_on_the_host_is_no_argument():
 
 def test_a_method_of_several_stages_or_phases_takes_no_arguments():
     assert runner_of(TOY, AUDIO, {**TOY_QUICK, "stages": 2}).traceable_options(["dropout"]) == frozenset()
+
+
+class _Louder(ToyNetwork):
+    """Its score depends on the rate of dropout, in evaluation too."""
+
+    def __call__(self, batch: Any, *, train: bool) -> dict[str, Any]:
+        outputs = super().__call__(batch, train=train)
+        return {"prediction": (1 + self.options.dropout) * outputs["prediction"]}
+
+
+class _Wider(ToyNetwork):
+    """Where it begins depends on the rate of dropout."""
+
+    @nn.compact
+    def __call__(self, batch: Any, *, train: bool) -> dict[str, Any]:
+        wide = self.param("wide", lambda key: self.options.dropout + jax.random.normal(key))
+        score = batch["audio"]["features"].sum((1, 2)) * wide
+        return {"prediction": score * (1 - self.options.dropout if train else 1)}
+
+
+def _selected(method: Method) -> Method:
+    """By its whole loss, in which a weight is the rate of dropout."""
+    (phase,) = method.stages(method.options(), None)[0].phases
+    weighed = replace(phase, weights=lambda options, inputs, memory, clock: {"inertia": options.dropout})
+    return replace(method, stages=lambda options, inputs: (Stage(phases=(weighed,)),), valid_terms=("loss",))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "taken"),
+    [
+        (replace(TOY, network=_Louder), {}, False),
+        (replace(TOY, network=_Wider), {}, False),
+        (_selected(TOY), {"selection": "term.loss"}, False),
+        (_selected(TOY), {}, True),
+    ],
+    ids=["evaluation", "first values", "selection", "none of them"],
+)
+def test_what_is_read_outside_of_training_is_no_argument(method, options, taken):
+    runner = runner_of(method, AUDIO, {**TOY_QUICK, **options})
+    assert runner.traceable_options(["dropout"]) == ({"dropout"} if taken else set())
 
 
 # -- a sweep ----------------------------------------------------------------------------------------------------------
@@ -110,6 +157,33 @@ def test_a_point_that_cannot_be_is_recorded(tmp_path):
     done = sweep_toy(tmp_path / "run", {"accumulate": [1, 40]}, seeds=(1,), options={"tail": "drop"})
     assert "nothing would be trained" in done.ranking[1].failed[1]
     assert done.best.point == {"accumulate": 1}
+    # What could not begin may begin another time, so only what was trained is kept.
+    assert [line["point"] for line in MetricsFile(tmp_path / "run" / "results.jsonl").read()] == [0]
+    with pytest.raises(InputError, match="no point can be trained: option accumulate is 30"):
+        sweep_toy(tmp_path / "other", {"accumulate": [30, 40]}, seeds=(1,), options={"tail": "drop"})
+
+
+def test_what_cannot_be_set_up_now_takes_no_result_away(tmp_path, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, log=Interrupting(6), options={"runs_per_program": 1})
+    before = MetricsFile(tmp_path / "run" / "results.jsonl").read()
+    assert 0 < len(before) < 4
+
+    def missing(*arguments: Any) -> Any:
+        raise InputError("the disk of the encoder is not there")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sweep_module, "prepared_runner", missing)
+        done = sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, options={"runs_per_program": 1})
+    assert sum(len(one.failed) for one in done.ranking) == 4 - len(before)
+    again = sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, options={"runs_per_program": 1})
+    assert all(not one.failed for one in again.ranking)
+    assert MetricsFile(tmp_path / "run" / "results.jsonl").read()[: len(before)] == before
+
+
+def test_a_sweep_of_a_method_of_several_stages_keeps_no_parameters(tmp_path):
+    sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, seeds=(1,), options={"stages": 2, "encoder_epochs": 1})
+    assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_a_dataset_that_somebody_made_is_checked(tmp_path):

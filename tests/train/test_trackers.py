@@ -238,8 +238,10 @@ def test_wandb_gets_a_run_for_each_seed_which_goes_on_under_its_name(tmp_path, m
 
 def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
+    train_toy(tmp_path / "run", AUDIO, options={"max_epochs": 1})
     with pytest.raises(InputError, match=r"pip install 'msa-jax\[wandb\]'"):
-        train_toy(tmp_path / "run", AUDIO, trackers=["wandb"])
+        train_toy(tmp_path / "run", AUDIO, trackers=["wandb"], overwrite=True)
+    assert (tmp_path / "run" / "result.json").is_file()  # nothing was overwritten before it was said
 
 
 @pytest.mark.parametrize("kind", ["csv", "tensorboard"])
