@@ -19,7 +19,8 @@ V and E are linear, in two and three layers; every D is two layers with ReLU and
 can be exported: what the network listens to, averaged over the steps.
 
 Readings and deviations.
-- MMSA draws the first values of a vertex's networks once and copies them to all vertices; here each has its own draw.
+- MMSA draws the first values of the second layer of a vertex's network once and copies them to all vertices; here each has
+  its own draw.
 - Efficacies are the raw output of a linear layer, as in the code, and may be negative. Between two linear layers of a vertex
   there is no activation either.
 - In MMSA the networks V_S stand in a plain dict, where no optimiser finds them: at MOSI's sizes 208,656 of 2,319,280 weights

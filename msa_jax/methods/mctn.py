@@ -29,7 +29,8 @@ Readings and deviations.
 - Features are standardised; the code divides vision by its largest value.
 - Text is BERT's states instead of GloVe vectors, and max_tokens word pieces instead of 20 words (20 in `reference`).
 - The squared L2 norm of w in the code's loss, times 0.01, is a weight decay of 0.02 (`score_decay`).
-- What is written again is given: no gradient flows into it, also where the text encoder is trained.
+- What is written again is given: no gradient flows into it, also where the text encoder is trained. A sample that lacks a
+  modality does not count in the loss of its translation, so that MCTN does not learn to write zeros.
 - Sequences of their own lengths are averaged to the tokens of the text (`alignment`). With "ctc" the alignment is learned, from
   its own loss alone, since no gradient flows into what is written again.
 - Absent modalities: `order` without them. With two, the score is read off J, as in the paper; with one nothing is translated.
@@ -59,6 +60,7 @@ from msa_jax.methods.shared.aligned_sequences import (
     alignment_terms,
     alignment_weights,
     check_alignment,
+    rewriting_error,
 )
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.modalities import MODALITIES
@@ -165,18 +167,16 @@ class MCTNNetwork(nn.Module):
 
         encoder, decoder = pair("", widest)
         states = encoder(given[names[0]], length)
-        targets, generated = {}, {}
+        generated = {}
         if len(names) > 1:
             generated["translation"] = write(decoder, states, names[1])
             back = encoder(_wider(generated["translation"], widest), length)
             generated["cycle"] = write(decoder, back, names[0])
-            targets |= {"translation": names[1], "cycle": names[0]}
         if len(names) > 2:
             width = widest if options.score_widest else sequences[names[2]].shape[-1]
             encoder_2, decoder_2 = pair("_2", width)
             states = encoder_2(states, length)
             generated["translation_2"] = write(decoder_2, states, names[2])
-            targets["translation_2"] = names[2]
         source = given if options.score_widest else sequences
 
         read = LSTM(options.hidden, self.dtype, every=True, name="reader")(states, length)
@@ -187,7 +187,7 @@ class MCTNNetwork(nn.Module):
         outputs = {
             "prediction": Linear(1, self.dtype, name="score")(representation)[:, 0],
             "representation": representation,
-            "sequences": {term: source[name] for term, name in targets.items()},
+            "sequences": {term: source[name] for term, name in translations(options, self.inputs).items()},
             "generated": generated,
         }
         return {**jax.tree.map(lambda x: x.astype(jnp.float32), outputs), "length": length, **learned}
@@ -198,6 +198,13 @@ def there(options: MCTNOptions, inputs: Inputs) -> tuple[str, ...]:
     return tuple(name for name in options.order if name in inputs.modalities)
 
 
+def translations(options: MCTNOptions, inputs: Inputs) -> dict[str, str]:
+    """The modality that each translation writes, by the names of the translations there are."""
+    names = there(options, inputs)
+    first = {"translation": names[1], "cycle": names[0]} if len(names) > 1 else {}
+    return first | ({"translation_2": names[2]} if len(names) > 2 else {})
+
+
 def _wider(sequence: Array, width: int) -> Array:
     """[B, T, d] -> [B, T, width], zeros behind."""
     return jnp.pad(sequence, [(0, 0), (0, 0), (0, width - sequence.shape[-1])])
@@ -205,20 +212,18 @@ def _wider(sequence: Array, width: int) -> Array:
 
 def objective(step: Step, options: MCTNOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """L1 on the human label, and the squared error of each translation over a sample's own steps."""
-    outputs, where = step.outputs, step.batch["weight"] > 0
+    outputs, targets = step.outputs, translations(options, inputs)
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"])}
     for term, generated in outputs["generated"].items():
-        target = jax.lax.stop_gradient(outputs["sequences"][term])
-        terms[term] = losses.sequence_l2(generated, target, outputs["length"], where=where)
+        given = targets[term], generated, outputs["sequences"][term], outputs["length"]
+        terms[term] = rewriting_error(step, options, *given)
     return {**terms, **alignment_terms(step, options, inputs)}, step.memory
 
 
 def weights(options: MCTNOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:
     """The lambdas of the translations there are."""
-    names = ("translation", "cycle", "translation_2")
-    count = (0, 0, 2, 3)[len(there(options, inputs))]
-    translations = {name: getattr(options.weights, name) for name in names[:count]}
-    return {**translations, **alignment_weights(options, inputs, memory, clock)}
+    lambdas = {name: getattr(options.weights, name) for name in translations(options, inputs)}
+    return {**lambdas, **alignment_weights(options, inputs, memory, clock)}
 
 
 def groups(options: MCTNOptions) -> tuple[Group, ...]:

@@ -22,7 +22,8 @@ that it needs a weight of 100 (losses.mmd).
 Readings and deviations.
 - The squared error is the mean over each sample's own steps, and features. MMSA takes it over padding, which all its LSTMs walk
   too (`padding`, "included" in the `reference` protocol).
-- What is written again is given: no gradient flows into it, also where the text encoder is trained.
+- What is written again is given: no gradient flows into it, also where the text encoder is trained. A sample that lacks a
+  modality does not count in the error of its decoder, so that the decoder does not learn to write zeros.
 - The features are rebuilt on their own scale, so that weights found for one scale mean nothing for another: lambda_a is 0.01
   because COVAREP's features are large. With `standardise` they should be tuned again.
 - Neither code uses the learning rate of its configuration (2e-3 for MOSI in MMSA): Adam runs at PyTorch's 1e-3, with which
@@ -59,6 +60,7 @@ from msa_jax.methods.shared.aligned_sequences import (
     alignment_terms,
     alignment_weights,
     check_alignment,
+    rewriting_error,
 )
 from msa_jax.methods.shared.memory_fusion import (
     AttentionLayers,
@@ -195,8 +197,8 @@ def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, A
     outputs, where, key = step.outputs, step.batch["weight"] > 0, mask_key(step.key)
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"], where=where)}
     for name, generated in outputs["generated"].items():
-        target = jax.lax.stop_gradient(outputs["sequences"][name])
-        terms[f"{name}_generation"] = losses.sequence_l2(generated, target, outputs["length"], where=where)
+        given = generated, outputs["sequences"][name], outputs["length"]
+        terms[f"{name}_generation"] = rewriting_error(step, options, name, *given)
     terms["discrepancy"] = jnp.float32(0)
     for number, name in enumerate(("label", *inputs.modalities)):
         code = outputs[f"{name}_code"]

@@ -18,8 +18,9 @@ of a mini-batch.
 
 Readings and deviations.
  1. The paper has the squared Frobenius norm in L_diff, a sum over h * h entries; the code has their mean. With B vectors of
-    unit length the sum of a pair is at least about B: beta times six pairs, 0.3 * 6 * 64 = 115, beside a squared error of 1
-    to 3. The published weights go with the mean, which is the default in both protocols (`difference`).
+    unit length the sum of a pair is about B where they are unrelated, as at the start: beta times six pairs, 0.3 * 6 * 64 =
+    115, beside a squared error of 1 to 3. The published weights go with the mean, which is the default in both protocols
+    (`difference`).
  2. No gradient flows through the lengths that L_diff divides by, as in the code.
  3. Sizes, rates, weights and the orthogonal start of the recurrent matrices are those of the code for MOSI. `patience` is the
     paper's 6; the code stops at the seventh epoch without improvement (reference). Dropout stands before the ReLU in the

@@ -311,8 +311,9 @@ def task_objective(step: Step, options: MMIMOptions, inputs: Inputs) -> tuple[Te
         for name, e in projected.items():
             e = jnp.concatenate([e, memory.projected[name]])
             terms["entropy"] -= losses.class_entropy(e, both, epsilon=options.entropy_epsilon, where=counts)
-        kept = {name: jnp.where(where[:, None], e, 0.0) for name, e in projected.items()}
-        memory = Memory(jax.lax.stop_gradient(kept), sign, memory.batches + 1)
+        rows = len(memory.sign)  # devices that share a mini-batch may have added rows of padding behind them
+        kept = {name: jnp.where(where[:, None], e, 0.0)[:rows] for name, e in projected.items()}
+        memory = Memory(jax.lax.stop_gradient(kept), sign[:rows], memory.batches + 1)
     return terms, memory
 
 
@@ -349,8 +350,7 @@ def groups(options: MMIMOptions) -> tuple[Group, ...]:
     """q; BERT, its biases and LayerNorms without decay but for `decay_all`; both LSTMs; everything else."""
     rate, decay = options.learning_rate, options.weight_decay
     bound = Group(name="bound", pattern=BOUND, learning_rate=rate.bound, weight_decay=decay.bound)
-    text = Group(name="text_all", pattern=r"^text_encoder/", learning_rate=rate.text, weight_decay=decay.text)
-    return (bound, *([text] if options.decay_all else []), *encoder_groups(options))
+    return (bound, *encoder_groups(options, decay_all=options.decay_all))
 
 
 METHOD = Method(

@@ -16,6 +16,8 @@ Loss: squared error.
 What is approximate.
 - One frame for each word: the files of this field hold one audio and one vision vector for each token, an average. An LSTM that
   starts with zeros and reads one frame is a gated layer, and so it is written here: h = sigmoid(o) tanh(sigmoid(i) tanh(c)).
+  A frame of zeros stands for a word without frames, where h is 0 as in the code: that of an absent or a silent modality, and
+  without `standardise` that of a word at which nothing was heard or seen.
 - Word pieces instead of words.
 - Text is BERT's states instead of GloVe vectors. BERT is not trained; `finetune_text` changes that.
 
@@ -98,7 +100,7 @@ class RavenOptions(AlignedOptions):
 
 
 class FrameEncoder(nn.Module):
-    """Frames [B, T, d] -> states [B, T, hidden] of an LSTM that starts anew at each of them."""
+    """Frames [B, T, d] -> states [B, T, hidden] of an LSTM that starts anew at each of them; zeros where a frame is zeros."""
 
     hidden: int
     dropout: float | Array
@@ -106,9 +108,10 @@ class FrameEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, frames: Array, *, train: bool) -> Array:
+        there = (frames != 0).any(-1, keepdims=True)
         projected = Linear(self.hidden, self.dtype, name="projection")(Dropout(self.dropout)(frames, not train))
         i, c, o = jnp.split(Linear(3 * self.hidden, self.dtype, name="gates")(projected), 3, axis=-1)
-        return nn.sigmoid(o) * jnp.tanh(nn.sigmoid(i) * jnp.tanh(c))
+        return jnp.where(there, nn.sigmoid(o) * jnp.tanh(nn.sigmoid(i) * jnp.tanh(c)), 0)
 
 
 class RavenNetwork(nn.Module):

@@ -1,5 +1,7 @@
 """LNLN: values and gradients against a derivation in PyTorch, what training sees, absent modalities, options."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,11 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from msa_jax import config
+from msa_jax.data.masking import Missing, Tokens, without
+from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods import lnln
-from msa_jax.methods.protocol import Clock
+from msa_jax.methods.protocol import Clock, Inputs, TextInput
 from tests.methods.cases import phase_of, step_of, with_copies
 from tests.methods.network_kit import (
     ALL,
@@ -106,6 +110,33 @@ def test_rates_are_0_in_half_of_the_cases_and_otherwise_anything():
     rate = np.asarray(bound._with_masked(batch)[1]["audio"])
     assert abs((rate == 0).mean() - 0.5) < 0.03
     np.testing.assert_allclose(np.quantile(rate[rate > 0], [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.03)
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("kind", ["ids", "features"])
+def test_an_absent_text_is_not_complete(kind, aligned):
+    absent = np.arange(200) % 2 == 0
+    mask = np.ones((200, 5), np.int32)
+    content = {"ids": np.full((200, 5), 7)} if kind == "ids" else {"features": np.ones((200, 5, 8), np.float32)}
+    batch = {"text": {**content, "mask": mask}, "row": np.arange(200), "weight": np.ones(200, np.float32)}
+    batch = without(batch, Missing({"text": absent}, {}, Tokens(1, 0)), aligned=aligned)
+    bert = BertConfig() if kind == "ids" else None
+    network = lnln.LNLNNetwork(lnln.LNLNOptions(), Inputs(text=TextInput(width=8, steps=5, bert=bert, unknown=1)))
+    copies, rates = network.bind({}, rngs={"dropout": jax.random.key(0)})._with_masked(batch)
+    kept = 1 - np.asarray(rates["text"])
+    assert (kept[absent] == 0).all()
+    assert abs((kept[~absent] == 1).mean() - 0.5) < 0.15
+    np.testing.assert_array_equal(copies["text"][kind][200:][absent], batch["text"][kind][absent])  # nothing was left
+
+
+def test_weight_decay_covers_biases_and_norms_of_bert_in_the_reference_protocol():
+    def decay(path, **changes):
+        groups = lnln.METHOD.groups(config.override(lnln.LNLNOptions(), changes))
+        return next(group.weight_decay for group in groups if re.search(group.pattern, path))
+
+    for path in ("query/bias", "output_norm/scale"):
+        assert decay(f"text_encoder/bert/layer_0/{path}") == 0
+        assert decay(f"text_encoder/bert/layer_0/{path}", **lnln.REFERENCE) == 1e-4
 
 
 @pytest.mark.slow

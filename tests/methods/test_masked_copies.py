@@ -12,6 +12,7 @@ from msa_jax.methods.protocol import Inputs, TextInput
 from msa_jax.methods.shared.masked_copies import (
     check_has_unknown,
     draw,
+    has_words,
     sample_keys,
     with_silenced_copy,
 )
@@ -83,13 +84,29 @@ def test_without_a_key_a_training_sample_always_draws_the_same():
     assert (one[1] != one[0]).all()
 
 
+def packed_of(text):
+    packing, _ = plan_packing(np.asarray(text["mask"]).sum(1)[None], 8)
+    return pack(text["ids"], text["mask"], packing.row[0], packing.offset[0], Capacity(len(text["mask"]), 8))
+
+
+def test_a_text_has_words_if_a_token_inside_is_known_or_a_step_is_not_zeros():
+    ids = np.array([[5, 9, 6, 0], [5, 6, 0, 0], [5, UNKNOWN, 6, 0], [5, UNKNOWN, 9, 6], [5, UNKNOWN, UNKNOWN, 6]])
+    text = {"ids": jnp.asarray(ids), "mask": jnp.asarray(ids > 0, jnp.int32)}
+    expected = [True, False, False, True, False]
+    assert has_words(text, INPUTS).tolist() == expected
+    assert has_words(packed_of(text), INPUTS).tolist() == expected
+    features = np.zeros((3, 4, 2))
+    features[0, 1, 1], features[1, 3, 0] = 0.1, 5  # the latter beyond the end
+    mask = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0]])
+    assert has_words({"features": features, "mask": mask}, INPUTS).tolist() == [True, False, False]
+
+
 @pytest.mark.slow
 def test_packed_text_loses_the_same_tokens():
     batch = batch_of()
     copies, lost = copied(batch, 0.6)
     text = {name: jnp.asarray(value) for name, value in batch["text"].items()}
-    packing, _ = plan_packing(np.array(LENGTHS["text"])[None], 8)
-    packed = pack(text["ids"], text["mask"], packing.row[0], packing.offset[0], Capacity(3, 8))
+    packed = packed_of(text)
     found, gone = copied({"text": packed}, 0.6)
     np.testing.assert_array_equal(gone["text"], lost["text"])
     taken = found["text"]["ids"].reshape(-1)[found["text"]["slot"]]

@@ -131,6 +131,33 @@ def test_what_should_be_written_has_no_gradient():
 # -- absent modalities ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("padding", ["masked", "included"])
+def test_a_translation_is_learned_from_the_samples_that_have_what_it_writes(padding):
+    rng, length = np.random.default_rng(2), np.array([3, 0, 2, 3])
+    audio, written = rng.normal(size=(2, 4, 3, 5)).astype(np.float32)
+    audio[1] = 0
+    batch = {"label": np.zeros(4, np.float32), "weight": np.array([1, 1, 1, 0], np.float32)}
+    options = config.override(mctn.MCTNOptions(), {"padding": padding, "pack_text": False})
+
+    def term(written, audio, length, name="translation_2"):
+        outputs = {"prediction": jnp.zeros(4), "length": jnp.full(4, 3), "sequences": {name: audio}}
+        step = step_of(
+            {**outputs, "generated": {name: written}}, {**batch, "audio": {"features": audio, "length": length}}
+        )
+        return mctn.objective(step, options, KIT.inputs())[0][name][:3].mean()
+
+    value = quick_jit(jax.value_and_grad(term))
+    found, gradient = value(written, audio, length)
+    np.testing.assert_allclose(found, np.square(written - audio)[[0, 2]].mean(), rtol=1e-5)
+    assert [bool(row.any()) for row in gradient] == [True, False, True, False]
+    found, gradient = value(written, np.zeros_like(audio), np.zeros_like(length))
+    assert found == 0
+    np.testing.assert_array_equal(gradient, 0)
+    # Frames of zeros are no frames, but for "included", where they are data.
+    found, _ = value(written, np.zeros_like(audio), np.array([3, 3, 3, 3]))
+    assert (found > 0) == (padding == "included")
+
+
 @pytest.mark.parametrize(
     ("there", "translations"),
     [(("text",), set()), (("text", "audio"), {"translation", "cycle"})],

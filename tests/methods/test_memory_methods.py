@@ -218,6 +218,36 @@ def test_generation_is_a_mean_over_each_samples_own_steps():
         np.testing.assert_allclose(means[f"{name}_generation"], np.mean(errors), rtol=1e-4)
 
 
+def test_a_decoder_learns_from_the_samples_that_have_its_modality():
+    options, inputs = network_of("mfm").options, inputs_of()
+    batch, rng = batch_of(), np.random.default_rng(3)
+    batch["weight"][4] = 0
+    sequences = {name: jnp.asarray(batch[name]["features"]) for name in ALL}
+    sequences["vision"] = sequences["vision"].at[1].set(0)
+    generated = {name: jnp.asarray(rng.normal(size=x.shape), jnp.float32) for name, x in sequences.items()}
+    codes = {f"{name}_code": jnp.zeros((5, 2)) for name in ("label", *ALL)}
+
+    def terms(generated, sequences):
+        outputs = {"prediction": jnp.zeros(5), "length": jnp.asarray(LENGTHS["text"]), **codes}
+        outputs |= {"sequences": sequences, "generated": generated}
+        found = mfm.objective(Step(outputs, batch, {}, FIRST, jax.random.key(0), {}), options, inputs)[0]
+        return {name: found[f"{name}_generation"][:4].mean() for name in ALL}
+
+    def total(generated, sequences):
+        found = terms(generated, sequences)
+        return sum(found.values()), found
+
+    program = quick_jit(jax.value_and_grad(total, has_aux=True))
+    (_, found), gradient = program(generated, sequences)
+    for name, rows in (("text", range(4)), ("vision", (0, 2, 3))):
+        off = [np.square(generated[name] - sequences[name])[row, : LENGTHS[name][row]].mean() for row in rows]
+        np.testing.assert_allclose(found[name], np.mean(off), rtol=1e-5)
+    assert [bool(row.any()) for row in gradient["vision"]] == [True, False, True, True, False]
+    (_, found), gradient = program(generated, {**sequences, "vision": jnp.zeros_like(sequences["vision"])})
+    assert found["vision"] == 0
+    np.testing.assert_array_equal(gradient["vision"], 0)
+
+
 @pytest.mark.slow
 def test_no_gradient_flows_into_what_is_generated_again():
     options, inputs = network_of("mfm").options, inputs_of()

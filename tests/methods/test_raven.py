@@ -10,6 +10,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods import raven
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput, check_inputs
 from tests.methods.network_kit import ALL, CHECKS, NetworkKit, close
+from tests.quick import quick_jit
 
 LENGTHS = [6, 2, 3, 1, 5]
 SHAPES = {"text": (6, 8), "audio": (6, 5), "vision": (6, 3)}
@@ -81,6 +82,23 @@ def test_no_word_is_shifted_further_than_beta_says(changes):
     shift = KIT.evaluated(**changes)["shift"]
     assert (shift <= 0.2 + 1e-5).all()
     assert (shift > 0.01).all()
+
+
+def test_a_word_without_frames_has_a_state_of_zeros():
+    frames = np.random.default_rng(0).normal(size=(2, 3, 5)).astype(np.float32)
+    frames[0, 1:] = 0
+    encoder = raven.FrameEncoder(4, 0.0)
+    variables = encoder.init(jax.random.key(0), frames, train=False)
+
+    def read(frames):
+        states = encoder.apply(variables, frames, train=False)
+        return states.sum(), states
+
+    (_, states), gradient = quick_jit(jax.value_and_grad(read, has_aux=True))(frames)
+    np.testing.assert_array_equal(states[0, 1:], 0)
+    assert (np.abs(np.concatenate([states[0, :1], states[1]])) > 0).any(-1).all()
+    assert np.isfinite(gradient).all()
+    np.testing.assert_array_equal(gradient[0, 1:], 0)
 
 
 def test_with_beta_0_words_stay_and_frames_change_nothing():

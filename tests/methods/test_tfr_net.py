@@ -11,6 +11,7 @@ from msa_jax.encoders.gru import BidirectionalGRU
 from msa_jax.errors import InputError
 from msa_jax.methods import tfr_net
 from msa_jax.methods.protocol import STATISTICS, Clock
+from msa_jax.train.settings import resolve
 from tests.methods.cases import phase_of, step_of, with_copies
 from tests.methods.network_kit import (
     ALL,
@@ -151,6 +152,18 @@ def test_absent_modalities_have_no_encoders(there):
     assert not any(absent in path for path in flatten_dict(params, sep="/") for absent in set(ALL) - set(there))
     assert params[f"{there[0]}_rebuilt"]["kernel"].shape == (4 * len(there), SHAPES[there[0]][1])
     assert set(tfr_net.METHOD.export_names(tfr_net.TFRNetOptions(), KIT.inputs(there))) <= set(outputs)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "text", "other"), [("mosi", 2e-6, 1e-3), ("mosei", 1e-5, 2e-3), ("sims", 1e-5, 2e-3)]
+)
+def test_a_preset_of_mmsa_has_its_rates_and_the_reference_protocol_those_of_the_preset(dataset, text, other):
+    settings = resolve("tfr_net", preset=f"tfr_net_{dataset}_mmsa")
+    rate = settings.options.learning_rate
+    assert settings.protocol == "reference"
+    assert (rate.text, rate.audio, rate.vision, rate.other) == (text, other, other, other)
+    reference = resolve("tfr_net", preset=f"tfr_net_{dataset}", protocol="reference").options
+    assert reference.learning_rate == tfr_net.RATES
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,33 @@ def objective(step: Step, options: AlignedOptions, inputs: Inputs) -> tuple[Term
     return {**terms, **alignment_terms(step, options, inputs)}, memory
 
 
+def rewriting_error(
+    step: Step, options: AlignedOptions, name: str, written: Array, target: Array, length: Array
+) -> Array:
+    """Squared error of a modality that is written again (losses.sequence_l2), for the objective.
+
+    The mean of the batch is that over the samples that have the modality: others would teach to write zeros. A sample has it
+    where something of its target is not zero, which holds for aligned data too. Where padding is "included" zeros are data, as
+    in MMSA's code, and only a length of 0 tells that a sample has no frames.
+
+    Args:
+      name: of the modality.
+      written, target: [B, T, d]. No gradient flows into the target.
+      length: [B] int32, the steps that count.
+
+    Returns:
+      [B] float32, 0 for samples that do not have it or do not count.
+    """
+    target, counts = jax.lax.stop_gradient(target), step.batch["weight"] > 0
+    has = counts
+    if options.padding == "masked":
+        has = counts & (target != 0).any((1, 2))
+    elif name in SEQUENCES:
+        has = counts & (frames(step.batch, name)["length"] > 0)
+    error = losses.sequence_l2(written, target, length, where=has)
+    return error * (counts.sum() / jnp.maximum(has.sum(), 1))
+
+
 def alignment_weights(
     options: AlignmentOptions, inputs: Inputs, memory: Any, clock: Clock
 ) -> Mapping[str, Array | float]:

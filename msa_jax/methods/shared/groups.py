@@ -17,10 +17,15 @@ def text_groups(learning_rate: float, weight_decay: float) -> tuple[Group, Group
     )
 
 
-def encoder_groups(options: Options) -> tuple[Group, ...]:
-    """Text encoder (its biases and LayerNorms without weight decay), audio encoder, vision encoder, everything else."""
+def encoder_groups(options: Options, *, decay_all: bool = False) -> tuple[Group, ...]:
+    """Text encoder (its biases and LayerNorms without weight decay), audio encoder, vision encoder, everything else.
+
+    decay_all: weight decay covers the biases and LayerNorms of the text encoder too.
+    """
     rate, decay = options.learning_rate, options.weight_decay
+    text = Group(name="text_all", pattern=r"^text_encoder/", learning_rate=rate.text, weight_decay=decay.text)
     return (
+        *([text] if decay_all else []),
         *text_groups(rate.text, decay.text),
         Group(name="audio", pattern=r"^audio_encoder", learning_rate=rate.audio, weight_decay=decay.audio),
         Group(name="vision", pattern=r"^vision_encoder", learning_rate=rate.vision, weight_decay=decay.vision),

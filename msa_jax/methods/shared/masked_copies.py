@@ -47,6 +47,20 @@ def draw(keys: Array, stream: int, count: int) -> Array:
     return jax.vmap(lambda key: jax.random.uniform(jax.random.fold_in(key, stream), (count,)))(keys)
 
 
+def has_words(text: Mapping[str, Any], inputs: Inputs) -> Array:
+    """Whether there is something to lose in each text, packed or not.
+
+    Returns:
+      [B] bool: between the first and the last token stands one that is not [UNK]; of features, a step is not zeros.
+    """
+    length, steps = text["mask"].sum(1), text["mask"].shape[1]
+    if "ids" not in text:
+        return (valid_steps(length, steps) & (text["features"] != 0)).any((1, 2))
+    ids = text["ids"].reshape(-1)[text["slot"]] if "slot" in text else text["ids"]
+    inner = valid_steps(length - 1, steps)[..., 0] & (jnp.arange(steps)[None, :] > 0)
+    return (inner & (ids != _unknown(inputs))).any(1)
+
+
 def with_silenced_copy(
     batch: Batch, keys: Array, rates: Mapping[str, Array | float], inputs: Inputs
 ) -> tuple[Batch, dict[str, Array]]:
@@ -83,10 +97,15 @@ def _silenced(content: Mapping[str, Array], lost: Array, inputs: Inputs) -> dict
     """One modality without the steps that are lost. Packed text lies in rows behind those of the complete samples."""
     if "ids" not in content:
         return {**content, "features": jnp.where(lost[..., None], 0, content["features"])}
-    ids, unknown = content["ids"], inputs.text and inputs.text.unknown
-    assert unknown is not None, "check_has_unknown was not asked"
+    ids, unknown = content["ids"], _unknown(inputs)
     if "slot" not in content:
         return {**content, "ids": jnp.where(lost, unknown, ids)}
     target = jnp.where(lost, content["slot"], ids.size)  # beyond the last slot, where it is dropped
     ids = ids.reshape(-1).at[target.reshape(-1)].set(unknown, mode="drop").reshape(ids.shape)
     return {**content, "ids": ids, "slot": content["slot"] + ids.size}
+
+
+def _unknown(inputs: Inputs) -> int:
+    unknown = inputs.text and inputs.text.unknown
+    assert unknown is not None, "check_has_unknown was not asked"
+    return unknown

@@ -1,0 +1,11 @@
+"""TFR-Net on MOSEI with the hyper-parameters and the quirks of MMSA 2.2.
+
+    msa-jax train tfr_net --data MOSEI/Processed/unaligned_50.pkl --text-encoder bert-base-uncased --preset tfr_net_mosei_mmsa
+
+Padding is read as data, steps of the future are hidden, a sample is rebuilt from the other samples of its mini-batch, and what
+it loses is drawn once. One quirk has no option: MMSA moves the parameters after each mini-batch by a sum of gradients; here
+each mini-batch has an update of its own.
+MMSA publishes no row.
+"""
+
+PRESET = {"extends": "tfr_net_mosei", "protocol": "reference"}
