@@ -316,8 +316,8 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, type=_path, metavar="DIR", help="the dataset")
     parser.add_argument("--labels", type=_path, metavar="FILE", help="the table, if it has another name or place")
-    parser.add_argument("--audio", choices=("speech-v1", "egemaps-v02", "none"), default="speech-v1")
-    parser.add_argument("--vision", choices=("face-v1", "face-landmarks-v1", "none"), default="face-v1")
+    parser.add_argument("--audio", choices=("speech-v1", "egemaps-v02", "none"), help="default speech-v1")
+    parser.add_argument("--vision", choices=("face-v1", "face-landmarks-v1", "none"), help="default face-v1")
     parser.add_argument(
         "--audio-rate", type=float, metavar="HZ", help="frames a second, made as means of several frames"
     )
@@ -325,14 +325,9 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     help = "one frame for each token, the mean over its word; needs words with times"
     parser.add_argument("--align", choices=("words",), help=help)
     help = "whose tokens these are, as in training; default scratch"
-    parser.add_argument("--text-encoder", default="scratch", metavar="E", help=help)
-    parser.add_argument(
-        "--max-tokens",
-        type=int,
-        default=50,
-        metavar="N",
-        help="most tokens of a text, as in training; default 50",
-    )
+    parser.add_argument("--text-encoder", metavar="E", help=help)
+    help = "most tokens of a text, as in training; default 50"
+    parser.add_argument("--max-tokens", type=int, metavar="N", help=help)
     parser.add_argument("--skip-bad", action="store_true", help="leave bad clips out; failed.csv says why")
     parser.add_argument("--allow-silent", action="store_true", help="take clips without sound")
     parser.add_argument("--allow-faceless", action="store_true", help="take clips without a face")

@@ -3,6 +3,7 @@
 Each command imports what it needs when it runs, because JAX takes seconds to import.
 """
 
+import contextlib
 import io
 import os
 import sys
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = parse(arguments, options_help=showing.options_help)
         _COMMANDS[parsed.command](parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # which `>&-` closes
+            sys.stdout.flush()
     except InputError as error:
         print(f"msa-jax: {one_line(error)}", file=sys.stderr)
         return 2
@@ -68,6 +70,8 @@ def _print_what_can_be_printed() -> None:
 
 def _drop_output() -> None:
     """What cannot be written to standard output would be tried again, and complained of, when Python ends."""
+    if sys.stdout is None:
+        return
     try:
         sys.stdout.flush()
     except OSError:
@@ -97,7 +101,8 @@ def _end_if_alone(error: Exception) -> None:
 
 
 def _one_line_warning(message: Any, category: type, filename: str, lineno: int, *rest: Any) -> None:
-    print(f"msa-jax: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which ends no work
+        print(f"msa-jax: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 _COMMANDS = {

@@ -27,7 +27,7 @@ from msa_jax.errors import InputError
 Names = Mapping[tuple[str, str], Any]
 
 _DEEPEST = 100  # nesting of containers; a feature file has three levels
-_PLAIN_DTYPE = re.compile(r"b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SU]\d{1,9}")
+_PLAIN_DTYPE = re.compile(r"b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SU][1-9]\d{0,8}")
 
 
 class _Call:
@@ -278,20 +278,30 @@ def _refuse_memo_jumps(stream: BinaryIO) -> None:
                 raise pickle.UnpicklingError(f"memo slot {slot} after {filled} objects")
 
 
-def _finished(value: Any, seen: dict[int, Any], depth: int = 0) -> Any:
-    """`value` with every `_Array` replaced by its array, in place where containers allow it."""
+def _finished(value: Any, seen: dict[int, tuple[Any, Any]], depth: int = 0) -> Any:
+    """`value` with every `_Array` replaced by its array, in place where containers allow it.
+
+    seen: {id: (container, what it became)}, so that one that is held in many places is walked once. A container is kept
+    alive, so that its id stays its own.
+    """
     if depth > _DEEPEST:
         raise pickle.UnpicklingError(f"containers nested more than {_DEEPEST} deep")
     if isinstance(value, _Array):
         value = value.array
     elif isinstance(value, _Dtype):
         return value.dtype
+    if id(value) in seen:
+        return seen[id(value)][1]
     if isinstance(value, tuple):
-        return tuple(_finished(element, seen, depth + 1) for element in value) if type(value) is tuple else value
+        if type(value) is not tuple:
+            return value
+        done = tuple(_finished(element, seen, depth + 1) for element in value)
+        seen[id(value)] = value, done
+        return done
     objects = isinstance(value, np.ndarray) and value.dtype.hasobject
-    if id(value) in seen or not (objects or isinstance(value, (dict, list))):
+    if not (objects or isinstance(value, (dict, list))):
         return value
-    seen[id(value)] = value  # kept alive, so that its id stays its own
+    seen[id(value)] = value, value
     if isinstance(value, dict):
         for key, element in list(dict.items(value)):
             dict.__setitem__(value, key, _finished(element, seen, depth + 1))

@@ -20,11 +20,12 @@ import random
 import shutil
 import sys
 import tempfile
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -181,9 +182,12 @@ def _turns(kinds: list[str]) -> list[str]:
     return [kind for _, kind in sorted(places)]
 
 
-def outcome(doing: Doing) -> tuple[str, str]:
-    """What came of an input: "fine" or "refused"; or else what is wrong, and its traceback or output."""
-    faulthandler.dump_traceback_later(SECONDS, exit=True)
+def outcome(doing: Doing, hangs: TextIO) -> tuple[str, str]:
+    """What came of an input: "fine" or "refused"; or else what is wrong, and its traceback or output.
+
+    hangs: where the traceback of an input that hangs goes, which ends the process; no stream that this takes.
+    """
+    faulthandler.dump_traceback_later(SECONDS, exit=True, file=hangs)
     try:
         with _output() as said, warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -230,6 +234,18 @@ def _output() -> Iterator[Callable[[], str]]:
         found.append(file.read())
 
 
+@contextlib.contextmanager
+def _named(name: str, hangs: TextIO) -> Iterator[None]:
+    """Says what hangs, just before `outcome` gives it up."""
+    timer = threading.Timer(0.9 * SECONDS, lambda: print(f"{name}: hangs", file=hangs, flush=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None = None) -> dict[str, Any]:
     """Tries inputs `first` to `first + count - 1`.
 
@@ -241,13 +257,14 @@ def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None =
     turns = _turns(kinds)
     outcomes: dict[str, collections.Counter[str]] = {kind: collections.Counter() for kind in kinds}
     findings = []
-    with tempfile.TemporaryDirectory(prefix="msa_jax_fuzz_") as root:
+    with tempfile.TemporaryDirectory(prefix="msa_jax_fuzz_") as root, os.fdopen(os.dup(2), "w") as hangs:
         good = Good(Path(root))
         for number in range(first, first + count):
             kind = turns[number % len(turns)]
             folder = Path(root) / "input"
             folder.mkdir()
-            what, detail = outcome(KINDS[kind](random.Random(f"{seed}/{number}"), good, folder))
+            with _named(f"input {number}, {kind}, {folder}", hangs):
+                what, detail = outcome(KINDS[kind](random.Random(f"{seed}/{number}"), good, folder), hangs)
             if good.marker.exists():
                 what, detail = "ran code", ""
                 good.marker.unlink()

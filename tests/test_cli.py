@@ -425,6 +425,23 @@ def test_a_terminal_that_knows_ascii_alone_gets_the_table(place):
     assert b"mean ? sample standard deviation" in done.stdout
 
 
+def test_work_goes_on_when_nobody_reads_what_is_said_of_it(tmp_path):
+    (tmp_path / "texts.csv").write_text("text,label\na,1\nb,-1\nc,0\n")  # of which there are warnings
+    words = [sys.executable, "-m", "msa_jax", "data", "import", "texts.csv", "--out", "made"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=write, timeout=120)
+    os.close(write)
+    assert done.returncode == 0
+    assert (tmp_path / "made" / "card.json").is_file()
+
+
+def test_a_closed_standard_output_is_no_crash(place):
+    words = f"{sys.executable} -m msa_jax data describe {place / 'audio'} >&-"
+    done = subprocess.run(["sh", "-c", words], stderr=subprocess.PIPE, timeout=120)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_file_name_that_is_no_text_is_imported(place, tmp_path):
     source = tmp_path / os.fsdecode(b"mosi_\xff.pkl")
     write_mmsa(source)

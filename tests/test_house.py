@@ -18,6 +18,7 @@ BASE = {"errors", "json_text", "modalities", "signals", "paths", "whole_files"}
 MAY_IMPORT = {
     "errors": set(),
     "json_text": set(),
+    "csv_text": set(),
     "modalities": set(),
     "signals": set(),
     "paths": {"errors"},
@@ -31,16 +32,17 @@ MAY_IMPORT = {
     "config": BASE | {"literals", "everyday_names", "option_values"},
     "metrics": BASE,
     "data": BASE | {"safe_pickle"},
-    "extract": BASE | {"data", "encoders"},
+    "extract": BASE | {"csv_text", "data", "encoders"},
     "losses": BASE | {"numerics"},
     "labels": BASE | {"numerics"},
     "layers": BASE,
     "encoders": BASE | {"safe_pickle", "layers"},
     "methods": BASE | {"config", "losses", "labels", "layers", "encoders"},
-    "train": BASE | {"config", "literals", "losses", "metrics", "data", "extract", "layers", "encoders", "methods"},
+    "train": BASE
+    | {"csv_text", "config", "literals", "losses", "metrics", "data", "extract", "layers", "encoders", "methods"},
     "testing": BASE | {"config", "data", "methods", "train"},
     "report": BASE
-    | {"option_meanings", "option_values"}
+    | {"csv_text", "option_meanings", "option_values"}
     | {"config", "literals", "losses", "metrics", "data", "extract", "encoders", "methods", "train"},
     "app": BASE | {"config", "extract", "methods", "train", "report"},
     "arguments": BASE | {"__version__"},

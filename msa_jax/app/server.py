@@ -193,7 +193,7 @@ def application(session: Session, *, any_host: bool, most: int) -> Any:
             await send(message)
 
         request = Request(scope)
-        why = _why_refused(request.headers, posted=request.method == "POST", any_host=any_host)
+        why = _why_refused(request.headers, api=scope["path"].startswith("/api/"), any_host=any_host)
         if why:
             await JSONResponse({"error": why}, status_code=403)(scope, receive, with_headers)
         else:
@@ -216,7 +216,7 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
     return found
 
 
-def _why_refused(headers: Mapping[str, str], *, posted: bool, any_host: bool) -> str:
+def _why_refused(headers: Mapping[str, str], *, api: bool, any_host: bool) -> str:
     """Why a request is not answered; empty if it is."""
     host = headers.get("host", "")
     name = host.rsplit(":", 1)[0].strip("[]") if not host.endswith("]") else host.strip("[]")
@@ -225,8 +225,8 @@ def _why_refused(headers: Mapping[str, str], *, posted: bool, any_host: bool) ->
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
         return "this page answers no other site"
-    if posted and HEADER not in headers:
-        return f"a request that computes needs the header {HEADER}"
+    if api and HEADER not in headers:  # a picture or a link of another site has no Origin
+        return f"a request to /api/ needs the header {HEADER}"
     return ""
 
 

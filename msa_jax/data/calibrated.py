@@ -25,7 +25,7 @@ found to be larger than r, there is no sign that u_s is anything else than y, an
 one frame, noise.
 
 What is regressed on: of audio, vision and text features the mean, standard deviation, lowest and highest value over the valid
-frames; of raw text its words, counted in buckets by a hash.
+frames; of raw text its words, counted in buckets by a hash, or its characters where nothing sets words apart.
 """
 
 import zlib
@@ -38,6 +38,7 @@ from msa_jax.data.leaks import valid_frames
 from msa_jax.data.ridge import fold_of, ridge, standardised
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.videos import groups_of
+from msa_jax.data.words import words_of
 from msa_jax.modalities import LETTER, MODALITIES
 
 BUCKETS = 512  # of words
@@ -59,15 +60,16 @@ class Calibrated:
     rho: float | None = None
 
 
-def calibrated_labels(split: Split, label_range: Range) -> dict[str, Calibrated]:
+def calibrated_labels(split: Split, label_range: Range, language: str = "en") -> dict[str, Calibrated]:
     """The labels of each modality that there are features or words of, {"text" | "audio" | "vision": ...}.
 
     Args:
       split: the training split, with labels.
       label_range: lowest and highest label; no label leaves it.
+      language: of the texts.
     """
     label, fold = split.label.astype(np.float64), fold_of(groups_of(split.id))
-    measured = {name: _measured(split, name) for name in MODALITIES}
+    measured = {name: _measured(split, name, language) for name in MODALITIES}
     return {
         name: _calibrated(*parts, label, fold, label_range) for name, parts in measured.items() if parts is not None
     }
@@ -75,7 +77,7 @@ def calibrated_labels(split: Split, label_range: Range) -> dict[str, Calibrated]
 
 def with_calibrated_labels(dataset: Dataset) -> Dataset:
     """The dataset whose training split has calibrated `label_t`, `label_a` and `label_v`, in place of any it has."""
-    found = calibrated_labels(dataset.train, dataset.card.label_range)
+    found = calibrated_labels(dataset.train, dataset.card.label_range, dataset.card.language)
     columns = {f"label_{LETTER[name]}": one.labels for name, one in found.items()}
     return replace(dataset, train=replace(dataset.train, **columns))
 
@@ -118,7 +120,7 @@ def _corr(x: np.ndarray, y: np.ndarray) -> float:
     return float((_standard(x) * _standard(y)).mean()) if x.std() > 1e-9 and y.std() > 1e-9 else 0.0
 
 
-def _measured(split: Split, name: str) -> list[np.ndarray] | None:
+def _measured(split: Split, name: str, language: str) -> list[np.ndarray] | None:
     """[N, d] float64 of whole utterances, of first and of second halves; None where there is nothing to measure."""
     features = getattr(split, name)
     if features is not None:
@@ -129,7 +131,7 @@ def _measured(split: Split, name: str) -> list[np.ndarray] | None:
         ]
     if name != "text" or split.raw_text is None:
         return None
-    return [_words(split.raw_text, part) for part in _PARTS]
+    return [_words(split.raw_text, part, language) for part in _PARTS]
 
 
 _PARTS: tuple[Callable[[int], slice], ...] = (
@@ -145,11 +147,11 @@ def _statistics(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([x.mean(0), x.std(0), x.min(0), x.max(0)])
 
 
-def _words(texts: np.ndarray, part: Callable[[int], slice]) -> np.ndarray:
+def _words(texts: np.ndarray, part: Callable[[int], slice], language: str) -> np.ndarray:
     """[N, BUCKETS]: how often each bucket's words stand in a text."""
     counts = np.zeros((len(texts), BUCKETS))
     for row, text in enumerate(texts.tolist()):
-        words = text.lower().split()
+        words = words_of(text.lower(), language)
         for word in words[part(len(words))]:
             counts[row, zlib.crc32(word.encode("utf-8", "surrogatepass")) % BUCKETS] += 1
     return counts

@@ -1,6 +1,6 @@
 """The columns of a split, and the checks that need one split alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, NoReturn
@@ -10,6 +10,7 @@ import numpy as np
 from msa_jax.errors import InputError
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 
+LARGEST_TEXTS = 4 * 2**30  # bytes of all texts as an array
 _LABEL_TOLERANCE = 1e-6  # relative to the width of the range: float32 cannot hold every end exactly
 
 
@@ -128,6 +129,19 @@ def _typed(place: Place, name: str, value: Any) -> np.ndarray:
         if row is not None:
             place.refuse(name, "an integer beyond 32 bits", str(column), row=row)
     return array
+
+
+def check_lengths(texts: Sequence[str], where: Callable[[int], str]) -> None:
+    """Raises InputError where texts take too much memory as an array, in which each takes that of the longest.
+
+    where: (number of a text) -> what to call it.
+    """
+    longest = max(range(len(texts)), key=lambda number: len(texts[number]), default=0)
+    if texts and 4 * len(texts) * len(texts[longest]) > LARGEST_TEXTS:
+        most = LARGEST_TEXTS // (4 * len(texts))
+        raise InputError(
+            f"{where(longest)}: {len(texts[longest]):,} characters; expected at most {most:,} in {len(texts):,} texts"
+        )
 
 
 def texts(place: Place, name: str, value: Any, *, whole_numbers: bool = False) -> np.ndarray:

@@ -3,7 +3,6 @@
 import io
 import json
 import shutil
-import uuid
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax import signals
 from msa_jax.data.columns import COLUMNS
 from msa_jax.data.identity import said
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
 from msa_jax.errors import DataWarning, InputError, refuse_newer
 from msa_jax.paths import user_path
+from msa_jax.whole_files import new_folder
 
 FORMAT = 1  # of the folders that this version writes; a higher number for what older versions would read wrongly
 _FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
@@ -171,10 +170,8 @@ def write_native(
     columns = {name: split.columns() for name, split in dataset.splits().items()}
     dataset = validate(dataset.card, columns, source=dataset.source)
     check_target(folder, overwrite)
-    part = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with signals.unfinished(part):
-            part.mkdir(parents=True)
+        with new_folder(folder, _put_in_place) as part:
             for name, split in dataset.splits().items():
                 np.savez_compressed(part / f"{name}.npz", **split.columns())
             entries = {"format": FORMAT, **card_entries(dataset)}
@@ -182,11 +179,8 @@ def write_native(
             (part / "card.json").write_text(text + "\n", encoding="utf-8")
             for name, content in (beside or {}).items():
                 (part / name).write_text(content, encoding="utf-8", errors="backslashreplace")
-            _put_in_place(part, folder)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return folder
 
 

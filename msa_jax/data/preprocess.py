@@ -234,6 +234,9 @@ class Preprocessor:
         try:
             content = json_text.parse((folder / "preprocessing.json").read_text(encoding="utf-8"))
             with open(folder / "statistics.npz", "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                # It may come from anywhere, and a few compressed bytes could fill the memory.
+                if any(one.compress_type != zipfile.ZIP_STORED for one in file.zip.infolist()):
+                    raise ValueError("statistics.npz is compressed; expected arrays as they are")
                 statistics = {name: file[name] for name in file.files}
             tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None
             content["modalities"] = tuple(content["modalities"])

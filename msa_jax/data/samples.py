@@ -12,7 +12,7 @@ from msa_jax import safe_pickle
 from msa_jax.data import load_dataset
 from msa_jax.data.cmu import columns_of as cmu_columns
 from msa_jax.data.cmu import is_cmu
-from msa_jax.data.columns import COLUMNS, LABELS, Place, check_columns
+from msa_jax.data.columns import COLUMNS, LABELS, Place, check_columns, check_lengths
 from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_npz
 from msa_jax.data.padding import settle_padding
@@ -90,6 +90,7 @@ def read_texts(content: bytes, *, source: str) -> Split:
             texts.append(line.removesuffix(b"\r").decode("utf-8"))
         except UnicodeDecodeError:
             raise InputError(f"{source}: line {number} is not UTF-8 text") from None
+    check_lengths(texts, lambda number: f"{source}: line {number + 1}")
     return Split(id=np.array([str(number + 1) for number in range(len(texts))]), raw_text=np.array(texts))
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from msa_jax.data.columns import is_unicode
+from msa_jax.data.columns import check_lengths, is_unicode
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.schema import SPLITS, Card, Dataset, Split, check_card, validate
 from msa_jax.data.videos import SEPARATOR, groups_of
@@ -22,7 +22,6 @@ from msa_jax.paths import shown, user_path
 COLUMNS = ("id", "text", "label", "split")
 _SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 _SHARES = {"test": 0.2, "valid": 0.1}  # at least one each; the rest is for training
-LARGEST_TEXTS = 4 * 2**30  # bytes of all texts as an array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,18 +257,9 @@ def _columns(path: Path, rows: Sequence[Row], required: Sequence[str] = ("text",
 
 
 def _texts(path: Path, rows: Sequence[Row]) -> list[str]:
-    """Of all rows. As an array each takes the memory of the longest, so one far too long text is refused."""
+    """Of all rows."""
     texts = [_text(path, row) for row in rows]
-    longest = max(range(len(texts)), key=lambda number: len(texts[number]), default=0)
-    if texts and 4 * len(texts) * len(texts[longest]) > LARGEST_TEXTS:
-        most = LARGEST_TEXTS // (4 * len(texts))
-        refuse(
-            path,
-            rows[longest],
-            "text",
-            f"{len(texts[longest]):,} characters",
-            f"at most {most:,} in {len(texts):,} rows",
-        )
+    check_lengths(texts, lambda number: f"{path}: {rows[number].where}, column text")
     return texts
 
 

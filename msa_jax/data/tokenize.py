@@ -96,7 +96,7 @@ class Tokenizer:
         """
         if length is not None and length < max_tokens:
             raise InputError(f"length is {length}; expected at least max_tokens, {max_tokens}")
-        encoded = [encoding.ids for encoding in self._encodings(texts, max_tokens)]
+        encoded = [whole.ids for _, whole in self._encodings(texts, max_tokens)]
         if length is None:
             length = max(map(len, encoded), default=0)
         ids = np.full((len(encoded), length), self.pad_id, np.int32)
@@ -112,25 +112,28 @@ class Tokenizer:
         Args:
           text: one text. max_tokens: as in `encode`, which gives as many tokens.
         """
-        (encoding,) = self._encodings([text], max_tokens)
-        return [
-            None if special else span
-            for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
-        ]
+        ((own, whole),) = self._encodings([text], max_tokens)
+        spans = iter(
+            own.offsets
+        )  # a byte-level tokenizer would cut the space in front of a word off those of `whole` twice
+        return [None if special else next(spans) for special in whole.special_tokens_mask]
 
     def vocabulary_sha256(self) -> str:
         """Of the tokens and their ids: two tokenizers of one vocabulary have the same."""
         vocabulary = sorted(self.backend.get_vocab(with_added_tokens=True).items())
         return hashlib.sha256(json.dumps(vocabulary).encode()).hexdigest()
 
-    def _encodings(self, texts: Sequence[str], max_tokens: int) -> list[tokenizers.Encoding]:
+    def _encodings(
+        self, texts: Sequence[str], max_tokens: int
+    ) -> list[tuple[tokenizers.Encoding, tokenizers.Encoding]]:
+        """Of each text without and with special tokens."""
         special = self.backend.num_special_tokens_to_add(is_pair=False)
         if max_tokens <= special:
             raise InputError(f"max_tokens is {max_tokens}; expected at least {special + 1}, {special} of them special")
         encoded = []
         for encoding in self.backend.encode_batch(_strings(texts), add_special_tokens=False):
             encoding.truncate(min(max_tokens - special, len(encoding)))
-            encoded.append(self.backend.post_process(encoding, add_special_tokens=True))
+            encoded.append((encoding, self.backend.post_process(encoding, add_special_tokens=True)))
         return encoded
 
     def save(self, folder: str | Path) -> None:

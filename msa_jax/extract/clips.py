@@ -141,7 +141,8 @@ def extract_clips(
       log: where progress goes.
 
     Raises:
-      InputError: the face model cannot be had, a tool is missing, or the cache cannot be written.
+      InputError: the face model cannot be had, a tool is missing, two clips have the same table, or the cache cannot be
+        written.
     """
     decodes = reads_clips(recipe, tools)
     model = None
@@ -151,6 +152,7 @@ def extract_clips(
         recogniser.check(tools.asr)
     folder = (user_path(cache) if cache is not None else cache_folder() / "clips").absolute()
     results: list[Extracted] = [Extracted()] * len(sources)
+    owner: dict[Path, Source] = {}
     jobs, numbers = [], []
     for number, source in enumerate(sources):
         try:
@@ -158,6 +160,12 @@ def extract_clips(
         except InputError as error:
             results[number] = Extracted(reason=str(error))
             continue
+        for table in tables.values():
+            other = owner.setdefault(table, source)
+            if other is not source and (source.path is None or source.path != other.path):
+                raise InputError(
+                    f"{table}: the CSV of both {_shown(other)} and {_shown(source)}; expected one for each clip"
+                )
         jobs.append(
             {
                 "path": str(source.path.absolute()) if decodes else None,
@@ -178,6 +186,10 @@ def extract_clips(
         progress.step(answer.get("facts", {}).get("seconds", 0.0))
     progress.end()
     return results
+
+
+def _shown(source: Source) -> str:
+    return str(source.path or f"{source.video}/{source.clip}")
 
 
 def _cores() -> int:

@@ -1,7 +1,5 @@
 """From a folder of clips and a table of labels to a dataset."""
 
-import csv
-import io
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from msa_jax.csv_text import csv_of
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.native import check_target, write_native
 from msa_jax.data.schema import Card, Dataset, validate
@@ -52,16 +51,16 @@ def extract(
     *,
     out: str | Path,
     labels: str | Path | None = None,
-    audio: str = "speech-v1",
-    vision: str = "face-v1",
+    audio: str | None = None,
+    vision: str | None = None,
     audio_rate: float | None = None,
     face_model: str | Path | None = None,
     openface: str | Path | None = None,
     opensmile: str | Path | None = None,
     asr: str | Path | None = None,
     align: str | None = None,
-    text_encoder: str = alignment.SCRATCH,
-    max_tokens: int = 50,
+    text_encoder: str | None = None,
+    max_tokens: int | None = None,
     allow: Sequence[str] = (),
     skip_bad: bool = False,
     max_seconds: float = MOST_SECONDS,
@@ -79,13 +78,15 @@ def extract(
       raw: a folder or a table, as `msa_jax.extract.layouts` reads them.
       out: the dataset's folder.
       labels: the table, if it has another name or place.
-      audio: "speech-v1", "egemaps-v02" (openSMILE) or "none". vision: "face-v1", "face-landmarks-v1" or "none".
+      audio: "speech-v1" (default), "egemaps-v02" (openSMILE) or "none". vision: "face-v1" (default), "face-landmarks-v1" or
+        "none".
       audio_rate: frames a second; by default those of the set.
       face_model: the file of Google's face landmarker; otherwise as `find_face_model` finds it.
       openface, opensmile: folders with a CSV for each clip, which are read instead.
       asr: a folder with a Whisper model for faster-whisper, which hears what no transcript says.
       align: "words" for one frame of audio and vision for each token, the mean over its word; needs words with their times.
-      text_encoder, max_tokens: whose tokens these are, and how many of a text, as in the options of training.
+      text_encoder, max_tokens: whose tokens these are, and how many of a text, as in the options of training and with their
+        defaults, "scratch" and 50.
       allow: "silent", "faceless": clips that are taken although they have no sound, or no face.
       skip_bad: leave clips out that cannot be read; the folder then has `failed.csv`.
       max_seconds: of a clip; what comes later is not read.
@@ -96,7 +97,8 @@ def extract(
       words: `name`, `language`, `label_range`, `metrics` of the dataset; what is not said is guessed in a warning.
 
     Raises:
-      InputError: the labels are wrong, a tool or the face model is missing, the folder exists, or there are bad clips.
+      InputError: the labels are wrong, a tool or the face model is missing, the folder exists, there are bad clips, or nothing
+        would read what is given.
     """
     words = said(**_known(words))
     raw, out = user_path(raw), user_path(out)
@@ -105,10 +107,22 @@ def extract(
             raise InputError(f"allow names {one!r}; expected some of {', '.join(ALLOWED)}")
     if align not in (None, "words"):
         raise InputError(f"align is {align!r}; expected words, or nothing")
+    for name, value, unread, why in (
+        ("audio", audio, opensmile is not None, "opensmile gives the features of audio"),
+        ("audio_rate", audio_rate, opensmile is not None, "opensmile gives the features of audio"),
+        ("audio_rate", audio_rate, audio == "none", "audio is none"),
+        ("vision", vision, openface is not None, "openface gives the features of vision"),
+        ("text_encoder", text_encoder, align is None, "align is not given"),
+        ("max_tokens", max_tokens, align is None, "align is not given"),
+    ):
+        if value is not None and unread:
+            raise InputError(f"{name} is {value!r}, and {why}, so nothing reads it; leave it out")
     wholes = (("workers", workers, 1), ("split_seed", split_seed, 0), ("max_tokens", max_tokens, 3))
     for name, number, least in wholes:
         if number is not None and (type(number) is not int or number < least):
             raise InputError(f"{name} is {number!r}; expected a whole number from {least}")
+    text_encoder = alignment.SCRATCH if text_encoder is None else text_encoder
+    max_tokens = 50 if max_tokens is None else max_tokens
     check_target(out.absolute())
     known = align is not None and text_encoder != alignment.SCRATCH
     tokenizer = alignment.tokenizer_of(text_encoder, ()) if known else None  # what is wrong with it is said first
@@ -121,8 +135,8 @@ def extract(
     recipe = new_recipe(
         sources,
         tools,
-        audio=audio,
-        vision=vision,
+        audio="speech-v1" if audio is None else audio,
+        vision="face-v1" if vision is None else vision,
         audio_rate=audio_rate,
         most_seconds=max_seconds,
         allow=tuple(one for one in ALLOWED if one in allow),
@@ -324,9 +338,11 @@ def _card(samples: Sequence[_Sample], recipe: Recipe, table: Path, raw: Path, wo
 
 
 def _failed_csv(bad: Sequence[tuple[Clip, str]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["id", "file", "where", "reason"])
-    for clip, reason in bad:
-        writer.writerow([clip.id, "" if clip.path is None else shown(clip.path), clip.where, reason])
-    return stream.getvalue()
+    return csv_of(
+        {
+            "id": [clip.id for clip, _ in bad],
+            "file": ["" if clip.path is None else shown(clip.path) for clip, _ in bad],
+            "where": [clip.where for clip, _ in bad],
+            "reason": [reason for _, reason in bad],
+        }
+    )

@@ -140,6 +140,8 @@ def _clip(path: Path, row: table.Row, *, by_path: bool, labels: Sequence[str], w
         if not cells.get(column) or "\0" in cells[column]:
             table.refuse(path, row, column, "nothing", "text")
     if by_path:
+        if not Path(cells["path"]).name:
+            table.refuse(path, row, "path", repr(cells["path"]), "a file")
         place = path.parent / cells["path"]
         # A file whose video nobody names counts as one of its own.
         id, video, clip = Path(cells["path"]).with_suffix("").as_posix(), cells.get("video_id", ""), place.stem

@@ -19,6 +19,7 @@ _NO_FEATURE = {
 }
 _TIME = {"audio": ("frametime", "start"), "vision": ("timestamp",)}
 _TOOL = {"audio": "openSMILE", "vision": "OpenFace"}
+_SUCCESS = {"true": 1.0, "false": 0.0, "": 0.0}  # besides numbers; pandas writes True and False
 _CLOCK = re.compile(r"(?:(\d+) days? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -73,7 +74,7 @@ def read_feature_table(path: Path, modality: str) -> FeatureTable:
       modality: "audio" for openSMILE, "vision" for OpenFace.
 
     Raises:
-      InputError: no such file, no features, or cells that are no numbers.
+      InputError: no such file, no features, cells that are no numbers, or a success that is neither 0 nor 1, true nor false.
     """
     header, rows = _cells(path)
     lower = [name.lower() for name in header]
@@ -85,14 +86,15 @@ def read_feature_table(path: Path, modality: str) -> FeatureTable:
         )
     rows = _of_one_face(rows, lower)
     try:
-        values = np.array([[float(row[number]) for number in chosen] for row in rows], np.float32)
-        times = np.array([_seconds(row[time]) for row in rows])
+        values = np.array([[float(row[number]) for number in chosen] for _, row in rows], np.float32)
+        times = np.array([_seconds(row[time]) for _, row in rows])
     except ValueError as error:
         raise InputError(f"{path}: {error}; expected numbers") from None
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     empty = 0
     if "success" in lower:
-        failed = np.array([float(row[lower.index("success")] or 0) == 0 for row in rows])
+        column = lower.index("success")
+        failed = np.array([not _succeeded(row[column], f"{path}, line {line}") for line, row in rows])
         values[failed] = 0
         empty = int(failed.sum())
     order = np.argsort(times, kind="stable")
@@ -105,32 +107,45 @@ def read_feature_table(path: Path, modality: str) -> FeatureTable:
     )
 
 
-def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
+def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and the number of its line and the cells of each row."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.split("\n", 1)[0]
-        records = list(csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True))
+        reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
+        records = [(reader.line_num, record) for record in reader]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: no CSV ({error})") from None
-    header = [cell.strip() for cell in records[0]] if records else []
-    rows = [row for row in records[1:] if any(cell.strip() for cell in row)]
+    header = [cell.strip() for cell in records[0][1]] if records else []
+    rows = [(line, row) for line, row in records[1:] if any(cell.strip() for cell in row)]
     if not rows:
         raise InputError(f"{path}: no rows")
-    wrong = next((number for number, row in enumerate(rows) if len(row) != len(header)), None)
-    if wrong is not None:
-        raise InputError(f"{path}: row {wrong + 1} has {len(rows[wrong])} cells, the first line {len(header)}")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(f"{path}: line {line} has {len(row)} cells, the first line {len(header)}")
     return header, rows
 
 
-def _of_one_face(rows: list[list[str]], names: Sequence[str]) -> list[list[str]]:
+def _of_one_face(rows: list[tuple[int, list[str]]], names: Sequence[str]) -> list[tuple[int, list[str]]]:
     if "face_id" not in names:
         return rows
     column = names.index("face_id")
-    ids = [row[column].strip() for row in rows]
+    ids = [row[column].strip() for _, row in rows]
     most = max(dict.fromkeys(ids), key=ids.count)
     return [row for row, face in zip(rows, ids, strict=True) if face == most]
+
+
+def _succeeded(cell: str, where: str) -> bool:
+    text = cell.strip().lower()
+    try:
+        value = _SUCCESS[text] if text in _SUCCESS else float(text)
+    except ValueError:
+        value = float("nan")
+    if value not in (0, 1):
+        raise InputError(f"{where}, column success: {cell.strip()!r}; expected 0 or 1, true or false")
+    return value == 1
 
 
 def _seconds(cell: str) -> float:

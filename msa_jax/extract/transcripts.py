@@ -1,5 +1,6 @@
 """Words of clips: a text, subtitles or a recogniser's JSON beside the clip, or the transcripts of CMU's corpora."""
 
+import html
 import json
 import re
 from dataclasses import dataclass
@@ -103,23 +104,24 @@ def _read(path: Path) -> str:
 
 
 def _subtitles(text: str) -> list[tuple[float, float, str]]:
-    """The cues of SubRip or WebVTT: a line of times, then text up to an empty line."""
+    """The cues of SubRip or WebVTT: a line of times, then text up to an empty line or the next cue."""
     pieces: list[tuple[float, float, str]] = []
     times: tuple[float, float] | None = None
     words: list[str] = []
     for line in [*text.splitlines(), ""]:
         found = _TIMES.search(line)
-        if found:
-            numbers = [int(one or 0) for one in found.groups()]
-            times = _clock(numbers[:4], found[4]), _clock(numbers[4:], found[8])
-            words = []
-        elif not line.strip():
+        if found or not line.strip():
+            if found and words and words[-1].strip().isdecimal():
+                words.pop()  # the number of the cue that begins, where no empty line is before it
             said = " ".join(" ".join(words).split())
             if times is not None and said:
                 pieces.append((*times, said))
-            times = None
+            times, words = None, []
+        if found:
+            numbers = [int(one or 0) for one in found.groups()]
+            times = _clock(numbers[:4], found[4]), _clock(numbers[4:], found[8])
         elif times is not None:
-            words.append(_MARKUP.sub("", line))
+            words.append(html.unescape(_MARKUP.sub("", line)))  # players read &amp; and the like in SubRip too
     return pieces
 
 

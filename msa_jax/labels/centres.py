@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+Limit = Array | float | tuple[Array | float, Array | float]  # the largest absolute label, or the lowest and the highest
 
 
 def take_batch(
@@ -34,10 +35,18 @@ def take_batch(
     return features, where
 
 
-def sign_classes(label: Array, zero_is_positive: bool) -> Array:
-    """[B] -> [B, 2] float32: 1 where the row is of the positive, of the negative class."""
-    positive = label >= 0 if zero_is_positive else label > 0
-    return jnp.stack([positive, label < 0], axis=-1).astype(jnp.float32)
+def sign_classes(label: Array, zero_is_positive: bool, neutral: float = 0.0) -> Array:
+    """[B] -> [B, 2] float32: 1 where the row is of the positive, of the negative class.
+
+    neutral: what is neither; where labels are not on both sides of 0, another number takes its place.
+    """
+    positive = label >= neutral if zero_is_positive else label > neutral
+    return jnp.stack([positive, label < neutral], axis=-1).astype(jnp.float32)
+
+
+def ends(limit: Limit) -> tuple[Array | float, Array | float]:
+    """The lowest and the highest label: the two of a pair, or `limit` on both sides of 0."""
+    return limit if isinstance(limit, tuple) else (-limit, limit)
 
 
 def class_sums(classes: Array, features: Array) -> Array:

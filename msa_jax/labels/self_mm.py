@@ -15,7 +15,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from msa_jax.labels.centres import class_sums, distances, sign_classes, take_batch
+from msa_jax.labels.centres import Limit, class_sums, distances, ends, sign_classes, take_batch
 
 Array = jax.Array
 
@@ -37,13 +37,14 @@ class LabelState(NamedTuple):
     counts: dict[str, Array]
 
 
-def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = False) -> LabelState:
+def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = False, neutral: float = 0.0) -> LabelState:
     """The state before the first epoch: generated labels equal the human ones, features are zero (Algorithm 1, 2-3).
 
     Args:
       labels: [N] float32, the human multimodal labels.
       dims: width of the representation of each task; must hold "m".
       zero_is_positive: count label 0 in the positive class. The paper's eq. 1 is strict.
+      neutral: the label that takes the place of 0 where that is not inside the label range, as the middle of one to five.
 
     Raises:
       ValueError: labels are not one-dimensional, or "m" is missing from dims.
@@ -52,7 +53,7 @@ def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = Fal
     chex.assert_rank(labels, 1)
     if "m" not in dims:
         raise ValueError(f'dims must hold "m", the multimodal task; got {sorted(dims)}')
-    counts = sign_classes(labels, zero_is_positive).sum(0)
+    counts = sign_classes(labels, zero_is_positive, neutral).sum(0)
     return LabelState(
         labels={task: jnp.array(labels) for task in dims},
         features={task: jnp.zeros((labels.shape[0], width), jnp.float32) for task, width in dims.items()},
@@ -80,7 +81,9 @@ def relative_distance(features: Array, centres: Array, *, scale: bool = True) ->
     return (to_negative - to_positive) / (to_positive + EPSILON)
 
 
-def shifted_label(label: Array, alpha_s: Array, alpha_m: Array, *, limit: Array | float, floor: bool = True) -> Array:
+def shifted_label(
+    label: Array, alpha_s: Array, alpha_m: Array, *, limit: Limit, floor: bool = True, neutral: float = 0.0
+) -> Array:
     """The unimodal label that the relative distances suggest (eq. 8), within the label range.
 
     Eq. 8 divides by alpha_m, which is 0 where a sample lies equally far from both centres. The limit bounds the result;
@@ -90,21 +93,24 @@ def shifted_label(label: Array, alpha_s: Array, alpha_m: Array, *, limit: Array 
       label: [B], the multimodal labels y_m.
       alpha_s: [B], relative distance of the modality.
       alpha_m: [B], relative distance of the multimodal task.
-      limit: the largest absolute label.
+      limit: the largest absolute label, or the lowest and the highest.
       floor: keep |alpha_m| at least EPSILON, with its sign. False adds EPSILON to it, as the authors' code does, which
         is singular at -EPSILON.
+      neutral: as in `init`. The ratio of eq. 6 is one of distances from it.
 
     Returns:
-      [B] in [-limit, limit].
+      [B] within the limit.
     """
     chex.assert_equal_shape([label, alpha_s, alpha_m])
     if floor:
         denominator = jnp.where(alpha_m < 0, -1.0, 1.0) * jnp.maximum(jnp.abs(alpha_m), EPSILON)
     else:
         denominator = alpha_m + EPSILON
+    label = label - neutral if neutral else label
     ratio = 0.5 * (alpha_s / denominator) * label  # eq. 6
     difference = 0.5 * (label + alpha_s - alpha_m)  # eq. 7
-    return jnp.clip(ratio + difference, -limit, limit)
+    shifted = ratio + difference
+    return jnp.clip(shifted + neutral if neutral else shifted, *ends(limit))
 
 
 def update(
@@ -113,11 +119,12 @@ def update(
     features: Mapping[str, Array],
     *,
     epoch: Array | int,
-    limit: Array | float,
+    limit: Limit,
     where: Array | None = None,
     zero_is_positive: bool = False,
     scale_distances: bool = True,
     floor: bool = True,
+    neutral: float = 0.0,
 ) -> LabelState:
     """One mini-batch of Algorithm 1, lines 10-15: new labels of its rows, then their features, then the centres.
 
@@ -129,11 +136,12 @@ def update(
       rows: [B] int32, distinct training rows of the mini-batch, in [0, N).
       features: [B, d] for every task of the state; no gradient flows through them.
       epoch: 1-based; may be traced.
-      limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS.
+      limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS, or the lowest and the highest label.
       where: [B] bool, rows that count; the others leave the state untouched.
       zero_is_positive: as in `init`.
       scale_distances: as `scale` of `relative_distance`.
       floor: as in `shifted_label`.
+      neutral: as in `init`.
 
     Raises:
       ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
@@ -150,7 +158,7 @@ def update(
     new = {"m": old["m"]}
     for task in features:
         if task != "m":
-            suggested = shifted_label(old["m"], alpha[task], alpha["m"], limit=limit, floor=floor)
+            suggested = shifted_label(old["m"], alpha[task], alpha["m"], limit=limit, floor=floor, neutral=neutral)
             averaged = (epoch - 1) / (epoch + 1) * old[task] + 2 / (epoch + 1) * suggested  # eq. 9
             new[task] = jnp.where((epoch > 1) & known[task] & known["m"], averaged, old[task])
 
@@ -158,8 +166,8 @@ def update(
     target = jnp.where(where, rows, state.labels["m"].shape[0])
     labels, memory, sums, counts = {}, {}, {}, {}
     for task, value in features.items():
-        before = sign_classes(old[task], zero_is_positive) * where[:, None]  # [B, 2]
-        after = sign_classes(new[task], zero_is_positive) * where[:, None]
+        before = sign_classes(old[task], zero_is_positive, neutral) * where[:, None]  # [B, 2]
+        after = sign_classes(new[task], zero_is_positive, neutral) * where[:, None]
         # What is written depends on what was read, even where it need not: without that order between the two the
         # compiler copies the whole memory in every step.
         seen_before = state.features[task][rows]
@@ -171,9 +179,9 @@ def update(
     return LabelState(labels, memory, sums, counts)
 
 
-def refresh_centres(state: LabelState, *, zero_is_positive: bool = False) -> LabelState:
+def refresh_centres(state: LabelState, *, zero_is_positive: bool = False, neutral: float = 0.0) -> LabelState:
     """The same state with the sums of eq. 1-2 taken anew over all N rows: once an epoch, against rounding drift."""
-    classes = {task: sign_classes(label, zero_is_positive) for task, label in state.labels.items()}
+    classes = {task: sign_classes(label, zero_is_positive, neutral) for task, label in state.labels.items()}
     return state._replace(
         sums={task: class_sums(classes[task], value) for task, value in state.features.items()},
         counts={task: value.sum(0) for task, value in classes.items()},

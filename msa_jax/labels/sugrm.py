@@ -29,7 +29,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from msa_jax.labels.centres import class_sums, distances, sign_classes, take_batch
+from msa_jax.labels.centres import Limit, class_sums, distances, ends, sign_classes, take_batch
 
 Array = jax.Array
 
@@ -65,6 +65,7 @@ def init(
     zero_is_positive: bool = False,
     extreme_rows: int = 3,
     extreme_fraction: float = 0.0,
+    neutral: float = 0.0,
 ) -> LabelState:
     """The state before the first epoch: generated labels equal the human ones, features are zero.
 
@@ -75,6 +76,7 @@ def init(
       extreme_rows: the top and the bottom class have at least so many rows (N permitting).
       extreme_fraction: and at least this fraction of all rows, in [0, 1]; a larger class gives a steadier distance
         between the extremes where few rows lie at the ends.
+      neutral: the label that takes the place of 0 where that is not inside the label range, as the middle of one to five.
 
     Raises:
       ValueError: labels are not one-dimensional, "m" is missing from dims, or widths differ.
@@ -89,7 +91,7 @@ def init(
     number = min(max(extreme_rows, math.ceil(extreme_fraction * rows)), rows)
     ordered = jnp.sort(labels)
     bounds = jnp.stack([ordered[rows - number], ordered[number - 1]])
-    classes = _classes(labels, bounds, zero_is_positive)
+    classes = _classes(labels, bounds, zero_is_positive, neutral)
     counts = classes.sum(0)
     means = (classes * labels[:, None]).sum(0) / jnp.maximum(counts, 1.0)
     return LabelState(
@@ -143,9 +145,10 @@ def update(
     features: Mapping[str, Array],
     *,
     epoch: Array | int,
-    limit: Array | float,
+    limit: Limit,
     where: Array | None = None,
     zero_is_positive: bool = False,
+    neutral: float = 0.0,
 ) -> LabelState:
     """One mini-batch: new labels of its rows, then their multimodal features, then the centres.
 
@@ -156,9 +159,9 @@ def update(
       rows: [B] int32, distinct training rows of the mini-batch, in [0, N).
       features: [B, d] for "m" and every task of the state; no gradient flows through them.
       epoch: 1-based; may be traced.
-      limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS.
+      limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS, or the lowest and the highest label.
       where: [B] bool, rows that count; the others leave the state untouched.
-      zero_is_positive: as in `init`.
+      zero_is_positive, neutral: as in `init`.
 
     Raises:
       ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
@@ -182,11 +185,11 @@ def update(
         distance = jnp.linalg.norm(features["m"] - features[task], axis=-1)
         magnitude = offset_magnitude(distance, maximum, state.span)
         direction = offset_direction(features[task], features["m"], centres[: NEGATIVE + 1])
-        suggested = jnp.clip(label + direction * magnitude, -limit, limit)
+        suggested = jnp.clip(label + direction * magnitude, *ends(limit))
         averaged = (epoch - 1) / (epoch + 1) * old[rows] + 2 / (epoch + 1) * suggested
         labels[task] = old.at[target].set(jnp.where((epoch > 1) & known, averaged, old[rows]), mode="drop")
 
-    classes = _classes(label, state.bounds, zero_is_positive) * where[:, None]
+    classes = _classes(label, state.bounds, zero_is_positive, neutral) * where[:, None]
     # What is written depends on what was read, even where it need not: without that order between the two the compiler
     # copies the whole memory in every step.
     before = state.features[rows]
@@ -198,13 +201,13 @@ def update(
     )
 
 
-def refresh_centres(state: LabelState, *, zero_is_positive: bool = False) -> LabelState:
+def refresh_centres(state: LabelState, *, zero_is_positive: bool = False, neutral: float = 0.0) -> LabelState:
     """The same state with its sums taken anew over all N rows: once an epoch, against rounding drift."""
-    classes = _classes(state.multimodal, state.bounds, zero_is_positive)
+    classes = _classes(state.multimodal, state.bounds, zero_is_positive, neutral)
     return state._replace(sums=class_sums(classes, state.features))
 
 
-def _classes(label: Array, bounds: Array, zero_is_positive: bool) -> Array:
+def _classes(label: Array, bounds: Array, zero_is_positive: bool, neutral: float) -> Array:
     """[B] -> [B, 4] float32: 1 where the row is of the positive, negative, top, bottom class."""
     extremes = jnp.stack([label >= bounds[0], label <= bounds[1]], axis=-1).astype(jnp.float32)
-    return jnp.concatenate([sign_classes(label, zero_is_positive), extremes], axis=-1)
+    return jnp.concatenate([sign_classes(label, zero_is_positive, neutral), extremes], axis=-1)

@@ -13,7 +13,14 @@ from msa_jax.losses.ctc import position_ctc
 from msa_jax.losses.distribution import cmd, mmd, orthogonality
 from msa_jax.losses.information import class_entropy, gaussian_log_likelihood
 from msa_jax.losses.nt_xent import multi_nt_xent, nt_xent
-from msa_jax.losses.ordinal import Bins, clip_to_class, coarse_bounds, coarse_class, softmax_cross_entropy
+from msa_jax.losses.ordinal import (
+    Bins,
+    clip_to_class,
+    coarse_bounds,
+    coarse_class,
+    neutral_point,
+    softmax_cross_entropy,
+)
 from msa_jax.losses.regression import l1, l2, sequence_l2, smooth_l1, weighted_l1
 from msa_jax.losses.similarity import spread
 from msa_jax.numerics import l2_normalise
@@ -35,6 +42,7 @@ __all__ = [
     "l2_normalise",
     "mmd",
     "multi_nt_xent",
+    "neutral_point",
     "nt_xent",
     "orthogonality",
     "position_ctc",

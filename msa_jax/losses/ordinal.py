@@ -57,6 +57,11 @@ class Bins:
         return len(self.edges) + 1
 
 
+def neutral_point(low: float, high: float) -> float:
+    """What is neither negative nor positive: 0 where it lies inside the label range, otherwise its middle."""
+    return 0.0 if low < 0 < high else (low + high) / 2
+
+
 def coarse_bounds(
     classes: int, label_range: tuple[float, float], kind: Literal["sims", "mosi", "mosei"] | None = None
 ) -> Bins:
@@ -87,7 +92,7 @@ def coarse_bounds(
     limit, table = _SIMS if kind == "sims" else _MOSI
     if classes not in table:
         raise InputError(f"option classes is {classes}; expected one of {', '.join(map(str, table))} for {kind}")
-    neutral = 0.0 if low < 0 < high else (low + high) / 2
+    neutral = neutral_point(low, high)
     above = [neutral + edge * (high - neutral) / limit for edge in table[classes]]
     below = [neutral + edge * (low - neutral) / limit for edge in reversed(table[classes])]
     middle = [neutral] if classes == 2 else []

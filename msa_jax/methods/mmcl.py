@@ -339,12 +339,12 @@ def _instance_contrast(
     return terms
 
 
-def _sentiment_contrast(features: list[Array], label: Array, options: MMCLOptions, where: Array) -> Array:
-    """SCL over one pool: k times [B, d] -> [B], the mean over each sample's k vectors (eq. 8)."""
+def _sentiment_contrast(features: list[Array], sign: Array, options: MMCLOptions, where: Array) -> Array:
+    """SCL over one pool: k times [B, d] -> [B], the mean over each sample's k vectors (eq. 8). sign: [B] of the labels."""
     count = len(features)
     loss = losses.supervised_contrastive(
         jnp.concatenate(features),
-        jnp.tile(jnp.sign(label), count),
+        jnp.tile(sign, count),
         temperature=_temperature(options, "sentiment"),
         where=jnp.tile(where, count),
     )
@@ -392,7 +392,8 @@ def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, 
     if "sentiment" in options.contrast and pools:
         if options.sentiment_pool == "joint":
             pools = [[vectors for pool in pools for vectors in pool]]
-        terms["sentiment"] = jnp.stack([_sentiment_contrast(pool, label, options, where) for pool in pools]).sum(0)
+        sign = jnp.sign(label - inputs.neutral)
+        terms["sentiment"] = jnp.stack([_sentiment_contrast(pool, sign, options, where) for pool in pools]).sum(0)
     return terms, step.memory
 
 

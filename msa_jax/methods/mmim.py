@@ -304,7 +304,7 @@ def task_objective(step: Step, options: MMIMOptions, inputs: Inputs) -> tuple[Te
             )
     if projected := outputs["projected"]:
         terms["likelihood"] = -_log_likelihood(step, options, inputs, "teaches")
-        sign = jnp.where(where, jnp.sign(label), 0.0)
+        sign = jnp.where(where, jnp.sign(label - inputs.neutral), 0.0)
         both = jnp.concatenate([sign, memory.sign])
         counts = (both != 0) & (memory.batches >= HISTORY)
         terms["entropy"] = jnp.float32(0)

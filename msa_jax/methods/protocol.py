@@ -28,6 +28,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from msa_jax import losses
 from msa_jax.config import Options
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
@@ -166,6 +167,11 @@ class Inputs:
     def limit(self) -> float:
         """The largest absolute label."""
         return max(abs(self.label_range[0]), abs(self.label_range[1]))
+
+    @property
+    def neutral(self) -> float:
+        """The label that is neither negative nor positive: 0, or the middle of a label range that does not have 0 inside."""
+        return losses.neutral_point(*self.label_range)
 
 
 # -- how it is trained ------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from msa_jax.csv_text import csv_of, shortest
 from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
 from msa_jax.modalities import UNIMODAL_LABELS
@@ -14,7 +15,6 @@ from msa_jax.paths import user_path
 from msa_jax.report.evaluation import dataset_of
 from msa_jax.report.table import Table
 from msa_jax.train.atomic import read_arrays
-from msa_jax.train.csv_text import csv_of, shortest
 from msa_jax.train.predictor import Predictor
 
 SORTS = ("error", "label", "score")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from msa_jax.csv_text import predictions_csv, shortest
 from msa_jax.data.samples import load_split, read_texts
 from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
-from msa_jax.train.csv_text import predictions_csv, shortest
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
 
@@ -89,6 +89,9 @@ def predict(
         )
     if (window, step) != (None, None) and (not clip or window is None):
         raise InputError("--window is the length of parts of a --clip, and --step goes with it")
+    of_clips = [f"--{name.replace('_', '-')}" for name, path in (tools or {}).items() if path is not None]
+    if of_clips and not clip:
+        raise InputError(f"{of_clips[0]} says how a --clip is read; {given[0]} has none")
     if split is not None and data is None:
         raise InputError(f"--split chooses a part of --data; {given[0]} has none")
     predictor = Predictor.load(folder)

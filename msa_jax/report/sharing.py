@@ -1,14 +1,12 @@
 """Sharing a trained model: a small folder that `Predictor.from_pretrained` reads, and the Hugging Face hub."""
 
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from msa_jax import metrics, signals
+from msa_jax import metrics
 from msa_jax.errors import InputError
 from msa_jax.paths import user_path
 from msa_jax.report.experiment import read_predictions, read_result
@@ -18,6 +16,7 @@ from msa_jax.train.atomic import read_json, write_json, write_text
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.settings import RunConfig
+from msa_jax.whole_files import new_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,16 +130,11 @@ def _last_part(word: str | None) -> str | None:
 
 @contextlib.contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder that takes the place of `out` once it is whole."""
-    part = out.absolute().parent / f".{out.name}.{os.getpid()}"
+    """A folder that takes the place of `out` once it is whole. InputError if it cannot."""
     try:
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise InputError(f"{out}: exists and is not empty; choose another --out")
-        part.mkdir(parents=True)
-        with signals.unfinished(part):
+        with new_folder(out) as part:
             yield part
-            os.replace(part, out)
     except OSError as error:
         raise InputError(f"{out}: cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

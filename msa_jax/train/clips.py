@@ -163,14 +163,17 @@ def read_clips(
       log: where progress goes.
 
     Raises:
-      InputError: a clip cannot be used; no words where training had text; the experiment's features are not of clips, or of
-        another recipe, model or width; a tool is missing.
+      InputError: a clip cannot be used; no words where training had text; texts where none is read; the experiment's features
+        are not of clips, or of another recipe, model or width; a tool is missing.
 
     Warns:
       DataWarning: a tool has another version, or something is odd about a clip.
     """
     without = (missing,) if isinstance(missing, str) else missing
     read = tuple(name for name in predictor.preprocessor.modalities if name not in without)
+    if texts is not None and "text" not in read:
+        why = "missing names text" if "text" in without else "this experiment was trained without text"
+        raise InputError(f"--text says what is said in the clips, and {why}, so no text is read; leave it out")
     recipe = _recipe(predictor, read)
     for name in tools.tables():
         features = getattr(recipe, name)

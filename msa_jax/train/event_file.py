@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 BINS = 30  # of a histogram
+_LARGEST = float(np.finfo(np.float32).max)
 _VERSION = b"brain.Event:2"
 _MASK = 0xA282EAD8
 
@@ -49,12 +50,12 @@ def head() -> bytes:
 
 
 def event(step: int, scalars: Mapping[str, float], histograms: Mapping[str, np.ndarray]) -> bytes:
-    """An event of scalars and of histograms of values [N]. Values that are not finite are left out.
+    """An event of scalars and of histograms of values [N]. Values that are not finite, or beyond float32, are left out.
 
     Args:
       step: not negative.
     """
-    values = [_bytes(1, name.encode()) + _float(2, value) for name, value in scalars.items() if np.isfinite(value)]
+    values = [_bytes(1, name.encode()) + _float(2, value) for name, value in scalars.items() if abs(value) <= _LARGEST]
     for name, array in histograms.items():
         finite = np.asarray(array, np.float64).ravel()
         finite = finite[np.isfinite(finite)]

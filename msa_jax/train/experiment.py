@@ -13,6 +13,7 @@ import numpy as np
 
 from msa_jax import config, methods, metrics
 from msa_jax.config import Options
+from msa_jax.csv_text import labels_csv, predictions_csv
 from msa_jax.data import load_dataset
 from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
@@ -29,7 +30,6 @@ from msa_jax.train.compilation import (
     peak_memory_mb,
     watch_compiler,
 )
-from msa_jax.train.csv_text import labels_csv, predictions_csv
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.prepare import prepare, save_preprocessing, used_part
 from msa_jax.train.progress import Progress

@@ -34,7 +34,8 @@ _COUNTS = ("seed", "best_epoch", "epochs")  # of the result of a run
 # What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
 _NAMES = (
     "config.json environment.json metrics.jsonl result.json predictions checkpoints labels steps preprocessing "
-    "sweep.json results.jsonl ranking.json best.json figure.png metrics.csv tensorboard wandb curves.png report.html"
+    "sweep.json results.jsonl ranking.json best.json figure.png figure.svg figure.pdf metrics.csv tensorboard wandb curves.png "
+    "report.html"
 )
 _NAME = "|".join(map(re.escape, _NAMES.split()))
 _WRITTEN = re.compile(rf"{_NAME}|\.({_NAME})\.\d+")

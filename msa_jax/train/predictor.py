@@ -13,7 +13,7 @@ import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
-from msa_jax.data.columns import MODALITY_COLUMNS
+from msa_jax.data.columns import MODALITY_COLUMNS, check_lengths
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
@@ -172,6 +172,7 @@ class Predictor:
         if not listed:
             raise InputError("there is nothing to predict: no text")
         self.check_reads_texts()
+        check_lengths(listed, lambda row: f"text {row}")
         return Split(raw_text=np.array(listed, np.str_))
 
     def check_reads_texts(self) -> None:
@@ -323,15 +324,15 @@ def _no_split(given: Any) -> str:
 
 
 def _like_training(inputs: Inputs) -> Columns:
-    """Arrays of the shapes of the training data, of two samples."""
+    """Arrays of zeros of the shapes of the training data, of two samples; nobody reads them, so that they take no memory."""
     columns: Columns = {name: np.zeros(2, np.float32) for name in ("label", *inputs.columns)}
     if inputs.text is not None:
-        mask = np.ones((2, inputs.text.steps), np.int32)
+        mask = np.zeros((2, inputs.text.steps), np.int32)
         width = inputs.text.width
         tokens = {"ids": mask, "mask": mask}
         features = {"features": np.zeros((2, inputs.text.steps, width), np.float32), "mask": mask}
         columns["text"] = features if inputs.text.bert is None else tokens
     for name in SEQUENCES:
         if (shape := getattr(inputs, name)) is not None:
-            columns[name] = {"features": np.zeros((2, *shape), np.float32), "length": np.ones(2, np.int32)}
+            columns[name] = {"features": np.zeros((2, *shape), np.float32), "length": np.zeros(2, np.int32)}
     return columns

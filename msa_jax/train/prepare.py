@@ -1,6 +1,5 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, c
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.model import flat
 from msa_jax.train.state import Flat
+from msa_jax.whole_files import new_folder
 
 HEAD_WIDTH = 32  # of the heads of the "scratch" encoder
 FEWEST_TOKENS = 0.5  # of a vocabulary, as a share of the rows of the embedding table that it is for
@@ -280,9 +280,8 @@ def pretrained(bert: Any, module: str | None, shapes: Flat) -> dict[str, np.ndar
 def save_preprocessing(preprocessor: Preprocessor, folder: Path) -> None:
     """Writes it to a folder, whole or not at all. What is there already is of the same data and options, and stays."""
     if not folder.is_dir():
-        new = folder.with_name(f".{folder.name}.{os.getpid()}")
-        preprocessor.save(new)
-        new.rename(folder)
+        with new_folder(folder) as new:
+            preprocessor.save(new)
 
 
 def example_batch(columns: Columns, size: int) -> dict[str, Any]:

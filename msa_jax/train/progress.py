@@ -32,8 +32,7 @@ class Progress:
         if self._bar:
             filled = 30 * done // max(total, 1)
             text = f"{label} [{'=' * filled}{' ' * (30 - filled)}] {done}/{total}{self._pace(label, done, total)}"
-            self._stream.write("\r" + text.ljust(self._drawn))
-            self._stream.flush()
+            self._write("\r" + text.ljust(self._drawn))
             self._drawn = len(text)
 
     def _pace(self, label: str, done: int, total: int) -> str:
@@ -52,10 +51,14 @@ class Progress:
     def line(self, text: str) -> None:
         """Writes one line, in place of the bar."""
         if self._stream is not None:
-            if self._drawn:
-                self._stream.write("\r" + " " * self._drawn + "\r")
-                self._drawn = 0
-            self._stream.write(text + "\n")
+            cleared = "\r" + " " * self._drawn + "\r" if self._drawn else ""
+            self._drawn = 0
+            self._write(f"{cleared}{text}\n")
+
+    def _write(self, text: str) -> None:
+        assert self._stream is not None
+        with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which ends no training
+            self._stream.write(text)
             self._stream.flush()
 
     def announce(self, lines: Sequence[str], options: Options, said: Collection[str], *, reads_text: bool) -> None:

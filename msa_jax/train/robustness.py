@@ -16,13 +16,13 @@ from msa_jax.data.packing import choose_capacity, deal, plan_packing
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.data.protocols import Protocol, lost_of, subsets
 from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.words import PER_CHARACTER, words_of
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.modalities import SEQUENCES
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import check_unknown, special_tokens
 
 WIDER = 8  # rows of a batch of masks side by side, as a multiple of those of an evaluation
-PER_CHARACTER = ("zh", "ja")  # languages whose words are not set apart by spaces
 
 Scores = dict[int, np.ndarray]
 
@@ -216,8 +216,7 @@ class RobustScorer:
         if column not in ("raw_text", "text_bert"):
             raise InputError("protocol words needs a text or token ids, and this experiment reads neither")
         if column == "raw_text":
-            single = self.dataset.card.language in PER_CHARACTER
-            return [list("".join(text.split())) if single else text.split() for text in split.raw_text.tolist()]
+            return [words_of(text, self.dataset.card.language) for text in split.raw_text.tolist()]
         ids, count = split.text_bert[:, 0], split.text_bert[:, 1].sum(1)
         return [own[1 : max(number - 1, 1)].tolist() for own, number in zip(ids, count, strict=True)]
 

@@ -134,13 +134,21 @@ def test_pages_of_other_sites_are_refused(port):
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
     ):
-        status, _, content = ask(port, "/api/runs", headers=headers)
+        status, _, content = ask(port, "/api/runs", headers={**OURS, **headers})
         assert status == 403
         assert "error" in json.loads(content)
     for host in (f"localhost:{port}", f"[::1]:{port}", "[::1]", f"127.0.0.1:{port}"):
-        assert ask(port, "/api/runs", headers={"Host": host, "Origin": f"http://{host}"})[0] == 200
-    # A form or a request of another page cannot have our header.
+        assert ask(port, "/api/runs", headers={**OURS, "Host": host, "Origin": f"http://{host}"})[0] == 200
+
+
+def test_what_another_page_can_send_unasked_is_refused(port, session):
+    # A form, a picture or a link of another page cannot have our header.
+    session.asked = None
     assert ask(port, "/api/score", method="POST", body="{}")[0] == 403
+    for path in ("/api/samples?run=0&split=train", "/api/comparison", "/api/runs"):
+        status, _, content = ask(port, path)
+        assert (status, json.loads(content)) == (403, {"error": f"a request to /api/ needs the header {server.HEADER}"})
+    assert session.asked is None
 
 
 def test_an_upload_is_scored_and_deleted(port, session, folder):
@@ -266,23 +274,24 @@ def test_wanted_samples(port, session):
         ask(
             port,
             "/api/samples?run=1&split=train&sort=label&order=ascending&contains=Film&least_error=.5&first=50&label_to=2",
+            headers=OURS,
         )[0]
         == 200
     )
     assert session.asked == (
         1, "train", Wanted(sort="label", ascending=True, contains="Film", least_error=0.5, first=50, label_to=2.0),
     )  # fmt: skip
-    assert ask(port, "/api/samples")[0] == 200
+    assert ask(port, "/api/samples", headers=OURS)[0] == 200
     assert session.asked == (0, "test", Wanted())
-    status, _, content = ask(port, "/api/samples?first=1e3")
+    status, _, content = ask(port, "/api/samples?first=1e3", headers=OURS)
     assert (status, json.loads(content)) == (400, {"error": "first is '1e3'; expected a whole number"})
 
 
 def test_what_breaks_is_said_in_one_line(port, capfd):
-    status, headers, content = ask(port, "/api/comparison")
+    status, headers, content = ask(port, "/api/comparison", headers=OURS)
     assert (status, json.loads(content)) == (500, {"error": "msa_jax failed; its terminal says how"})
     assert "content-security-policy" in headers
-    assert ask(port, "/api/score")[0] == 405
+    assert ask(port, "/api/score", headers=OURS)[0] == 405
     assert ask(port, "/nothing")[0] == 404
 
 

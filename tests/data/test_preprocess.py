@@ -204,6 +204,14 @@ def test_damaged_preprocessing_is_an_input_error(tmp_path, name, content):
         Preprocessor.load(tmp_path)
 
 
+def test_statistics_that_are_compressed_are_not_read(tmp_path):
+    preprocessor = fit(tiny_dataset(), None, standardise=True)
+    preprocessor.save(tmp_path)
+    np.savez_compressed(tmp_path / "statistics.npz", **preprocessor.statistics)
+    with pytest.raises(InputError, match=r"statistics.npz is compressed; expected arrays as they are"):
+        Preprocessor.load(tmp_path)
+
+
 def test_missing_preprocessing_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         Preprocessor.load(tmp_path / "nowhere")

@@ -186,6 +186,19 @@ def test_a_folder_without_a_vocabulary_is_refused_though_transformers_makes_a_to
         load_tokenizer(tmp_path)
 
 
+def test_spans_of_a_byte_level_tokenizer_are_the_words():
+    model = tokenizers.Tokenizer(tokenizers.models.BPE())
+    model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    names = ["<s>", "</s>", "<pad>", "<unk>"]
+    trainer = tokenizers.trainers.BpeTrainer(
+        special_tokens=names, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    model.train_from_iterator(["this is a good film"] * 9, trainer)
+    model.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 1), ("<s>", 0))
+    spans = Tokenizer(backend=model).spans("this is a good film", max_tokens=20)
+    assert spans == [None, (0, 4), (5, 7), (8, 9), (10, 14), (15, 19), None]
+
+
 @pytest.mark.skipif(importlib.util.find_spec("sentencepiece") is not None, reason="sentencepiece is installed")
 def test_a_sentencepiece_model_without_the_package_that_reads_it_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "xlm-roberta"}')

@@ -1,10 +1,13 @@
 """From clips to a dataset, to an experiment, to the score of a clip."""
 
+import csv
+import io
 import json
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +18,8 @@ from msa_jax.cli import main
 from msa_jax.data import read_native
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import extract
+from msa_jax.extract.dataset import _failed_csv
+from msa_jax.extract.layouts import Clip
 from msa_jax.extract.media import read_sound
 from msa_jax.extract.recipe import Recipe, audio_features
 from msa_jax.extract.speech import speech_features
@@ -73,7 +78,6 @@ def test_words_of_the_dataset_are_checked(tmp_path):
         ("audio_rate", -1, "audio_rate is -1"),
         ("audio_rate", 1e-320, "audio_rate is 9.99"),
         ("align", "faces", "align is 'faces'"),
-        ("max_tokens", 2, "max_tokens is 2"),
         ("max_seconds", 0, "max_seconds is 0"),
         ("max_seconds", float("inf"), "max_seconds is inf"),
         ("workers", 0, "workers is 0"),
@@ -81,9 +85,56 @@ def test_words_of_the_dataset_are_checked(tmp_path):
     ):
         with pytest.raises(InputError, match=said):
             extract(CLIPS, out=tmp_path / "data", **{name: value})
+    with pytest.raises(InputError, match="max_tokens is 2; expected a whole number from 3"):
+        extract(CLIPS, out=tmp_path / "data", align="words", max_tokens=2)
     with pytest.raises(InputError, match="neither audio nor vision"):
         extract(CLIPS, out=tmp_path / "data", audio="none", vision="none")
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (
+            {"audio": "egemaps-v02", "opensmile": CLIPS},
+            "audio is 'egemaps-v02', and opensmile gives the features of audio",
+        ),
+        ({"vision": "face-v1", "openface": CLIPS}, "vision is 'face-v1', and openface gives the features of vision"),
+        ({"audio_rate": 25.0, "opensmile": CLIPS}, "audio_rate is 25.0, and opensmile gives the features of audio"),
+        ({"audio_rate": 25.0, "audio": "none"}, "audio_rate is 25.0, and audio is none"),
+        ({"text_encoder": "scratch"}, "text_encoder is 'scratch', and align is not given"),
+        ({"max_tokens": 50}, "max_tokens is 50, and align is not given"),
+    ],
+)
+def test_what_nothing_reads_is_refused(tmp_path, named, said):
+    with pytest.raises(InputError) as error:
+        extract(CLIPS, out=tmp_path / "data", **named)
+    assert str(error.value) == f"{said}, so nothing reads it; leave it out"
+
+
+@pytest.mark.parametrize(
+    ("modalities", "missing", "why"),
+    [
+        (("text", "audio"), ["text"], "missing names text"),
+        (("audio",), [], "this experiment was trained without text"),
+    ],
+)
+def test_a_text_beside_a_clip_is_refused_where_none_is_read(modalities, missing, why):
+    from msa_jax.train.clips import predict_clip
+
+    trained = SimpleNamespace(preprocessor=SimpleNamespace(modalities=modalities), extract=None)
+    with pytest.raises(InputError) as error:
+        predict_clip(trained, TALKING, text="good", missing=missing)
+    assert str(error.value) == f"--text says what is said in the clips, and {why}, so no text is read; leave it out"
+
+
+def test_reasons_of_several_lines_are_one_cell_of_failed_csv():
+    clip = Clip(id="a", video="v", clip="c", where="line 2", labels={}, text=None, split=None, path=None)
+    text = _failed_csv([(clip, "one\rtwo")])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [
+        ["id", "file", "where", "reason"],
+        ["a", "", "line 2", "one\rtwo"],
+    ]
 
 
 def test_a_recipe_survives_json_and_another_one_is_refused():

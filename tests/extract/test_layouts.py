@@ -53,6 +53,14 @@ def test_any_table_with_paths(tmp_path):
     assert "b.webm" in second.missing
 
 
+@pytest.mark.parametrize("path", [".", "./", "/"])
+def test_a_path_that_names_no_file_is_refused(tmp_path, path):
+    raw = made(tmp_path, f"path,label\na.mp4,1\n{path},1\n", name="mine.csv")
+    with pytest.raises(InputError) as error:
+        read_raw(raw / "mine.csv")
+    assert str(error.value) == f"{raw / 'mine.csv'}: line 3, column path: '{path}'; expected a file"
+
+
 def test_a_clip_id_that_lost_its_zeros_is_explained(tmp_path):
     raw = made(tmp_path, HEAD + "v,1,fine,1,,,,P,train\n", ["Raw/v/0001.mp4"])
     (clip,) = read_raw(raw).clips

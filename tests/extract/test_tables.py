@@ -24,6 +24,19 @@ def test_openface(tmp_path):
     assert (table.rate, table.empty) == (25, 1)
 
 
+def test_success_as_pandas_writes_it(tmp_path):
+    (tmp_path / "a.csv").write_text("timestamp,success,AU01_r\n0,True,1\n\n0.04,False,2\n0.08,1.0,3\n0.12,,4\n")
+    table = read_feature_table(tmp_path / "a.csv", "vision")
+    np.testing.assert_array_equal(table.values, [[1], [0], [3], [0]])
+    assert table.empty == 2
+    for cell in ("yes", "nan", "2"):
+        (tmp_path / "a.csv").write_text(f"timestamp,success,AU01_r\n0,1,1\n\n0.04,{cell},2\n")
+        with pytest.raises(InputError) as error:
+            read_feature_table(tmp_path / "a.csv", "vision")
+        said = f"{tmp_path / 'a.csv'}, line 4, column success: '{cell}'; expected 0 or 1, true or false"
+        assert str(error.value) == said
+
+
 def test_opensmile(tmp_path):
     (tmp_path / "a.csv").write_text(OPENSMILE)
     table = read_feature_table(tmp_path / "a.csv", "audio")
@@ -48,7 +61,7 @@ def test_times_as_pandas_writes_them(tmp_path):
         ("a,b\n1,2\n", "expected a column timestamp"),
         ("timestamp\n0\n", "features beside it"),
         ("timestamp,AU01_r\n0,x\n", "expected numbers"),
-        ("timestamp,AU01_r\n0\n", "row 1 has 1 cells"),
+        ("timestamp,AU01_r\n0\n", "line 2 has 1 cells, the first line 2"),
         ("timestamp,AU01_r\n0,1\n0,1\n", "the same time"),
         ("\udcff", "no CSV"),
     ],

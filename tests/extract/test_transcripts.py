@@ -28,8 +28,22 @@ def test_subrip(tmp_path):
     assert read_transcript(written(tmp_path, "b.srt", SRT.replace("\n", "\r\n"))).pieces == found.pieces
 
 
+def test_a_cue_ends_where_the_next_begins_also_without_an_empty_line(tmp_path):
+    found = read_transcript(written(tmp_path, "a.srt", SRT.replace("\n\n", "\n")))
+    assert found.pieces == read_transcript(written(tmp_path, "b.srt", SRT)).pieces
+    bare = "00:00.000 --> 00:01.000\nin\n00:01.000 --> 00:02.000\n2012\n\n00:02.000 --> 00:03.000\nwe met\n"
+    found = read_transcript(written(tmp_path, "a.vtt", f"WEBVTT\n\n{bare}"))
+    assert found.pieces == ((0.0, 1.0, "in"), (1.0, 2.0, "2012"), (2.0, 3.0, "we met"))
+
+
 def test_webvtt(tmp_path):
     assert read_transcript(written(tmp_path, "a.vtt", VTT)).pieces == ((0.0, 1.5, "I loved this film"),)
+
+
+@pytest.mark.parametrize("name", ["a.vtt", "a.srt"])
+def test_entities_are_characters(tmp_path, name):
+    cue = "00:00:00.000 --> 00:00:01.000\n<i>fish</i> &amp; chips&nbsp;&lt;b&gt; R&D\n"
+    assert read_transcript(written(tmp_path, name, cue)).text == "fish & chips <b> R&D"
 
 
 def test_whisper_with_words_and_without(tmp_path):

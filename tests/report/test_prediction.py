@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from msa_jax.cli import main
+from msa_jax.csv_text import csv_of, predictions_csv, shortest
 from msa_jax.data import write_native
 from msa_jax.testing import tiny_dataset
-from msa_jax.train.csv_text import csv_of, predictions_csv, shortest
 from msa_jax.train.predictor import Predictor
 from tests.tiny import toy, train_quick, train_toy  # noqa: F401 - a fixture
 
@@ -117,6 +117,9 @@ def test_a_missing_modality_needs_to_be_said(toy, command, tmp_path):  # noqa: F
         ([], "one of --data, --texts, --text and --clip; found none"),
         (["--text", "a", "--data", "synthetic"], "found --data and --text"),
         (["--text", "a", "--split", "test"], "--split chooses a part of --data"),
+        (["--text", "a", "--openface", "x"], "--openface says how a --clip is read; --text has none"),
+        (["--data", "synthetic", "--face-model", "x"], "--face-model says how a --clip is read; --data has none"),
+        (["--texts", "x", "--asr", "x", "--opensmile", "x"], "--opensmile says how a --clip is read; --texts has none"),
         (["--texts", "nothing.txt"], "nothing.txt: cannot be read"),
         (["--text", "a", "--missing", "smell"], "missing names 'smell'"),
         (["--data", "x.npz", "--out", "x.npz"], "x.npz: is also read or written"),

@@ -1,11 +1,15 @@
 """Damaged inputs, some hundred quickly and ten thousand with all tests."""
 
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
 from scripts import fuzz, fuzz_experiment
 from scripts.fuzz_damage import damaged_bytes, damaged_tree
+from tests.paths import REPOSITORY
 
 
 def test_no_damaged_input_is_a_crash():
@@ -48,5 +52,22 @@ def _raise():
         (["methods", "tfn"], "fine"),
     ],
 )
-def test_a_crash_is_told_from_a_refusal(doing, expected):
-    assert fuzz.outcome(doing)[0] == expected
+def test_a_crash_is_told_from_a_refusal(doing, expected, tmp_path):
+    with open(tmp_path / "hangs", "w") as hangs:
+        assert fuzz.outcome(doing, hangs)[0] == expected
+    assert (tmp_path / "hangs").read_text() == ""
+
+
+def test_what_hangs_is_named(tmp_path):
+    code = (
+        "import time\nfrom scripts import fuzz\nfuzz.SECONDS = 0.5\n"
+        "fuzz.KINDS['table'] = lambda rng, good, folder: lambda: time.sleep(60)\nfuzz.fuzz(1, kinds=['table'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "input 0, table, " in done.stderr
+    assert "Timeout" in done.stderr
+    assert "time.sleep" in done.stderr or "in <lambda>" in done.stderr

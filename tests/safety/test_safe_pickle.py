@@ -239,6 +239,23 @@ def test_deep_nesting_is_refused():
         safe_pickle.load(program(pickle.EMPTY_LIST * 50_000, pickle.APPEND * 49_999))
 
 
+def test_tuples_that_are_held_twice_are_walked_once():
+    content = b")" + b"2\x86" * 60 + b"."  # a tuple of the one before twice, sixty times: 2^60 if each were walked
+    value = safe_pickle.load(content)
+    for _ in range(60):
+        assert value[0] is value[1]
+        value = value[0]
+    assert value == ()
+
+
+def test_text_without_width_is_refused():
+    # Any number of its elements fits into no bytes at all.
+    array = np.zeros(3, "U1")
+    content = pickle.dumps(array).replace(b"U1", b"U0")
+    with pytest.raises(InputError, match="an array of type 'U0'"):
+        safe_pickle.load(content)
+
+
 def test_list_that_holds_itself_is_read():
     itself = [np.arange(3)]
     itself.append(itself)

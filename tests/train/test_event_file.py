@@ -1,5 +1,6 @@
 """TensorBoard's event files: decoded here by the definition of protocol buffers, and by TensorBoard where it is installed."""
 
+import math
 import struct
 
 import numpy as np
@@ -73,6 +74,14 @@ def test_an_event_holds_scalars_and_histograms():
     assert counts.sum() == 4
     assert np.frombuffer(histogram[6])[-1] == 5
     assert len(counts) == event_file.BINS
+
+
+def test_scalars_beyond_float32_are_left_out():
+    kept = {"MAE": 1e20, "R2": -1.0}
+    assert (
+        event_file.event(3, {**kept, "far": -1e40, "nan": math.nan, "inf": math.inf}, {})[9:]
+        == event_file.event(3, kept, {})[9:]
+    )
 
 
 def test_records_are_kept_up_to_a_step_and_to_damage():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from msa_jax import metrics
+from msa_jax.csv_text import predictions_csv
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.train.csv_text import predictions_csv
 from msa_jax.train.experiment import train
 from msa_jax.train.experiment_dir import locked
 from tests.tiny import QUICK, tiny_dataset, train_quick, train_toy

@@ -1,6 +1,7 @@
 """Using a finished experiment on data: the same scores, in any order and batch size, and clear errors for what does not fit."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,8 @@ import pytest
 from msa_jax.data.schema import Split
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.layers.dense import Linear
-from msa_jax.methods.protocol import Inputs, fits_anything, no_memory, no_records, one_stage
-from msa_jax.train.predictor import Predictor
+from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput, fits_anything, no_memory, no_records, one_stage
+from msa_jax.train.predictor import Predictor, _like_training
 from tests.tiny import TOY, ToyOptions, tiny_dataset, train_quick, train_toy
 from tests.train.kit import csv_of, registered
 
@@ -203,6 +204,19 @@ def params_file(folder: Path) -> Path:
     return max(
         (folder / "checkpoints" / "1" / "params").rglob("*"), key=lambda path: path.is_file() * path.stat().st_size
     )
+
+
+def test_many_steps_in_a_configuration_take_no_memory():
+    inputs = Inputs(text=TextInput(width=4, steps=2**26), audio=SequenceInput(2**26, 3))
+
+    def resident() -> int:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    before = resident()
+    columns = _like_training(inputs)
+    assert columns["text"]["mask"].shape == (2, 2**26)
+    assert resident() - before < 2**26  # bytes, of 2**29 of the mask alone
 
 
 @pytest.mark.parametrize("damage", ["truncated", "one bit", "removed"])

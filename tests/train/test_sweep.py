@@ -229,6 +229,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert (out / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert cli.main([*words, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["points"]) == 3
+    assert cli.main([*words, "--overwrite"]) == 0  # its figures in every form are its own
     assert cli.main([*words[:4], "--grid", "dropout"]) == 2
     assert "grid 'dropout': neither" in capsys.readouterr().err
 

@@ -59,7 +59,7 @@ class UnimodalTaskOptions(Options):
       label_generation: Rule that generates unimodal labels, that of Self-MM or that of SUGRM (SUGRM, Table 4).
       loss: Loss of every task: absolute error (`l1`), squared error (`l2`) or Huber's (SUGRM, Table 8).
       feature_size: Width of the feature F* of a task.
-      label_limit: Largest absolute unimodal label. `none` takes it from the dataset's label range.
+      label_limit: Largest absolute unimodal label. With `none`, unimodal labels stay in the dataset's label range.
       zero_is_positive: Whether samples of label zero belong to the positive class centre, as in the repositories of
         Self-MM and SUGRM. MMSA calls the opposite excludeZero.
     Rule of Self-MM:
@@ -140,8 +140,11 @@ def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[s
             zero_is_positive=options.zero_is_positive,
             extreme_rows=options.extreme_rows,
             extreme_fraction=options.extreme_fraction,
+            neutral=inputs.neutral,
         )
-    return label_generation.self_mm.init(columns["label"], dims, zero_is_positive=options.zero_is_positive)
+    return label_generation.self_mm.init(
+        columns["label"], dims, zero_is_positive=options.zero_is_positive, neutral=inputs.neutral
+    )
 
 
 def objective(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> tuple[Terms, Any]:
@@ -163,9 +166,10 @@ def _move_labels(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> An
     """The memory after the u-labels, features and class centres of the batch have moved."""
     rule: dict[str, Any] = {
         "epoch": step.clock.epoch,
-        "limit": inputs.limit if options.label_limit is None else options.label_limit,
+        "limit": inputs.label_range if options.label_limit is None else options.label_limit,
         "where": step.batch["weight"] > 0,
         "zero_is_positive": options.zero_is_positive,
+        "neutral": inputs.neutral,
     }
     seen = step.memory, step.batch["row"], step.outputs["features"]
     if options.label_generation == "sugrm":
@@ -179,7 +183,7 @@ def end_epoch(memory: Any, means: Mapping[str, Array], options: UnimodalTaskOpti
     if not memory:
         return memory
     rule = label_generation.sugrm if options.label_generation == "sugrm" else label_generation.self_mm
-    return rule.refresh_centres(memory, zero_is_positive=options.zero_is_positive)
+    return rule.refresh_centres(memory, zero_is_positive=options.zero_is_positive, neutral=inputs.neutral)
 
 
 def records(memory: Any) -> dict[str, Array]:
