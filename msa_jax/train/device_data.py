@@ -20,9 +20,12 @@ SHARE = 0.4  # of the device's memory that a dataset may take
 
 def streams(columns: Columns, options: Options) -> bool:
     """Whether the arrays are read in chunks, since they do not stay on the device."""
-    if options.resident == "auto":
-        return _bytes(columns) > SHARE * device_memory()
-    return options.resident == "no"
+    return options.resident == "no" or (options.resident == "auto" and not fits(bytes_of(columns)))
+
+
+def fits(size: int) -> bool:
+    """Whether arrays of so many bytes may stay on the device."""
+    return size <= SHARE * device_memory()
 
 
 class DeviceData:
@@ -33,7 +36,7 @@ class DeviceData:
         self.columns, self._options = columns, options
         self.streams = streams(columns, options)
         self._resident = Shared(columns, layout.shard_rows)
-        row_bytes = max(1, _bytes(columns) // max(1, len(columns["label"])))
+        row_bytes = max(1, bytes_of(columns) // max(1, len(columns["label"])))
         batches = max(1, STREAM_BYTES // (row_bytes * options.batch_size))
         self._chunk = math.ceil(batches / options.accumulate) * options.accumulate  # whole windows
 
@@ -58,7 +61,8 @@ class DeviceData:
             yield data, jax.tree.map(lambda array: array[None], part), real, first
 
 
-def _bytes(columns: Columns) -> int:
+def bytes_of(columns: Columns) -> int:
+    """Of all arrays."""
     return sum(array.nbytes for array in jax.tree.leaves(columns))
 
 

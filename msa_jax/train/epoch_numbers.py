@@ -24,8 +24,8 @@ def epoch_numbers(
     """For each active run: learning rate of each parameter group at the epoch's last update; norms; mini-batches of that
     phase in a second of the whole epoch.
 
-    Norms are of all parameters that the stage trains, as one vector: of the parameters; of what they moved by in the epoch;
-    and of Adam's mean gradient, corrected for its start, that of the last mini-batches.
+    Norms are of all parameters of a run but a text encoder that is not trained, as one vector: of the parameters; of what they
+    moved by in the epoch; and of Adam's mean gradient, corrected for its start, that of the last mini-batches.
 
     Args:
       phase: the last one of the epoch's stage.

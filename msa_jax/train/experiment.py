@@ -37,7 +37,7 @@ from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.settings import RunConfig, Settings, resolve
 from msa_jax.train.stage_data import HELD_OUT, resolve_stages
-from msa_jax.train.trackers import Callback, Tracker, checked_names, made
+from msa_jax.train.trackers import Tracker, checked_trackers, made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,6 @@ def train(
                 f"`msa-jax resume {path} --max-epochs N` trains it further"
             )
 
-    watching = (*checked_names(trackers), *((Callback(on_epoch),) if on_epoch is not None else ()))
     return _train_in(
         path,
         settings,
@@ -128,7 +127,7 @@ def train(
         seeds,
         progress,
         check,
-        watching,
+        checked_trackers(trackers, on_epoch),
         said,
         record_labels=record_labels,
         keep_state=keep_state,
@@ -209,7 +208,7 @@ def resume(
         before.seeds,
         progress,
         check,
-        (*checked_names(trackers), *((Callback(on_epoch),) if on_epoch is not None else ())),
+        checked_trackers(trackers, on_epoch),
         said,
         record_labels=before.record_labels,
         keep_state=keep_state or before.keep_state,
@@ -273,9 +272,10 @@ def _train_in(
 
     with experiment_dir.locked(path):
         processes.run_on_primary(begin)
-        # Resumed on a machine with other devices, the same runs stay side by side.
-        together = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json")).runs_per_program
-        return _train_all(path, replace(content, runs_per_program=together), dataset, runner, progress, trackers)
+        # Resumed on a machine with other devices, the same runs stay side by side, unless the memory is too small there.
+        begun = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json")).runs_per_program
+        content = replace(content, runs_per_program=1 if runner.why_sequential() else begun)
+        return _train_all(path, content, dataset, runner, progress, trackers)
 
 
 def checked_dataset(dataset: Any) -> Dataset:

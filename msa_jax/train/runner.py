@@ -17,7 +17,7 @@ from msa_jax.errors import TrainingStopped
 from msa_jax.methods.protocol import Method, Score
 from msa_jax.train.atomic import without_nan
 from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
-from msa_jax.train.device_data import SHARE, device_memory, streams
+from msa_jax.train.device_data import SHARE, bytes_of, device_memory, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
@@ -93,13 +93,17 @@ class Runner:
     def preferred_runs_per_program(self) -> int:
         """How many runs side by side the devices gain from, with room for their states.
 
-        On a CPU as many as it has cores (see `runs`): more of them would only do the same work in larger pieces. Elsewhere
-        as many as take a fraction of the memory: parameters, two moments, gradients and the best parameters, twice over.
+        A run has parameters, two moments, gradients and the best parameters, twice over; what runs share they have once. On a
+        CPU as many runs as it has cores (see `runs`), each with a copy of the dataset and of what is shared: more of them would
+        only do the same work in larger pieces. Elsewhere as many as take a fraction of the memory.
         """
+        shared, sizes = self.inits.stages[0].shared, self.inits.shapes.params
+        own = 10 * sum(4 * math.prod(leaf.shape) for path, leaf in sizes.items() if path not in shared)
+        room = SHARE * device_memory()
         if jax.local_devices()[0].platform == "cpu":
-            return self._layout.run_slots
-        size = sum(4 * math.prod(leaf.shape) for leaf in self.inits.shapes.params.values())
-        return self._layout.run_slots * max(1, int(SHARE * device_memory() / (10 * size)))
+            own += bytes_of(self.prepared.columns["train"]) + sum(4 * math.prod(sizes[path].shape) for path in shared)
+            return min(self._layout.run_slots, max(1, int(room / own)))
+        return self._layout.run_slots * max(1, int(room / own))
 
     # -- the loop of epochs -------------------------------------------------------------------------------------------
 
@@ -149,6 +153,8 @@ class Runner:
                 if state.standing.ended.all():
                     if keep:
                         self._check_selected(runs, state, data)
+                    elif (state.standing.failed | (state.standing.best_epoch == 0)).all():
+                        break  # there is nothing from which the next stage could begin
                     if int(state.stage) + 1 == len(self.inits.stages):
                         break
                     state, data = self._next_stage(runs, state, data)

@@ -12,7 +12,7 @@ from msa_jax.config import Options
 from msa_jax.data.packing import Capacity, choose_capacity
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.methods.protocol import Inputs, Method, Phase, Stage
-from msa_jax.train.device_data import SHARE, DeviceData, device_memory
+from msa_jax.train.device_data import DeviceData, bytes_of, fits, streams
 from msa_jax.train.evaluate import Scorer
 from msa_jax.train.model import Variables
 from msa_jax.train.programs import StagePrograms
@@ -100,10 +100,14 @@ class StageReader:
             return False
         if not programs.freezes_module(module) or options.modality_dropout > 0 or options.step_dropout > 0:
             return False  # it is trained, or reads other tokens in every step
-        tokens = sum(columns["text"]["ids"].size for columns in self._columns.values())
-        width = programs.model.inputs.text.width
-        # In float32. If they are too large, they are computed anew in every step.
-        return tokens * width * 4 < SHARE * device_memory()
+        states = {
+            name: 4 * programs.model.inputs.text.width * columns["text"]["ids"].size  # in float32
+            for name, columns in self._columns.items()
+        }
+        # If they are too large, they are computed anew in every step. That the dataset streams has been decided without them.
+        train = self._columns["train"]
+        stays = options.resident != "auto" or streams(train, options) or fits(bytes_of(train) + states["train"])
+        return stays and fits(sum(states.values()))
 
     def _encoded(self, programs: StagePrograms, variables: Variables) -> dict[str, Columns]:
         """All splits with the states of their tokens in the place of these."""

@@ -230,11 +230,17 @@ def default_names() -> tuple[str, ...]:
     return ("csv", *(("tensorboard",) if importlib.util.find_spec("tensorboard") else ()))
 
 
-def checked_names(trackers: Sequence[str | Tracker] | None) -> tuple[str | Tracker, ...]:
-    """The trackers that were asked for, or the default ones. Raises InputError if one is unknown, not installed, or
-    there twice."""
+def checked_trackers(
+    trackers: Sequence[str | Tracker] | None, on_epoch: Callable[[dict[str, Any]], object] | None
+) -> tuple[str | Tracker, ...]:
+    """The trackers that were asked for, or the default ones, and what is called after each epoch.
+
+    Raises:
+      InputError: one is unknown, not installed, or there twice.
+    """
+    called = () if on_epoch is None else (Callback(on_epoch),)
     if trackers is None:
-        return default_names()
+        return (*default_names(), *called)
     if isinstance(trackers, str) or not isinstance(trackers, Sequence):
         raise InputError(f"trackers is {trackers!r:.100}; expected a list of names ({', '.join(NAMES)}) or objects")
     for one in trackers:
@@ -250,7 +256,7 @@ def checked_names(trackers: Sequence[str | Tracker] | None) -> tuple[str | Track
     names = [one for one in trackers if isinstance(one, str)]
     if len(set(names)) < len(names):
         raise InputError(f"log names {max(names, key=names.count)} twice")
-    return tuple(trackers)
+    return (*trackers, *called)
 
 
 def made(

@@ -9,7 +9,8 @@ import pytest
 
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Term, one_stage
-from msa_jax.train import checkpoint
+from msa_jax.train import checkpoint, device_data
+from msa_jax.train import runner as runner_module
 from msa_jax.train.checkpoint import StageInit, load_stage
 from msa_jax.train.epoch_trainer import check_finite
 from msa_jax.train.experiment_dir import load_result
@@ -203,6 +204,20 @@ def test_a_state_that_a_killed_command_left_is_removed_by_the_next(tmp_path):
     (done.path / "result.json").unlink()
     train_toy(tmp_path / "run", AUDIO, seeds=(1,), options={"max_epochs": 1})
     assert not left.parent.exists()
+
+
+# -- side by side -----------------------------------------------------------------------------------------------------
+
+
+def test_on_a_cpu_as_many_runs_go_side_by_side_as_have_room_for_the_dataset_each(monkeypatch):
+    runner = runner_of(TOY, AUDIO, TOY_QUICK)
+    monkeypatch.setattr(type(runner._layout), "run_slots", 4)
+    one = device_data.bytes_of(runner.prepared.columns["train"]) + 10 * sum(
+        4 * leaf.size for leaf in runner.inits.shapes.params.values()
+    )
+    for room, runs in ((one // 2, 1), (one * 2.5, 2), (one * 100, 4)):
+        monkeypatch.setattr(runner_module, "device_memory", lambda room=room: room / device_data.SHARE)
+        assert runner.preferred_runs_per_program() == runs
 
 
 # -- losses that are not finite ---------------------------------------------------------------------------------------

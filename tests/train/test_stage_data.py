@@ -7,6 +7,7 @@ import pytest
 
 from msa_jax.config import override
 from msa_jax.methods import METHODS
+from msa_jax.train import device_data
 from msa_jax.train.evaluate import Scorer
 from msa_jax.train.experiment_dir import Logs, MetricsFile
 from msa_jax.train.predictor import Predictor
@@ -53,6 +54,17 @@ def test_running_it_once_is_running_it_in_every_step(tmp_path, name, packed):
 @pytest.fixture(scope="module")
 def frozen() -> Runner:
     return runner_of(TEXT_ONLY, TEXT, FROZEN)
+
+
+def test_states_that_would_make_the_dataset_stream_are_computed_in_every_step(frozen, monkeypatch):
+    columns = frozen.prepared.columns["train"]
+    states = 4 * frozen.prepared.inputs.text.width * columns["text"]["ids"].size
+    for room, once in ((device_data.bytes_of(columns) + states // 2, False), (100 * states, True)):
+        monkeypatch.setattr(device_data, "device_memory", lambda room=room: room / device_data.SHARE)
+        init = frozen.inits.initial(run_of(1))
+        data = StageReader(frozen.prepared.columns).read(frozen.inits.stages[0], init.variables)
+        assert not data.train.streams
+        assert ("features" in data.train.columns["text"]) == once
 
 
 @pytest.fixture

@@ -181,6 +181,12 @@ def test_what_cannot_be_set_up_now_takes_no_result_away(tmp_path, monkeypatch):
     assert MetricsFile(tmp_path / "run" / "results.jsonl").read()[: len(before)] == before
 
 
+def test_a_point_that_fails_in_its_first_stage_has_failed(tmp_path):
+    options = {"stages": 2, "encoder_epochs": 3, "max_epochs": 1, "poison_step": 5}
+    done = sweep_toy(tmp_path / "run", {"poison_epoch": [2, 0]}, seeds=(1,), options=options)
+    assert [(one.point["poison_epoch"], sorted(one.failed)) for one in done.ranking] == [(0, []), (2, [1])]
+
+
 def test_a_sweep_of_a_method_of_several_stages_keeps_no_parameters(tmp_path):
     sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, seeds=(1,), options={"stages": 2, "encoder_epochs": 1})
     assert not (tmp_path / "run" / "checkpoints").exists()
