@@ -100,7 +100,7 @@ def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity:
     _, need = plan_packing(size, capacity.width)
     for _ in range(ROUNDS):
         if need.max() <= capacity.rows:
-            return batch.reshape(-1)[: len(order)]
+            break
         tokens = size.sum(1)
         # A shorter last batch takes no part: it would end with long utterances alone.
         by_tokens = np.argsort(tokens[:full], kind="stable")
@@ -117,4 +117,6 @@ def _even_out(order: np.ndarray, batch_size: int, lengths: np.ndarray, capacity:
             for array in (batch, size):
                 array[full_one, one], array[empty_one, other] = array[empty_one, other], array[full_one, one]
         _, need[pairs.reshape(-1)] = plan_packing(size[pairs.reshape(-1)], capacity.width)
+    if need.max() <= capacity.rows:
+        return batch.reshape(-1)[: len(order)]
     return deal(order, lengths, batch_size)  # which the capacity always holds

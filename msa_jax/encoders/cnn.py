@@ -112,13 +112,6 @@ class ConvolutionStack(nn.Module):
         return x, length
 
 
-def latent_steps(steps: int, strides: tuple[int, ...]) -> int:
-    """How many steps a stack of these strides makes of so many."""
-    for stride in strides:
-        steps = -(-steps // stride)
-    return steps
-
-
 def check_convolutions(kernels: tuple[int, ...], strides: tuple[int, ...], prefix: str = "") -> None:
     """Raises InputError where kernels and strides make no stack; options are named with the prefix."""
     for name, values in (("kernels", kernels), ("strides", strides)):

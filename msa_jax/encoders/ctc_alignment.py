@@ -42,8 +42,9 @@ class CTCAligner(nn.Module):
 
     @nn.compact
     def __call__(self, frames: Array, length: Array) -> tuple[Array, Array]:
-        """[B, L, d], [B] int32 in [0, L] -> positions [B, T, d], in the dtype of the frames, and logits [B, L, T + 1] float32;
-        zeros where the length is 0."""
+        """[B, L, d], [B] int32 in [0, L] -> positions [B, T, d], in the dtype of the frames, and logits [B, L, T + 1] float32.
+        Behind each length positions read nothing, and logits are the bias of W, or zeros without W; where the length is 0
+        positions are zeros."""
         chex.assert_rank([frames, length], [3, 1])
         classes = self.positions + 1
         frames = without_padding(frames, length)

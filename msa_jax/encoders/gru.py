@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.layers.dense import uniform
+from msa_jax.layers.functional import product
 from msa_jax.layers.pooling import valid_steps, without_padding
 
 Array = jax.Array
@@ -20,6 +21,9 @@ class BidirectionalGRU(nn.Module):
 
     Parameters, of each direction in a leading axis, forward first: `layer_0`, ... with `input` [2, d, 3h], `recurrent`
     [2, h, 3h], `input_bias` [2, 3h], `recurrent_bias` [2, 3h].
+
+    In bfloat16 the state that a step hands on is float32 all the same, and so are the gates: an update gate near 1 would round
+    to 1. The gradient of what every step reads adds up in float32, as the cast is within the step.
     """
 
     hidden: int
@@ -47,11 +51,10 @@ class _Layer(nn.Module):
         rows, steps, width = x.shape
         start, gates = uniform(self.hidden**-0.5), 3 * self.hidden
         weight = self.param("input", start, (2, width, gates)).astype(self.dtype)
-        recurrent = self.param("recurrent", start, (2, self.hidden, gates)).astype(self.dtype)
-        biases = [self.param(name, start, (2, gates)) for name in ("input_bias", "recurrent_bias")]
-        bias, of_state = (each.astype(self.dtype)[:, None] for each in biases)
+        recurrent = self.param("recurrent", start, (2, self.hidden, gates))
+        bias, of_state = (self.param(name, start, (2, gates))[:, None] for name in ("input_bias", "recurrent_bias"))
         valid = jnp.broadcast_to(valid_steps(length, steps).transpose(1, 0, 2)[:, None], (steps, 2, rows, 1))
-        read = jnp.einsum("bld,xdg->lxbg", x, weight) + bias[None]
+        read = (product("bld,xdg->lxbg", x, weight) + bias[None]).astype(self.dtype)
 
         def from_behind(each: Array) -> Array:
             return jnp.stack([each[:, 0], each[::-1, 1]], axis=1)
@@ -59,13 +62,14 @@ class _Layer(nn.Module):
         def step(state: Array, given: tuple[Array, Array]) -> tuple[Array, Array]:
             read, valid = given  # [2, B, 3h], [2, B, 1]
             reset, update, new = jnp.split(read, 3, axis=-1)
-            own = jnp.split(jnp.einsum("xbh,xhg->xbg", state, recurrent) + of_state, 3, axis=-1)
+            own = product("xbh,xhg->xbg", state.astype(self.dtype), recurrent.astype(self.dtype))
+            own = jnp.split(own + of_state, 3, axis=-1)
             reset, update = nn.sigmoid(reset + own[0]), nn.sigmoid(update + own[1])
             new = jnp.tanh(new + reset * own[2])
             state = jnp.where(valid, (1 - update) * new + update * state, state)
-            return state, state
+            return state, state.astype(self.dtype)
 
-        nothing = jnp.zeros((2, rows, self.hidden), self.dtype)
+        nothing = jnp.zeros((2, rows, self.hidden), jnp.float32)
         _, states = jax.lax.scan(step, nothing, (from_behind(read), from_behind(valid)))
         forward, backward = from_behind(states).transpose(1, 2, 0, 3)
         return jnp.concatenate([forward, backward], axis=-1)

@@ -179,7 +179,8 @@ def end_states_of_several(
         _grow_weight(weight, size, width, largest) for (weight, _), size in zip(made, hidden.values(), strict=True)
     ]
     biases = [_grow_gates(bias, size, largest) for (_, bias), size in zip(made, hidden.values(), strict=True)]
-    plan = ScanPlan.of(len(frames[0]), steps, width, every=False)
+    # Rows are not sorted by length: each sequence has lengths of its own.
+    plan = ScanPlan.of(len(frames[0]), steps, width, every=False)._replace(groups=1)
     lengths = jnp.stack([jnp.asarray(length[name]) for name in hidden])
     states = recurrence(plan, jnp.stack(frames, 2), lengths, jnp.stack(weights), jnp.stack(biases))
     states = states.reshape(len(states), len(hidden), largest)

@@ -14,6 +14,9 @@ states and cells, and if the plan says so the gates; otherwise the backward pass
 product. It walks the chunk with what depends on the step behind, and adds its part of the gradient of the weights, in one
 product too.
 
+In bfloat16 the frames, weights, states and cells that are kept have 8 bits. Cells, gates and the gradients that a step hands on
+are float32: a forget gate near 1 would round to 1, and a cell would round at every step.
+
 Several LSTMs that read sequences of their own can be walked in one loop too, as directions that all read forwards.
 
 D is the number of directions, B of rows, G of groups, R of rows in each; T are the steps L, filled up to whole chunks.
@@ -27,7 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax.layers.functional import dynamic_part, keep_where, put_part, take
+from msa_jax.layers.functional import dynamic_part, keep_where, product, put_part, take
 from msa_jax.layers.pooling import max_over_vmap
 
 Array = jax.Array
@@ -42,8 +45,8 @@ class ScanPlan(NamedTuple):
     """How sequences are walked, all of it known when a program is compiled.
 
     steps: L. every: give the state of every step, not the last alone. chunk: steps of a chunk. groups: G; where there are
-    several, rows are sorted by length. keep_gates: for the backward pass. unrolled: steps of a round of the innermost loop,
-    a divisor of the chunk. kernel: one kernel walks all steps (msa_jax.encoders.lstm_kernel).
+    several, rows are sorted by length, which all directions share then. keep_gates: for the backward pass. unrolled: steps of a
+    round of the innermost loop, a divisor of the chunk. kernel: one kernel walks all steps (msa_jax.encoders.lstm_kernel).
     """
 
     steps: int
@@ -205,10 +208,10 @@ def _forward(
 ) -> tuple[Array, tuple[Array, Array, Array | None] | None]:
     """[T, D, G R, d] -> the last states [G, D, R, h] and, to keep, states and cells [T + 1, D, G R, h]: the zeros before the
     first step, then those behind each, of no meaning behind each length; and tanh of the scaled inputs of the gates
-    [T, D, G R, 4h], if they are kept."""
+    [T, D, G R, 4h], float32, if they are kept."""
     _, directions, places, width = frames.shape
     hidden, rows = weight.shape[-1] // 4, places // plan.groups
-    zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
+    zeros = jnp.zeros((directions, rows, hidden), jnp.float32)
     recurrent = weight[:, width:]
 
     def group(kept: Any, each: tuple[Array, Array, Array]) -> tuple[Any, Array]:
@@ -218,7 +221,7 @@ def _forward(
             first = number * plan.chunk
             part = dynamic_part(frames, (first, 0, place, 0), (plan.chunk, directions, rows, width))
             # One product for all steps of the chunk leaves the recurrent one to each.
-            part = jnp.einsum("sdri,dio->sdro", part, weight[:, :width]) + bias[None, :, None]
+            part = (product("sdri,dio->sdro", part, weight[:, :width]) + bias[None, :, None]).astype(frames.dtype)
             if plan.kernel:
                 keep_gates = carry[2] is not None and carry[2][2] is not None
                 count = jnp.broadcast_to(length, (directions, rows))
@@ -227,26 +230,25 @@ def _forward(
                 state, *found = lstm_kernel.walk(part, recurrent, count, gates=keep_gates)
                 if carry[2] is None:
                     return state, zeros, None
-                states, cells = (
-                    put_part(every, each, (1, 0, 0, 0)) for every, each in zip(carry[2], found[:2], strict=False)
-                )
+                states, cells = (put_part(x, new, (1, 0, 0, 0)) for x, new in zip(carry[2][:2], found[:2], strict=True))
                 return state, zeros, (states, cells, found[2])
 
             def step(of_frame: Array, number: Array, state: Array, cell: Array) -> tuple[Array, Array, Array]:
-                inputs = of_frame + jnp.einsum("dri,dio->dro", state, recurrent)
+                inputs = of_frame + product("dri,dio->dro", state, recurrent)
                 tanh = jnp.tanh(_halves(inputs) * inputs)
                 i, f, g, o = _gates(tanh)
                 new_cell = f * cell + i * g
                 valid = jnp.broadcast_to((number < length)[..., None], cell.shape)
                 cell = jax.lax.select(valid, new_cell, cell)
-                return *_whole(plan, (jax.lax.select(valid, o * jnp.tanh(new_cell), state), cell)), tanh
+                new_state = (o * jnp.tanh(new_cell)).astype(state.dtype)
+                return *_whole(plan, (jax.lax.select(valid, new_state, state), cell)), tanh
 
             def some_steps(number: Array, carry: Any) -> Any:
                 state, cell, kept = carry
                 begin, found = number * plan.unrolled, []
                 for each, of_frame in enumerate(_steps(plan, part, begin)):
                     state, cell, tanh = step(of_frame, first + begin + each, state, cell)
-                    found.append((state, cell, tanh))
+                    found.append((state, cell.astype(state.dtype), tanh))
                 if kept is not None:
                     steps, gates = (first + begin, 0, place, 0), kept[2]
                     behind = (first + begin + 1, *steps[1:])
@@ -257,13 +259,13 @@ def _forward(
 
             return jax.lax.fori_loop(0, plan.chunk // plan.unrolled, some_steps, carry)
 
-        state, _, kept = _walk_chunks(plan, chunks, chunk, (zeros, zeros, kept))
+        state, _, kept = _walk_chunks(plan, chunks, chunk, (zeros.astype(frames.dtype), zeros, kept))
         return kept, state
 
     kept = None
     if keep:
         each = jnp.zeros((plan.padded + 1, directions, places, hidden), frames.dtype)
-        gates = jnp.zeros((plan.padded, directions, places, 4 * hidden), frames.dtype) if plan.keep_gates else None
+        gates = jnp.zeros((plan.padded, directions, places, 4 * hidden), jnp.float32) if plan.keep_gates else None
         kept = each, each, gates
     kept, last = jax.lax.scan(group, kept, order.groups(plan))
     return last, kept
@@ -298,7 +300,7 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
     frames, order, (states, cells, gates), weight, bias, wanted = saved
     _, directions, places, width = frames.shape
     hidden, rows = weight.shape[-1] // 4, places // plan.groups
-    zeros = jnp.zeros((directions, rows, hidden), frames.dtype)
+    zeros = jnp.zeros((directions, rows, hidden), jnp.float32)
     turned = weight[:, width:].swapaxes(1, 2)
     # Elsewhere than on a CPU one array holds what a step hands on, so that one kernel gives it: four gradients of the gates and
     # that of the cell, by which the product takes nothing.
@@ -315,7 +317,7 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
 
         def add(first: Array, read: Array, d_gates: Array, sums: Any) -> Any:
             d_weight, d_bias, d_frames = sums
-            d_weight += jnp.einsum("sdri,sdro->dio", read, d_gates, preferred_element_type=jnp.float32)
+            d_weight += product("sdri,sdro->dio", read, d_gates)
             d_bias += d_gates.sum((0, 2), dtype=jnp.float32)
             if d_frames is not None:
                 of_frames = jnp.einsum("sdro,dio->sdri", d_gates, weight[:, :width])
@@ -330,11 +332,11 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
                 return dynamic_part(x, (first, 0, place, 0), (steps, directions, rows, x.shape[-1]))
 
             old_states = part(states, first, plan.chunk)
-            of_cells = part(cells, first, plan.chunk + 1)
+            of_cells = part(cells, first, plan.chunk + 1).astype(jnp.float32)
             old_cells, tanh_cells = of_cells[:-1], jnp.tanh(of_cells[1:])
             read = jnp.concatenate([part(frames, first, plan.chunk), old_states], -1)
             if gates is None:
-                inputs = jnp.einsum("sdri,dio->sdro", read, weight) + bias[None, :, None]
+                inputs = product("sdri,dio->sdro", read, weight) + bias[None, :, None]
                 tanh = jnp.tanh(_halves(inputs) * inputs)
             else:
                 tanh = part(gates, first, plan.chunk)
@@ -363,9 +365,9 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
                 d_state = d_state + pulled
                 d_cell = d_cell + d_state * to_cell
                 own = slopes * jnp.concatenate([d_cell, d_cell, d_cell, d_state] + [d_cell] * joined, -1)
-                own = _whole(plan, own)
+                own, rounded = _whole(plan, (own, own.astype(frames.dtype)))
                 d_cell = own[..., 4 * hidden :] if joined else d_cell * forget
-                return jnp.einsum("dro,doi->dri", own, turned), d_cell, own
+                return product("dro,doi->dri", rounded, turned), d_cell, rounded
 
             def some_steps(number: Array, carry: Any) -> Any:
                 d_state, d_cell, d_gates = carry
@@ -375,7 +377,7 @@ def _backward(plan: ScanPlan, saved: Any, pull: Array) -> tuple[Array | None, No
                     found.insert(0, own)
                 return d_state, d_cell, put_part(d_gates, jnp.stack(found), (begin, 0, 0, 0))
 
-            nothing = d_state, d_cell, jnp.zeros_like(slopes)
+            nothing = d_state, d_cell, jnp.zeros_like(slopes, frames.dtype)
             d_state, d_cell, d_gates = jax.lax.fori_loop(0, plan.chunk // plan.unrolled, some_steps, nothing)
             d_gates = d_gates[..., : 4 * hidden] if joined else d_gates
             return d_state, d_cell, add(first, read, d_gates, sums)

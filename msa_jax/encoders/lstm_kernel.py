@@ -36,7 +36,8 @@ def walk(inputs: Array, recurrent: Array, length: Array, *, gates: bool) -> tupl
 
     Returns:
       The state that each row ends with [D, B, h], zeros where the length is 0; states and cells behind each step
-      [S, D, B, h]; and tanh of the scaled inputs of the gates [S, D, B, 4h], or None. Behind each length they mean nothing.
+      [S, D, B, h]; and tanh of the scaled inputs of the gates [S, D, B, 4h], float32, or None. Behind each length they mean
+      nothing.
 
     Raises:
       InputError: the recurrent matrix is too large to be held, or the device is no GPU.
@@ -52,7 +53,7 @@ def walk(inputs: Array, recurrent: Array, length: Array, *, gates: bool) -> tupl
     end = pl.BlockSpec((None, ROWS, size), lambda direction, block: (direction, block, 0))
     shape = (steps, directions, blocks * ROWS, size)
     out = [jax.ShapeDtypeStruct(each, dtype) for each in (shape[1:], shape, shape)]
-    out += [jax.ShapeDtypeStruct(parts.shape, dtype)] if gates else []
+    out += [jax.ShapeDtypeStruct(parts.shape, jnp.float32)] if gates else []
     found = _call(
         partial(_forward, steps),
         grid=(directions, blocks),
@@ -71,11 +72,11 @@ def walk_back(pulled: Array, to_cell: Array, slopes: Array, forget: Array, recur
       pulled: [S, D, B, h], the gradient of the state behind each step that comes from elsewhere than the next step.
       to_cell: [S, D, B, h], what a cell's gradient has of its state's.
       slopes: [S, D, B, 4h], those of the gates; zeros behind each length, as in `pulled`.
-      forget: [S, D, B, h], the forget gate.
+      forget: [S, D, B, h], the forget gate; float32, as slopes and to_cell are: in bfloat16 one near 1 would be 1.
       recurrent, length: as of `walk`.
 
     Returns:
-      [S, D, B, 4h], zeros behind each length.
+      [S, D, B, 4h] in the dtype of `recurrent`, zeros behind each length.
     """
     steps, directions, rows, hidden = pulled.shape
     matrices = _whole_sides(_by_gate(recurrent).swapaxes(2, 3))
@@ -88,7 +89,7 @@ def walk_back(pulled: Array, to_cell: Array, slopes: Array, forget: Array, recur
         grid=(directions, blocks),
         in_specs=[_of_rows(), of_steps, of_steps, of_gates, of_steps, _of_matrices(size)],
         out_specs=of_gates,
-        out_shape=jax.ShapeDtypeStruct(parts.shape, slopes.dtype),
+        out_shape=jax.ShapeDtypeStruct(parts.shape, recurrent.dtype),
     )(_whole_rows(length), *(_whole(each) for each in (pulled, to_cell)), parts, _whole(forget), matrices)
     return _joined(found, rows, hidden)
 
@@ -112,7 +113,7 @@ def _forward(steps: int, length: Any, inputs: Any, matrices: Any, last: Any, sta
         cell, state = jnp.where(valid, new, cell), jnp.where(valid, o * jnp.tanh(new), state)
         for ref in gates:
             for gate, x in enumerate(tanh):
-                ref[number, gate] = x.astype(dtype)
+                ref[number, gate] = x
         states[number], cells[number] = state.astype(dtype), cell.astype(dtype)
         return state, cell
 
@@ -124,7 +125,7 @@ def _forward(steps: int, length: Any, inputs: Any, matrices: Any, last: Any, sta
         states[number], cells[number] = zeros.astype(dtype), zeros.astype(dtype)
         for ref in gates:
             for gate in range(4):
-                ref[number, gate] = zeros.astype(dtype)
+                ref[number, gate] = zeros
 
     jax.lax.fori_loop(jnp.max(count), steps, nothing, None)
 
@@ -132,7 +133,7 @@ def _forward(steps: int, length: Any, inputs: Any, matrices: Any, last: Any, sta
 def _backward(
     steps: int, length: Any, pulled: Any, to_cell: Any, slopes: Any, forget: Any, matrices: Any, found: Any
 ) -> None:
-    longest, dtype = jnp.max(length[...]), slopes.dtype
+    longest, dtype = jnp.max(length[...]), found.dtype
     weights = [matrices[gate] for gate in range(4)]
     zeros = jnp.zeros(pulled.shape[1:], jnp.float32)
 

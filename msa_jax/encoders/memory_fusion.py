@@ -6,7 +6,8 @@ now, and a memory takes up what it finds:
     u~_t = tanh(D_u(f_t)),    u_t = g1_t * u_(t-1) + g2_t * u~_t,    g_t = sigmoid(D_g([f_t; u_(t-1)]))
 
 Nothing of the memory flows back into the LSTMs or the fusion. So the LSTMs are walked first, the fusion of all steps is a few
-large products, and what is left to the loop over the memory is the part of the gates that reads u.
+large products, and what is left to the loop over the memory is the part of the gates that reads u. In bfloat16 u, its gates and
+its gradient are float32 within the loop all the same: a gate near 1 would round to 1.
 
 T is the number of steps, B of rows, H the size of all LSTMs together. Steps come first.
 """
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 from msa_jax.encoders.parallel_lstm import apart, step_before
 from msa_jax.layers.dense import Affine, AffineParams, Linear
 from msa_jax.layers.dropout import Dropout
-from msa_jax.layers.functional import keep_where
+from msa_jax.layers.functional import keep_where, product
 from msa_jax.layers.subnetworks import Perceptron
 
 Array = jax.Array
@@ -168,19 +169,20 @@ def _remember(outside: Array, kept: Array, proposed: Array, valid: Array, inner:
 def _forward(
     outside: Array, kept: Array, proposed: Array, valid: Array, inner: Array, outputs: Outputs
 ) -> tuple[Array, Array, Array]:
-    """Behind each step the memory [T, B, m], the hidden layers [T, B, k] and the gates [T, B, 2m]."""
-    sizes = [output.kernel.shape[0] for output in outputs]
+    """Behind each step the memory [T, B, m], the hidden layers [T, B, k] and the gates [T, B, 2m] float32."""
+    sizes, dtype = [output.kernel.shape[0] for output in outputs], proposed.dtype
 
     def step(memory: Array, each: tuple[Array, Array, Array, Array]) -> tuple[Array, tuple[Array, Array, Array]]:
         outside, kept, proposed, counts = each
-        hidden = nn.relu(outside + memory @ inner) * kept
+        hidden = (nn.relu(outside + product("bm,mk->bk", memory.astype(dtype), inner)) * kept).astype(dtype)
         parts = zip(outputs, apart(hidden, sizes), strict=True)
-        gates = nn.sigmoid(jnp.concatenate([output(part) for output, part in parts], axis=-1))
+        gates = [product("bk,km->bm", part, output.kernel) + output.bias[None] for output, part in parts]
+        gates = nn.sigmoid(jnp.concatenate(gates, axis=-1))
         retain, update = jnp.split(gates, 2, axis=-1)
         memory = jnp.where(counts, retain * memory + update * proposed, memory)
-        return memory, (memory, hidden, gates)
+        return memory, (memory.astype(dtype), hidden, gates)
 
-    return jax.lax.scan(step, jnp.zeros_like(proposed[0]), (outside, kept, proposed, valid))[1]
+    return jax.lax.scan(step, jnp.zeros_like(proposed[0], jnp.float32), (outside, kept, proposed, valid))[1]
 
 
 def _keep(
@@ -193,32 +195,36 @@ def _keep(
 def _backward(held: Any, pull: Array) -> tuple[Array, None, Array, None, Array, Outputs]:
     """The gradient by hand, for the reasons that `parallel_lstm` has."""
     kept, proposed, valid, inner, outputs, (memory, hidden, gates) = held
-    sizes = [output.kernel.shape[0] for output in outputs]
+    sizes, dtype = [output.kernel.shape[0] for output in outputs], proposed.dtype
     before = step_before(memory)
     retain, update = jnp.split(gates, 2, axis=-1)
     # At a step that is not valid the slopes are 0, and the memory hands its gradient on.
     slopes = keep_where(valid, jnp.concatenate([before, proposed], axis=-1) * gates * (1 - gates))
     through = keep_where(hidden > 0, kept)
 
+    def gates_of(slopes: Array, of_memory: Array) -> list[Array]:
+        of_gates = (slopes * jnp.concatenate([of_memory, of_memory], axis=-1)).astype(dtype)
+        return jnp.split(of_gates, len(outputs), axis=-1)
+
     def step(of_memory: Array, each: tuple[Array, Array, Array, Array]) -> tuple[Array, tuple[Array, Array]]:
         slopes, through, retain, counts = each
-        of_gates = jnp.split(slopes * jnp.concatenate([of_memory, of_memory], axis=-1), len(outputs), axis=-1)
-        parts = zip(of_gates, outputs, strict=True)
-        of_hidden = through * jnp.concatenate([part @ output.kernel.T for part, output in parts], axis=-1)
-        back = retain * of_memory + of_hidden @ inner.T
+        parts = zip(gates_of(slopes, of_memory), outputs, strict=True)
+        back = [product("bm,mk->bk", part, output.kernel.T) for part, output in parts]
+        of_hidden = (through * jnp.concatenate(back, axis=-1)).astype(dtype)
+        back = retain * of_memory + product("bk,km->bm", of_hidden, inner.T)
         return jnp.where(counts, back, of_memory), (of_memory, of_hidden)
 
-    _, (of_memory, of_hidden) = jax.lax.scan(step, pull, (slopes, through, retain, valid), reverse=True)
-    of_gates = jnp.split(slopes * jnp.concatenate([of_memory, of_memory], axis=-1), len(outputs), axis=-1)
-    parts = zip(apart(hidden, sizes), of_gates, strict=True)
+    behind = pull.astype(jnp.float32)
+    _, (of_memory, of_hidden) = jax.lax.scan(step, behind, (slopes, through, retain, valid), reverse=True)
+    parts = zip(apart(hidden, sizes), gates_of(slopes, of_memory), strict=True)
     of_outputs = tuple(Affine(_outer(part, of_gate), _total(of_gate)) for part, of_gate in parts)
-    of_proposed = keep_where(valid, update * of_memory)
+    of_proposed = keep_where(valid, update * of_memory).astype(dtype)
     return of_hidden, None, of_proposed, None, _outer(before, of_hidden), of_outputs
 
 
 def _outer(x: Array, y: Array) -> Array:
     """[T, B, d], [T, B, e] -> [d, e], summed over all steps and rows."""
-    return jnp.einsum("tbd,tbe->de", x, y, preferred_element_type=jnp.float32).astype(x.dtype)
+    return product("tbd,tbe->de", x, y).astype(x.dtype)
 
 
 def _total(x: Array) -> Array:

@@ -3,6 +3,9 @@
 `msa_jax.encoders.lstm` walks one sequence and hides its cells; memory fusion asks for all cells of a step, and a decoder for
 the states of several LSTMs that feed themselves.
 
+In bfloat16 cells, gates and the gradients that a step hands on are float32 all the same: a forget gate near 1 would round to 1,
+and a cell would round at every step.
+
 T is the number of steps, B of rows, h_m the size of LSTM m, H the sum of all h_m. Steps come first, as a loop reads them.
 """
 
@@ -14,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.layers.dense import uniform
-from msa_jax.layers.functional import keep_where
+from msa_jax.layers.functional import keep_where, product
 from msa_jax.layers.pooling import valid_steps
 
 Array = jax.Array
@@ -103,22 +106,23 @@ def _walk(outside: Array, recurrent: tuple[Array, ...], valid: Array) -> States:
 
 
 def _forward(outside: Array, recurrent: tuple[Array, ...], valid: Array) -> tuple[States, Array]:
-    """States, and for the gradient the gates [T, B, 4, H]."""
-    sizes = [matrix.shape[0] for matrix in recurrent]
-    zeros = jnp.zeros((outside.shape[1], sum(sizes)), outside.dtype)
+    """States, and for the gradient the gates [T, B, 4, H] float32."""
+    sizes, dtype = [matrix.shape[0] for matrix in recurrent], outside.dtype
+    zeros = jnp.zeros((outside.shape[1], sum(sizes)), jnp.float32)
 
     def step(before: States, each: tuple[Array, Array]) -> tuple[States, tuple[States, Array]]:
         of_input, counts = each
         parts = zip(apart(before.states, sizes), recurrent, strict=True)
-        i, f, g, o = jnp.split(of_input + _side_by_side([state @ matrix for state, matrix in parts]), 4, axis=1)
+        inner = [product("bh,hg->bg", state, matrix) for state, matrix in parts]
+        i, f, g, o = jnp.split(of_input + _side_by_side(inner), 4, axis=1)
         gates = jnp.concatenate([nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g), nn.sigmoid(o)], axis=1)
         i, f, g, o = (gates[:, number] for number in range(4))
         cells = f * before.cells + i * g
-        after = States(o * jnp.tanh(cells), cells)
+        after = States((o * jnp.tanh(cells)).astype(dtype), cells)
         after = States(*(jnp.where(counts, new, old) for new, old in zip(after, before, strict=True)))
-        return after, (after, gates)
+        return after, (States(after.states, after.cells.astype(dtype)), gates)
 
-    return jax.lax.scan(step, States(zeros, zeros), (outside, valid))[1]
+    return jax.lax.scan(step, States(zeros.astype(dtype), zeros), (outside, valid))[1]
 
 
 def _remember(outside: Array, recurrent: tuple[Array, ...], valid: Array) -> tuple[States, Any]:
@@ -132,7 +136,7 @@ def _backward(kept: Any, pull: States) -> tuple[Array, tuple[Array, ...], None]:
     recurrent, valid, states, gates = kept
     sizes = [matrix.shape[0] for matrix in recurrent]
     i, f, g, o = (gates[:, :, number] for number in range(4))
-    tanh = jnp.tanh(states.cells)
+    tanh = jnp.tanh(states.cells.astype(jnp.float32))
     # The slopes of the gates: those of input, forget and new by the gradient of the cell, that of output by the state's.
     # At a step that is not valid they are 0, and state and cell hand their gradients on.
     slopes = jnp.stack(
@@ -146,16 +150,15 @@ def _backward(kept: Any, pull: States) -> tuple[Array, tuple[Array, ...], None]:
         of_state = carry.states + pull.states
         of_cell = carry.cells + pull.cells + of_state * to_cell
         of_gates = slopes * jnp.stack([of_cell, of_cell, of_cell, of_state], 1)  # [B, 4, H]
-        back = [part @ matrix.T for part, matrix in zip(_flat_apart(of_gates, sizes), recurrent, strict=True)]
+        of_gates = of_gates.astype(states.states.dtype)
+        parts = zip(_flat_apart(of_gates, sizes), recurrent, strict=True)
+        back = [product("bg,gh->bh", part, matrix.T) for part, matrix in parts]
         return States(jnp.where(counts, jnp.concatenate(back, -1), of_state), of_cell * forget), of_gates
 
-    nothing = States(*(jnp.zeros_like(each[0]) for each in states))
+    nothing = States(*(jnp.zeros_like(each[0], jnp.float32) for each in states))
     _, of_gates = jax.lax.scan(step, nothing, (pull, slopes, to_cell, forget, valid), reverse=True)
     read = zip(apart(step_before(states.states), sizes), _flat_apart(of_gates, sizes), recurrent, strict=True)
-    of_recurrent = tuple(
-        jnp.einsum("tbh,tbg->hg", state, gate, preferred_element_type=jnp.float32).astype(matrix.dtype)
-        for state, gate, matrix in read
-    )
+    of_recurrent = tuple(product("tbh,tbg->hg", state, gate).astype(matrix.dtype) for state, gate, matrix in read)
     return of_gates, of_recurrent, None
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from msa_jax.encoders.parallel_lstm import LSTMWeights, apart, walk
 from msa_jax.layers.dense import Linear, uniform
+from msa_jax.layers.functional import product
 from msa_jax.layers.pooling import valid_steps
 
 Array = jax.Array
@@ -93,16 +94,18 @@ class AttentionDecoder(nn.Module):
             query = self.param("query", uniform(self.hidden**-0.5), (self.hidden, self.hidden)).astype(self.dtype)
 
             def read_out(cell: Array) -> Array:
-                return mean(jnp.tanh(keys + (cell @ query)[:, None]) @ energy) @ kernel + bias[None]
+                asked = cell.astype(self.dtype) @ query
+                return mean(jnp.tanh(keys + asked[:, None]) @ energy) @ kernel + bias[None]
 
         def step(before: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
             state, cell = before
-            i, f, g, o = jnp.split(read_out(cell) + state @ recurrent, 4, axis=-1)
+            i, f, g, o = jnp.split(read_out(cell) + product("bh,hg->bg", state, recurrent), 4, axis=-1)
             i, g, o = nn.sigmoid(i), jnp.tanh(g), nn.sigmoid(o)
             cell = (i if self.tied_gates else nn.sigmoid(f)) * cell + i * g
-            state = o * jnp.tanh(cell)
+            state = (o * jnp.tanh(cell)).astype(self.dtype)
             return (state, cell), state
 
-        zeros = jnp.zeros((rows, self.hidden), self.dtype)
-        written = jax.lax.scan(step, (zeros, zeros), None, length=steps)[1]
+        # In bfloat16 cell and gates are float32 all the same, as in `parallel_lstm`.
+        zeros = jnp.zeros((rows, self.hidden), jnp.float32)
+        written = jax.lax.scan(step, (zeros.astype(self.dtype), zeros), None, length=steps)[1]
         return Linear(self.width, self.dtype, name="output")(written.swapaxes(0, 1))

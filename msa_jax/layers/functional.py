@@ -17,6 +17,13 @@ def take(x: Array, *index: Any) -> Array:
     return jnp.asarray(x).at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
+def product(axes: str, x: Array, y: Array) -> Array:
+    """jnp.einsum(axes, x, y) in float32: a sum of products of bfloat16 numbers is not rounded to bfloat16."""
+    if jax.default_backend() == "cpu":  # where XLA lacks such a product for some shapes
+        x, y = x.astype(jnp.float32), y.astype(jnp.float32)
+    return jnp.einsum(axes, x, y, preferred_element_type=jnp.float32)
+
+
 def dynamic_part(x: Array, start: Sequence[Any], sizes: Sequence[int]) -> Array:
     """The part of x of these sizes that begins at `start`, one integer for each axis, which may be traced."""
     return jax.lax.dynamic_slice(x, start, sizes, allow_negative_indices=False)

@@ -1,6 +1,5 @@
 """The outer product of modalities (TFN, Zadeh et al. 2017, section 4.2)."""
 
-import math
 from collections.abc import Sequence
 
 import chex
@@ -35,8 +34,3 @@ def tensor_fusion(embeddings: Sequence[Array]) -> Array:
     for factor in factors[1:]:
         fused = (fused[:, :, None] * factor[:, None, :]).reshape(len(fused), fused.shape[1] * factor.shape[1])
     return fused
-
-
-def fused_size(sizes: Sequence[int]) -> int:
-    """How wide the product of embeddings of these widths is."""
-    return math.prod(size + 1 for size in sizes)

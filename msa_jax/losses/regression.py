@@ -7,8 +7,9 @@ import jax.numpy as jnp
 Array = jax.Array
 
 
-def _masked(loss: Array, where: Array | None) -> Array:
-    return loss if where is None else jnp.where(where, loss, 0.0)
+def _difference(prediction: Array, target: Array, where: Array | None) -> Array:
+    """prediction - target, 0 where samples do not count: masked before the loss, as the slope of a square may be NaN."""
+    return prediction - target if where is None else jnp.where(where, prediction - target, 0.0)
 
 
 def l1(prediction: Array, target: Array, *, where: Array | None = None) -> Array:
@@ -23,7 +24,7 @@ def l1(prediction: Array, target: Array, *, where: Array | None = None) -> Array
       [B], not negative.
     """
     chex.assert_equal_shape([prediction, target])
-    return _masked(jnp.abs(prediction - target), where)
+    return jnp.abs(_difference(prediction, target, where))
 
 
 def l2(prediction: Array, target: Array, *, where: Array | None = None) -> Array:
@@ -38,7 +39,7 @@ def l2(prediction: Array, target: Array, *, where: Array | None = None) -> Array
       [B], not negative.
     """
     chex.assert_equal_shape([prediction, target])
-    return _masked(jnp.square(prediction - target), where)
+    return jnp.square(_difference(prediction, target, where))
 
 
 def weighted_l1(prediction: Array, target: Array, weight: Array, *, where: Array | None = None) -> Array:
@@ -54,7 +55,8 @@ def weighted_l1(prediction: Array, target: Array, weight: Array, *, where: Array
       [B], not negative.
     """
     chex.assert_equal_shape([prediction, target, weight])
-    return _masked(weight * jnp.abs(prediction - target), where)
+    weight = weight if where is None else jnp.where(where, weight, 0.0)
+    return weight * l1(prediction, target, where=where)
 
 
 def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, where: Array | None = None) -> Array:
@@ -70,8 +72,8 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, where: Arr
       [B]: 0.5 d²/beta where d = |prediction - target| < beta, d - 0.5 beta elsewhere.
     """
     chex.assert_equal_shape([prediction, target])
-    distance = jnp.abs(prediction - target)
-    return _masked(jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta), where)
+    distance = jnp.abs(_difference(prediction, target, where))
+    return jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta)
 
 
 def sequence_l2(written: Array, target: Array, length: Array, *, where: Array | None = None) -> Array:
@@ -90,5 +92,4 @@ def sequence_l2(written: Array, target: Array, length: Array, *, where: Array | 
     chex.assert_equal_shape_prefix([written, length], 1)
     counts = jnp.arange(written.shape[1])[None, :] < length[:, None]
     counts = counts if where is None else counts & where[:, None]
-    error = jnp.where(counts[..., None], jnp.square(written - target), 0.0)
-    return error.mean(-1).sum(1) / jnp.maximum(length, 1)
+    return jnp.square(_difference(written, target, counts[..., None])).mean(-1).sum(1) / jnp.maximum(length, 1)

@@ -216,6 +216,7 @@ class TFRNetNetwork(nn.Module):
         read = {name: jnp.full_like(each, given[name].shape[1]) if included else each for name, each in length.items()}
         sequences = {name: (self._projected(name, x[-rows:], train), read[name]) for name, x in given.items()}
 
+        counts = batch["weight"] > 0 if train else None
         outputs: dict[str, Array] = {}
         embedded: list[Array] = []
         for name in names:
@@ -224,12 +225,12 @@ class TFRNetNetwork(nn.Module):
             outputs[f"{name}_embedding"] = embedded[-1]
             if learns:
                 steps = self._steps(name)
-                outputs[f"rebuilt_{name}"] = self._rebuilt(name, padded(h, steps)[:, :steps], train)
+                outputs[f"rebuilt_{name}"] = self._rebuilt(name, padded(h, steps)[:, :steps], counts, train)
                 outputs[f"complete_{name}"] = padded(complete[name], steps)[:, :steps]
                 if train:
                     outputs[f"lost_{name}"] = padded(lost[name], steps)[:, :steps]
         outputs["representation"] = z = jnp.concatenate(embedded, axis=-1)
-        z = BatchNorm(dtype=self.dtype, name="norm")(z, batch["weight"] > 0 if train else None, train=train)
+        z = BatchNorm(dtype=self.dtype, name="norm")(z, counts, train=train)
         z = nn.leaky_relu(Linear(options.hidden, self.dtype, name="hidden")(z))
         z = Dropout(options.dropout)(z, deterministic=not train)
         outputs["prediction"] = Linear(1, self.dtype, name="score")(z)[:, 0]
@@ -281,15 +282,17 @@ class TFRNetNetwork(nn.Module):
             parts.append(encoder(x, length, *sequences[other], train=train))
         return jnp.concatenate(parts, axis=-1)
 
-    def _rebuilt(self, name: str, h: Array, train: bool) -> Array:
-        """R_m [B, steps, d_m]."""
+    def _rebuilt(self, name: str, h: Array, counts: Array | None, train: bool) -> Array:
+        """R_m [B, steps, d_m]. counts: [B] bool, the samples that count, in front of those that do not; None if all do."""
         rows, steps, features = h.shape
         heads = max(count for count in range(1, self.options.temporal_heads + 1) if steps % count == 0)
         encoder = self._encoder(f"{name}_features", "text", max(self.options.layers, LEAST_LAYERS), heads, False)
         if self.options.rebuilding == "features":
             s = encoder(h.transpose(0, 2, 1), jnp.full(rows, features), train=train).transpose(0, 2, 1)
         else:
-            s = encoder(h.transpose(2, 0, 1), jnp.full(features, rows), train=train).transpose(1, 2, 0)
+            # Samples that do not count are padding of a sequence of samples, so that no other is rebuilt from them.
+            length = rows if counts is None else jnp.maximum(counts.sum(), 1)
+            s = encoder(h.transpose(2, 0, 1), jnp.full(features, length), train=train).transpose(1, 2, 0)
         return Linear(getattr(self.inputs, name).width, self.dtype, name=f"{name}_rebuilt")(s)
 
     def _gated(self, name: str, h: Array, length: Array, read: Array, train: bool) -> Array:

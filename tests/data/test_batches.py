@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from msa_jax.data import batches
 from msa_jax.data.batches import epoch_plan, ordered_plan
 from msa_jax.data.packing import Capacity, choose_capacity, deal, plan_packing
 
@@ -103,6 +104,22 @@ def test_only_batches_that_do_not_fit_are_changed():
     np.testing.assert_array_equal(epoch_plan(400, 8, seed=0, epoch=1, lengths=lengths, capacity=roomy).rows, plain.rows)
     fitted = epoch_plan(400, 8, seed=0, epoch=1, lengths=lengths, capacity=choose_capacity(lengths, 8))
     assert 0 < (fitted.rows != plain.rows).sum() < 0.2 * 400
+
+
+def test_exchanges_that_are_done_in_the_last_round_count(monkeypatch):
+    lengths, packed = lengths_of("speech", 400), []
+    text = {"seed": 0, "epoch": 1, "lengths": lengths, "capacity": choose_capacity(lengths, 8)}
+
+    def count(*given):
+        packed.append(given)
+        return plan_packing(*given)
+
+    monkeypatch.setattr(batches, "plan_packing", count)
+    want = epoch_plan(400, 8, **text)
+    rounds = len(packed) - 2  # once before the exchanges, and once behind them
+    assert 0 < rounds < batches.ROUNDS
+    monkeypatch.setattr(batches, "ROUNDS", rounds)
+    np.testing.assert_array_equal(epoch_plan(400, 8, **text).rows, want.rows)
 
 
 @pytest.mark.parametrize("seed", range(5))

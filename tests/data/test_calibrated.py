@@ -73,13 +73,20 @@ def test_where_nothing_is_known_the_labels_stay(change):
     elif change == "one frame":
         split = replace(split, audio_length=np.ones(200, np.int32))
     elif change == "one video":
-        split = split[np.arange(1)] if hasattr(split, "__getitem__") else replace(split, label=np.ones(200, np.float32))
+        split = replace(split, id=np.array([f"video$_${row}" for row in range(200)]))
     else:
         split = replace(split, label=np.ones(200, np.float32))
     one = calibrated_labels(split, (-3.0, 3.0))["audio"]
     np.testing.assert_array_equal(one.labels, split.label)
     assert one.q is None
     assert one.rho is None
+
+
+def test_ids_that_name_no_video_are_samples_of_their_own():
+    split, _ = model(rows=200)
+    found = calibrated_labels(replace(split, id=np.array([f"train_{row}" for row in range(200)])), (-3.0, 3.0))["audio"]
+    assert found.q is not None
+    assert np.abs(found.labels - split.label).max() > 0.2
 
 
 def test_rows_without_frames_and_texts_without_words_are_measured_too():

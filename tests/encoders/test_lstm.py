@@ -10,6 +10,7 @@ from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states, end_state
 from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
 from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
 from msa_jax.errors import InputError
+from tests.quick import quick_jit
 
 HIDDEN, WIDTH = 5, 3
 LENGTHS = {
@@ -151,6 +152,21 @@ def test_several_lstms_walked_in_one_loop_give_what_each_gives(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     found, ends = jax.jit(jax.grad(value, (0, 1), has_aux=True), static_argnums=2)(params, frames, None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), (found, ends), (want, each))
+
+
+def test_several_lstms_of_many_rows_and_steps_are_walked_in_one_loop_on_a_cpu():
+    rows, steps, names = ROWS + 1, CHUNK + 4, "ab"
+    length = {
+        name: np.array([(5 * k + shift) % steps for k in range(rows)], np.int32)
+        for name, shift in zip(names, (0, 9), strict=True)
+    }
+    frames = {name: np.random.default_rng(6).normal(size=(rows, steps, WIDTH)).astype(np.float32) for name in names}
+    params = {
+        "a": init_params(0),
+        "b": jax.jit(LSTM(HIDDEN + 3).init)(jax.random.key(0), frames["b"], length["b"])["params"],
+    }
+    found, want = (quick_jit(Several(way).apply)({"params": params}, frames, length) for way in (True, False))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found, want)
 
 
 KERNELS = {"last": (LSTM, False), "both ways": (BidirectionalLSTM, True)}

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.layers.tensor_fusion import fused_size, tensor_fusion, with_one
+from msa_jax.layers.tensor_fusion import tensor_fusion, with_one
 
 SIZES = {"a": 2, "v": 3, "t": 4}
 
@@ -30,7 +30,7 @@ def by_numpy(*vectors: np.ndarray) -> np.ndarray:
 def test_it_is_the_outer_product_of_embeddings_with_a_one_in_front(names):
     vectors = embeddings(*names)
     fused = tensor_fusion(vectors)
-    assert fused.shape == (5, fused_size([vector.shape[1] for vector in vectors]))
+    assert fused.shape == (5, np.prod([vector.shape[1] + 1 for vector in vectors]))
     np.testing.assert_allclose(fused, by_numpy(*vectors), rtol=1e-5, atol=1e-6)
 
 

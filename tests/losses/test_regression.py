@@ -36,7 +36,7 @@ def test_smooth_l1_equals_torch():
     np.testing.assert_allclose(losses.smooth_l1(PREDICTION, TARGET, beta=0.7), expected.numpy(), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("loss", [losses.l1, losses.smooth_l1])
+@pytest.mark.parametrize("loss", [losses.l1, losses.l2, losses.smooth_l1])
 def test_masked_samples_give_zero_even_where_they_are_not_finite(loss):
     where = np.arange(40) % 2 == 0
     prediction = np.where(where, PREDICTION, np.nan).astype(np.float32)
@@ -44,6 +44,9 @@ def test_masked_samples_give_zero_even_where_they_are_not_finite(loss):
     np.testing.assert_array_equal(found[~where], 0)
     np.testing.assert_allclose(found[where], np.asarray(loss(PREDICTION, TARGET))[where])
     assert np.all(np.asarray(loss(prediction, TARGET, where=np.zeros(40, bool))) == 0)
+    gradient = jax.grad(lambda prediction: loss(prediction, TARGET, where=where).sum())(prediction)
+    np.testing.assert_array_equal(gradient[~where], 0)
+    assert np.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("loss", [losses.l1, losses.smooth_l1])
@@ -78,5 +81,8 @@ def test_the_error_of_a_sequence_is_the_mean_over_its_own_steps():
     np.testing.assert_allclose(losses.sequence_l2(written, target, length), expected, rtol=1e-5)
     found = losses.sequence_l2(written, target, length, where=~where)
     np.testing.assert_array_equal(found, 0)
+    gradient = jax.grad(lambda written: losses.sequence_l2(written, target, length).sum())(written)
+    np.testing.assert_array_equal(gradient[1, 2:], 0)
+    assert np.isfinite(gradient).all()
     with pytest.raises(AssertionError):
         losses.sequence_l2(written[:, :3], target, length)

@@ -130,15 +130,18 @@ def test_those_that_improve_are_named():
 def test_the_rate_falls_as_that_of_torch(patience, factor, sign):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(patience)
-    values = (sign * np.abs(np.cumsum(rng.normal(-0.02, 0.1, 60)) + 2)).astype(np.float32)
-    values[5:9] = values[4] - sign * np.abs(values[4]) * 5e-5  # better, but by less than a relative 1e-4
+    values = np.abs(np.cumsum(sign * rng.normal(-0.02, 0.1, 60)) + 2).astype(np.float32)
+    values[4] = sign * (sign * values[:4]).min() * (1 - sign * 1e-3)  # the best so far
+    values[5:9] = values[4] * (1 - sign * 5e-5)  # better, but by less than a relative 1e-4
     optimiser = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=factor, patience=patience, eps=0.0)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimiser, {1: "min", -1: "max"}[sign], factor=factor, patience=patience, eps=0.0
+    )
     want = []
     for value in values:
         scheduler.step(float(value))
         want.append(optimiser.param_groups[0]["lr"])
-    found = after(values, schedule="plateau", plateau_factor=factor, plateau_patience=patience, patience=99)
+    found = after(sign * values, schedule="plateau", plateau_factor=factor, plateau_patience=patience, patience=99)
     np.testing.assert_allclose([standing.rate[0] for standing in found], want, rtol=1e-5)
     assert len(set(want)) > 3
 
