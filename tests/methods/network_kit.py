@@ -11,11 +11,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from msa_jax import config
-from msa_jax.methods.protocol import STATISTICS, Inputs, Method, SequenceInput, TextInput
+from msa_jax.methods.protocol import STATISTICS, Clock, Inputs, Method, SequenceInput, TextInput
+from msa_jax.train.step import measure
 from tests.methods.cases import add_frames, params_far_from_start, phase_of, step_of
 from tests.quick import quick_jit
 
 ALL = ("text", "audio", "vision")
+LATER = Clock(epoch=jnp.int32(9), step=jnp.int32(99))  # so that no term still waits for its first epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class NetworkKit:
         return program(self.variables(there, **changes), self.batch(there) if batch is None else batch)
 
     def trained(self, batch: Any, there: Sequence[str] = ALL, *, dtype: Any = jnp.float32, **changes: Any) -> tuple:
-        """A training step: outputs, running statistics after it, the gradient of the mean loss over what counts."""
+        """A training step: outputs, running statistics after it, the gradient of the loss, all terms of it."""
         variables = self.variables(there, **changes)
         program = _training(self, there, dtype, tuple(changes.items()))
         gradient, (outputs, moved) = program(variables["params"], variables[STATISTICS], batch)
@@ -85,14 +87,15 @@ def _evaluation(kit: NetworkKit, there: Sequence[str], dtype: Any, changes: tupl
 @functools.cache
 def _training(kit: NetworkKit, there: Sequence[str], dtype: Any, changes: tuple[tuple[str, Any], ...]) -> Any:
     network = kit.network(there, dtype=dtype, **dict(changes))
-    objective = phase_of(kit.method, network.options, network.inputs).objective
+    options, inputs = network.options, network.inputs
+    phase = phase_of(kit.method, options, inputs)
 
     def total(params: Any, statistics: Any, batch: Any) -> Any:
         given, rngs = {"params": params, STATISTICS: statistics}, {"dropout": jax.random.key(3)}
         outputs, moved = network.apply(given, batch, train=True, mutable=[STATISTICS], rngs=rngs)
-        terms, _ = objective(step_of(outputs, batch), network.options, network.inputs)
-        loss = jnp.where(batch["weight"] > 0, terms["multimodal"], 0)
-        return loss.sum() / batch["weight"].sum(), (outputs, moved.get(STATISTICS, {}))
+        terms, _ = phase.objective(step_of(outputs, batch, clock=LATER), options, inputs)
+        measured = measure(phase, terms, phase.weights(options, inputs, {}, LATER), batch["weight"])
+        return measured.means["loss"], (outputs, moved.get(STATISTICS, {}))
 
     return quick_jit(jax.grad(total, has_aux=True))
 
@@ -123,14 +126,14 @@ def check_padding(kit: NetworkKit) -> None:
         close(found, want, rtol=1e-3, atol=1e-5)
 
 
-def check_weightless_samples(kit: NetworkKit) -> None:
-    """Samples of weight 0 change neither scores nor statistics nor gradients."""
+def check_weightless_samples(kit: NetworkKit, **changes: Any) -> None:
+    """Samples of weight 0 change neither scores nor statistics nor gradients, whatever they hold."""
     whole = kit.batch()
     whole["weight"][3:] = 0
     for name in ("audio", "vision"):
         whole[name]["features"][3:] = 50.0
-    outputs, moved, gradient = kit.trained(whole)
-    expected, statistics, alone = kit.trained(kit.batch(rows=3))
+    outputs, moved, gradient = kit.trained(whole, **changes)
+    expected, statistics, alone = kit.trained(kit.batch(rows=3), **changes)
     np.testing.assert_allclose(outputs["prediction"][:3], expected["prediction"], rtol=1e-4, atol=1e-5)
     close(moved, statistics, rtol=1e-5, atol=1e-6)
     close(gradient, alone, rtol=1e-3, atol=1e-5)

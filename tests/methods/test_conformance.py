@@ -14,6 +14,7 @@ from msa_jax.methods import BUILT_IN
 from msa_jax.methods.protocol import one_stage
 from msa_jax.testing import CHECKS, Conformance, check_method
 from msa_jax.testing import check as run_check
+from msa_jax.testing.conformance import QUICK as FOR_ALL
 from tests.methods.small import SMALL
 from tests.tiny import TOY, ToyNetwork
 
@@ -24,8 +25,12 @@ LARGEST = {"training", "export"}
 
 
 @lru_cache(maxsize=1)  # the checks of a method follow each other, and its programs need not outlive them
-def conformance(name: str) -> Conformance:
-    return Conformance(methods.get(name), SMALL.get(name))
+def conformance(name: str, protocol: str = "default") -> Conformance:
+    method = methods.get(name)
+    reference = method.reference if protocol == "reference" else {}
+    # Sizes of mini-batches, texts and trainings stay those of the suite.
+    kept = {option: value for option, value in reference.items() if option not in FOR_ALL}
+    return Conformance(method, {**kept, **SMALL.get(name, {})})
 
 
 def cases():
@@ -38,6 +43,18 @@ def cases():
 @pytest.mark.parametrize(("name", "check"), list(cases()))
 def test_the_method_keeps_to_the_protocol(name, check):
     run_check(conformance(name), check)
+
+
+def reference_cases():
+    for name in BUILT_IN:
+        for check in CHECKS if methods.get(name).reference else ():
+            yield pytest.param(name, check, id=f"{name}, {check}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "check"), list(reference_cases()))
+def test_the_method_keeps_to_the_protocol_by_its_reference_protocol_too(name, check):
+    run_check(conformance(name, "reference"), check)
 
 
 # -- the suite itself -------------------------------------------------------------------------------------------------

@@ -111,6 +111,11 @@ def test_the_network_keeps_to_what_all_such_networks_do(check):
     check(KIT)
 
 
+@pytest.mark.slow
+def test_a_sample_is_rebuilt_from_none_that_does_not_count():
+    check_weightless_samples(KIT, rebuilding="samples", future_mask="none")
+
+
 def trained_terms(outputs, weight):
     batch = {**KIT.batch(), "weight": np.asarray(weight, np.float32)}
     return tfr_net.objective(step_of(outputs, batch), KIT.network().options, KIT.inputs())[0]

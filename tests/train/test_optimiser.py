@@ -224,10 +224,8 @@ def test_a_frozen_layer_of_a_stack_does_not_move_and_the_others_do_as_without_it
             np.testing.assert_allclose(part[path][layer], want[layer], rtol=1e-6, err_msg=f"{path} {layer}")
 
 
-def test_frozen_parameters_take_no_part_in_the_norm_that_is_clipped():
-    alone, together = walk(Options(clip_norm=1.0), phase=SECOND), walk(Options(clip_norm=1.0))
-    assert not np.allclose(alone["audio/kernel"], together["audio/kernel"], atol=1e-5)
-    # Nor do layers that are frozen.
+def test_frozen_layers_take_no_part_in_the_norm_that_is_clipped():
+    # Parameters that are frozen whole have no gradient at all; that of a stack with a frozen layer is whole.
     stacked = {"shapes": STACKED, "groups": LAYERED}
     part = walk(Options(clip_norm=1.0), **stacked, phase=replace(TRAIN, frozen="layer_0/"))
     whole = walk(Options(clip_norm=1.0), **stacked)
