@@ -50,8 +50,8 @@ LSTM_PARAMS = {
     "recurrent_bias": np.zeros(4, np.float32),
 }
 SLOW = pytest.mark.slow
-WAYS = ["loop", "gates kept", "another device", pytest.param("another device, gates kept", marks=SLOW)]
-WAYS += [pytest.param(way, marks=SLOW) for way in ("kernel", "kernel, gates kept")]
+WAYS = ["loop", pytest.param("gates kept", marks=SLOW), "another device"]
+WAYS += [pytest.param(way, marks=SLOW) for way in ("another device, gates kept", "kernel", "kernel, gates kept")]
 
 
 @pytest.mark.parametrize("way", WAYS)

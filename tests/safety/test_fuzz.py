@@ -58,6 +58,7 @@ def test_a_crash_is_told_from_a_refusal(doing, expected, tmp_path):
     assert (tmp_path / "hangs").read_text() == ""
 
 
+@pytest.mark.slow
 def test_what_hangs_is_named(tmp_path):
     code = (
         "import time\nfrom scripts import fuzz\nfuzz.SECONDS = 0.5\n"

@@ -187,6 +187,7 @@ def test_a_point_that_fails_in_its_first_stage_has_failed(tmp_path):
     assert [(one.point["poison_epoch"], sorted(one.failed)) for one in done.ranking] == [(0, []), (2, [1])]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_a_method_of_several_stages_keeps_no_parameters(tmp_path):
     sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, seeds=(1,), options={"stages": 2, "encoder_epochs": 1})
     assert not (tmp_path / "run" / "checkpoints").exists()
