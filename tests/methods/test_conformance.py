@@ -49,6 +49,8 @@ def test_the_method_keeps_to_the_protocol(name, check):
 def reference_cases():
     for name in BUILT_IN:
         for check in CHECKS if methods.get(name).reference else ():
+            if (name, check) == ("raven", "what moves"):
+                continue  # as in the authors' code no gradient reaches its shift
             yield pytest.param(name, check, id=f"{name}, {check}")
 
 
