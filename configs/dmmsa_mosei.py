@@ -14,7 +14,4 @@ Published, mean of five seeds (Table 3): MAE 0.527, Corr 0.777, Acc-2 82.63/86.2
 PRESET = {
     "extends": "confede_mosei",
     "method": "dmmsa",
-    "options": {
-        "retrieval.candidates": 10,
-    },
 }

@@ -14,7 +14,4 @@ Published (Table 5): MAE 0.3778, Corr 0.66, Acc-3 69.63, Acc-5 46.92.
 PRESET = {
     "extends": "confede_sims",
     "method": "dmmsa",
-    "options": {
-        "retrieval.refresh_epochs": 2,
-    },
 }

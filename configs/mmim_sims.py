@@ -9,5 +9,6 @@ PRESET = {
     "method": "mmim",
     "options": {
         "bidirectional": True,
+        "max_tokens": 39,
     },
 }

@@ -3,6 +3,7 @@
     msa-jax train self_mm --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset self_mm_simsv2_mmsa
 
 Coupled weight decay, windows of four mini-batches with summed gradients, the last incomplete window dropped.
+Its number of tokens is not known here; set `max_tokens` to that of the file.
 Published by MMSA, five seeds: Acc-2 79.69, F1 79.76, MAE 0.311, Corr 0.695. Its label limit of 3 on labels in [-1, 1] is
 as published.
 """

@@ -296,3 +296,15 @@ def test_the_methods_whose_defaults_are_values_for_mosi_are_those_that_the_docum
         assert named
         for name in named:
             assert load_preset(f"{name}_{kind}").options == {}, name
+
+
+def test_no_method_reads_more_tokens_of_a_text_of_sims_than_another():
+    tokens = {name: load_preset(name).options.get("max_tokens") for name in config.preset_names() if "_sims" in name}
+    assert {name: number for name, number in tokens.items() if number != 39 and "simsv2" not in name} == {}
+
+
+@pytest.mark.parametrize("name", [name for name in config.preset_names() if name.startswith("dmmsa_")])
+def test_dmmsa_brings_confede_s_partners_with_confede_s_values(name):
+    own, confede = (load_preset(one).options for one in (name, name.replace("dmmsa", "confede")))
+    partners = {option for option in (*own, *confede) if option.startswith("retrieval.")}
+    assert {option: own.get(option) for option in partners} == {option: confede.get(option) for option in partners}

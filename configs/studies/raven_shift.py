@@ -20,7 +20,7 @@ STUDY = {
     "paper": "no paper; of the difference between Wang et al., AAAI 2019, and its code",
     "datasets": {},
     "columns": "MAE Corr Has0_acc_2/Non0_acc_2 Has0_F1_score/Non0_F1_score",
-    "base": {"method": "raven"},
+    "base": {"method": "raven", "options": {"detach_shift": False}},
     "variants": (
         {"name": "words alone", "options": {"beta": 0.0}},
         {"name": "random shift", "options": {"detach_shift": True}},

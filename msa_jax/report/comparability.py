@@ -44,8 +44,18 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
     if reference is None:
         return Comparability(reference=None)
     paper, differences = study.datasets[reference], []
+    possible = [outcome for outcome in outcomes if outcome.reason is None]
     if card.name != reference:
         differences.append(f"the dataset is {card.name}")
+    for outcome in possible:  # what a variant itself leaves out is in the paper's row too
+        options = outcome.settings.options
+        if left := [
+            name for name in options.leave_out if dataset.has(name) and "leave_out" not in outcome.variant.options
+        ]:
+            differences.append(f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out")
+        if options.train_fraction < 1 and "train_fraction" not in outcome.variant.options:
+            differences.append(f"a share of {options.train_fraction:g} of train is used")
+    differences = list(dict.fromkeys(differences))
     rows = tuple(len(split) for split in dataset.splits().values())
     if paper.rows is not None and rows != paper.rows:
         differences.append(f"train/valid/test have {_slashes(rows)} samples instead of {_slashes(paper.rows)}")
@@ -57,7 +67,7 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
         words = {True: "aligned with the tokens", False: "unaligned"}
         differences.append(f"audio and vision are {words[aligned]} instead of {words[paper.aligned]}")
     if paper.text_encoder is not None and dataset.has("text"):
-        used = {str(o.settings.options.text_encoder): None for o in outcomes if o.reason is None}  # ordered, distinct
+        used = {str(o.settings.options.text_encoder): None for o in possible}  # ordered, distinct
         other = [encoder for encoder in used if _model(encoder) != _model(paper.text_encoder)]
         if other:
             differences.append(f"the text encoder is {', '.join(other)} instead of {paper.text_encoder}")

@@ -115,7 +115,9 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             for history, one in zip(histories, found, strict=True)
         }
         caption, every = f"{name} on {dataset.card.name}", int(histories[0].steps.max())
-        notes = remarks(study, outcomes, against)
+        sums = [curve.name for curve in study.curves if "loss" in curve.terms]
+        but = f", but for {', '.join(sums)}, the weighted sum" if sums else ""
+        notes = (f"Unweighted{but}.", *remarks(study, outcomes, against))
         tables.append(_table(content["variants"][name], f"{study.title}: {caption}", every, notes))
         file = "figure.png" if len(possible) == 1 else f"figure-{outcome.variant.slug}.png"
         drawn[file] = figures.loss_curves(
@@ -145,8 +147,8 @@ def _table(seeds: Mapping[str, Mapping[str, Any]], caption: str, every: int, not
         rows=rows,
         caption=f"{caption}, training rows",
         notes=(
-            "Unweighted, mean ± sample standard deviation over seeds. A step is a mini-batch. largest rise: the furthest that "
-            f"the mean of an epoch is above that of an earlier one. Seeds: {ends}.",
+            "Mean ± sample standard deviation over seeds. A step is a mini-batch. largest rise: the furthest that the mean of "
+            f"an epoch is above that of an earlier one. Seeds: {ends}.",
             *notes,
         ),
     )

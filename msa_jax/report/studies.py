@@ -99,14 +99,21 @@ def reproduce(
 
     Raises:
       InputError: no such study or variant, an option that the study varies, a folder that holds another experiment, or a
-        dataset on which no variant is possible; before anything is trained.
+        dataset on which no variant is possible; before anything is trained. Or nothing of it came to its end.
       TrainingStopped: a loss of a variant is not finite, unless the study is a table, which says so in its row and goes on.
     """
     found = load_study(study)
-    if variants is not None:
-        found = study_plan.chosen(found, variants)
     return run_study(
-        found, KINDS[found.kind], data, seeds=seeds, out=out, preset=preset, protocol=protocol, log=log, options=options
+        found,
+        KINDS[found.kind],
+        data,
+        seeds=seeds,
+        out=out,
+        preset=preset,
+        protocol=protocol,
+        variants=variants,
+        log=log,
+        options=options,
     )
 
 
@@ -121,9 +128,13 @@ def run_study(
     protocol: str | None,
     log: TextIO | None,
     options: Mapping[str, Any] | None,
+    variants: Sequence[str] | None = None,
 ) -> Rendering:
     """What `reproduce` does, for a study that need not lie in a file."""
     processes.check_alone("a study")
+    whole = study
+    if variants is not None:
+        study = study_plan.part(study, variants)
     if kind.draws:
         figures.check_matplotlib()
     kind.check(study)
@@ -135,19 +146,25 @@ def run_study(
     chosen = study_plan.presets(study, preset)
     planned = [
         study_plan.plan_variant(variant, dataset, folder, chosen.get(variant.method), protocol, options)
-        for variant in study.variants
+        for variant in (whole if study.share_stages else study).variants
     ]
+    if study.share_stages:
+        names = {variant.name for variant in study.variants}
+        planned = study_plan.with_sources(names, study_plan.share_stages(planned))
+        kept = {outcome.variant.name for outcome in planned}
+        study = replace(study, variants=tuple(variant for variant in whole.variants if variant.name in kept))
     if all(outcome.reason for outcome in planned):
         reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
         raise InputError(f"study {study.name}: nothing of it is possible on {dataset.source}: {reasons}")
-    if study.share_stages:
-        planned = study_plan.share_stages(planned)
     study_plan.check_folder(folder)
     study_plan.check_finished(planned, dataset, seeds, kind.record_labels)
     outcomes = [
         _run(outcome, f"{study.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
         for number, outcome in enumerate(planned, start=1)
     ]
+    if all(outcome.reason for outcome in outcomes):
+        reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in outcomes)
+        raise InputError(f"study {study.name}: nothing of it came to its end: {reasons}")
     study = replace(study, notes=(*study.notes, *_identical(outcomes)))
     against = comparability(study, dataset, outcomes)
     rendering = kind.render(study, dataset, outcomes, against)
@@ -162,9 +179,9 @@ def _identical(outcomes: Sequence[Outcome]) -> list[str]:
         if outcome.runs:
             alike.setdefault(repr(sorted(outcome.runs.items())), []).append(outcome)
     return [
-        f"{', '.join(outcome.variant.name for outcome in group)}: the same in every number. Their best epochs "
-        f"({', '.join(map(str, sorted({epoch or 0 for outcome in group for epoch in outcome.epochs.values()})))}) lie "
-        "before what they differ in has an effect; train longer."
+        f"{', '.join(outcome.variant.name for outcome in group)}: the same in every number (best epochs "
+        f"{', '.join(map(str, sorted({epoch or 0 for outcome in group for epoch in outcome.epochs.values()})))}). Either "
+        "what they differ in has no effect on this dataset, or the training ended before it had one."
         for group in alike.values()
         if len(group) > 1
     ]

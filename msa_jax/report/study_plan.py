@@ -1,6 +1,6 @@
 """What a study would run on a dataset, and what is wrong with that, before anything is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def check_options(study: Study, options: Mapping[str, Any]) -> None:
             config.override(next(iter(known.values())), {name: value})  # raises, with the nearest names
 
 
-def chosen(study: Study, names: Sequence[str]) -> Study:
+def part(study: Study, names: Sequence[str]) -> Study:
     """The study with some of its variants, in its own order, and a note that says so.
 
     Raises:
@@ -57,13 +57,19 @@ def presets(study: Study, preset: str | None) -> dict[str, str]:
         return dict.fromkeys(names, preset)
     found: dict[str, str] = {}
     for one in preset.split(","):
-        method = config.load_preset(one).method
+        method = config.load_preset(one, _folder_of(one, names)).method
         if method not in names:
             raise InputError(f"preset {one} is for method {method}; study {study.name} has {', '.join(sorted(names))}")
         if method in found:
             raise InputError(f"presets {found[method]} and {one} are both for method {method}; expected one for each")
         found[method] = one
     return found
+
+
+def _folder_of(preset: str, names: Collection[str]) -> Path | None:
+    """Where a preset of an installed method lies; None for those of msa_jax and for a path."""
+    folders = {methods.get(name).presets for name in sorted(names) if name not in methods.BUILT_IN}
+    return next((folder for folder in folders if preset in config.preset_names(folder)), None)
 
 
 def plan_variant(
@@ -103,8 +109,8 @@ def share_stages(planned: Sequence[Outcome]) -> list[Outcome]:
 
     Where the user names an experiment whose stages are taken, all take them from there.
     """
-    first = next(outcome for outcome in planned if not outcome.reason)
-    if first.settings.options.stages_from is not None:
+    first = next((outcome for outcome in planned if not outcome.reason), None)
+    if first is None or first.settings.options.stages_from is not None:
         return list(planned)
     taken = {"stages_from": str(first.path.resolve())}  # the same from wherever the study is run again
     return [
@@ -116,6 +122,20 @@ def share_stages(planned: Sequence[Outcome]) -> list[Outcome]:
             settings=replace(outcome.settings, options=config.override(outcome.settings.options, taken)),
         )
         for outcome in planned
+    ]
+
+
+def with_sources(names: Collection[str], planned: Sequence[Outcome]) -> list[Outcome]:
+    """The variants of these names, and the one that trains the stages which they take, unless it is finished.
+
+    So a part of a study leaves what the whole one would.
+    """
+    asked = [outcome for outcome in planned if outcome.variant.name in names]
+    sources = {outcome.settings.options.stages_from for outcome in asked if not outcome.reason}
+    return [
+        outcome
+        for outcome in planned
+        if outcome in asked or (str(outcome.path.resolve()) in sources and not outcome.finished)
     ]
 
 
@@ -177,7 +197,7 @@ def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence
         options = config.to_json(settings.method.options()) | content.get("options", {})
         there = content | {f"option {name}": value for name, value in options.items()}
         for name, value in expected.items():
-            if not _is_same(name, there.get(name), value):
+            if not _is_same(name, there.get(name), value, path.parent):
                 raise InputError(
                     f"{path}: a finished experiment with {name} {shown(there.get(name))}; "
                     f"the study runs {shown(value)}: choose another --out"
@@ -190,9 +210,9 @@ def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence
             raise InputError(f"{path}: a finished experiment on other data of that name; choose another --out")
 
 
-def _is_same(name: str, found: Any, wanted: Any) -> bool:
+def _is_same(name: str, found: Any, wanted: Any, folder: Path) -> bool:
     if name == "seeds":
         return sorted(found or ()) == sorted(wanted)
-    if name == "option stages_from" and found and wanted:  # a study's folder may have been moved since
-        return Path(found).name == Path(wanted).name
+    if name == "option stages_from" and found and wanted and Path(wanted).parent == folder.resolve():
+        return Path(found).name == Path(wanted).name  # the folder of the study may have been moved since
     return found == wanted

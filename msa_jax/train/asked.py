@@ -56,7 +56,7 @@ def asked_for(
     Raises:
       InputError: something unknown, a preset of another method, or wrong seeds.
     """
-    found = chosen_preset(method, dataset.card.name, preset)
+    found = chosen_preset(method, dataset.card.name, preset, protocol)
     return Asked(
         method=method,
         protocol=chosen_protocol(protocol, found),
@@ -85,13 +85,17 @@ def results_folder(out: str | Path | None, method: str, dataset: Dataset, kind: 
     return user_path(out) if out is not None else Path("runs") / f"{kind}{method}-{file_name(dataset.card.name)}"
 
 
-def chosen_preset(method: str, dataset: str | None, preset: str | None) -> Preset | None:
+def chosen_preset(method: str, dataset: str | None, preset: str | None, protocol: str | None) -> Preset | None:
     """The preset of that name or path; without one, the one called `{method}_{dataset}` if there is one.
+
+    In the reference protocol one that ends in `_reference` or `_mmsa` comes before it: the code has values of its own for
+    each dataset.
 
     Args:
       method: Its name.
       dataset: The name on its card.
       preset: A name or path; "none" for no preset at all.
+      protocol: The one that was asked for, if any was.
 
     Raises:
       InputError: No such method or preset, or a preset of another method.
@@ -99,8 +103,9 @@ def chosen_preset(method: str, dataset: str | None, preset: str | None) -> Prese
     # Those of msa_jax have no presets of their own, and importing one takes as long as importing JAX.
     folder = None if method in methods.BUILT_IN else methods.get(method).presets
     name = preset
-    if preset is None and f"{method}_{dataset}" in config.preset_names(folder):
-        name = f"{method}_{dataset}"
+    if preset is None:
+        there, endings = config.preset_names(folder), ("_reference", "_mmsa", "") if protocol == "reference" else ("",)
+        name = next((own for ending in endings if (own := f"{method}_{dataset}{ending}") in there), None)
     found = None if name is None or name == "none" else config.load_preset(name, folder)
     if found is not None and found.method != method:
         raise InputError(f"preset {name} is for method {found.method}, not {method}")

@@ -39,7 +39,8 @@ def resolve(
 
     Args:
       method: its name.
-      dataset: the name on its card; without a preset, the one called `{method}_{dataset}` is taken if there is one.
+      dataset: the name on its card; without a preset, the one called `{method}_{dataset}` is taken if there is one, or in
+        the reference protocol first `{method}_{dataset}_reference` or `{method}_{dataset}_mmsa`.
       preset: a name or path; "none" for no preset at all.
       protocol: "paper" or "reference"; by default the preset's, otherwise "paper".
       options: dotted option names and values; `named` are those whose names have no dot.
@@ -48,7 +49,7 @@ def resolve(
       InputError: something unknown, or a preset of another method.
     """
     chosen = methods.get(method)
-    found = chosen_preset(method, dataset, preset)
+    found = chosen_preset(method, dataset, preset, protocol)
     protocol = chosen_protocol(protocol, found)
     resolved = protocol_options(chosen, protocol)
     if found is not None:

@@ -129,7 +129,7 @@ def test_a_method_that_fails_is_named_and_stops_no_other(tmp_path, pretend):
     assert "label_t" in reasons["mtfn"]  # known before anything is trained
     assert "mfn (1 of 4)" in log.getvalue()
     assert "failed: seed 1, epoch 2: the loss is nan" in log.getvalue()
-    with pytest.raises(InputError, match=r"no method came to its end: mfn: seed 1"):
+    with pytest.raises(InputError, match=r"leaderboard: nothing of it came to its end: mfn: seed 1"):
         run(tmp_path / "other", methods=("mfn",))
 
 

@@ -73,6 +73,29 @@ def test_a_finished_study_is_read_where_it_was_moved_to(tmp_path, study, audio, 
 
 
 @pytest.mark.usefixtures("toy", "pretend")
+def test_a_part_and_then_the_whole_train_each_variant_once(tmp_path, study, audio, monkeypatch):
+    given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
+    part = reproduce(study, audio, variants=["B"], **given)
+    source = str((tmp_path / "out" / "a").resolve())
+    assert taken(part) == {"A": None, "B": source}  # A trains what B takes
+    assert taken(reproduce(study, audio, **given)) == {"V": None, "A": None, "B": source}
+    monkeypatch.setattr(studies, "train", None)
+    again = reproduce(study, audio, variants=["B"], **given)
+    assert taken(again) == {"B": source}
+    assert "1 of its 3 variants were asked for" in again.text
+
+
+@pytest.mark.usefixtures("toy", "pretend")
+def test_stages_of_two_experiments_of_one_name_are_not_the_same(tmp_path, study, audio):
+    given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
+    reproduce(study, audio, options={"stages_from": str(tmp_path / "one" / "a")}, **given)
+    with pytest.raises(
+        InputError, match=r"a finished experiment with option stages_from .*one/a.*choose another --out"
+    ):
+        reproduce(study, audio, options={"stages_from": str(tmp_path / "two" / "a")}, **given)
+
+
+@pytest.mark.usefixtures("toy", "pretend")
 def test_a_variant_that_trained_its_own_stages_is_not_taken(tmp_path, study, audio):
     given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
     reproduce(write_study(tmp_path / "toy_table8.py", variants=VARIANTS), audio, **given)

@@ -9,6 +9,7 @@ from msa_jax import cli, config, methods
 from msa_jax.report import studies
 from msa_jax.report.studies import list_studies, load_study, reproduce
 from msa_jax.report.study import PAPER_KEYS
+from msa_jax.report.study_plan import plan_variant
 from tests.paths import REPOSITORY
 from tests.report.studies_kit import pretend_to_train
 from tests.tiny import tiny_dataset
@@ -37,6 +38,15 @@ def test_shipped_study_is_complete(name):
         for option, value in variant.options.items():
             assert changed[option] == value
     assert all(dataset.rows and dataset.text_encoder for dataset in study.datasets.values())
+
+
+@pytest.mark.parametrize("protocol", ["paper", "reference"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_two_variants_are_the_same_experiment(name, protocol, tmp_path):
+    study, dataset = load_study(name), tiny_dataset()
+    planned = [plan_variant(variant, dataset, tmp_path, None, protocol, {}) for variant in study.variants]
+    different = {(outcome.settings.method.name, repr(outcome.settings.options)) for outcome in planned}
+    assert len(different) == len(planned)
 
 
 def test_every_kind_of_study_has_a_renderer():

@@ -8,7 +8,7 @@ import pytest
 
 from msa_jax import methods
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.report import studies
+from msa_jax.report import studies, study_plan
 from msa_jax.report.studies import load_study, reproduce
 from tests.report.studies_kit import pretend_to_train, scores, write_study
 from tests.tiny import TOY, TOY_QUICK, ToyOptions, renamed, tiny_dataset, toy  # noqa: F401 - toy is a fixture
@@ -133,7 +133,9 @@ def test_variants_that_are_the_same_in_every_number_are_said_to_be(tmp_path, aud
     monkeypatch.setattr("tests.report.studies_kit.scores", lambda seed, *_: scores(seed, "toy", {}, "mosi"))
     study = write_study(tmp_path / "toy_table9.py", variants=[{**VARIANTS[0]}, {**VARIANTS[1]}])
     found = reproduce(study, audio, out=tmp_path / "out", seeds=(1, 2), log=None)
-    note = "A, B, big: the same in every number. Their best epochs (2) lie before what they differ in has an effect"
+    note = (
+        "A, B, big: the same in every number (best epochs 2). Either what they differ in has no effect on this dataset"
+    )
     assert note in " ".join(found.text.split())
 
 
@@ -169,6 +171,16 @@ def test_methods_of_a_study_may_have_a_preset_each(tmp_path):
     }
     with pytest.raises(InputError, match="presets sugrm_mosi and sugrm_mosei are both for method sugrm"):
         reproduce(study, tiny_dataset(), preset="sugrm_mosi,sugrm_mosei", **given)
+
+
+def test_a_preset_of_a_method_from_outside_is_found_by_its_name(tmp_path):
+    (tmp_path / "own_fast.py").write_text('"""Fast."""\n\nPRESET = {"method": "own", "options": {"batch_size": 3}}\n')
+    methods.register(replace(TOY, name="own", presets=tmp_path))
+    try:
+        study = load_study(write_study(tmp_path / "toy_table9.py", variants=[{"name": "A", "method": "own"}]))
+        assert study_plan.presets(study, "own_fast") == {"own": "own_fast"}
+    finally:
+        methods.METHODS.remove("own")
 
 
 # -- what a user can get wrong ----------------------------------------------------------------------------------------
@@ -449,3 +461,17 @@ def test_the_same_dataset_is_comparable_when_the_text_encoder_is_the_papers(tmp_
     found = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None, options=options)
     assert found.content["comparable"] == comparable
     assert ("NOT comparable" in found.text) == (not comparable)
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_table_without_a_row_is_an_error(tmp_path, audio, monkeypatch):
+    def refuse(*arguments, **named):
+        raise InputError("text_encoder /none: no such folder")
+
+    monkeypatch.setattr(studies, "train", refuse)
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS[:2])
+    with pytest.raises(
+        InputError, match="nothing of it came to its end: A: text_encoder /none: no such folder; B, big: "
+    ):
+        reproduce(study, audio, out=tmp_path / "out", seeds=(1,), log=None)
+    assert not (tmp_path / "out" / "table.md").exists()

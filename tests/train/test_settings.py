@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from msa_jax.config import load_preset, preset_names
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
@@ -38,6 +39,17 @@ def test_a_preset_named_after_method_and_dataset_is_taken_unless_another_is_name
     assert resolve("self_mm", dataset="synthetic").preset == "self_mm_synthetic"
     assert resolve("self_mm", dataset="synthetic", preset="none").preset is None
     assert resolve("self_mm", dataset="of my own").preset is None
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if name.endswith(("_reference", "_mmsa"))])
+def test_the_reference_protocol_takes_the_preset_of_the_code(name):
+    preset = load_preset(name)
+    dataset = name.removeprefix(f"{preset.method}_").rpartition("_")[0]
+    found = resolve(preset.method, dataset=dataset, protocol="reference")
+    # Where there are both, the authors' own code comes before MMSA's.
+    assert found.preset == next(one for one in (f"{preset.method}_{dataset}_reference", name) if one in preset_names())
+    assert found.options == resolve(preset.method, preset=found.preset).options
+    assert resolve(preset.method, dataset=dataset).protocol == "paper"
 
 
 def test_a_preset_of_another_method_and_an_unknown_protocol_are_refused():
