@@ -116,26 +116,19 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     train.add_argument("--keep-state", action="store_true", help=keep)
     logs = "besides metrics.jsonl: csv, tensorboard, wandb, with commas, or none; default csv, and tensorboard if installed"
     train.add_argument("--log", type=_names, metavar="NAMES", help=logs)
-    several = train.add_argument_group("several processes, each started with the same command")
-    several.add_argument(
-        "--distributed",
-        action="store_true",
-        help="join the other processes; SLURM, GKE, Open MPI and Cloud TPU announce them",
-    )
-    several.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="address of process 0, if nothing else announces it"
-    )
-    several.add_argument("--processes", type=int, metavar="N", help="number of processes")
-    several.add_argument("--process", type=int, metavar="I", help="number of this process, from 0")
+    _add_several(train)
 
     resume = command("resume", "go on with an experiment: an unfinished one to its end, a finished one to more epochs")
     resume.add_argument("folder", type=_path, metavar="DIR")
     more = "go on to this many epochs, more than a finished experiment had"
     resume.add_argument("--max-epochs", type=int, metavar="N", help=more)
     resume.add_argument("--data", metavar="D", help="where the dataset is now; default where it was")
+    share = "devices that share each mini-batch now; default as many as did, or all there are if these are fewer"
+    resume.add_argument("--data-devices", type=int, metavar="N", help=share)
     resume.add_argument("--keep-state", action="store_true", help=keep)
     resume.add_argument("--log", type=_names, metavar="NAMES", help=logs)
     resume.add_argument("--quiet", action="store_true", help="no progress")
+    _add_several(resume)
 
     sweep = command_of_method(
         "sweep", "train many points of options and rank them on valid, or resume an unfinished sweep",
@@ -371,6 +364,17 @@ def _add_training(parser: argparse.ArgumentParser, *, preset: str, seeds: str, o
     parser.add_argument("--out", type=_path, metavar="DIR", help=out)
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(options={})  # the other words of the line
+
+
+def _add_several(parser: argparse.ArgumentParser) -> None:
+    """How a process finds the others that it trains with."""
+    several = parser.add_argument_group("several processes, each started with the same command")
+    join = "join the other processes; SLURM, GKE, Open MPI and Cloud TPU announce them"
+    several.add_argument("--distributed", action="store_true", help=join)
+    first = "address of process 0, if nothing else announces it"
+    several.add_argument("--coordinator", metavar="HOST:PORT", help=first)
+    several.add_argument("--processes", type=int, metavar="N", help="number of processes")
+    several.add_argument("--process", type=int, metavar="I", help="number of this process, from 0")
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

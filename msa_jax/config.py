@@ -57,9 +57,11 @@ class Options:
       freeze: Regular expression: parameters whose path matches it, such as `text_encoder/bert/layer_[0-8]/`, are not
         trained.
       encode_once: Whether a text encoder that is not trained runs only once, before the first epoch and without
-        dropout. If false, it runs in every step with its dropout, as PyTorch code in train mode does.
-      pack_text: Whether several texts share one row of a mini-batch instead of being padded. Results are the same, and
-        the work is less.
+        dropout. If its states are too large for the memory, it runs in every step, without dropout too. If false, or
+        with `modality_dropout` or `step_dropout`, it runs in every step with its dropout, as PyTorch code in train mode
+        does.
+      pack_text: Whether several texts share one row of a mini-batch instead of being padded. Hidden states are the same,
+        and the work is less. A few samples may go to another mini-batch, into which they fit.
       scratch_layers: Number of layers of the `scratch` text encoder.
       scratch_width: Width of the `scratch` text encoder, a multiple of 32, the width of a head.
     Sequences:
@@ -112,7 +114,8 @@ class Options:
       resident: Whether the dataset stays on the device (`yes`) or is streamed to it in chunks (`no`). `auto` decides by
         its size.
       checkpoint_epochs: Number of epochs between two checkpoints.
-      data_devices: Number of devices that share each mini-batch. Results are those of one device, up to rounding.
+      data_devices: Number of devices that share each mini-batch. If it divides `batch_size`, results are those of one
+        device, up to rounding.
       runs_per_program: Number of runs of an experiment that one program trains side by side. `auto` is as many as the
         device gains from. Results are those of separate runs, up to rounding.
     Records:
@@ -186,6 +189,7 @@ class Options:
                 raise InputError(f"option {name} is {value}; expected a positive number or none")
         try:
             re.compile(self.freeze or "")
+            re.compile(f"(?:{self.freeze or ''})")  # as it is joined to others, where flags such as (?i) cannot stand
         except re.error as error:
             raise InputError(f"option freeze is {self.freeze!r}; expected a regular expression ({error})") from None
         check_rates(self, "modality_dropout", "step_dropout")

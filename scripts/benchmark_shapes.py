@@ -65,20 +65,13 @@ def phase_shapes(name: str, workload: Workload, **changes: Any) -> Iterator[Phas
         programs = StagePrograms(
             stage, model, held, capacity=text_capacity(columns, own), layout=ONE, tokens=tokens
         )  # fmt: skip
-        read = _encoded(programs, held, columns) if _encodes_once(programs) else columns
+        read = _encoded(programs, held, columns) if programs.encodes_once else columns
         for phase in programs.phases:
             parts = [name]
             parts += [stage.name] if len(stages) > 1 else []
             parts += [phase.phase.name] if len(programs.phases) > 1 else []
             arguments = _arguments(programs, phase, held, read, columns)
             yield PhaseShapes(name="/".join(parts) + changed, phase=phase, arguments=arguments)
-
-
-def _encodes_once(programs: StagePrograms) -> bool:
-    """Whether the text encoder runs before the stage, not in its steps."""
-    method, options = programs.model.method, programs.options
-    once = options.encode_once and method.text_encoder is not None and not method.adapts_text(options)
-    return once and programs.freezes_module(method.text_encoder)
 
 
 def _encoded(programs: StagePrograms, held: Variables, columns: Columns) -> dict[str, Any]:

@@ -17,13 +17,7 @@ from msa_jax.errors import InputError
 
 def train_command(arguments: argparse.Namespace) -> None:
     """`msa-jax train`."""
-    address = arguments.coordinator, arguments.processes, arguments.process
-    if arguments.distributed:
-        from msa_jax.train import processes
-
-        processes.join(*address)
-    elif address != (None, None, None):
-        raise InputError("--coordinator, --processes and --process need --distributed")
+    _join(arguments)
     dataset = read_dataset(arguments)
     # Processes that train as one have loaded JAX, and only the first of them says something.
     said = () if arguments.distributed else say_what_is_asked(arguments, asked_for(arguments, dataset), dataset)
@@ -44,23 +38,38 @@ def train_command(arguments: argparse.Namespace) -> None:
         print_experiment(arguments, experiment.path)
 
 
+def _join(arguments: argparse.Namespace) -> None:
+    """Meets the other processes, if there are any."""
+    address = arguments.coordinator, arguments.processes, arguments.process
+    if arguments.distributed:
+        from msa_jax.train import processes
+
+        processes.join(*address)
+    elif address != (None, None, None):
+        raise InputError("--coordinator, --processes and --process need --distributed")
+
+
 def resume_command(arguments: argparse.Namespace) -> None:
     """`msa-jax resume`."""
+    _join(arguments)
     from msa_jax.train import asked
 
-    said = say_what_is_asked(arguments, asked.of_experiment(arguments.folder))
+    said = () if arguments.distributed else say_what_is_asked(arguments, asked.of_experiment(arguments.folder))
+    from msa_jax.train import processes
     from msa_jax.train.experiment import resume
 
     experiment = resume(
         arguments.folder,
         max_epochs=arguments.max_epochs,
         data=arguments.data,
+        data_devices=arguments.data_devices,
         keep_state=arguments.keep_state,
         log=None if arguments.quiet else sys.stderr,
         trackers=trackers(arguments),
         said=said,
     )
-    print_experiment(arguments, experiment.path)
+    if processes.is_primary():
+        print_experiment(arguments, experiment.path)
 
 
 def sweep_command(arguments: argparse.Namespace) -> None:

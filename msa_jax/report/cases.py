@@ -13,6 +13,7 @@ from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.label_history import read_labels
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, number
+from msa_jax.train.prepare import used_part
 
 RULE = (
     "Cases: u-labels are averaged over the seeds. all lower, all higher: every u-label on that side of the m-label, "
@@ -24,7 +25,7 @@ TEXT_SHOWN = 80  # characters in a table; JSON has all
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A training row and why it was chosen: "all lower", "all higher" or "opposed"."""
+    """A row of the training samples that were used, and why it was chosen: "all lower", "all higher" or "opposed"."""
 
     direction: str
     row: int
@@ -53,18 +54,19 @@ def choose_cases(labels: Mapping[str, np.ndarray], m_label: np.ndarray) -> list[
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
     """The cases of every variant, and below them those that the paper prints."""
-    train = dataset.train
     content: dict[str, Any] = {"rule": RULE, "variants": {}}
     tables = []
     for outcome in (outcome for outcome in outcomes if not outcome.reason):
-        runs = [_final_labels(outcome, seed, dataset) for seed in outcome.runs]
+        used = used_part(dataset, outcome.settings.options)
+        train = used.train
+        runs = [_final_labels(outcome, seed, used) for seed in outcome.runs]
         keys = list(runs[0])
         average = {key: np.mean([run[key] for run in runs], axis=0, dtype=np.float64) for key in keys}
         cases = choose_cases(average, train.label)
         truths = [key for key in keys if getattr(train, key) is not None]
-        found = [_case(case, runs, dataset, truths) for case in cases]
+        found = [_case(case, runs, used, truths) for case in cases]
         content["variants"][outcome.variant.name] = found
-        tables.append(_table(study, dataset, outcome, keys, truths, found, against, outcomes))
+        tables.append(_table(study, used, outcome, keys, truths, found, against, outcomes))
     content["context"] = [{"name": row.name, "paper": row.paper} for row in study.context]
     return Rendering(content=content, tables=tuple(tables))
 

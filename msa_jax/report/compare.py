@@ -52,7 +52,7 @@ class Comparison:
     differences: tuple[PairedDifference, ...]
     bootstrap: tuple[BootstrapDifference, ...]
     bootstrap_seed: int
-    notes: tuple[str, ...]  # what is missing: seeds, shared seeds, defined metrics, predictions
+    notes: tuple[str, ...]  # what is missing: seeds, shared seeds, a spread, defined metrics, predictions
 
     def tables(self) -> list[Table]:
         """The means, lying whichever way is narrower; then paired differences and bootstrap where there are any."""
@@ -177,19 +177,18 @@ def compare(folders: Sequence[str | Path], *, split: str = "test", seed: int = 0
         _refuse_other_rows(with_samples[0], other)
     metrics = tuple(key for key in METRIC_LABELS if key in METRIC_KEYS[first.kind])
     summaries = [_summary(experiment, metrics) for experiment in experiments]
+    differences = [
+        paired_difference(first.runs, other.runs, metric=key, name=other.name) for other in others for key in metrics
+    ]
     return Comparison(
         dataset=first.dataset,
         split=split,
         metrics=metrics,
         experiments=tuple(summaries),
-        differences=tuple(
-            paired_difference(first.runs, other.runs, metric=key, name=other.name)
-            for other in others
-            for key in metrics
-        ),
+        differences=tuple(differences),
         bootstrap=tuple(_bootstrap(first, other, seed) for other in others if {first, other} <= {*with_samples}),
         bootstrap_seed=seed,
-        notes=tuple(_notes(summaries, experiments)),
+        notes=tuple(_notes(summaries, experiments, differences)),
     )
 
 
@@ -289,8 +288,10 @@ def _resampled(found: BootstrapDifference) -> str:
     return "samples" if found.units == found.n else f"{found.units} videos"
 
 
-def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> list[str]:
-    """What the tables cannot show, for want of seeds, of defined values or of predictions."""
+def _notes(
+    summaries: Sequence[Summary], experiments: Sequence[_Experiment], differences: Sequence[PairedDifference]
+) -> list[str]:
+    """What the tables cannot show, for want of seeds, of a spread, of defined values or of predictions."""
     notes = []
     for summary, experiment in zip(summaries, experiments, strict=True):
         first, n = summaries[0], len(summary.seeds)
@@ -309,6 +310,12 @@ def _notes(summaries: Sequence[Summary], experiments: Sequence[_Experiment]) -> 
             notes.append(
                 f"{summary.name}: {shared} seeds in common with {first.name}, fewer than {FEW_SEEDS}: only a large difference "
                 "could have been shown."
+            )
+        equal = [METRIC_LABELS[d.metric] for d in differences if d.name == summary.name and d.equal]
+        if equal:
+            notes.append(
+                f"{summary.name}: the difference of {', '.join(equal)} is the same with every seed, which says nothing of "
+                "other seeds: no interval."
             )
         if len(summaries) > 1 and experiment.ids is None:
             notes.append(f"{summary.name}: no predictions/{experiment.predictions.name}: no bootstrap over samples.")

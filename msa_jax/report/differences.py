@@ -15,6 +15,7 @@ from msa_jax.metrics import HIGHER_IS_BETTER, SIMS_RANGE, summarise
 RESAMPLES = 2000
 LEAST_VIDEOS = 10  # that are resampled as wholes; the spread of fewer says little
 POWER = 0.8  # of a difference that is called detectable
+ROUNDING = 1e-12  # relative to the scores: differences that spread by no more are equal
 NOT_WIDENED = "t interval of the mean over seeds, on the same samples; not widened for the number of comparisons."
 
 
@@ -38,6 +39,11 @@ class PairedDifference:
     detectable: float | None = None
 
     @property
+    def equal(self) -> bool:
+        """Whether the difference is the same with every seed, and not 0: then there is no interval."""
+        return self.sd is not None and self.low is None
+
+    @property
     def reading(self) -> str:
         """What the interval allows to say."""
         if self.low is None or self.high is None:
@@ -58,6 +64,8 @@ def paired_difference(
 
     `first` and `other` are {seed: {metric: value or None}}, values as fractions.
     No interval from one shared seed, nothing at all from none or where the metric is not defined in one of the runs.
+    No interval either if all d_s are equal and not 0. Accuracies are multiples of 1/N, so those of a few seeds often agree by
+    chance, and an interval without width would be certain of what was not seen. If all d_s are 0, it is [0, 0].
     """
     shared = [seed for seed in first if seed in other]
     values = [(first[seed][metric], other[seed][metric]) for seed in shared]
@@ -65,14 +73,15 @@ def paired_difference(
     if values and all(value is not None for pair in values for value in pair):
         mean_of, sd_of = summarise([{metric: b - a} for a, b in values])
         mean, sd = mean_of[metric], sd_of[metric]
-    if sd is not None:
+    largest = max((abs(value) for pair in values for value in pair if value is not None), default=0.0)
+    if sd is not None and (mean == 0 or sd > ROUNDING * largest):
         from scipy import special  # takes half a second, which the command's help does not need
 
         freedom = len(values) - 1
         error = sd / len(values) ** 0.5
         half = float(special.stdtrit(freedom, 0.975)) * error
         low, high = mean - half, mean + half
-        p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
+        p = 2 * float(special.stdtr(freedom, -abs(mean) / error)) if error else 1.0
         detectable = noncentrality(freedom) * error
     return PairedDifference(
         name=name,

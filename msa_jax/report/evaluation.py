@@ -10,7 +10,7 @@ from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
-from msa_jax.report.table import Table, mean_sd
+from msa_jax.report.table import Table, metric_cell
 from msa_jax.train.atomic import read_json
 from msa_jax.train.exported import is_exported
 from msa_jax.train.predictor import Predictor
@@ -48,13 +48,18 @@ class Evaluation:
     def text(self) -> str:
         """A table for a terminal."""
         rows = [
-            [key, *(f"{values[key]:.4f}" for values in self.runs.values()), mean_sd(self.mean[key], self.std[key])]
+            [
+                key,
+                *(metric_cell(key, values[key]) for values in self.runs.values()),
+                metric_cell(key, self.mean[key], self.std[key]),
+            ]
             for key in self.mean
         ]
         return Table(
             columns=["metric", *map(str, self.runs), "mean ± sd"],
             rows=rows,
             caption=f"{self.folder} on {self.dataset}, {self.split}",
+            notes=("Acc and F1 in percent.",),
         ).text()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from msa_jax.errors import InputError
+from msa_jax.losses import neutral_point
 from msa_jax.train.atomic import write_bytes
 
 DPI = 150
@@ -224,10 +225,12 @@ def embeddings(
     figure = Figure(figsize=(1.3 + 2.8 * len(splits), 0.6 + 2.6 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(splits), squeeze=False)
     low, high = label_range
+    neutral = neutral_point(low, high)
     points = None
     for row, (variant, found) in zip(grid, panels.items(), strict=True):
         for panel, (split, (place, label)) in zip(row, found.items(), strict=True):
-            order = np.argsort(np.abs(label), kind="stable")[::-1]  # neutral ones last, on top: they are the hard ones
+            # Neutral ones last, on top: they are the hard ones.
+            order = np.argsort(np.abs(label - neutral), kind="stable")[::-1]
             points = panel.scatter(
                 place[order, 0],
                 place[order, 1],
@@ -250,6 +253,11 @@ def embeddings(
     plain_bar(bar)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False, wrap=True)
     return figure
+
+
+def in_legend(name: str) -> str:
+    """A name as a legend shows it: "$" begins no formula, and a "_" at the beginning does not hide the entry."""
+    return ("\u200b" if name.startswith("_") else "") + name.replace("$", r"\$")  # a space of no width
 
 
 def plain(panel: Any) -> None:

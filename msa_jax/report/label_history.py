@@ -16,9 +16,11 @@ from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, summary_cells
+from msa_jax.train.prepare import used_part
 
-AT_LIMIT = 1e-6  # relative: a u-label so near to the limit is at it
+AT_END = 1e-6  # relative: a u-label so near to an end is at it
 SHOWN = 6  # epochs in a figure and in its table
+AT_AN_END = "at an end [%]"  # a column: u-labels at the lowest or the highest value that they may have
 AGREEMENT = (
     "offset Corr: of (u-label - m-label) with (own label - m-label) over training samples; 0 is chance. MAE: to the own "
     "label; the last column is what the m-label itself would give."
@@ -39,7 +41,7 @@ def read_histories(outcome: Outcome, *, rows: int) -> list[LabelHistory]:
 
     Args:
       outcome: whose experiment folder holds `labels/{seed}/epoch_0001.npz` and so on.
-      rows: N, of the training split.
+      rows: N, of the part of the training split that was used.
 
     Raises:
       InputError: nothing was recorded, a file is damaged, an epoch is missing, or there is another number of rows.
@@ -91,19 +93,22 @@ def read_labels(path: Path, *, rows: int) -> dict[str, np.ndarray]:
     return labels
 
 
-def label_limit(outcome: Outcome, dataset: Dataset) -> float:
-    """The largest absolute label: the method's own option where it has one, otherwise of the dataset's label range."""
+def label_ends(outcome: Outcome, dataset: Dataset) -> tuple[float, float]:
+    """The lowest and the highest u-label: ±`label_limit` where the method has it set, else those of the label range."""
     own = getattr(outcome.settings.options, "label_limit", None)
-    return float(own) if own is not None else max(map(abs, dataset.card.label_range))
+    low, high = dataset.card.label_range if own is None else (-own, own)
+    return float(low), float(high)
 
 
-def distribution(labels: np.ndarray, m_label: np.ndarray, *, limit: float) -> dict[str, float]:
-    """How u-labels [N] lie: mean, standard deviation (ddof 0, over rows), share at ±limit, mean |u - m|."""
+def distribution(labels: np.ndarray, m_label: np.ndarray, *, ends: tuple[float, float]) -> dict[str, float]:
+    """How u-labels [N] lie: mean, standard deviation (ddof 0, over rows), share at one of the ends, mean |u - m|."""
     labels = np.asarray(labels, np.float64)
+    low, high = ends
+    near = AT_END * max(abs(low), abs(high))
     return {
         "mean": float(labels.mean()),
         "sd": float(labels.std()),
-        "at_limit": float(np.mean(np.abs(labels) >= limit * (1 - AT_LIMIT))),
+        "at_end": float(np.mean((labels <= low + near) | (labels >= high - near))),
         "mean_offset": float(np.mean(np.abs(labels - m_label))),
     }
 
@@ -135,23 +140,23 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
     tables: list[Table] = []
     drawn = {}
     possible = [outcome for outcome in outcomes if not outcome.reason]
-    label = dataset.train.label
-    low, high = dataset.card.label_range
     for outcome in possible:
         name = outcome.variant.name
+        train = used_part(dataset, outcome.settings.options).train
+        label = train.label
         histories = read_histories(outcome, rows=len(label))
-        limit = label_limit(outcome, dataset)
-        truths = {key: getattr(dataset.train, key) for key in histories[0].labels}
+        ends = label_ends(outcome, dataset)
+        truths = {key: getattr(train, key) for key in histories[0].labels}
         truths = {key: truth for key, truth in truths.items() if truth is not None}
-        epochs = [_epoch_numbers(history, label, truths, limit) for history in histories]
+        epochs = [_epoch_numbers(history, label, truths, ends) for history in histories]
         content["variants"][name] = {
-            "limit": limit,
-            "m_label": distribution(label, label, limit=limit),
+            "ends": list(ends),
+            "m_label": distribution(label, label, ends=ends),
             "seeds": {str(history.seed): numbers for history, numbers in zip(histories, epochs, strict=True)},
         }
         caption = f"{study.title}: {name} on {dataset.card.name}"
         notes = remarks(study, outcomes, against)
-        tables.append(_distributions(epochs, content["variants"][name]["m_label"], caption, limit, notes))
+        tables.append(_distributions(epochs, content["variants"][name]["m_label"], caption, ends, notes))
         if truths:
             content["variants"][name]["agreement"] = {
                 LABELS[key]: dict(
@@ -170,7 +175,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             {LABELS[key]: values for key, values in histories[0].labels.items()},
             label,
             epochs=shown_epochs(histories[0].epochs[-1]),
-            label_range=(min(low, -limit), max(high, limit)),
+            label_range=(min(*ends, *dataset.card.label_range), max(*ends, *dataset.card.label_range)),
             title=f"u-labels of {name} on {dataset.card.name} after an epoch, seed {histories[0].seed}",
         )
     if len(possible) > 1:
@@ -179,14 +184,14 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
 
 
 def _epoch_numbers(
-    history: LabelHistory, label: np.ndarray, truths: Mapping[str, np.ndarray], limit: float
+    history: LabelHistory, label: np.ndarray, truths: Mapping[str, np.ndarray], ends: tuple[float, float]
 ) -> list[dict[str, Any]]:
     """[{"epoch", "text": {...}, "audio": {...}, ...}], one for each epoch."""
     found = []
     for row, epoch in enumerate(history.epochs):
         numbers: dict[str, Any] = {"epoch": epoch}
         for key, values in history.labels.items():
-            numbers[LABELS[key]] = distribution(values[row], label, limit=limit)
+            numbers[LABELS[key]] = distribution(values[row], label, ends=ends)
             if key in truths:
                 numbers[LABELS[key]]["truth"] = agreement(values[row], label, truths[key])
         found.append(numbers)
@@ -197,11 +202,11 @@ def _distributions(
     runs: Sequence[Sequence[Mapping[str, Any]]],
     m_label: Mapping[str, float],
     caption: str,
-    limit: float,
+    ends: tuple[float, float],
     notes: Sequence[str],
 ) -> Table:
     """Means over seeds at a few epochs that all of them reached, and at the last epoch of each."""
-    keys = {"mean": 2, "sd": 2, "at_limit": 1, "mean_offset": 2}
+    keys = {"mean": 2, "sd": 2, "at_end": 1, "mean_offset": 2}
     common = min(len(run) for run in runs)
     lasts = {len(run) for run in runs}
     picked = {str(epoch): [run[epoch - 1] for run in runs] for epoch in shown_epochs(common)}
@@ -211,7 +216,7 @@ def _distributions(
         picked["last"] = [run[-1] for run in runs]
 
     def cells(found: Sequence[Mapping[str, float]]) -> list[str]:
-        return summary_cells(found, keys, percent=("at_limit",))
+        return summary_cells(found, keys, percent=("at_end",))
 
     modalities = [name for name in runs[0][0] if name != "epoch"]
     rows = [("m-label", None, *cells([m_label]))]
@@ -222,10 +227,14 @@ def _distributions(
     ]
     spread = "" if len(lasts) == 1 else f" The runs ended after {', '.join(str(len(run)) for run in runs)} epochs."
     return Table(
-        columns=("u-labels of", "epoch", "mean", "sd over samples", f"at ±{limit:g} [%]", "mean |u - m|"),
+        columns=("u-labels of", "epoch", "mean", "sd over samples", AT_AN_END, "mean |u - m|"),
         rows=rows,
         caption=f"{caption}: u-labels of the training samples after an epoch",
-        notes=(f"{len(runs)} seed{'s' * (len(runs) > 1)}: mean ± sample standard deviation over them.{spread}", *notes),
+        notes=(
+            f"{len(runs)} seed{'s' * (len(runs) > 1)}: mean ± sample standard deviation over them.{spread} "
+            f"at an end: at {ends[0]:g} or {ends[1]:g}.",
+            *notes,
+        ),
     )
 
 
@@ -247,8 +256,8 @@ def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], s
 
 def _side_by_side(variants: Mapping[str, Mapping[str, Any]], caption: str) -> Table:
     """All variants after the last epoch of each run, means over seeds; against true labels, if there are any."""
-    digits = {"at_limit": 1, "mean_offset": 2, "offset_corr": 3, "mae": 3, "baseline_mae": 3}
-    columns = ("at limit [%]", "mean |u - m|", "offset Corr", "MAE of u-label", "MAE of m-label")
+    digits = {"at_end": 1, "mean_offset": 2, "offset_corr": 3, "mae": 3, "baseline_mae": 3}
+    columns = (AT_AN_END, "mean |u - m|", "offset Corr", "MAE of u-label", "MAE of m-label")
     judged = any("agreement" in found for found in variants.values())
     keys = list(digits) if judged else list(digits)[:2]
     rows = []
@@ -256,7 +265,7 @@ def _side_by_side(variants: Mapping[str, Mapping[str, Any]], caption: str) -> Ta
         lasts = [epochs[-1] for epochs in found["seeds"].values()]
         for modality in (key for key in lasts[0] if key != "epoch"):
             numbers = [{**last[modality], **last[modality].get("truth", {})} for last in lasts]
-            percent = [{**one, "at_limit": 100 * one["at_limit"]} for one in numbers]
+            percent = [{**one, "at_end": 100 * one["at_end"]} for one in numbers]
             mean, std = summarise([{key: one.get(key) for key in keys} for one in percent])
             std["baseline_mae"] = None  # the same in every run
             rows.append((name, modality, *(mean_sd(mean[key], std[key], digits[key]) for key in keys)))

@@ -172,7 +172,7 @@ def _costs(rows: Sequence[Mapping[str, Any]]) -> Table:
         caption="What training all seeds took",
         notes=(
             "minutes: of epochs, all seeds, compiling included. Memory and compiling: of the process that finished the "
-            "experiment; on a GPU or TPU the highest since the process began, earlier methods included. Programs that are kept "
-            "from before are only read.",
+            "experiment. On a GPU or TPU, the memory is known only of a method that needed more than those before it in that "
+            "process. Programs that are kept from before are only read.",
         ),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax.report.figures import COLOURS, GREY, INK, label_lowest, plain, plain_bar
+from msa_jax.report.figures import COLOURS, GREY, INK, in_legend, label_lowest, plain, plain_bar
 
 _ORDER = (COLOURS["text"], COLOURS["audio"], COLOURS["vision"], INK, GREY)  # of variants; then again with another line
 _LINES = ("-", "--", ":", "-.")
@@ -48,7 +48,7 @@ def valid_curves(variants: Mapping[str, Sequence[np.ndarray]], *, title: str, yl
         common = min(map(len, runs))
         mean = np.mean([run[:common] for run in runs], axis=0)
         epochs = np.arange(1, common + 1)
-        panel.plot(epochs, mean, color=colour, linestyle=_line(number), linewidth=1.5, label=name.replace("$", r"\$"))
+        panel.plot(epochs, mean, color=colour, linestyle=_line(number), linewidth=1.5, label=in_legend(name))
         lowest = int(np.argmin(mean))
         circle = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "linestyle": "none"}
         panel.plot(epochs[lowest], mean[lowest], color=colour, **circle)
@@ -78,7 +78,7 @@ def bands(places: Sequence[Any], variants: Mapping[str, np.ndarray], *, xlabel: 
     panel = figure.subplots()
     named = any(isinstance(place, str) for place in places)
     for number, (name, values) in enumerate(variants.items()):
-        colour, label = _colour(number), name.replace("$", r"\$")
+        colour, label = _colour(number), in_legend(name)
         mean, sd = _mean_sd(values)
         if named:
             at = np.arange(len(mean)) + (number - (len(variants) - 1) / 2) * 0.6 / len(variants)
@@ -132,7 +132,7 @@ def band_grid(
     figure.supylabel(ylabel, fontsize=9, color=INK, parse_math=False)
     figure.suptitle(title, fontsize=10, color=INK, parse_math=False)
     handles = [
-        Line2D([], [], color=_colour(number), linestyle=_line(number), linewidth=1.3, label=name.replace("$", r"\$"))
+        Line2D([], [], color=_colour(number), linestyle=_line(number), linewidth=1.3, label=in_legend(name))
         for number, name in enumerate(names)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
@@ -200,7 +200,7 @@ def class_spread(
         panel.add_patch(Rectangle((number - 0.45, low), 0.9, high - low, color=GREY, alpha=0.25, linewidth=0))
     step = 0.8 / len(variants)
     for number, (name, found) in enumerate(variants.items()):
-        label = name.replace("$", r"\$")
+        label = in_legend(name)
         for place, at in enumerate(found):
             if at["median"] is None:
                 continue
@@ -226,6 +226,7 @@ def sweep(
     values: np.ndarray,
     *,
     label: str,
+    digits: int,
     low_is_good: bool,
     title: str,
 ) -> Any:
@@ -234,7 +235,7 @@ def sweep(
     Args:
       axes: {option: (places [P] in [0, 1], {place: what is written there})}.
       values: [P], the best first.
-      label: of the values. low_is_good: whether low ones are the better.
+      label: of the values. digits: behind their point, where they are written. low_is_good: whether low ones are the better.
       title: one line.
 
     Returns:
@@ -267,7 +268,7 @@ def sweep(
         for row, column, value in zip(rows, columns, values, strict=True):
             at = order[0].index(row), order[1].index(column)
             cells[at] = value
-            panel.text(at[1], at[0], f"{value:.3f}", ha="center", va="center", fontsize=8, color=INK)
+            panel.text(at[1], at[0], f"{value:.{digits}f}", ha="center", va="center", fontsize=8, color=INK)
         panel.imshow(cells, cmap=colours, norm=scale.norm, aspect="auto")
         panel.set_yticks(range(len(order[0])), [row_ticks[place] for place in order[0]], parse_math=False)
         panel.set_xticks(range(len(order[1])), [column_ticks[place] for place in order[1]], parse_math=False)
@@ -277,7 +278,7 @@ def sweep(
         for side in panel.spines.values():
             side.set_visible(False)
     else:
-        _parallel(panel, axes, values, scale, label)
+        _parallel(panel, axes, values, scale, label, digits)
     if grid:
         bar = figure.colorbar(scale, ax=panel, shrink=0.8)
         bar.set_label(label, fontsize=9, color=INK)
@@ -287,7 +288,12 @@ def sweep(
 
 
 def _parallel(
-    panel: Any, axes: Mapping[str, tuple[np.ndarray, Mapping[float, str]]], values: np.ndarray, scale: Any, label: str
+    panel: Any,
+    axes: Mapping[str, tuple[np.ndarray, Mapping[float, str]]],
+    values: np.ndarray,
+    scale: Any,
+    label: str,
+    digits: int,
 ) -> None:
     """A line for each point from option to option and to its value, the best ones drawn last."""
     low, high = scale.get_clim()
@@ -301,7 +307,7 @@ def _parallel(
             {"color": INK, "linewidth": 1.8} if first else {"color": scale.to_rgba(values[number]), "linewidth": 0.8}
         )
         panel.plot(lines[number], **style)
-    ends = {place: f"{low + place * (high - low):.3f}" for place in (0.0, 0.5, 1.0)}
+    ends = {place: f"{low + place * (high - low):.{digits}f}" for place in (0.0, 0.5, 1.0)}
     for at, ticks in enumerate([*(ticks for _, ticks in axes.values()), ends]):
         panel.axvline(at, color=GREY, linewidth=0.8)
         for place, text in ticks.items():

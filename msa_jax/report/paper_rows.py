@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from msa_jax.errors import InputError
-from msa_jax.report.table import AS_THEY_ARE, METRIC_LABELS
+from msa_jax.report.table import in_percent
 
 Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number; accuracies and F1 as fractions
 Columns = tuple[tuple[str, ...], ...]  # keys that are printed as one, in the paper's order
@@ -110,6 +110,5 @@ def _numbers(cell: str, columns: Columns, where: str) -> dict[str, float]:
                 continue
             if not _NUMBER.fullmatch(part):
                 raise InputError(f"{where}: {key} is {part!r}; expected a number or -")
-            percent = key in METRIC_LABELS and key not in AS_THEY_ARE
-            found[key] = float(Decimal(part) / 100 if percent else Decimal(part))
+            found[key] = float(Decimal(part) / 100 if in_percent(key) else Decimal(part))
     return found

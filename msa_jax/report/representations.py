@@ -9,6 +9,7 @@ import numpy as np
 from msa_jax import metrics
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
+from msa_jax.losses import neutral_point
 from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.exports import exported_names, read_exports
@@ -46,19 +47,21 @@ def embed(vectors: np.ndarray) -> np.ndarray:
         return tsne.fit_transform(vectors)
 
 
-def numbers(arrays: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
+def numbers(
+    arrays: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray], *, neutral: float = 0.0
+) -> dict[str, dict[str, float | None]]:
     """{split: numbers} of one run's representations {split: [N, d]} with labels {split: [N]}.
 
-    silhouette: by the sign of the label. probe_corr: Pearson correlation of the label with a ridge regression on the
-    representation, fitted on the first split. rank: effective rank of what differs from the mean, 0 where nothing does.
-    uniformity: at unit length, the mean not taken off.
+    silhouette: of labels below, at and above the neutral point. probe_corr: Pearson correlation of the label with a ridge
+    regression on the representation, fitted on the first split. rank: effective rank of what differs from the mean, 0 where
+    nothing does. uniformity: at unit length, the mean not taken off.
     """
     first = next(iter(arrays))
     found = {}
     for split, vectors in arrays.items():
         corr = metrics.corr(linear_probe(arrays[first], labels[first], vectors), labels[split])
         found[split] = {
-            "silhouette": silhouette(vectors, np.sign(labels[split])),
+            "silhouette": silhouette(vectors, np.sign(labels[split] - neutral)),
             "probe_corr": None if np.isnan(corr) else corr,
             "rank": effective_rank(centred(vectors)),
             "uniformity": uniformity(vectors),
@@ -69,13 +72,16 @@ def numbers(arrays: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
     """A row of panels for each variant, of its first seed, on train and test; numbers over all seeds."""
     labels = {split: dataset.split(split).label for split in SPLITS}
+    neutral = neutral_point(*dataset.card.label_range)
     content: dict[str, Any] = {"variants": {}}
     panels: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     possible = [outcome for outcome in outcomes if not outcome.reason]
     for outcome in possible:
         name, exports = outcome.variant.name, read_exports(outcome, dataset, SPLITS)
         runs = {seed: {split: arrays[NAME] for split, arrays in splits.items()} for seed, splits in exports.items()}
-        content["variants"][name] = {str(seed): numbers(arrays, labels) for seed, arrays in runs.items()}
+        content["variants"][name] = {
+            str(seed): numbers(arrays, labels, neutral=neutral) for seed, arrays in runs.items()
+        }
         panels[name] = {}
         for split, vectors in next(iter(runs.values())).items():
             rows = np.unique(np.linspace(0, len(vectors) - 1, min(DRAWN, len(vectors))).round().astype(int))

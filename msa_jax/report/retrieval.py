@@ -7,6 +7,7 @@ import numpy as np
 
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
+from msa_jax.losses import neutral_point
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.exports import exported_names, read_exports
 from msa_jax.report.study import Outcome, Rendering, Study
@@ -29,7 +30,7 @@ def retrieval(
     Args:
       predicted: [N, d].
       latent: [N, d], the targets; row i is that of prediction i.
-      groups: [N], such as the sign of the label.
+      groups: [N], such as the side of the neutral point that the label is on.
 
     Returns:
       top_1, top_5: how often the own target is the nearest, or of the five nearest. reciprocal_rank: mean of 1 / place.
@@ -103,7 +104,7 @@ def check(study: Study) -> None:
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
     """A row for each variant and predicted modality, on valid, mean ± sd over seeds."""
-    groups = np.sign(dataset.split(SPLIT).label)
+    groups = np.sign(dataset.split(SPLIT).label - neutral_point(*dataset.card.label_range))
     content: dict[str, Any] = {"split": SPLIT, "rows": len(groups), "variants": {}}
     for outcome in (outcome for outcome in outcomes if not outcome.reason):
         runs = {seed: splits[SPLIT] for seed, splits in read_exports(outcome, dataset, (SPLIT,)).items()}
@@ -159,10 +160,10 @@ def _table(study: Study, dataset: Dataset, content: Mapping[str, Any], notes: Se
         caption=f"{study.title}: {dataset.card.name}, {content['split']}, {content['rows']} samples",
         notes=(
             "By cosine, mean ± sample standard deviation over seeds. nearer: the prediction P of a row is nearer to its own "
-            "target G than to that of another row; same sign: of another row whose label has the same sign. top 1, top 5, "
-            "1 / place: the own target among those of all rows. rank: effective rank of the vectors at unit length, 1 where "
-            "they have collapsed. uniformity: 0 where all vectors are the same, lower the more evenly they are spread; the "
-            "mean of P's and G's.",
+            "target G than to that of another row; same sign: of another row whose label is on the same side of neutral. "
+            "top 1, top 5, 1 / place: the own target among those of all rows. rank: effective rank of the vectors at unit "
+            "length, 1 where they have collapsed. uniformity: 0 where all vectors are the same, lower the more evenly they "
+            "are spread; the mean of P's and G's.",
             *notes,
         ),
     )

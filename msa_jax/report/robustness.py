@@ -17,7 +17,7 @@ from msa_jax.paths import user_path
 from msa_jax.report import figures, panels
 from msa_jax.report.evaluation import dataset_of, source_of
 from msa_jax.report.experiment import experiment_names
-from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+from msa_jax.report.table import METRIC_LABELS, Table, axis, metric_cell
 from msa_jax.train.atomic import without_nan, write_json, write_text
 from msa_jax.train.experiment_dir import check_not_ours, environment
 from msa_jax.train.predictor import Predictor
@@ -138,11 +138,12 @@ class Robustness:
 
     def figure(self, key: str = "MAE") -> Any:
         """A matplotlib Figure of one metric: a curve for each experiment with a band of one standard deviation."""
+        label, factor = axis(key)
         return panels.bands(
             self.rates,
-            {name: self.band(name, key) for name in self.runs},
+            {name: factor * self.band(name, key) for name in self.runs},
             xlabel="modalities that are left" if self.protocol.fixed else f"rate ({self.protocol.about})",
-            ylabel=METRIC_LABELS[key] + ("" if HIGHER_IS_BETTER[key] else " (lower is better)"),
+            ylabel=label + ("" if HIGHER_IS_BETTER[key] else " (lower is better)"),
             title=f"{self.dataset}, {self.split}: protocol {self.protocol.name}, {self._counts()}",
         )
 
@@ -167,8 +168,8 @@ def robustness(
       split: "train", "valid" or "test".
 
     Raises:
-      InputError: a folder is no finished experiment or is given twice, experiments have other samples, an unknown protocol or
-        split, rates or seeds that are none, or nothing that the protocol could take away.
+      InputError: a folder is no finished experiment or is given twice, experiments have other samples, metrics or label
+        ranges, an unknown protocol or split, rates or seeds that are none, or nothing that the protocol could take away.
     """
     chosen = find_protocol(protocol)
     if chosen.fixed and rates is not None:
@@ -196,6 +197,8 @@ def robustness(
         before = first[1].split(split)
         if not np.array_equal(before.id, part.id) or not np.array_equal(before.label, part.label):
             raise InputError(f"{name} has other samples than {first[0]} in split {split}; name common ones with --data")
+        if (theirs := _scale(first[1])) != (ours := _scale(dataset)):
+            raise InputError(f"{name} has {ours}, {first[0]} has {theirs}; expected one kind of scores")
         if labels != first[2]:
             raise InputError(f"{name} reads other modalities than {first[0]}, so it has other sets of them")
         scorer = RobustScorer(predictor=predictor, dataset=dataset, split=part, protocol=chosen)
@@ -236,6 +239,12 @@ def _curves(scorer: RobustScorer, points: Sequence[Point], seeds: int) -> dict[i
         each = [metrics.evaluate(one, label, kind=card.metrics, label_range=card.label_range) for one in scores]
         curves[seed] = {key: np.array([of[key] for of in each], float).reshape(-1, seeds) for key in each[0]}
     return curves
+
+
+def _scale(dataset: Dataset) -> str:
+    """What scores depend on besides samples and labels."""
+    low, high = dataset.card.label_range
+    return f"metrics {dataset.card.metrics} of labels from {low:g} to {high:g}"
 
 
 def _rates(given: Sequence[float]) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from msa_jax.errors import InputError
 from msa_jax.paths import user_path
 from msa_jax.report import figures
 from msa_jax.report.experiment import last_stage, read_metrics
-from msa_jax.report.table import METRIC_LABELS
+from msa_jax.report.table import axis
 from msa_jax.train.atomic import read_json
 from msa_jax.train.experiment_dir import check_not_ours
 
@@ -81,10 +81,13 @@ def read_curves(folder: Path) -> list[figures.Curves]:
 
 
 def _named(line: Any) -> dict[str, Any]:
-    """{curve: number} of a line, the loss first."""
+    """{curve: number} of a line, the loss first; accuracies and F1 in percent."""
     train = {f"{name}, train": value for name, value in line["train"].items()}
     loss = {name: train[name] for name in train if name == "loss, train"}
-    valid = {f"{METRIC_LABELS.get(name, name)}, valid": value for name, value in line["valid"].items()}
+    valid = {}
+    for name, value in line["valid"].items():
+        label, factor = axis(name)
+        valid[f"{label}, valid"] = None if value is None else factor * value
     weights = {f"weight of {name}": value for name, value in line.get("weights", {}).items()}
     return {**loss, **train, **valid, **weights}
 

@@ -38,7 +38,8 @@ _NUMERIC = re.compile(r"[+-]?\d")
 class Table:
     """Cells are strings (numbers already written as they shall be read), plain numbers, or None where there is nothing.
 
-    columns: `[C]` headings. rows: each `[C]` cells. caption: one line. notes: one line each, printed below.
+    columns: `[C]` headings. rows: each `[C]` cells. caption: one line. notes: one line each, printed below; line breaks in
+    them become spaces.
     The first column and columns without numbers are aligned left, the others right.
     Raises ValueError for a row of another length.
     """
@@ -52,6 +53,8 @@ class Table:
         for number, row in enumerate(self.rows):
             if len(row) != len(self.columns):
                 raise ValueError(f"row {number} has {len(row)} cells: expected {len(self.columns)}")
+        object.__setattr__(self, "caption", _one_line(self.caption))  # it may hold a message or a name of the user's
+        object.__setattr__(self, "notes", tuple(map(_one_line, self.notes)))
 
     def transposed(self) -> "Table":
         """Columns as rows; the heading of the first column stays where it is."""
@@ -167,6 +170,17 @@ def percent(fraction: float | None) -> str:
     return MISSING if _is_missing(fraction) else number(100.0 * fraction, 2)
 
 
+def in_percent(key: str) -> bool:
+    """Whether papers print what has that key in percent: an accuracy or F1."""
+    return key in METRIC_LABELS and key not in AS_THEY_ARE
+
+
+def axis(key: str) -> tuple[str, float]:
+    """How a figure names a metric, and what its values are multiplied by: ("MAE", 1.0), or ("F1 [%]", 100.0)."""
+    label = METRIC_LABELS.get(key, key)
+    return (f"{label} [%]", 100.0) if in_percent(key) else (label, 1.0)
+
+
 def metric_cell(key: str, mean: float | None, sd: float | None = None, *, signed: bool = False) -> str:
     """One metric as papers print it: MAE, Corr, CCC and R2 as they are with three digits, the others in percent with two.
 
@@ -196,7 +210,11 @@ def _shown(cell: Cell) -> str:
     if _is_missing(cell):
         return MISSING
     shown = number(cell) if isinstance(cell, float) else str(cell)
-    return " ".join(shown.split())  # a cell is one line
+    return _one_line(shown)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _paragraph(line: str) -> list[str]:
@@ -213,9 +231,17 @@ def _pad(cell: str, width: int, left: bool) -> str:
     return cell + space if left else space + cell
 
 
+# Only what Markdown would read: in names such as F1_score, in intervals and in "R&D" a character stands for itself.
+_MARKDOWN = re.compile(
+    r"[\\|*`<$~]"
+    r"|(?<![^\W_])_|_(?![^\W_])"  # emphasis, unless it is inside a word
+    r"|\](?=[(\[:])"  # a link
+    r"|&(?=#?\w+;)"  # a character by its name
+)
+
+
 def _escape_markdown(cell: str) -> str:
-    # Underscores stay: inside a word, where metric and folder names have them, they are literal.
-    return re.sub(r"([\\|*`<])", r"\\\1", cell)
+    return _MARKDOWN.sub(r"\\\g<0>", cell)
 
 
 _LATEX = {
@@ -226,12 +252,14 @@ _LATEX = {
     ">": "\\textgreater{}",
     "|": "\\textbar{}",
     "±": "$\\pm$",
+    "-": "$-$",
     **{char: "\\" + char for char in "&%$#_{}"},
 }
 
 
+# A "-" is a minus where a number follows and ends, as in "[-0.10, +0.20]", and a hyphen in "mm-1" and in the id "-3g5_1".
+_LATEX_READS = re.compile(r"[\\~^<>|±&%$#_{}]|(?<![^\s(\[])-(?=\d+(?:\.\d+)?(?:[\s,.;:)\]%]|$))")
+
+
 def _escape_latex(cell: str) -> str:
-    if cell == MISSING:
-        return "--"
-    escaped = re.sub(r"[\\~^<>|±&%$#_{}]", lambda match: _LATEX[match.group()], cell)
-    return re.sub(r"(?<!\w)-(?=\d)", "$-$", escaped)  # a minus, not a hyphen
+    return "--" if cell == MISSING else _LATEX_READS.sub(lambda match: _LATEX[match.group()], cell)

@@ -73,6 +73,7 @@ class RunCheckpoints:
 
         Raises:
           InputError: the checkpoint is of another structure or other shapes, or cannot be read.
+          jax.errors.JaxRuntimeError: another process was lost.
         """
         step, of = self._manager.latest_step(), self._ocp.args
         try:
@@ -81,6 +82,8 @@ class RunCheckpoints:
             state = self._manager.restore(step, args=of.Composite(state=of.StandardRestore(target)))["state"]
             return state.on_host()
         except Exception as error:  # orbax wraps what its threads meet into one of no class of its own
+            if processes.count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+                raise  # another process was lost
             raise InputError(
                 f"{self._folder}: the checkpoint does not fit this experiment ({first_line(error)})"
             ) from None

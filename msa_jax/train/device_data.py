@@ -1,9 +1,9 @@
 """The training arrays on the device: all of them at once, or in chunks where they are too many."""
 
+import functools
 import math
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.preprocess import Columns
+from msa_jax.train import processes
 from msa_jax.train.runs import ONE, Layout, Shared
 
 STREAM_BYTES = 256 * 2**20  # of one chunk
@@ -20,12 +21,16 @@ SHARE = 0.4  # of the device's memory that a dataset may take
 
 def streams(columns: Columns, options: Options) -> bool:
     """Whether the arrays are read in chunks, since they do not stay on the device."""
-    return options.resident == "no" or (options.resident == "auto" and not fits(bytes_of(columns)))
+    return options.resident == "no" or (options.resident == "auto" and not fits(bytes_of(columns), options))
 
 
-def fits(size: int) -> bool:
-    """Whether arrays of so many bytes may stay on the device."""
-    return size <= SHARE * device_memory()
+def fits(size: int, options: Options) -> bool:
+    """Whether training arrays of so many bytes may stay on the devices of a mini-batch, which have a share each.
+
+    The devices of a CPU are its cores, and have one memory.
+    """
+    devices = 1 if jax.local_devices()[0].platform == "cpu" else options.data_devices
+    return size <= SHARE * device_memory() * devices
 
 
 class DeviceData:
@@ -56,7 +61,7 @@ class DeviceData:
             slots = np.arange(part.rows.size, dtype=np.int32).reshape(part.rows.shape)
             part = Plan(part.rows, slots, part.weight, part.packing)
             if real < size:  # the last chunk keeps the shape of the others, so that nothing is compiled again
-                part = jax.tree.map(partial(_grow, rows=size), part)
+                part = jax.tree.map(functools.partial(_grow, rows=size), part)
             data = self._layout.shard_rows(self.columns, 1, part.rows.reshape(-1))
             yield data, jax.tree.map(lambda array: array[None], part), real, first
 
@@ -71,9 +76,10 @@ def _grow(array: np.ndarray, rows: int) -> np.ndarray:
     return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
 
 
+@functools.cache
 def device_memory() -> int:
-    """Bytes of memory of this process's first device; of the machine, on a CPU."""
+    """Bytes of memory of a device; of the machine, on a CPU. The least of all processes, so that all decide the same."""
     statistics = jax.local_devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
-        return statistics["bytes_limit"]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return processes.least(statistics["bytes_limit"])
+    return processes.least(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

@@ -56,7 +56,7 @@ class EpochTrainer:
         strict: raise TrainingStopped where a loss of one of them is not finite.
         """
         begun, programs, standing = time.monotonic(), data.programs, state.standing
-        active, places = np.flatnonzero(~standing.ended), side_by_side(standing.ended)
+        active, places = np.flatnonzero(~standing.ended), side_by_side(standing.ended, self._layout)
         whole = len(active) == len(runs)
         number = int(standing.epochs[active[0]]) + 1  # all that have not ended have had as many
         stage_epoch = int(np.asarray(self._layout.to_host(state.train.epoch))[active[0]])
@@ -164,14 +164,15 @@ def check_finite(report: Report, runs: Sequence[Run], epoch: int, batches: int) 
         )
 
 
-def side_by_side(ended: np.ndarray) -> np.ndarray:
+def side_by_side(ended: np.ndarray, layout: Layout) -> np.ndarray:
     """The places that an epoch is computed for: those that have not ended, and some others, so that few sizes are compiled.
 
-    All while more than half go on, then half, then a quarter, and so on; those that go on are first. All to the end if
-    there are several processes, since a state does not move from one to another.
+    All while more than half go on, then half, then a quarter, and so on, unless fewer runs would lie on a device if more were
+    computed, since the devices do not divide every number; those that go on are first. All to the end if there are several
+    processes, since a state does not move from one to another.
     """
     active, rest = np.flatnonzero(~ended), np.flatnonzero(ended)
-    size = len(ended)
-    while processes.count() == 1 and len(active) <= size // 2:
-        size //= 2
-    return np.concatenate([active, rest])[:size]
+    sizes = [len(ended)]
+    while processes.count() == 1 and len(active) <= sizes[-1] // 2:
+        sizes.append(sizes[-1] // 2)
+    return np.concatenate([active, rest])[: min(sizes, key=lambda size: (layout.load(size), size))]

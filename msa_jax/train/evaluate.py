@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax
 import numpy as np
 
@@ -86,17 +85,12 @@ class Forward:
         self, variables: Variables, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None
     ) -> dict[str, Array]:
         """What the text encoder gives for a batch, without dropout, in the form in which it takes it instead of tokens."""
-        name = self.model.method.text_encoder
-
-        def is_text(module: nn.Module, function: str) -> bool:
-            return module.path == (name,) and function == "__call__"
-
         batch = with_packed_text(dict(batch), row, offset, capacity)
         trees = {"params": nested(variables.params)}
         if variables.statistics:
             trees[STATISTICS] = nested(variables.statistics)
-        _, seen = self.model.network.apply(trees, batch, train=False, capture_intermediates=is_text)
-        return states_as_features(seen["intermediates"][name]["__call__"][0])
+        _, seen = self.model.network.apply(trees, batch, train=False, capture_intermediates=self.model.is_text)
+        return states_as_features(seen["intermediates"][self.model.method.text_encoder]["__call__"][0])
 
 
 class Scorer:

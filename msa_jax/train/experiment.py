@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+import jax
 import numpy as np
 
 from msa_jax import config, methods, metrics
@@ -139,6 +140,7 @@ def resume(
     *,
     max_epochs: int | None = None,
     data: Dataset | str | Path | None = None,
+    data_devices: int | None = None,
     keep_state: bool = False,
     log: TextIO | None = sys.stderr,
     trackers: Sequence[str | Tracker] | None = None,
@@ -156,6 +158,7 @@ def resume(
       folder: of the experiment.
       max_epochs: of the last stage, more than it had; None for an unfinished experiment.
       data: where the dataset is now, by default where it was.
+      data_devices: devices that share each mini-batch now, by default as many as did, or all there are if these are fewer.
       keep_state: keep the last states once more; if they were kept before, they are.
       log: where progress goes; None is silent.
       trackers, on_epoch, said: as of `train`.
@@ -183,7 +186,8 @@ def resume(
             raise InputError(
                 f"{path}: max_epochs is {max_epochs!r}; expected a whole number from {least}, since it had {had}"
             )
-    options = old if max_epochs is None else config.override(old, {"max_epochs": max_epochs})
+    devices = min(old.data_devices, jax.device_count()) if data_devices is None else data_devices
+    options = config.override(old, {"max_epochs": had if max_epochs is None else max_epochs, "data_devices": devices})
     dataset = checked_dataset(before.data if data is None else data)
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
     settings = Settings(method=method, options=options, protocol=before.protocol, preset=before.preset)
@@ -251,7 +255,7 @@ def _train_in(
         progress.line(text)
     content = RunConfig(
         method=settings.method.name,
-        runs_per_program=runs_per_program(runner, settings.options, len(seeds)),
+        runs_per_program=runner.together(len(seeds)),
         dataset=dataset.card.name,
         data=dataset.source,
         metrics=dataset.card.metrics,
@@ -298,20 +302,6 @@ def prepared_runner(method: Method, options: Options, dataset: Dataset, progress
     return runner
 
 
-def runs_per_program(runner: Runner, options: Options, runs: int) -> int:
-    """How many of an experiment's runs go side by side, at most.
-
-    Raises:
-      InputError: more than one was asked for where that cannot be.
-    """
-    reason = runner.why_sequential()
-    if options.runs_per_program == "auto":
-        return 1 if reason is not None else min(runner.preferred_runs_per_program(), runs)
-    if options.runs_per_program > 1 and reason is not None:
-        raise InputError(f"option runs_per_program is {options.runs_per_program}: {reason}; expected 1")
-    return min(options.runs_per_program, runs)
-
-
 def _train_all(
     path: Path,
     content: RunConfig,
@@ -333,11 +323,14 @@ def _train_all(
         write_arrays(path / "labels" / str(run.seed) / f"epoch_{epoch:04d}.npz", arrays)
 
     lines = MetricsFile(path / "metrics.jsonl")
+    told: list[Tracker] = []
+    # There, so that an error of one of them ends all processes.
+    processes.run_on_primary(lambda: told.extend(made(trackers, path, lines, content.to_json())))
     logs = Logs(
         metrics=lines,
         steps=steps if content.options["record_steps"] else {},
         record=record if content.record_labels else None,
-        trackers=made(trackers, path, lines, content.to_json()) if processes.is_primary() else (),
+        trackers=tuple(told),
     )
     together, results = content.runs_per_program, []
     with contextlib.ExitStack() as watched:

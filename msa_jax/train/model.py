@@ -1,8 +1,10 @@
 """A method's network with its options and inputs: parameters by path, and one way to apply it."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -25,17 +27,30 @@ class Variables(NamedTuple):
 
 
 class Model:
-    """The network of one method at one set of options, for data of some shapes."""
+    """The network of one method at one set of options, for data of some shapes.
 
-    def __init__(self, method: Method, options: Options, inputs: Inputs, dtype: jnp.dtype):
+    still_text: the text encoder drops nothing in training either.
+    """
+
+    def __init__(self, method: Method, options: Options, inputs: Inputs, dtype: jnp.dtype, *, still_text: bool = False):
         self.method, self.options, self.inputs, self.dtype = method, options, inputs, dtype
+        self.still_text = still_text
         self.network = method.network(options, inputs, dtype)
 
     def with_values(self, values: Mapping[str, Array]) -> "Model":
         """The same with these options replaced by traced numbers; itself if there are none."""
         if not values:
             return self
-        return Model(self.method, with_values(self.options, values), self.inputs, self.dtype)
+        options = with_values(self.options, values)
+        return Model(self.method, options, self.inputs, self.dtype, still_text=self.still_text)
+
+    def with_still_text(self) -> "Model":
+        """The same with a text encoder that drops nothing."""
+        return Model(self.method, self.options, self.inputs, self.dtype, still_text=True)
+
+    def is_text(self, module: nn.Module, function: str | None) -> bool:
+        """Whether this function of this module of the network is a call of the text encoder."""
+        return function == "__call__" and module.path == (self.method.text_encoder,)
 
     def apply(
         self, params: Flat, statistics: Flat, batch: Any, *, train: bool, key: Array | None = None
@@ -55,10 +70,16 @@ class Model:
             return self.network.apply(variables, batch, train=False), statistics
         keys = jax.random.split(key, len(self.method.streams))
         streams = {name: mask_key(keys[number]) for number, name in enumerate(self.method.streams)}
-        if not statistics:
-            return self.network.apply(variables, batch, train=True, rngs=streams), statistics
-        outputs, moved = self.network.apply(variables, batch, train=True, rngs=streams, mutable=[STATISTICS])
+        with nn.intercept_methods(self._still) if self.still_text else contextlib.nullcontext():
+            if not statistics:
+                return self.network.apply(variables, batch, train=True, rngs=streams), statistics
+            outputs, moved = self.network.apply(variables, batch, train=True, rngs=streams, mutable=[STATISTICS])
         return outputs, flat(moved[STATISTICS])
+
+    def _still(self, function: Callable[..., Any], arguments: Any, named: Any, context: Any) -> Any:
+        """Calls the text encoder as in evaluation, and everything else as it is called."""
+        is_text = self.is_text(context.module, context.method_name)
+        return function(*arguments, **({**named, "train": False} if is_text else named))
 
     # -- where it begins ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Several processes that train as one program, each with devices of its own: how they meet, who writes, what ends them.
 
-All of them run the same code on the same numbers and decide the same; the first alone writes files, in a folder that all
-can read. The rows of a mini-batch, or runs side by side, are dealt to the devices of all (see `mesh`).
+All of them run the same code on the same numbers and decide the same. The first alone writes files, but for checkpoints, of
+which each writes its share; so all must be able to read and write the folder. The rows of a mini-batch, or runs side by side,
+are dealt to the devices of all (see `mesh`).
 """
 
 from collections.abc import Callable
@@ -78,7 +79,11 @@ def check_alone(what: str) -> None:
 
 
 def run_on_primary(action: Callable[[], None]) -> None:
-    """Runs an action in the first process alone while the others wait; an InputError of it ends all processes."""
+    """Runs an action in the first process alone while the others wait; an error of it ends all processes.
+
+    Raises:
+      InputError: the action raised it, or, if there are several processes, an OSError.
+    """
     if count() == 1:
         action()
         return
@@ -86,12 +91,26 @@ def run_on_primary(action: Callable[[], None]) -> None:
     if is_primary():
         try:
             action()
-        except InputError as error:
-            message = str(error).encode()[:MESSAGE_BYTES]
+        except (InputError, OSError) as error:  # whatever it is, the others must not wait for ever
+            of_files = isinstance(error, OSError)
+            text = f"{error.filename or 'file system'}: {error.strerror or error}" if of_files else str(error)
+            message = text.encode()[:MESSAGE_BYTES]
     padded = np.frombuffer(message.ljust(MESSAGE_BYTES, b"\0"), np.uint8)
     told = bytes(np.asarray(multihost_utils.broadcast_one_to_all(padded)).astype(np.uint8)).rstrip(b"\0")
     if told:
         raise InputError(told.decode(errors="replace"))
+
+
+def of_primary(values: np.ndarray) -> np.ndarray:
+    """The array [r] that the first process has, in all of them; each gives one of this shape and type."""
+    return values if count() == 1 else np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
+def least(size: int) -> int:
+    """The least of the bytes that each process gives, in all of them, in whole MiB if there are several."""
+    if count() == 1:
+        return size
+    return int(np.min(multihost_utils.process_allgather(np.int32(size >> 20)))) << 20  # JAX has no integers of 64 bits
 
 
 def lost_process_message(error: Exception) -> str | None:

@@ -129,7 +129,9 @@ class StagePrograms:
     """The compiled programs of one stage. Runs share them: they differ in state only.
 
     stage, model: of it. shapes: of all that the network holds. capacity: the rows that the planner packs a mini-batch's
-    text into, or None. layout: of the devices. tokens: of [UNK] and of padding.
+    text into, or None. layout: of the devices. tokens: of [UNK] and of padding. trained: the paths of the parameters that any
+    phase trains. encodes_once: whether the text encoder gives every token the same state in every step, so that it needs to
+    run only once.
     """
 
     def __init__(
@@ -142,15 +144,30 @@ class StagePrograms:
         layout: Layout,
         tokens: Tokens = NO_TOKENS,
     ):
-        self.stage, self.model, self.shapes, self.layout = stage, model, shapes, layout
+        self.stage, self.shapes, self.layout = stage, shapes, layout
         self.capacity, self._tokens = capacity, tokens
-        groups = model.method.groups(model.options)
-        self.phases = tuple(self._phase(number, phase, groups) for number, phase in enumerate(stage.phases))
-        self.forward = Forward(model, layout)
+        groups, sizes = model.method.groups(model.options), {path: leaf.shape for path, leaf in shapes.params.items()}
+        found = [groups_of(sizes, groups, phase) for phase in stage.phases]
+        assigned = [{path: names for path, names in one.items() if set(names) != {None}} for one in found]
+        self.trained = frozenset(path for paths in assigned for path in paths)
+        self.encodes_once = self._encodes_once(model)
+        # Its states may have no room, and then it runs in every step; that must not decide whether it drops anything.
+        self.model = model.with_still_text() if self.encodes_once else model
+        self.phases = tuple(
+            self._phase(number, *one) for number, one in enumerate(zip(stage.phases, assigned, strict=True))
+        )
+        self.forward = Forward(self.model, layout)
 
-    def _phase(self, number: int, phase: Phase, groups: Any) -> PhasePrograms:
-        shapes = {path: leaf.shape for path, leaf in self.shapes.params.items()}
-        assigned = groups_of(shapes, groups, phase)
+    def _encodes_once(self, model: Model) -> bool:
+        options, text, module = model.options, model.inputs.text, model.method.text_encoder
+        if not options.encode_once or text is None or text.bert is None or module is None:
+            return False
+        if model.method.adapts_text(options) or options.modality_dropout > 0 or options.step_dropout > 0:
+            return False  # it reads other embeddings or tokens in every step
+        inside = {path for path in self.shapes.params if path.startswith(f"{module}/")}
+        return bool(inside) and not inside & self.trained
+
+    def _phase(self, number: int, phase: Phase, assigned: Mapping[str, Any]) -> PhasePrograms:
         options = self.model.options
         every = math.ceil(self.model.inputs.rows / options.batch_size)
         batches = max(1, math.floor(phase.share * every + 1e-6))
@@ -165,7 +182,7 @@ class StagePrograms:
             model=self.model,
             phase=phase,
             number=number,
-            assigned={path: names for path, names in assigned.items() if set(names) != {None}},
+            assigned=assigned,
             updates=options.max_epochs * max(updates, 1),
             # The samples that a phase adds to a mini-batch are not known when it is planned.
             planned=None if phase.partners else self.capacity,
@@ -185,11 +202,6 @@ class StagePrograms:
         return self.model.method.head_names(self.model.options, self.model.inputs)
 
     @cached_property
-    def trained(self) -> frozenset[str]:
-        """The paths of the parameters that any phase trains."""
-        return frozenset(path for phase in self.phases for path in phase.paths)
-
-    @cached_property
     def shared(self) -> tuple[str, ...]:
         """The paths of the parameters that runs side by side share: those of a text encoder that no phase trains.
 
@@ -201,11 +213,6 @@ class StagePrograms:
     def frozen(self, params: Flat) -> dict[str, Any]:
         """The parameters that runs side by side share, of all."""
         return {path: params[path] for path in self.shared}
-
-    def freezes_module(self, module: str) -> bool:
-        """Whether the network has such a submodule, and the stage trains nothing in it."""
-        inside = {path for path in self.shapes.params if path.startswith(f"{module}/")}
-        return bool(inside) and not inside & self.trained
 
     def start(self, inits: Sequence[Any], keys: Sequence[Array]) -> TrainState:
         """The states [R, ...] before the first epoch, on the host; inits: what each run's stage starts from."""

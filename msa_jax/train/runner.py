@@ -13,8 +13,9 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
-from msa_jax.errors import TrainingStopped
+from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method, Score
+from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
 from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, bytes_of, device_memory, streams
@@ -90,20 +91,35 @@ class Runner:
             and not self.inits.reads_outside_training(name)
         )
 
-    def preferred_runs_per_program(self) -> int:
-        """How many runs side by side the devices gain from, with room for their states.
+    def together(self, runs: int) -> int:
+        """How many of so many runs go side by side, at most.
+
+        Raises:
+          InputError: more than one was asked for where that cannot be.
+        """
+        asked, reason = self.options.runs_per_program, self.why_sequential()
+        if asked != "auto":
+            if asked > 1 and reason is not None:
+                raise InputError(f"option runs_per_program is {asked}: {reason}; expected 1")
+            return min(asked, runs)
+        return 1 if reason is not None else self._gainful(runs)
+
+    def _gainful(self, runs: int) -> int:
+        """How many of so many runs the devices gain from side by side, with room for their states.
 
         A run has parameters, two moments, gradients and the best parameters, twice over; what runs share they have once. On a
         CPU as many runs as it has cores (see `runs`), each with a copy of the dataset and of what is shared: more of them would
         only do the same work in larger pieces. Elsewhere as many as take a fraction of the memory.
         """
-        shared, sizes = self.inits.stages[0].shared, self.inits.shapes.params
-        own = 10 * sum(4 * math.prod(leaf.shape) for path, leaf in sizes.items() if path not in shared)
-        room = SHARE * device_memory()
+        first, sizes = self.inits.stages[0], self.inits.shapes.params
+        own = 10 * sum(4 * math.prod(leaf.shape) for path, leaf in sizes.items() if path not in first.shared)
+        memory = SHARE * device_memory()
         if jax.local_devices()[0].platform == "cpu":
-            own += bytes_of(self.prepared.columns["train"]) + sum(4 * math.prod(sizes[path].shape) for path in shared)
-            return min(self._layout.run_slots, max(1, int(room / own)))
-        return self._layout.run_slots * max(1, int(room / own))
+            own += bytes_of(self.prepared.columns["train"]) + self.inits.bytes_of_states(0)
+            own += sum(4 * math.prod(sizes[path].shape) for path in first.shared)
+            return self._layout.together(runs, room=1, most=min(self._layout.run_slots, max(1, int(memory / own))))
+        room = max(1, int(memory / own))
+        return self._layout.together(runs, room=room, most=self._layout.run_slots * room)
 
     # -- the loop of epochs -------------------------------------------------------------------------------------------
 
@@ -234,7 +250,8 @@ class Runner:
                 ],
                 np.float32,
             )
-        return np.where(failed, np.nan, values), valid
+        # Processes that score on machines of other kinds may differ in the last bit, and must all decide the same.
+        return processes.of_primary(np.where(failed, np.nan, values)), valid
 
     def _end_epoch(
         self,

@@ -56,7 +56,12 @@ class Layout:
         return dict(sorted(owned.items()))
 
     def check(self) -> None:
-        """Raises InputError where there are not as many devices, or the processes cannot have as many each."""
+        """Raises InputError where there are not as many devices, or the processes do not have as many each."""
+        counts = [len(own) for own in self._owned.values()]
+        if len(set(counts)) > 1:
+            raise InputError(
+                f"the processes have {', '.join(map(str, counts))} devices; expected the same number in each of them"
+            )
         if self.data > len(self._devices):
             raise InputError(f"option data_devices is {self.data}; there are {len(self._devices)} devices")
         if self.data > 1 and self.data % len(self._owned):
@@ -83,6 +88,31 @@ class Layout:
         chosen = [device for own in owned.values() for device in own[: count * data // len(owned)]]
         devices = np.array(chosen).reshape(count, data)
         return Mesh(devices, ("run", "data"), axis_types=(AxisType.Auto, AxisType.Auto))
+
+    def load(self, runs: int) -> int:
+        """How many of so many runs side by side lie on each device that they lie on."""
+        mesh = self.mesh(runs)
+        return runs if mesh is None else runs // mesh.shape["run"]
+
+    def together(self, runs: int, *, room: int, most: int) -> int:
+        """How many of an experiment's runs go side by side, so that few come one after the other on a device.
+
+        Args:
+          runs: of the experiment.
+          room: runs that a device has memory for.
+          most: runs side by side, at most.
+        """
+
+        def loads(count: int) -> list[int]:
+            whole, rest = divmod(runs, count)  # the rest goes side by side at the end
+            return [self.load(count)] * whole + [self.load(rest)] * (rest > 0)
+
+        def cost(count: int) -> int:
+            # What a program costs whatever the number of its runs counts as one more of them.
+            return sum(1 + load for load in loads(count))
+
+        fitting = [count for count in range(1, min(runs, most) + 1) if max(loads(count)) <= room]
+        return min(fitting, key=lambda count: (cost(count), max(loads(count)), -count))
 
     def shard_runs(self, tree: Any, runs: int) -> Any:
         """Leaves [R, ...] on the devices of `runs` runs, a share each."""
@@ -161,10 +191,11 @@ ONE = Layout()
 
 def _put(sharding: NamedSharding, leaf: Any) -> jax.Array:
     """On the devices of several processes, without asking whether all of them have the same."""
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return jax.device_put(leaf, sharding)
+    # First of all, since JAX moves no array of keys from one process to another, only their numbers.
     if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(_put(sharding, jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.device_put(leaf, sharding)
     value = np.asarray(leaf)
     return jax.make_array_from_callback(value.shape, sharding, lambda index: value[index])
 
@@ -172,18 +203,21 @@ def _put(sharding: NamedSharding, leaf: Any) -> jax.Array:
 class Shared:
     """A tree that the programs of any number of runs read, put on their devices once.
 
-    tree: as it was given. place: of a layout, how it is put there.
+    tree: as it was given. place: of a layout, how it is put there. kept: the numbers of runs, those asked for last, whose
+    devices hold it at the same time.
     """
 
-    def __init__(self, tree: Any, place: Callable[[Any, int], Any]):
-        self.tree, self._place = tree, place
+    def __init__(self, tree: Any, place: Callable[[Any, int], Any], *, kept: int = 1):
+        self.tree, self._place, self._kept = tree, place, kept
         self._placed: dict[int, Any] = {}
 
     def on(self, runs: int) -> Any:
         """The tree on the devices of so many runs."""
         if runs not in self._placed:
-            self._placed.clear()  # it leaves the devices of other numbers of runs
+            while len(self._placed) >= self._kept:
+                self._placed.pop(next(iter(self._placed)))  # it leaves the devices of another number before it comes
             self._placed[runs] = self._place(self.tree, runs)
+        self._placed[runs] = self._placed.pop(runs)  # to the end, the last asked for
         return self._placed[runs]
 
 

@@ -55,7 +55,8 @@ def text_capacity(columns: Columns, options: Options) -> Capacity | None:
 class StageData:
     """What every epoch of a stage of a run reads, and none changes.
 
-    frozen: the parameters that are not trained. lengths: [N] tokens of each utterance that is packed, or None.
+    frozen: the parameters that are not trained. lengths: [N] tokens of each utterance, by which mini-batches are planned; None
+    if text is not packed.
     """
 
     programs: StagePrograms
@@ -77,9 +78,8 @@ class StageReader:
 
     def read(self, programs: StagePrograms, variables: Variables) -> StageData:
         """What the stage of these programs reads when it begins with these variables."""
-        once = self._encodes_once(programs)
-        columns = self._encoded(programs, variables) if once else self._columns
-        frozen = Shared(programs.frozen(variables.params), self._layout.replicate)
+        columns = self._encoded(programs, variables) if self._keeps_states(programs) else self._columns
+        frozen = Shared(programs.frozen(variables.params), self._layout.replicate, kept=2)  # to train and to score
         current = self._current
         if current is None or current.programs is not programs or current.train.columns is not columns["train"]:
             self._current = current = None  # its arrays leave the device before others come
@@ -88,26 +88,29 @@ class StageReader:
                 frozen=frozen,
                 train=DeviceData(columns["train"], programs.options, self._layout),
                 scorer=Scorer(programs.forward, {name: columns[name] for name in HELD_OUT}, programs.options),
-                lengths=None if once or programs.capacity is None else text_lengths(columns["train"]),
+                # Of the tokens, also if their states are there: the mini-batches are the same then.
+                lengths=None if programs.capacity is None else text_lengths(self._columns["train"]),
             )
         self._current = replace(current, frozen=frozen)
         return self._current
 
-    def _encodes_once(self, programs: StagePrograms) -> bool:
-        method, options = programs.model.method, programs.options
-        text, module = self._columns["train"].get("text", {}), method.text_encoder
-        if not options.encode_once or "ids" not in text or module is None or method.adapts_text(options):
+    def _keeps_states(self, programs: StagePrograms) -> bool:
+        """Whether the text encoder runs before the stage; if its states are too large, it runs anew in every step."""
+        states = {name: self.bytes_of_states(programs, name) for name in self._columns}
+        if not any(states.values()):
             return False
-        if not programs.freezes_module(module) or options.modality_dropout > 0 or options.step_dropout > 0:
-            return False  # it is trained, or reads other tokens in every step
-        states = {
-            name: 4 * programs.model.inputs.text.width * columns["text"]["ids"].size  # in float32
-            for name, columns in self._columns.items()
-        }
-        # If they are too large, they are computed anew in every step. That the dataset streams has been decided without them.
-        train = self._columns["train"]
-        stays = options.resident != "auto" or streams(train, options) or fits(bytes_of(train) + states["train"])
-        return stays and fits(sum(states.values()))
+        # That the dataset streams has been decided without them.
+        train, options = self._columns["train"], programs.options
+        room = fits(bytes_of(train) + states["train"], options)
+        # On the host they are whole, whatever devices share them.
+        whole = fits(sum(states.values()), replace(options, data_devices=1))
+        return whole and (options.resident != "auto" or streams(train, options) or room)
+
+    def bytes_of_states(self, programs: StagePrograms, split: str) -> int:
+        """Of the states of a split's tokens, in float32; 0 if the text encoder does not run only once."""
+        if not programs.encodes_once:
+            return 0
+        return 4 * programs.model.inputs.text.width * self._columns[split]["text"]["ids"].size
 
     def _encoded(self, programs: StagePrograms, variables: Variables) -> dict[str, Columns]:
         """All splits with the states of their tokens in the place of these."""

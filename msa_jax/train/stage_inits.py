@@ -121,11 +121,16 @@ class StageInits:
         """What the method says about these inputs, and what of the options will surprise."""
         options, inputs = self._model.options, self._model.inputs
         surprises = (*_slow_scratch(options, inputs), *_freezes_nothing(options, self.shapes.params))
+        surprises = (*surprises, *_uneven([programs.options for programs in self.stages]))
         return (*surprises, *self._method.notes(options, inputs))
 
     def frozen_by_seed(self) -> bool:
         """Whether a text encoder that is not trained has parameters that each seed draws for itself."""
         return any(path not in self._given for programs in self.stages for path in programs.shared)
+
+    def bytes_of_states(self, stage: int) -> int:
+        """Of the text encoder's states of the training split, if it runs only once in this stage; otherwise 0."""
+        return self._reader.bytes_of_states(self.stages[stage], "train")
 
     # -- where runs begin ---------------------------------------------------------------------------------------------
 
@@ -237,6 +242,17 @@ class StageInits:
             state = checkpoints.restore(lambda stage: self.state(runs, stage, initial, epochs=epochs))
             inits = [self._init(run, int(state.stage), init) for run, init in zip(runs, initial, strict=True)]
         return state, self.read(int(state.stage), inits)
+
+
+def _uneven(stages: Sequence[Options]) -> tuple[str, ...]:
+    """A line if the devices of a mini-batch do not divide it: it is made larger, and masks are drawn for its larger shape."""
+    for options in stages:
+        if options.batch_size % options.data_devices:
+            return (
+                f"option data_devices: {options.data_devices} devices do not divide batch_size {options.batch_size}, so some "
+                "methods draw other dropout than on one device",
+            )
+    return ()
 
 
 def _freezes_nothing(options: Options, shapes: Flat) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from msa_jax import config, methods
 from msa_jax.data.schema import Dataset
 from msa_jax.metrics import METRIC_KEYS
 from msa_jax.train.experiment import resolve
+from msa_jax.train.prepare import used_part
 from tests.tiny import TOY, ToyNetwork
 
 
@@ -46,7 +47,7 @@ def scores(seed: int, method: str, options: Mapping[str, Any], kind: str) -> dic
 def pretend_to_train(
     labels: Callable[[Dataset, int, int], Mapping[str, np.ndarray]] | None = None,
 ) -> Callable[..., None]:
-    """What stands in for `train`. labels: (dataset, seed, epoch) -> the u-labels after each of three epochs."""
+    """What stands in for `train`. labels: (dataset as used, seed, epoch) -> the u-labels after each of three epochs."""
 
     def train(
         method: str,
@@ -61,6 +62,7 @@ def pretend_to_train(
         options: Mapping[str, Any],
     ) -> None:
         settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, **options)
+        dataset = used_part(dataset, settings.options)
         out.mkdir(parents=True)
         content = {
             "method": method,

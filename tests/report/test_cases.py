@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.report import studies
 from msa_jax.report.cases import choose_cases
@@ -75,6 +76,16 @@ def test_cases_are_means_over_seeds_beside_the_papers(tmp_path, study):
     assert table.rows[3][1:7] == ("paper, mosi", "And he did a great job.", "-0.50", "0.91", "-", "-0.31")
     assert any("The first row wins a tie" in note for note in table.notes)
     assert "NOT comparable" in found.text
+
+
+def test_cases_are_of_the_part_of_the_training_samples_that_was_used(tmp_path, study):
+    dataset = tiny_dataset(human_labels=True)
+    found = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None, options={"train_fraction": 0.5})
+    train = take_fraction(dataset, 0.5, seed=0).train
+    assert train.id[1] != dataset.train.id[1]
+    lower = found.content["variants"]["Self-MM"][0]
+    assert (lower["row"], lower["id"], lower["text"]) == (1, train.id[1], train.raw_text[1])
+    assert (lower["m_label"], lower["own_labels"]["text"]) == (train.label[1], train.label_t[1])
 
 
 def test_a_dataset_without_words_shows_ids(tmp_path, study):

@@ -119,6 +119,23 @@ def test_fewer_than_five_seeds_in_common_are_said(write_experiment, mosi_scores)
     assert few == ["b: 4 seeds in common with a, fewer than 5: only a large difference could have been shown."]
 
 
+def test_a_difference_that_all_seeds_share_is_said_and_has_no_interval(write_experiment, mosi_scores):
+    shifts = {"a": 0.0, "b": 1 / 64}  # as accuracies of 64 samples, whose differences are often the same
+    folders = [
+        write_experiment(name, {s: mosi_scores(Mult_acc_7=s / 8 + shift, MAE=s / 8 + 9 * s * shift) for s in (1, 2)})
+        for name, shift in shifts.items()
+    ]
+    found = compare(folders)
+    said = "b: the difference of Acc-7 is the same with every seed, which says nothing of other seeds: no interval."
+    assert [note for note in found.notes if "the same with every seed" in note] == [said]
+    rows = {row[1]: row for row in found.tables()[1].rows}
+    assert rows["Acc-7"][3:] == ("+1.56", "0.00", "-", None, "-", "no interval")
+    assert rows["MAE"][-1] == rows["Acc-5"][-1] == "no difference shown"
+    row = next(line for line in found.latex().splitlines() if line.startswith("    b ") and " Acc-7 " in line)
+    assert " ".join(row.split()) == r"b & Acc-7 & 2 & +1.56 & 0.00 & -- & -- & -- & no interval \\"
+    assert {d["metric"]: d["low"] for d in json.loads(found.json())["differences"]}["Mult_acc_7"] is None
+
+
 def test_no_shared_seed_leaves_out_the_paired_table(write_experiment, mosi_scores):
     folders = [write_experiment("a", {1: mosi_scores()}), write_experiment("b", {2: mosi_scores()})]
     found = compare(folders)

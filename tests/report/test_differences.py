@@ -85,12 +85,31 @@ def test_an_interval_that_holds_zero_shows_no_difference():
     assert found.low < 0 < found.high
     assert found.reading == "no difference shown"
     same = paired_difference(_runs({1: 0.5, 2: 0.6}), _runs({1: 0.5, 2: 0.6}), metric="MAE", name="b")
-    assert (same.low, same.high, same.reading) == (0, 0, "no difference shown")
+    assert (same.low, same.high, same.p, same.reading) == (0, 0, 1, "no difference shown")
+    assert not same.equal
 
 
 def test_one_shared_seed_has_a_difference_and_no_interval():
     found = paired_difference(_runs({1: 0.5, 2: 0.5}), _runs({2: 0.75, 3: 0.1}), metric="MAE", name="b")
     assert (found.n, found.mean, found.sd, found.low, found.reading) == (1, 0.25, None, None, "no interval")
+
+
+@pytest.mark.parametrize(
+    "other", [{1: 0.51, 2: 0.53}, {1: 0.49, 2: 0.51}, {1: 0.75, 2: 0.77}, {1: 1e-9 + 0.5, 2: 1e-9 + 0.52}]
+)
+def test_a_difference_that_all_seeds_share_has_no_interval(other):
+    found = paired_difference(_runs({1: 0.50, 2: 0.52}), _runs(other), metric="MAE", name="b")
+    assert (found.n, found.mean) == (2, pytest.approx(other[1] - 0.5))
+    assert found.sd < 1e-15
+    assert found.equal
+    assert (found.standard_error, found.low, found.high, found.p, found.detectable) == (None,) * 5
+    assert found.reading == "no interval"
+
+
+def test_a_spread_in_the_last_digits_of_a_score_is_a_spread():
+    found = paired_difference(_runs({1: 0.50, 2: 0.52}), _runs({1: 0.51, 2: 0.53 + 1e-9}), metric="MAE", name="b")
+    assert not found.equal
+    assert found.low < found.mean < found.high
 
 
 @pytest.mark.parametrize("other", [{3: 0.5, 4: 0.5}, {1: None, 2: 0.5}])

@@ -11,7 +11,7 @@ from msa_jax.cli import main
 from msa_jax.data import write_native
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.report.evaluation import evaluate
+from msa_jax.report.evaluation import Evaluation, evaluate
 from tests.tiny import tiny_dataset, toy, train_toy  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -35,6 +35,23 @@ def test_a_part_of_the_training_split_is_that_part_again(tmp_path):
     options = {"max_epochs": 1, "train_fraction": 0.5}
     path = train_toy(tmp_path / "run", AUDIO, options=options).path
     assert evaluate(path, data=AUDIO).differences == ()
+
+
+def test_the_table_has_accuracies_in_percent_and_no_nan():
+    found = Evaluation(
+        folder=Path("run"),
+        dataset="tiny",
+        split="test",
+        runs={1: {"MAE": 0.5, "Corr": float("nan"), "F1_score": 0.75}, 2: {"MAE": 0.7, "Corr": 0.5, "F1_score": 0.85}},
+        mean={"MAE": 0.6, "Corr": None, "F1_score": 0.8},
+        std={"MAE": 0.1, "Corr": None, "F1_score": 0.05},
+    )
+    rows = [line.split() for line in found.text().splitlines()[4:7]]
+    assert rows == [
+        ["MAE", "0.500", "0.700", "0.600", "±", "0.100"],
+        ["Corr", "-", "0.500", "-"],
+        ["F1_score", "75.00", "85.00", "80.00", "±", "5.00"],
+    ]
 
 
 def test_an_unknown_split_is_an_input_error(run):

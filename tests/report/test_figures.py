@@ -121,6 +121,39 @@ def test_a_grid_of_bands_has_a_panel_each_in_one_scale():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["plain", "more"]
 
 
+def legend_of_bands(names):
+    return panels.bands([0, 1], {name: np.zeros((2, 2)) for name in names}, xlabel="x", ylabel="y", title="t")
+
+
+def legend_of_points(names):
+    return panels.bands(["T", "A"], {name: np.zeros((2, 2)) for name in names}, xlabel="x", ylabel="y", title="t")
+
+
+def legend_of_a_grid(names):
+    grid = {"A": {name: np.zeros((2, 2)) for name in names}}
+    return panels.band_grid([0, 1], grid, xlabel="x", ylabel="y", title="t")
+
+
+def legend_of_curves(names):
+    return panels.valid_curves({name: [np.ones(3)] for name in names}, title="t", ylabel="y")
+
+
+def legend_of_classes(names):
+    spread = [dict.fromkeys(("p5", "p25", "median", "p75", "p95"), 0.0)]
+    return panels.class_spread(dict.fromkeys(names, spread), classes=["one"], ends=[-1, 1], title="t")
+
+
+@pytest.mark.parametrize(
+    "draw_names", [legend_of_bands, legend_of_points, legend_of_a_grid, legend_of_curves, legend_of_classes]
+)
+def test_every_name_is_in_the_legend_as_it_is(draw_names):
+    names = ["plain", "_old", "__", "5$ x $"]
+    figure = draw_names(names)
+    figure.draw_without_rendering()
+    shown = [text.get_text().replace(r"\$", "$") for text in figure.legends[0].get_texts()]
+    assert [text.removeprefix("\u200b") for text in shown] == names
+
+
 @pytest.mark.parametrize("epochs", [[1], [1, 2], [1, 2, 3]])
 def test_nothing_is_drawn_outside_the_figure(epochs):
     figure = draw(epochs=epochs, title="u-labels of Self-MM on a dataset after an epoch, seed 1111")

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from msa_jax.data.subset import take_fraction
 from msa_jax.errors import InputError
 from msa_jax.report import studies
 from msa_jax.report.label_history import agreement, distribution, shown_epochs
@@ -46,8 +48,17 @@ def reproduced(tmp_path, dataset, monkeypatch):
 
 def test_distribution_of_known_labels():
     u, m = np.array([3.0, -3.0, 1.0, 0.0], np.float32), np.array([3.0, -1.0, 2.0, 0.0], np.float32)
-    found = distribution(u, m, limit=3.0)
-    assert found == pytest.approx({"mean": 0.25, "sd": np.std([3, -3, 1, 0]), "at_limit": 0.5, "mean_offset": 0.75})
+    found = distribution(u, m, ends=(-3.0, 3.0))
+    assert found == pytest.approx({"mean": 0.25, "sd": np.std([3, -3, 1, 0]), "at_end": 0.5, "mean_offset": 0.75})
+
+
+@pytest.mark.parametrize(
+    ("ends", "share"), [((1.0, 5.0), 0.75), ((-1.0, 5.0), 0.5), ((-5.0, 5.0), 0.5), ((0.1, 9.0), 0)]
+)
+def test_labels_are_at_an_end_at_the_lowest_and_at_the_highest_value(ends, share):
+    u = np.array([1.0, 5.0, 3.0, 5.0], np.float32)
+    assert distribution(u, u, ends=ends)["at_end"] == share
+    assert distribution(np.array([0.1], np.float32), np.zeros(1), ends=(0.1, 9.0))["at_end"] == 1
 
 
 def test_agreement_is_that_of_numpy():
@@ -83,7 +94,7 @@ def test_numbers_of_every_epoch_are_in_the_json(tmp_path, dataset, reproduced):
             known = u_labels(dataset, seed, numbers["epoch"])["label_t"]
             assert numbers["text"]["mean"] == pytest.approx(known.mean(dtype=np.float64))
             assert numbers["text"]["mean_offset"] == pytest.approx(np.abs(known - dataset.train.label).mean(), rel=1e-5)
-        assert [numbers["vision"]["at_limit"] for numbers in epochs] == [0.0, 0.0, 1.0]
+        assert [numbers["vision"]["at_end"] for numbers in epochs] == [0.0, 0.0, 1.0]
 
 
 def test_agreement_with_true_labels_is_given_with_its_baseline(dataset, reproduced):
@@ -138,7 +149,7 @@ def test_variants_without_true_labels_stand_side_by_side_without_them(tmp_path, 
     monkeypatch.setattr(studies, "train", pretend)
     dataset, study = tiny_dataset(), write_study(tmp_path / "toy_figure9.py", **{**FIGURE, "variants": TWO})
     joint = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None).tables[0]
-    assert joint.columns == ("variant", "u-labels of", "at limit [%]", "mean |u - m|")
+    assert joint.columns == ("variant", "u-labels of", "at an end [%]", "mean |u - m|")
     mean = np.abs(dataset.train.label).mean()
     assert joint.rows == [
         ("One", "audio", "0.0", f"{0.5 * mean:.2f}"),
@@ -157,12 +168,50 @@ def test_table_has_the_last_epoch_and_the_m_labels(dataset, reproduced):
     assert all(file.stat().st_size > 200 for file in reproduced.files)
 
 
+@pytest.mark.slow
 def test_runs_of_different_length_are_averaged_where_all_of_them_are(tmp_path, dataset, reproduced):
     (tmp_path / "out" / "self-mm" / "labels" / "2" / "epoch_0003.npz").unlink()
     study = tmp_path / "toy_figure9.py"
     found = reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
     assert [row[1] for row in found.tables[0].rows if row[0] == "vision"] == ["1", "2", "last"]
     assert "The runs ended after 3, 2 epochs." in found.tables[0].notes[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "ends", "axis"),
+    [({}, (1, 5), (1, 5)), ({"label_limit": 4.0}, (-4, 4), (-4, 5)), ({"label_limit": 6.0}, (-6, 6), (-6, 6))],
+)
+def test_ends_are_those_of_the_range_unless_the_option_sets_them(tmp_path, monkeypatch, options, ends, axis):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(studies, "train", pretend_to_train(lambda data, *_: {"label_a": data.train.label}))
+    dataset, study = tiny_dataset(label_range=(1.0, 5.0), metrics="regression"), tmp_path / "toy_figure9.py"
+    write_study(study, **FIGURE)
+    found = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None, options=options)
+    assert found.content["variants"]["Self-MM"]["ends"] == list(ends)
+    (table,) = found.tables
+    assert table.columns[4] == "at an end [%]"
+    share = np.mean((dataset.train.label <= ends[0]) | (dataset.train.label >= ends[1]))
+    assert table.rows[1][4] == f"{100 * share:.1f}"
+    assert f"at an end: at {ends[0]} or {ends[1]}." in table.notes[0]
+    panel = found.figures["figure.png"].axes[0]
+    assert (panel.get_xticks()[0], panel.get_xticks()[-1]) == axis
+
+
+def test_a_part_of_the_training_samples_is_that_part_again(tmp_path, dataset, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(studies, "train", pretend_to_train(u_labels))
+    study = write_study(tmp_path / "toy_figure9.py", **FIGURE)
+    options = {"train_fraction": 0.5}
+    found = reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None, options=options)
+    train = take_fraction(dataset, 0.5, seed=0).train
+    assert len(train) == 12
+    content = found.content["variants"]["Self-MM"]
+    assert content["m_label"]["mean"] == pytest.approx(train.label.mean(dtype=np.float64))
+    known = u_labels(replace(dataset, train=train), 1, 2)["label_t"]
+    assert content["seeds"]["1"][1]["text"]["mean"] == pytest.approx(known.mean(dtype=np.float64))
+    assert content["seeds"]["1"][1]["text"]["truth"]["mae"] == pytest.approx(
+        np.abs(known - train.label_t).mean(), rel=1e-5
+    )
 
 
 def test_a_missing_or_damaged_record_is_an_error_that_names_it(tmp_path, dataset, reproduced):
@@ -187,10 +236,12 @@ def test_matplotlib_is_asked_for_before_anything_is_trained(tmp_path, dataset, m
 
 
 @pytest.mark.slow
-def test_what_training_records_is_what_figure_and_cases_read(tmp_path):
+@pytest.mark.parametrize("fraction", [1.0, 0.5])
+def test_what_training_records_is_what_figure_and_cases_read(tmp_path, fraction):
     pytest.importorskip("matplotlib")
     dataset = tiny_dataset(modalities=("audio",), human_labels=True)
-    given = {"seeds": (1, 2), "out": tmp_path / "out", "log": None, "options": {**QUICK, "max_epochs": 3}}
+    options = {**QUICK, "max_epochs": 3, "train_fraction": fraction}
+    given = {"seeds": (1, 2), "out": tmp_path / "out", "log": None, "options": options}
     figure = reproduce(write_study(tmp_path / "toy_figure9.py", **FIGURE), dataset, **given)
     epochs = figure.content["variants"]["Self-MM"]["seeds"]["1"]
     assert [list(numbers) for numbers in epochs] == [["epoch", "audio"]] * 3
@@ -208,5 +259,5 @@ def test_what_training_records_is_what_figure_and_cases_read(tmp_path):
         second = file["label_a"]
     for case in found:
         row = case["row"]
-        assert case["id"] == dataset.train.id[row]
+        assert case["id"] == take_fraction(dataset, fraction, seed=0).train.id[row]
         assert case["u_labels"]["mean"]["audio"] == pytest.approx((first[row] + second[row]) / 2, abs=1e-6)

@@ -9,7 +9,7 @@ import pytest
 from msa_jax import cli, config
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.metrics import METRIC_KEYS
-from msa_jax.report import figures, studies
+from msa_jax.report import figures, leaderboard_figure, leaderboard_tables, studies
 from msa_jax.report.leaderboard import leaderboard
 from msa_jax.train.settings import resolve
 from tests.tiny import TOY_QUICK, tiny_dataset, toy  # noqa: F401 - toy is a fixture
@@ -111,6 +111,33 @@ def test_what_holm_does_not_show_is_not_read_as_a_difference(tmp_path, monkeypat
     assert 0.025 < difference["p"] < 0.05 < difference["p_holm"]
     assert difference["high"] < 0
     assert difference["reading"] == "no difference shown"
+
+
+@pytest.mark.usefixtures("pretend")
+def test_a_difference_that_all_seeds_share_is_drawn_without_an_interval_and_not_counted_by_holm(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(NOISE, "lmf", NOISE["text_only"])
+    found = run(tmp_path)
+    rows = {row["method"]: row["difference"]["text_only"] for row in found.content["rows"]}
+    same, other = rows["lmf"]["MAE"], rows["tfn"]["MAE"]
+    assert same["mean"] == pytest.approx(TEST["lmf"] - TEST["text_only"])
+    assert [same[key] for key in ("low", "high", "p", "p_holm", "detectable")] == [None] * 5
+    assert same["reading"] == "no interval"
+    assert other["p_holm"] == other["p"]
+    line = next(row for row in found.tables[1].rows if row[0] == "lmf")
+    assert line[3:] == (None, "-", "-", "no interval", "-")
+    drawn = {"text_only": {"lmf": same, "tfn": other}}
+    figure = leaderboard_figure.draw(drawn, names={"text_only": "text_only"}, ranks=None, title="t")
+    _, point, *interval_and_point = figure.axes[0].lines
+    assert (list(point.get_xdata()), point.get_color()) == ([same["mean"]], figures.GREY)
+    assert len(interval_and_point) == 2
+
+
+def test_the_note_on_costs_says_when_memory_is_not_known():
+    row = {"method": "lmf", "minutes": 1.0, "parameters": 9, "peak_memory_mb": None, "compile_seconds": 1.0}
+    table = leaderboard_tables._costs([row])
+    assert table.rows == [("lmf", "1.0", "9", None, "1.0")]
+    assert "memory is known only of a method that needed more than those before it" in table.notes[0]
 
 
 def test_what_is_finished_is_read_and_not_trained_again(tmp_path, pretend):

@@ -10,8 +10,9 @@ from msa_jax.errors import InputError
 from msa_jax.report import figures, representations, studies
 from msa_jax.report.representations import embed, numbers
 from msa_jax.report.studies import reproduce
+from msa_jax.report.vectors import silhouette
 from msa_jax.train.predictor import Predictor
-from tests.report.studies_kit import exporting, write_study
+from tests.report.studies_kit import exporting, pretend_to_train, write_study
 from tests.tiny import TOY_QUICK, tiny_dataset
 
 pytest.importorskip("matplotlib")
@@ -51,13 +52,22 @@ def test_a_representation_that_has_collapsed_has_no_correlation():
     assert found == {"silhouette": 0, "probe_corr": None, "rank": 0, "uniformity": pytest.approx(0)}
 
 
+def test_groups_lie_around_the_neutral_point():
+    labels = {split: y + 3.0 for split, y in LABELS.items()}  # from 0 to 6
+    follows = {
+        split: np.outer(np.sign(y), np.ones(4)) + 0.1 * RNG.normal(size=(len(y), 4)) for split, y in LABELS.items()
+    }
+    want = numbers(follows, LABELS)["test"]["silhouette"]
+    assert want > 0.5
+    assert numbers(follows, labels, neutral=3.0)["test"]["silhouette"] == pytest.approx(want)
+    assert numbers(follows, labels)["test"]["silhouette"] is None  # all of them are above 0
+
+
 def test_an_embedding_is_the_same_every_time_and_keeps_far_things_apart():
     vectors = RNG.normal(size=(60, 5)) + 30 * (np.arange(60) % 2)[:, None]
     first, second = embed(vectors), embed(vectors)
     np.testing.assert_array_equal(first, second)
     assert first.shape == (60, 2)
-    from msa_jax.report.vectors import silhouette
-
     assert silhouette(first, np.arange(60) % 2) > 0.5
 
 
@@ -83,6 +93,14 @@ def test_every_sample_has_the_colour_of_its_label_and_neutral_ones_lie_on_top():
     assert drawn == {tuple(p): value for p, value in zip(place, label, strict=True)}
     assert points.get_clim() == (-1, 1)
     assert (np.diff(np.abs(points.get_array())) <= 0).all()
+
+
+def test_samples_in_the_middle_of_a_range_without_zero_lie_on_top():
+    panels = {"A": {"train": (RNG.normal(size=(9, 2)), np.linspace(1, 5, 9))}}
+    figure = figures.embeddings(panels, label_range=(1.0, 5.0), title="a title")
+    (points,) = figure.axes[0].collections
+    assert points.get_array()[-1] == 3
+    assert (np.diff(np.abs(points.get_array() - 3)) <= 0).all()
 
 
 def test_nothing_is_drawn_outside_the_figure():
@@ -127,6 +145,19 @@ def test_numbers_are_those_of_what_trained_runs_export(tmp_path, study, monkeypa
     figure = found.figures["figure.png"]
     assert [panel.get_title() for panel in figure.axes[:4]] == ["train, n = 10", "test, n = 10"] * 2
     assert (tmp_path / "out" / "figure.png").stat().st_size > 1000
+
+
+def test_a_study_groups_stars_around_their_middle(tmp_path, study, monkeypatch):
+    monkeypatch.setattr(studies, "train", pretend_to_train())
+    dataset = tiny_dataset(modalities=("audio",), rows=(24, 8, 12), label_range=(1.0, 5.0), metrics="regression")
+    arrays = {split: RNG.normal(size=(len(dataset.split(split)), 3)) for split in ("train", "test")}
+    made = {1: {split: {"representation": array} for split, array in arrays.items()}}
+    monkeypatch.setattr(representations, "read_exports", lambda *_: made)
+    found = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None)
+    groups = np.sign(dataset.test.label - 3)
+    assert len(set(groups)) > 1
+    expected = pytest.approx(silhouette(arrays["test"], groups))
+    assert found.content["variants"]["A"]["1"]["test"]["silhouette"] == expected
 
 
 @pytest.mark.parametrize(

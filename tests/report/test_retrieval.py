@@ -172,6 +172,17 @@ def test_a_row_for_each_variant_and_modality_and_one_for_chance(tmp_path, study,
     assert [file.name for file in found.files] == ["table.md", "table.tex", "table.json"]
 
 
+def test_groups_of_stars_lie_around_their_middle(tmp_path, study, monkeypatch):
+    dataset = tiny_dataset(modalities=("audio",), rows=(8, 50, 8), label_range=(1.0, 5.0), metrics="regression")
+    side = np.sign(dataset.valid.label - 3)
+    latent = np.eye(2)[(side > 0).astype(int)] + 0.01 * RNG.normal(size=(50, 2))
+    made = {"predicted_audio": np.eye(2)[(side > 0).astype(int)], "latent_audio": latent}
+    monkeypatch.setattr(module, "read_exports", lambda outcome, *_: {1: {"valid": made}})
+    found = reproduce(study, dataset, seeds=(1,), out=tmp_path / "out", log=None).content["variants"]["A"]["audio"]["1"]
+    assert found["nearer"] > 0.7
+    assert found["nearer_in_group"] == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_method_without_predictions_is_refused_before_anything_is_trained(tmp_path, study, monkeypatch):
     exporting(monkeypatch, "representation", "predicted_audio")
     with pytest.raises(InputError, match="method toy exports no predicted_audio with latent_audio"):

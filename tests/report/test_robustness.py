@@ -257,6 +257,26 @@ def test_experiments_on_other_samples_are_refused(saved, monkeypatch):
         robustness([saved / "one", saved / "two"], protocol="T", rates=[0])
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"metrics": "regression"},
+            "metrics regression of labels from -3 to 3, one has metrics mosi of labels from -3 to 3",
+        ),
+        (
+            {"label_range": (-4.0, 4.0)},
+            "metrics mosi of labels from -4 to 4, one has metrics mosi of labels from -3 to 3",
+        ),
+    ],
+)
+def test_experiments_that_are_scored_otherwise_are_refused(saved, monkeypatch, change, message):
+    given = iter((DATASET, replace(DATASET, card=replace(DATASET.card, **change))))
+    monkeypatch.setattr("msa_jax.report.robustness.dataset_of", lambda *_: (next(given), ()))
+    with pytest.raises(InputError, match=f"^two has {message}; expected one kind of scores$"):
+        robustness([saved / "one", saved / "two"], protocol="T", rates=[0])
+
+
 def test_an_unknown_split_is_an_input_error(saved):
     with pytest.raises(InputError, match="tiny: no split 'dev'; expected one of train, valid, test"):
         robustness([saved / "one"], protocol="T", rates=[0], data=DATASET, split="dev")
@@ -282,6 +302,18 @@ def made(**runs: list[int]) -> Robustness:
             for name, seeds in runs.items()
         },
     )
+
+
+def test_the_figure_has_the_units_of_the_tables():
+    pytest.importorskip("matplotlib")
+    found = made(one=[1, 2])
+    for of in found.runs["one"].values():
+        of["F1_score"] = of["MAE"] / 10
+    errors, shares = (found.figure(key).axes[0] for key in ("MAE", "F1_score"))
+    assert (errors.get_ylabel(), shares.get_ylabel()) == ("MAE (lower is better)", "F1 [%]")
+    np.testing.assert_allclose(errors.lines[0].get_ydata(), [1.5, 1.6])
+    np.testing.assert_allclose(shares.lines[0].get_ydata(), [15, 16])
+    assert found.table("F1_score").rows[0][1].startswith("15.00 ±")
 
 
 def test_masks_are_no_further_trainings():

@@ -207,6 +207,7 @@ def test_curves_are_those_of_the_lines(place):
     lines = [line for line in lines_of(place / "run") if line["seed"] == 2]
     assert second.step.tolist() == [1, 2, 3, 4]
     assert second.values["MAE, valid"].tolist() == [line["valid"]["MAE"] for line in lines]
+    assert second.values["Acc-7 [%], valid"].tolist() == [100 * line["valid"]["Mult_acc_7"] for line in lines]
     assert second.values["weight of inertia"].tolist() == [line["weights"]["inertia"] for line in lines]
     assert next(iter(first.values)) == "loss, train"
     assert (first.best, second.best) == tuple(run["best_epoch"] for run in result_of(place)["runs"])

@@ -51,6 +51,32 @@ def test_markdown_has_a_rule_and_escaped_bars():
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "escaped"),
+    [
+        ("_x_", r"\_x\_"),
+        ("__init__", r"\_\_init\_\_"),
+        ("_folder", r"\_folder"),
+        ("folder_", r"folder\_"),
+        ("a__b", r"a\_\_b"),
+        ("[x](http://e)", r"[x\](http://e)"),
+        ("[a [b] c](http://e)", r"[a [b] c\](http://e)"),
+        ("[x][y]", r"[x\][y]"),
+        ("&lt;b&gt; &#65; &#x41;", r"\&lt;b\&gt; \&#65; \&#x41;"),
+        ("$a$ and $b$", r"\$a\$ and \$b\$"),
+        ("-3g5yACwYnA$_$10", r"-3g5yACwYnA\$\_\$10"),
+        ("~~x~~ ~y~", r"\~\~x\~\~ \~y\~"),
+        ("Has0_acc_2", "Has0_acc_2"),
+        ("R&D, a & b", "R&D, a & b"),
+        ("[-0.050, +0.012]", "[-0.050, +0.012]"),
+    ],
+)
+def test_markdown_shows_a_cell_a_caption_and_a_note_as_they_are(cell, escaped):
+    lines = Table(columns=("x",), rows=[(cell,)], caption=cell, notes=(cell,)).markdown().splitlines()
+    head, row, note = lines[0], lines[4], lines[6]
+    assert (head, row, note) == (f"**{escaped}**", f"| {escaped} |", f"- {escaped}")
+
+
 def test_latex_is_booktabs_and_escaped():
     assert [re.sub(r" +", " ", line) for line in TABLE.latex().splitlines()] == [
         r"\begin{table}[t]",
@@ -90,6 +116,25 @@ def test_latex_minus_is_a_minus_and_a_hyphen_a_hyphen():
     assert "self-mm-1 & [$-$0.10, +0.20]" in latex
 
 
+@pytest.mark.parametrize(
+    ("cell", "escaped"),
+    [
+        ("-3g5yACwYnA$_$10", r"-3g5yACwYnA\$\_\$10"),
+        ("-3$_$10", r"-3\$\_\$10"),
+        ("-0.250", "$-$0.250"),
+        ("-1.00 ± 0.50", r"$-$1.00 $\pm$ 0.50"),
+        ("-0.3 (-0.50 to -0.10)", "$-$0.3 ($-$0.50 to $-$0.10)"),
+        ("-5%", r"$-$5\%"),
+        ("Classes part at -0.1, 0.1.", "Classes part at $-$0.1, 0.1."),
+        ("2026-01-02 --seeds", "2026-01-02 --seeds"),
+    ],
+)
+def test_latex_has_a_minus_before_numbers_alone(cell, escaped):
+    lines = Table(columns=("x",), rows=[(cell,)], caption=cell).latex().splitlines()
+    assert f"  \\caption{{{escaped}}}" in lines
+    assert f"    {escaped} \\\\" in [re.sub(r" +(?=\\)", " ", line) for line in lines]
+
+
 def test_json_keeps_numbers_and_turns_nan_into_null():
     table = Table(columns=("a", "b", "c"), rows=[(1, 0.123456789, float("nan"))], caption="x")
     expected = {"caption": "x", "columns": ["a", "b", "c"], "rows": [[1, 0.123456789, None]], "notes": []}
@@ -119,6 +164,14 @@ def test_a_table_without_rows_or_caption_still_renders():
 
 def test_a_line_break_in_a_cell_does_not_break_the_row():
     assert "a b" in Table(columns=("x",), rows=[("a\nb",)]).text()
+
+
+def test_a_line_break_in_a_caption_or_a_note_breaks_nothing():
+    table = Table(columns=("x",), rows=[("y",)], caption="a\n\nb", notes=["c\n- d", "e"])
+    assert table.markdown().splitlines() == ["**a b**", "", "| x   |", "| :-- |", "| y   |", "", "- c - d", "- e"]
+    assert "  \\caption{a b}" in table.latex().splitlines()
+    assert table.text().splitlines()[-2:] == ["* c - d", "* e"]
+    assert table.json() == {"caption": "a b", "columns": ["x"], "rows": [["y"]], "notes": ["c - d", "e"]}
 
 
 def test_a_row_of_another_length_is_refused():

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def run_of(seed: int, folder: Path = Path("nowhere")) -> Run:
     return Run(number=0, seed=seed, folder=folder / str(seed))
 
 
+@dataclass(frozen=True)
+class Device:
+    """A device that is not there."""
+
+    id: int
+    process_index: int
+
+
+def devices(*counts: int) -> tuple[Device, ...]:
+    """So many of each process."""
+    owners = [process for process, count in enumerate(counts) for _ in range(count)]
+    return tuple(Device(number, process) for number, process in enumerate(owners))
+
+
 # -- single steps -----------------------------------------------------------------------------------------------------
 
 
@@ -90,7 +105,7 @@ class Bench:
         data = self.inits.read(stage, [self.initial])
         self.columns, self.frozen, self.scorer = data.train.columns, data.frozen.on(1), data.scorer
         rows, size, capacity = len(self.columns["label"]), self.options.batch_size, self.phase.walk.planned
-        if data.lengths is None or capacity is None:
+        if data.lengths is None or capacity is None or "ids" not in self.columns["text"]:
             self.plan = ordered_plan(np.arange(rows), size)
         else:  # packed text does not fit in every order
             self.plan = epoch_plan(rows, size, seed=0, epoch=1, lengths=data.lengths, capacity=capacity)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -59,6 +60,27 @@ def test_three_epochs_and_three_more_are_six(tmp_path, straight, keep_state):
     epochs = [line.split()[3] for line in log.getvalue().splitlines() if line.startswith("seed ")]
     assert epochs == [str(epoch) for epoch in ((4, 5, 6) if keep_state else range(1, 7))] * 2
     assert ("were not kept" in log.getvalue()) != keep_state
+
+
+def test_what_two_devices_shared_goes_on_with_one(tmp_path, straight):
+    path = begin(tmp_path / "run", data_devices=2).path
+    write_native(AUDIO, tmp_path / "data")
+    line = f"resume {path} --max-epochs 6 --data {tmp_path / 'data'} --data-devices 1 --quiet"
+    assert main(line.split()) == 0
+    result = json.loads((path / "result.json").read_text())
+    assert result["runs"][0]["hyperparameters"]["data_devices"] == 1
+    assert [run["epochs"] for run in result["runs"]] == [run["epochs"] for run in straight["result"]["runs"]]
+    for run, other in zip(result["runs"], straight["result"]["runs"], strict=True):
+        assert run["test"]["MAE"] == pytest.approx(other["test"]["MAE"], abs=1e-4)
+
+
+def test_what_more_devices_shared_than_there_are_goes_on_with_those(tmp_path):
+    path = begin(tmp_path / "run", seeds=(3,)).path
+    content = json.loads((path / "config.json").read_text())
+    (path / "config.json").write_text(json.dumps({**content, "options": {**content["options"], "data_devices": 99}}))
+    done = resume(path, max_epochs=4, data=AUDIO, log=None)
+    result = json.loads((done.path / "result.json").read_text())
+    assert result["runs"][0]["hyperparameters"]["data_devices"] == jax.device_count()
 
 
 @pytest.mark.slow
@@ -117,6 +139,7 @@ def test_an_unfinished_experiment_needs_no_option(tmp_path):
     assert not any((tmp_path / "run" / "checkpoints").glob("*/state"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"schedule": "cosine"}, pytest.param({"warmup": 0.5}, marks=pytest.mark.slow)])
 def test_a_schedule_over_all_epochs_is_said(tmp_path, options):
     path, log = begin(tmp_path / "run", seeds=(3,), **options).path, io.StringIO()

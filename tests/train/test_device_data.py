@@ -1,5 +1,7 @@
 """The training arrays on the device, whole or in chunks: the same batches either way."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from msa_jax.data.batches import epoch_plan
 from msa_jax.data.packing import choose_capacity
 from msa_jax.data.preprocess import text_lengths
 from msa_jax.methods import METHODS
-from msa_jax.train import device_data
+from msa_jax.train import device_data, processes
 from msa_jax.train.device_data import DeviceData
 from msa_jax.train.prepare import prepare
 from tests.tiny import tiny_dataset, train_toy
@@ -81,6 +83,24 @@ def test_a_resident_dataset_is_one_chunk_and_the_plans_lie_side_by_side(prepared
 def test_by_default_the_size_of_the_device_decides(prepared, monkeypatch, memory, streams):
     monkeypatch.setattr(device_data, "device_memory", lambda: memory)
     assert DeviceData(prepared.columns["train"], options_of()).streams is streams
+
+
+def test_the_memory_is_the_least_of_all_processes(monkeypatch):
+    device_data.device_memory.cache_clear()
+    monkeypatch.setattr(processes, "least", lambda size: size // 2)
+    half = device_data.device_memory()
+    device_data.device_memory.cache_clear()
+    monkeypatch.undo()
+    assert device_data.device_memory() // 2 == half
+
+
+@pytest.mark.parametrize(("platform", "devices"), [("gpu", 4), ("cpu", 1)])
+def test_devices_that_share_a_mini_batch_have_a_share_of_the_dataset_each(monkeypatch, platform, devices):
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(platform=platform)])
+    monkeypatch.setattr(device_data, "device_memory", lambda: 1000)
+    room = int(devices * 1000 * device_data.SHARE)
+    assert device_data.fits(room, options_of(data_devices=4))
+    assert not device_data.fits(room + 1, options_of(data_devices=4))
 
 
 def test_the_device_has_memory():

@@ -149,6 +149,7 @@ def test_every_phase_of_every_epoch_has_an_order_of_its_own(finished_and_plans):
     assert len({rows.tobytes() for rows in plans}) == 12  # two phases, three epochs, two runs
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_runs_alone(finished, tmp_path):
     options = {"max_epochs": 3, "runs_per_program": 2}
     joined = train_toy(tmp_path / "run", AUDIO, method="phased", seeds=(1, 2), options=options)
@@ -156,6 +157,7 @@ def test_runs_side_by_side_are_runs_alone(finished, tmp_path):
         np.testing.assert_allclose(one.scores["test"]["prediction"], other.scores["test"]["prediction"], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_a_straight_one(tmp_path):
     options = {"max_epochs": 4, "accumulate": 2, "schedule": "plateau", "plateau_patience": 0, "min_delta": 0.5}
     begin = {name: toy_experiment(tmp_path / name, method="phased", seeds=(1,), **options) for name in ("one", "two")}

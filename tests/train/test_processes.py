@@ -110,6 +110,46 @@ def test_two_processes_are_one(tmp_path, audio, options):
     assert together == (1 if options else 2)
 
 
+@pytest.mark.slow
+def test_runs_that_stop_at_different_epochs_in_two_processes(tmp_path, audio):
+    options = {"max_epochs": 14, "patience": 2, "learning_rate.audio": 0.1, "learning_rate.other": 0.1}
+    ended_well(Together(*words(tmp_path / "two", audio, **options)).end())
+    alone = train_toy(tmp_path / "one", AUDIO, seeds=(1, 2), options={**options, "runs_per_program": 1})
+    assert len({run.epochs for run in alone.runs}) == 2
+    found = json.loads((tmp_path / "two" / "result.json").read_text())
+    assert [run["epochs"] for run in found["runs"]] == [run.epochs for run in alone.runs]
+    np.testing.assert_allclose(scores(tmp_path / "two"), scores(alone.path), atol=1e-5)
+
+
+def test_processes_go_by_the_same_numbers():
+    script = """
+import sys
+import numpy as np
+from msa_jax.train import processes
+processes.join(sys.argv[3], int(sys.argv[5]), int(sys.argv[7]))
+own = int(sys.argv[7])
+print(processes.least((5 - own) * 2**40 + 7), processes.of_primary(np.float32([own, np.nan])))
+"""
+    found = Together(script=script).end()
+    ended_well(found)
+    assert [out.strip() for _, out, _ in found] == [f"{4 * 2**40} [ 0. nan]"] * 2
+
+
+def test_whatever_a_file_system_says_to_the_first_process_ends_all(monkeypatch):
+    told = []
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(
+        processes.multihost_utils, "broadcast_one_to_all", lambda message: told.append(bytes(message)) or message
+    )
+
+    def full() -> None:
+        raise OSError(28, "No space left on device", "somewhere/config.json")
+
+    with pytest.raises(InputError, match=r"^somewhere/config.json: No space left on device$"):
+        processes.run_on_primary(full)
+    assert told[0].startswith(b"somewhere/config.json: No space")
+
+
 def test_each_process_holds_the_rows_of_its_own():
     script = """
 import sys
@@ -152,6 +192,17 @@ def test_packed_text_and_labels_of_self_mm_in_two_processes(tmp_path):
     options = {name: value for name, value in options.items() if not isinstance(value, list) and value is not None}
     ended_well(Together(*words(tmp_path / "two", data, "self_mm", "1", **{**options, "data_devices": 2})).end())
     np.testing.assert_allclose(scores(tmp_path / "two"), scores(alone.path), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_experiment_of_one_process_goes_on_in_two(tmp_path, audio):
+    options = {"data_devices": 1}
+    path = train_toy(tmp_path / "run", AUDIO, options={**options, "max_epochs": 2}, keep_state=True).path
+    more = ["--max-epochs", "4", "--data-devices", "2"]
+    ended_well(Together("resume", str(path), "--data", str(audio), *more).end())
+    straight = train_toy(tmp_path / "straight", AUDIO, options=options)
+    np.testing.assert_allclose(scores(path), scores(straight.path), atol=1e-5)
+    assert len((path / "metrics.jsonl").read_text().splitlines()) == 4
 
 
 LONG = {"max_epochs": 60, "patience": 60, "checkpoint_epochs": 2, "data_devices": 2}

@@ -109,6 +109,7 @@ def test_recording_changes_no_bit_of_a_run(folders):
     assert not (folders[0] / "steps").exists()
 
 
+@pytest.mark.slow
 def test_records_name_the_stage_where_there_are_several(tmp_path):
     train_toy(tmp_path, AUDIO, options={"record_steps": 4, "stages": 2, "encoder_epochs": 1, "max_epochs": 2})
     assert [line["stage"] for line in lines_of(tmp_path / "steps" / "1.jsonl")] == ["encoder", "score", "score"]

@@ -10,9 +10,12 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import pytest
 
 from msa_jax.errors import InputError
+from msa_jax.train import processes
+from msa_jax.train.checkpoint import RunCheckpoints
 from msa_jax.train.experiment import train
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, TOY_QUICK, contrary, tiny_dataset, train_quick, train_toy
@@ -42,6 +45,7 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
     assert interrupt_and_resume(tmp_path / "run", at, toy_experiment(tmp_path / "run")) == straight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "options"),
     [
@@ -243,11 +247,24 @@ def test_a_truncated_checkpoint_is_an_input_error(unfinished, name):
         toy_experiment(unfinished)(None)
 
 
+@pytest.mark.parametrize(("count", "error"), [(1, InputError), (2, jax.errors.JaxRuntimeError)])
+def test_a_process_that_is_lost_is_no_checkpoint_that_does_not_fit(tmp_path, monkeypatch, count, error):
+    def lost(*arguments, **named):
+        raise jax.errors.JaxRuntimeError("UNAVAILABLE: a process does not answer")
+
+    checkpoints = RunCheckpoints(tmp_path)
+    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(checkpoints._manager, "restore", lost)
+    with pytest.raises(error, match="UNAVAILABLE"):
+        checkpoints.restore(lambda stage: pytest.fail("not read"))
+    checkpoints.close()
+
+
 @pytest.mark.slow
 def test_a_process_that_is_killed_while_it_begins_leaves_a_folder_that_can_be_used(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    for name in (".lock", "environment.json", ".config.json.4711"):
+    for name in (".lock", "environment.json", ".config.json.1a2b3c4d-123-5e6f7a8b.msa_jax-part"):
         (folder / name).write_text("{}")
     toy_experiment(folder)(None)
     assert (folder / "result.json").is_file()

@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import Term, one_stage
-from msa_jax.train import checkpoint, device_data
+from msa_jax.train import checkpoint, device_data, processes
 from msa_jax.train import runner as runner_module
 from msa_jax.train.checkpoint import StageInit, load_stage
 from msa_jax.train.epoch_trainer import check_finite
 from msa_jax.train.experiment_dir import load_result
 from msa_jax.train.report import Report
+from msa_jax.train.runs import Layout
 from msa_jax.train.step import Measured
-from tests.tiny import TOY, TOY_QUICK, contrary, tiny_dataset, train_toy
-from tests.train.kit import AUDIO, kept_params, lines_of, registered, run_of, runner_of, seen_plans
+from tests.tiny import QUICK, TOY, TOY_QUICK, contrary, tiny_dataset, train_toy
+from tests.train.kit import AUDIO, devices, kept_params, lines_of, registered, run_of, runner_of, seen_plans
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -52,6 +54,13 @@ def test_all_metrics_are_of_the_best_epoch(stopped):
     assert long.runs[0].valid == lines_of(long.path)[long.runs[0].best_epoch - 1]["valid"]
     assert long.runs[0].valid != lines_of(long.path)[-1]["valid"]
     assert long.runs[0].test == short.runs[0].test
+
+
+def test_what_the_first_process_measures_is_judged_in_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "of_primary", lambda values: 0 * values + next(told))
+    told = iter((3.0, 1.0, 2.0))
+    options = {"max_epochs": 3}
+    assert train_toy(tmp_path / "run", AUDIO, options=options).runs[0].best_epoch == 2
 
 
 def test_the_plateau_schedule_slows_a_run_that_does_not_improve(tmp_path):
@@ -211,13 +220,31 @@ def test_a_state_that_a_killed_command_left_is_removed_by_the_next(tmp_path):
 
 def test_on_a_cpu_as_many_runs_go_side_by_side_as_have_room_for_the_dataset_each(monkeypatch):
     runner = runner_of(TOY, AUDIO, TOY_QUICK)
-    monkeypatch.setattr(type(runner._layout), "run_slots", 4)
+    monkeypatch.setattr(runner, "_layout", Layout(1, devices(4)))
     one = device_data.bytes_of(runner.prepared.columns["train"]) + 10 * sum(
         4 * leaf.size for leaf in runner.inits.shapes.params.values()
     )
     for room, runs in ((one // 2, 1), (one * 2.5, 2), (one * 100, 4)):
         monkeypatch.setattr(runner_module, "device_memory", lambda room=room: room / device_data.SHARE)
-        assert runner.preferred_runs_per_program() == runs
+        assert runner.together(4) == runs
+
+
+def test_on_a_cpu_each_run_has_a_copy_of_the_states_of_a_text_encoder_that_runs_once(monkeypatch):
+    found = {}
+    for once in (True, False):
+        options = {**QUICK, "finetune_text": False, "encode_once": once}
+        runner = runner_of(METHODS["text_only"], tiny_dataset(modalities=("text",)), options)
+        monkeypatch.setattr(runner, "_layout", Layout(1, devices(4)))
+        monkeypatch.setattr(runner, "why_sequential", lambda: None)  # as if its weights were pretrained
+        columns, shapes = runner.prepared.columns["train"], runner.inits.shapes.params
+        shared = runner.inits.stages[0].shared
+        one = sum((4 if path in shared else 40) * leaf.size for path, leaf in shapes.items())
+        one += (
+            device_data.bytes_of(columns) + 4 * runner.prepared.inputs.text.width * columns["text"]["ids"].size * once
+        )
+        monkeypatch.setattr(runner_module, "device_memory", lambda room=3 * one: room / device_data.SHARE)
+        found[once] = runner.together(4)
+    assert found == {True: 3, False: 3}
 
 
 # -- losses that are not finite ---------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ import pytest
 from msa_jax import config
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.train.epoch_trainer import side_by_side
-from msa_jax.train.experiment import Experiment, runs_per_program
-from msa_jax.train.runs import ONE
+from msa_jax.train.experiment import Experiment
+from msa_jax.train.runs import ONE, Layout, Shared
 from tests.tiny import TOY, TOY_QUICK, tiny_dataset, train_quick, train_toy
-from tests.train.kit import AUDIO, interrupt_and_resume, lines_of, outcome, runner_of, toy_experiment
+from tests.train.kit import AUDIO, devices, interrupt_and_resume, lines_of, outcome, runner_of, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -120,7 +120,13 @@ def test_a_loss_that_is_not_finite_names_its_run(tmp_path):
     ],
 )
 def test_few_sizes_are_compiled(ended, places):
-    assert side_by_side(np.array(ended, bool)).tolist() == places
+    assert side_by_side(np.array(ended, bool), ONE).tolist() == places
+
+
+def test_no_device_gets_more_runs_since_others_have_ended():
+    layout, ended = Layout(1, devices(5)), np.arange(15) >= 7  # three on each device; seven would lie on one
+    assert len(side_by_side(ended, layout)) == 15
+    assert len(side_by_side(np.arange(15) >= 3, layout)) == 3
 
 
 @pytest.mark.parametrize(
@@ -128,18 +134,18 @@ def test_few_sizes_are_compiled(ended, places):
     [({"stages": 2}, "trains in 2 stages"), ({"resident": "no"}, "does not stay on the device")],
 )
 def test_what_cannot_go_side_by_side_says_why_or_goes_alone(options, reason):
-    runner = runner_of(TOY, AUDIO, {**TOY_QUICK, **options})
-    assert runs_per_program(runner, runner.options, 2) == 1
+    assert runner_of(TOY, AUDIO, {**TOY_QUICK, **options}).together(2) == 1
     with pytest.raises(InputError, match=f"option runs_per_program is 2: .*{reason}"):
-        runs_per_program(runner, replace(runner.options, runs_per_program=2), 2)
+        runner_of(TOY, AUDIO, {**TOY_QUICK, **options, "runs_per_program": 2}).together(2)
 
 
 def test_as_many_as_there_are_devices_by_default():
     runner = runner_of(TOY, AUDIO, TOY_QUICK)
+    three = runner_of(TOY, AUDIO, {**TOY_QUICK, "runs_per_program": 3})
     assert runner.options.runs_per_program == "auto"
     for runs in (1, 2, 3):
-        assert runs_per_program(runner, runner.options, runs) == min(runs, len(jax.local_devices()))
-        assert runs_per_program(runner, replace(runner.options, runs_per_program=3), runs) == runs
+        assert runner.together(runs) == min(runs, len(jax.local_devices()))
+        assert three.together(runs) == runs
 
 
 def test_the_number_must_be_one(toy):
@@ -151,8 +157,43 @@ def test_the_number_must_be_one(toy):
 
 
 def test_runs_are_dealt_evenly():
-    devices = len(jax.local_devices())
-    assert devices > 1, "the tests need two devices"
+    count = len(jax.local_devices())
+    assert count > 1, "the tests need two devices"
     assert ONE.mesh(1) is None
-    assert ONE.mesh(devices).size == devices
-    assert ONE.mesh(2 * devices).size == devices
+    assert ONE.mesh(count).size == count
+    assert ONE.mesh(2 * count).size == count
+
+
+@pytest.mark.parametrize(
+    "counts", [*((slots,) for slots in range(2, 9)), (1, 1), (2, 2), (4, 4), (2, 2, 2, 2)], ids=str
+)
+def test_no_device_gets_more_runs_than_it_has_room_for(counts):
+    layout = Layout(1, devices(*counts))
+    for room in (1, 2, 3):
+        for runs in range(1, 17):
+            together = layout.together(runs, room=room, most=layout.run_slots * room)
+            for group in {together, runs % together} - {0}:
+                mesh = layout.mesh(group)
+                assert group / (1 if mesh is None else mesh.shape["run"]) <= room, (runs, together)
+
+
+@pytest.mark.parametrize(
+    ("slots", "room", "runs", "together"),
+    [(2, 9, 5, 4), (3, 9, 5, 3), (4, 9, 5, 4), (4, 9, 7, 4), (2, 3, 15, 6), (1, 9, 5, 5), (1, 2, 5, 2), (8, 1, 5, 5)],
+)
+def test_runs_that_the_devices_do_not_divide_do_not_all_go_to_one(slots, room, runs, together):
+    assert Layout(1, devices(slots)).together(runs, room=room, most=slots * room) == together
+
+
+def test_processes_must_have_as_many_devices_each():
+    Layout(2, devices(2, 2)).check()
+    with pytest.raises(InputError, match="the processes have 4, 2 devices; expected the same number in each"):
+        Layout(1, devices(4, 2)).check()
+
+
+def test_what_is_read_by_two_numbers_of_runs_in_turn_is_put_on_the_devices_once_for_each():
+    placed = []
+    shared = Shared("tree", lambda tree, runs: placed.append(runs) or (tree, runs), kept=2)
+    for runs in (4, 2, 4, 2, 4, 1, 4, 2):
+        assert shared.on(runs) == ("tree", runs)
+    assert placed == [4, 2, 1, 2]

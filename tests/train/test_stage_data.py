@@ -67,6 +67,22 @@ def test_states_that_would_make_the_dataset_stream_are_computed_in_every_step(fr
         assert ("features" in data.train.columns["text"]) == once
 
 
+def test_states_that_have_no_room_change_no_result(monkeypatch, tmp_path):
+    def scores(room: int) -> np.ndarray:
+        monkeypatch.setattr(device_data, "device_memory", lambda: room)
+        runner, run = runner_of(TEXT_ONLY, TEXT, {**FROZEN, "resident": "yes", "learning_rate.other": 1e-2}), run_of(1)
+        assert runner.prepared.inputs.text.bert.hidden_dropout > 0
+        data = runner.inits.read(0, [runner.inits.initial(run)])
+        lengths.append(data.lengths)
+        kinds.append(sorted(data.train.columns["text"]))
+        return finish(runner, tmp_path / str(room)).scores["test"]["prediction"]
+
+    lengths, kinds = [], []
+    np.testing.assert_allclose(scores(1), scores(10**12), atol=2e-5)
+    assert kinds == [["ids", "mask"], ["features", "mask"]]
+    np.testing.assert_array_equal(*lengths)  # by which mini-batches are planned
+
+
 @pytest.fixture
 def encoded(monkeypatch) -> list[str]:
     """The splits that are encoded before training."""
@@ -83,7 +99,6 @@ def test_it_runs_once_for_all_runs_that_share_it_and_again_for_another(frozen, e
     for _ in range(3):
         data = reader.read(programs, variables)
     assert encoded == ["train", "valid", "test"]
-    assert data.lengths is None
     assert data.train.columns["text"].keys() == {"features", "mask"}
     reader.read(programs, frozen.inits.initial(run_of(2)).variables)
     assert encoded == ["train", "valid", "test"] * 2

@@ -12,7 +12,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
 from msa_jax.train.prepare import prepare, pretrained
 from msa_jax.train.stage_inits import StageInits
-from tests.tiny import QUICK, tiny_dataset, train_toy
+from tests.tiny import QUICK, TOY, TOY_QUICK, tiny_dataset, train_toy
 from tests.train.kit import assert_equal, kept_params, lines_of, run_of
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -70,6 +70,14 @@ def test_a_pattern_that_freezes_nothing_is_named():
     for pattern, found in (("^text_encoder/bert/layer_0/", False), ("^text_encoder/bert/layers_0/", True)):
         notes = StageInits(method, replace(options, freeze=pattern), prepared).notes()
         assert any("matches no parameter" in note and pattern in note for note in notes) == found
+
+
+def test_devices_that_do_not_divide_a_mini_batch_are_said():
+    for size, said in ((8, 0), (7, 1)):
+        options = override(TOY.options(), {**TOY_QUICK, "batch_size": size, "data_devices": 2})
+        notes = StageInits(TOY, options, prepare(AUDIO, TOY, options)).notes()
+        assert len(notes) == said
+        assert all("2 devices do not divide batch_size 7, so some methods draw other dropout" in note for note in notes)
 
 
 def test_a_pretrained_encoder_must_have_the_parameters_of_the_network():

@@ -96,6 +96,7 @@ def test_no_epoch_before_the_first_that_may_be_selected_is_the_best(tmp_path):
     assert lines[0]["valid"]["MAE"] < lines[2]["valid"]["MAE"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_had_too_few_epochs_goes_on_as_if_it_had_had_them_all(tmp_path):
     late = Stage(phases=PHASES, select_from=3)
     with registered(replace(TOY, stages=lambda options, inputs: (late,))):

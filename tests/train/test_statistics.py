@@ -116,6 +116,7 @@ def test_they_are_used_to_predict(turned):
     assert (np.abs(other.predict(AUDIO.test) - scores) > 1e-4).all()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_those_of_a_straight_one_bit_for_bit(tmp_path):
     begin = {name: experiment_of(tmp_path / name, method="normed", seeds=(1,), max_epochs=4) for name in ("one", "two")}
     begin["one"](None)
@@ -125,6 +126,7 @@ def test_a_resumed_run_has_those_of_a_straight_one_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(one[path], two[path])
 
 
+@pytest.mark.slow
 def test_two_devices_that_share_a_mini_batch_have_those_of_one(tmp_path):
     (one, alone_), (two, shared) = (
         train_normed(tmp_path / str(count), options={"data_devices": count, "max_epochs": 2}) for count in (1, 2)

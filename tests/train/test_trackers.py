@@ -88,6 +88,7 @@ def test_nothing_of_the_result_depends_on_them(straight, tmp_path):
     assert not (tmp_path / "bare" / "metrics.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [[1, 3], pytest.param([6], marks=pytest.mark.slow)], ids=str)
 def test_a_resumed_experiment_has_each_epoch_once(straight, tmp_path, at):
     folder, seen = tmp_path / "run", []
