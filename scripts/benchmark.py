@@ -28,8 +28,8 @@ launches: kernels that a training step launches on an NVIDIA H200, of every meth
     shapes and BERT-base's sizes: counted in the program that is compiled for one. Self-MM is also counted with --lstm kernel.
     It needs no GPU but the extra `cuda` (pip install '.[cuda]'), and is measured only if it is named. The bytes that a step
     reads and writes are there if the compiler says them; it counts a loop once.
-start: of every method, seconds from nothing to the end of a first mini-batch at MiniLM's sizes, imports included: cold, with
-    no program kept, and warm. start_self_mm: eager PyTorch's first window over ours, warm.
+start: of every method, seconds from nothing to the end of a first mini-batch with its update, at MiniLM's sizes, imports
+    included: cold, with no program kept, and warm. start_self_mm: eager PyTorch's, also of one mini-batch, over ours, warm.
 serving: of a trained Self-MM with a MiniLM in a fresh process: seconds until it is loaded (imports included), of the first
     score and of a further one, of samples alone. serving_load, serving_first, serving_further: eager PyTorch's over ours, warm.
 sweep: of a sweep over a frozen text encoder at MOSI's unaligned shapes, seconds of an epoch of a point. sweep_METHOD: one after

@@ -54,7 +54,7 @@ def report(findings: Findings, place: Mapping[str, Any], packages: Mapping[str, 
             (name, *(f"{value[key]:.2f}" for key in ("median", "low", "high")))
             for name, value in findings.ratios.items()
         ],
-        caption="Self-MM training: samples a second, ours / theirs; step cost and peak share as their names say",
+        caption="ratios, as scripts/benchmark --help explains them",
     )
     times = [
         (name, f"{value:.2f} s" if value >= 1 else f"{1000 * value:.2f} ms") for name, value in findings.seconds.items()

@@ -60,10 +60,10 @@ class OurTraining:
         self._training = training = Training("self_mm", options(batch_size=workload.batch_size), workload)
         count = training.batches if batches is None else min(batches, training.batches)
         self._windows, self._next = count // WINDOW, 0
-        # The memory as an earlier epoch would have left it.
+        # The memory as an earlier epoch would have left it, on the device as the step leaves it: so it compiles once.
         memory = jax.tree.map(lambda leaf: leaf[0], training.state.memory)
         dims = {name: array.shape[1] for name, array in memory.features.items()}
-        features = {name: jnp.asarray(array) for name, array in random_memory(dims, workload.rows).items()}
+        features = training.inits.layout.replicate(random_memory(dims, workload.rows), 1)
         zero_is_positive = training.phase.options.zero_is_positive
         refresh = jax.jit(partial(label_generation.self_mm.refresh_centres, zero_is_positive=zero_is_positive))
         memory = refresh(memory._replace(features=features))
@@ -76,7 +76,7 @@ class OurTraining:
         self._share = (time.perf_counter() - again) / whole if batches is None else 0.0
 
     def cold(self) -> float:
-        """Seconds from nothing to the end of the first window: arrays, parameters, compilation."""
+        """Seconds to the end of the first window, without imports: arrays, parameters, compilation."""
         self.block(1)
         return time.perf_counter() - self._begun
 

@@ -133,12 +133,15 @@ def wait(device: str) -> None:
 
 
 class PeerTraining:
-    """Self-MM training, window by window, from the second epoch on."""
+    """Self-MM training, window by window, from the second epoch on.
 
-    def __init__(self, workload: Workload, *, threads: int, device: str = "cpu"):
+    window: mini-batches to an update.
+    """
+
+    def __init__(self, workload: Workload, *, threads: int, device: str = "cpu", window: int = WINDOW):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        self._hp, self._device = hyperparameters(), device
+        self._hp, self._device, self._window = hyperparameters(), device, window
         self._columns = onto(torch_columns(make_columns(workload)), device)
         self.model = PeerSelfMM(
             self._hp,
@@ -163,16 +166,18 @@ class PeerTraining:
     def block(self, windows: int, kind: str = "eager") -> float:
         """Seconds of the next `windows` windows of the epoch, which begins again at its end."""
         self.model.become(kind)
-        whole = len(self._batches) // WINDOW
+        whole = len(self._batches) // self._window
         chosen = [(self._next + step) % whole for step in range(windows)]
         self._next = (self._next + windows) % whole
         batches = [
-            torch.from_numpy(self._batches[WINDOW * window + i]).long() for window in chosen for i in range(WINDOW)
+            torch.from_numpy(self._batches[self._window * place + i]).long()
+            for place in chosen
+            for i in range(self._window)
         ]
         begun = time.perf_counter()
         self_mm_torch.train_epoch(
             self.model, self._optimizer, batches, self._state, EPOCH, columns=self._columns, limit=self._hp.limit,
-            exclude_zero=self._hp.exclude_zero, window=WINDOW,
+            exclude_zero=self._hp.exclude_zero, window=self._window,
         )  # fmt: skip
         wait(self._device)
         return time.perf_counter() - begun

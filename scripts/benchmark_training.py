@@ -108,7 +108,9 @@ class Training:
         data = self.inits.read(self.stage, begun)
         state = self.inits.state(self.runs, self.stage, begun, epochs=np.zeros(len(seeds), np.int32)).train
         self.scorer, self.frozen = data.scorer, data.frozen.on(len(seeds))
-        self.state = state.replace(epoch=np.full(len(seeds), EPOCH, np.int32))
+        # On the devices like the rest: an array of the host would make the first walk a program of its own.
+        epoch = self.inits.layout.shard_runs(np.full(len(seeds), EPOCH, np.int32), len(seeds))
+        self.state = state.replace(epoch=epoch)
         packed = data.lengths is not None and self.phase.walk.planned is not None
         plans = [
             epoch_plan(

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,7 +54,7 @@ class Good:
         self.native = folder / "native"
         self.columns = {name: dict(split.columns()) for name, split in self.dataset.splits().items()}
         self.marker = folder / "code_was_run"
-        self.experiments = Experiments(folder / "experiments", self.native)
+        self.experiments = Experiments(folder / "experiments", self.native, self.marker)
 
 
 def native_folder(rng: random.Random, good: Good, folder: Path) -> Doing:
@@ -73,6 +73,8 @@ def native_folder(rng: random.Random, good: Good, folder: Path) -> Doing:
         path.write_text(json.dumps(content, default=repr, skipkeys=True))
     else:
         arrays = damaged_tree(rng, good.columns[name.removesuffix(".npz")])
+        if rng.random() < 0.1:
+            arrays[rng.choice(["extra", "label", "audio"])] = Runs(good.marker)
         with contextlib.suppress(Exception), open(path, "wb") as file:  # what numpy cannot write is no input
             np.savez(file, **{str(key): np.asarray(value) for key, value in arrays.items()})
     return ["data", "check", str(folder / "data")]
@@ -152,7 +154,8 @@ def preset(rng: random.Random, good: Good, folder: Path) -> Doing:
     if rng.random() < 0.5:
         path, data = folder / "p.json", json.dumps(content, default=repr, skipkeys=True).encode("utf-8", "replace")
     else:
-        path, data = folder / "p.py", f"PRESET = {content!r}".encode("utf-8", "replace")
+        runs = f"__import__('pathlib').Path({str(good.marker)!r}).touch() or " if rng.random() < 0.1 else ""
+        path, data = folder / "p.py", f"PRESET = {runs}{content!r}".encode("utf-8", "replace")
     if rng.random() < 0.3:
         data = damaged_bytes(rng, data)
     path.write_bytes(data)
@@ -246,8 +249,18 @@ def _named(name: str, hangs: TextIO) -> Iterator[None]:
         timer.cancel()
 
 
-def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None = None) -> dict[str, Any]:
+def fuzz(
+    count: int,
+    *,
+    seed: int = 0,
+    first: int = 0,
+    kinds: list[str] | None = None,
+    tell: Callable[[Mapping[str, Any]], None] = lambda finding: None,
+) -> dict[str, Any]:
     """Tries inputs `first` to `first + count - 1`.
+
+    Args:
+      tell: is called with each finding at once, since an input that hangs ends the process.
 
     Returns:
       {"outcomes": {kind: {outcome: number}}, "findings": [{"number", "kind", "what", "detail"}]}, a finding for each input
@@ -263,16 +276,22 @@ def fuzz(count: int, *, seed: int = 0, first: int = 0, kinds: list[str] | None =
             kind = turns[number % len(turns)]
             folder = Path(root) / "input"
             folder.mkdir()
+            doing = KINDS[kind](random.Random(f"{seed}/{number}"), good, folder)  # which may train an experiment first
             with _named(f"input {number}, {kind}, {folder}", hangs):
-                what, detail = outcome(KINDS[kind](random.Random(f"{seed}/{number}"), good, folder), hangs)
+                what, detail = outcome(doing, hangs)
             if good.marker.exists():
                 what, detail = "ran code", ""
                 good.marker.unlink()
             outcomes[kind][what] += 1
             if what not in ("fine", "refused"):
                 findings.append({"number": number, "kind": kind, "what": what, "detail": detail})
+                tell(findings[-1])
             shutil.rmtree(folder)
     return {"outcomes": {kind: dict(found) for kind, found in outcomes.items()}, "findings": findings}
+
+
+def _print(finding: Mapping[str, Any]) -> None:
+    print(f"input {finding['number']} ({finding['kind']}): {finding['what']}\n{finding['detail']}", flush=True)
 
 
 def main() -> int:
@@ -283,11 +302,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=list(KINDS), help="kinds of input")
     given = parser.parse_args()
-    found = fuzz(given.inputs, seed=given.seed, first=given.first, kinds=given.only)
+    found = fuzz(given.inputs, seed=given.seed, first=given.first, kinds=given.only, tell=_print)
     for kind, outcomes in found["outcomes"].items():
         print(f"{kind:12s}", ", ".join(f"{what} {number}" for what, number in sorted(outcomes.items())))
-    for finding in found["findings"]:
-        print(f"\ninput {finding['number']} ({finding['kind']}): {finding['what']}\n{finding['detail']}")
     return 1 if found["findings"] else 0
 
 

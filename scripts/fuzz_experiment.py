@@ -7,14 +7,14 @@ import json
 import random
 import shutil
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from msa_jax import cli
 from msa_jax.paths import sha256
-from scripts.fuzz_damage import damaged_bytes, damaged_json, damaged_tree
+from scripts.fuzz_damage import Runs, damaged_bytes, damaged_json, damaged_tree
 
 # A method of text that trains in seconds: twelve samples, one epoch, one layer.
 _TRAIN = "train text_only --preset none --seeds 1 --max-epochs 1 --scratch-layers 1 --scratch-width 32 --max-tokens 8"
@@ -57,11 +57,11 @@ class Experiments:
     """Folders that are fine, made when the first is asked for.
 
     finished: a trained experiment. stopped: its result is not written. begun: nor that of its run, whose last state is there.
-    exported: what `msa-jax export` makes of it.
+    exported: what `msa-jax export` makes of it. marker: the file that code in a damaged one would make.
     """
 
-    def __init__(self, root: Path, data: Path):
-        self._root, self._data = root, data
+    def __init__(self, root: Path, data: Path, marker: Path):
+        self._root, self._data, self._marker = root, data, marker
         self._checked: set[tuple[str, str]] = set()
 
     @functools.cached_property
@@ -93,7 +93,7 @@ class Experiments:
             self._checked.add((kind, name))
         words = self.command(kind, name, folder)
         for _ in range(rng.choice([1, 1, 1, 2])):
-            damage(rng, folder / FOLDER)
+            damage(rng, folder / FOLDER, self._marker)
         return words
 
 
@@ -107,13 +107,14 @@ def succeed(words: list[str]) -> None:
         raise AssertionError(f"status {status} without any damage: {' '.join(words)}\n{said.getvalue()}")
 
 
-def damage(rng: random.Random, root: Path) -> None:
+def damage(rng: random.Random, root: Path, marker: Path) -> None:
     """Damages one file or folder in `root`: its contents for the most part, and sometimes that it is there at all."""
+    ways = {".json": _json, ".jsonl": _json_lines, ".npz": functools.partial(_arrays, marker=marker), ".csv": _table}
     files = sorted(path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
     if not files:
         return
     folders = sorted(path for path in root.rglob("*") if path.is_dir())
-    of_contents = [path for path in files if path.suffix in _WAYS]
+    of_contents = [path for path in files if path.suffix in ways]
     path = rng.choice(of_contents if of_contents and rng.random() < 0.6 else files)
     how = rng.random()
     if how < 0.04 and folders:
@@ -123,7 +124,7 @@ def damage(rng: random.Random, root: Path) -> None:
     elif how < 0.25:
         path.write_bytes(rng.choice(files).read_bytes())
     else:
-        way = _WAYS.get(path.suffix)
+        way = ways.get(path.suffix)
         content = damaged_bytes(rng, path.read_bytes()) if way is None or rng.random() < 0.3 else way(rng, path)
         path.write_bytes(content)
         if rng.random() < 0.5:
@@ -167,13 +168,15 @@ def _json_lines(rng: random.Random, path: Path) -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8", "replace")
 
 
-def _arrays(rng: random.Random, path: Path) -> bytes:
+def _arrays(rng: random.Random, path: Path, marker: Path) -> bytes:
     """Of an archive: arrays that are others, gone or new. Whatever cannot be written as one is no input."""
     made = io.BytesIO()
     with contextlib.suppress(Exception):
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
         changed = damaged_tree(rng, arrays or {"a": np.zeros(3)})
+        if rng.random() < 0.1:
+            changed[rng.choice([*arrays, "extra"])] = Runs(marker)
         np.savez(made, **{str(key): np.asarray(value) for key, value in changed.items()})
     return made.getvalue()
 
@@ -185,11 +188,3 @@ def _table(rng: random.Random, path: Path) -> bytes:
     cells[rng.randrange(len(cells))] = rng.choice(["", "nan", "inf", "1e999", "x", '"', "-0", "9" * 5000, "é", "1,2"])
     lines[row] = ",".join(cells)
     return "\n".join(lines).encode()
-
-
-_WAYS: Mapping[str, Callable[[random.Random, Path], bytes]] = {
-    ".json": _json,
-    ".jsonl": _json_lines,
-    ".npz": _arrays,
-    ".csv": _table,
-}

@@ -16,9 +16,9 @@ _TRIPS = re.compile(r'known_trip_count":\s*\{"n":"(\d+)"')
 
 @dataclass
 class Launches:
-    """kinds: launches by instruction. host_conditions: conditionals, and loops whose number of rounds is not known when the
-    program is compiled: for each the host waits until the device has computed a condition. where: launches by what the
-    program calls the place, loops included."""
+    """kinds: launches by instruction. host_conditions: places with a conditional, or a loop whose number of rounds is not known
+    when the program is compiled: there the host waits until the device has computed a condition, in each round of a loop
+    around it. where: launches by what the program calls the place, loops included."""
 
     kinds: Counter = field(default_factory=Counter)
     host_conditions: int = 0

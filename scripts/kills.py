@@ -5,7 +5,7 @@
 
 Every job trains a small experiment, or a sweep, again and again. Each start is ended by SIGKILL, SIGTERM or SIGINT: at a
 moment of the whole command, start-up included, or just after it has begun to write a file. A start that comes to its end is
-compared with the undisturbed one: results, predictions, lines of every epoch, generated labels, bit for bit.
+compared with the undisturbed one: results, predictions, parameters, lines of every epoch, generated labels, bit for bit.
 """
 
 import argparse
@@ -31,6 +31,7 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ENDS_WITHIN = 10.0  # seconds from the signal to the end of the process
+ENDING = 1.0  # seconds that a process may still take, if it was ending by itself when the signal came
 _SMALL = {
     "preset": "none",
     "scratch-layers": "1",
@@ -92,6 +93,8 @@ def contents(folder: Path) -> dict[str, Any]:
         elif path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as file:
                 found |= {f"{name}/{key}": file[key].tobytes() for key in file.files}
+        elif path.name == "params.json":
+            found |= {f"{name}/{key}": value for key, value in _parameters(path.parent).items()}
         elif path.suffix == ".jsonl":
             lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
             found[name] = [{**line, "seconds": 0} for line in lines]
@@ -101,11 +104,27 @@ def contents(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _parameters(folder: Path) -> dict[str, Any]:
+    """What the network of a run or stage holds, by path; why not, if it is not whole."""
+    from msa_jax.errors import InputError
+    from msa_jax.train.checkpoint import read_variables
+
+    try:
+        collections = read_variables(folder)
+    except InputError as error:
+        return {"": str(error)}
+    return {f"{kind}/{key}": array.tobytes() for kind, arrays in collections.items() for key, array in arrays.items()}
+
+
 def temporary(folder: Path) -> list[str]:
     """What lies in it that is not whole."""
     names = [name for _, folders, files in os.walk(folder) for name in (*folders, *files)]
     return [
-        name for name in names if "orbax-checkpoint-tmp" in name or (name[0] == "." and name.split(".")[-1].isdigit())
+        name
+        for name in names
+        if "orbax-checkpoint-tmp" in name
+        or name == ".state.gone"  # a state that is being deleted
+        or name.endswith(".msa_jax-part")
     ]
 
 
@@ -186,7 +205,9 @@ class Job:
             fault = f"did not end within {ENDS_WITHIN:.0f} s"
         seconds, error = time.monotonic() - sent, process.stderr.read()
         if process.returncode == 0 and fault is None:
-            return None  # it had just come to its end
+            if early or number == signal.SIGKILL or seconds < ENDING:
+                return None  # it had just come to its end
+            fault = "went on after the signal"
         if fault is None and not early:
             expected = -number if number == signal.SIGKILL else 128 + number
             if process.returncode != expected:

@@ -108,17 +108,17 @@ def page(name: str, results: Mapping[str, Any]) -> str:
         parts += [table.markdown(), f"`msa-jax reproduce {study}` makes the whole table."]
     if not rows:
         parts.append("The tables of the four papers do not have it.")
-    found = [file for file in results.values() if any(one["name"] == name for one in file["experiments"])]
+    boards = {label: file for label, file in results.items() if file["kind"] == "leaderboard"}
+    there = {label: [one["name"] for one in board["experiments"]] for label, board in boards.items()}
+    found = {label: board for label, board in boards.items() if name in there[label]}
     if found:
-        there = {one["name"] for file in found for one in file["experiments"]}
-        wanted = [one for one in dict.fromkeys((name, "text_only")) if one in there]
-        chosen = {label: file for label, file in results.items() if file in found}
-        known = {key for file in found for key in METRIC_KEYS[file["metrics"]]}
-        table = result_pages.summary(chosen, wanted, [key for key in SHOWN if key in known])
+        wanted = [one for one in dict.fromkeys((name, "text_only")) if any(one in there[label] for label in found)]
+        known = {key for board in found.values() for key in METRIC_KEYS[board["metrics"]]}
+        table = result_pages.summary(found, wanted, [key for key in SHOWN if key in known])
         about = "These are our leaderboards on free data. You cannot compare them with the papers' directly."
         parts += [about, table.markdown()]
     else:
-        parts.append("There is no result file of it here yet.")
+        parts.append("No leaderboard here has it yet.")
     parts += ["## Options", own_options(name) or "It has no options of its own."]
     parts.append(f"[All options](../reference/options/{name}.md)")
     if lines := presets_of(name):

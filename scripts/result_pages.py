@@ -12,7 +12,9 @@ A page shows every result file that names it. In any other document, and in the 
 In the notes of a result file, {EXPERIMENT METRIC} and {EXPERIMENT from BASE METRIC} stand for the same numbers of that file.
 """
 
+import itertools
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,6 +111,13 @@ def _named(results: Mapping[str, Result], name: str) -> Result:
 # -- numbers ----------------------------------------------------------------------------------------------------------
 
 
+def metrics_of(result: Result) -> Sequence[str]:
+    """The metrics of its experiments. InputError if it has curves instead of experiments."""
+    if result["kind"] == "robustness":
+        raise InputError(f"{result['title']!r} has curves alone, and no number that can be quoted")
+    return METRIC_KEYS[result["metrics"]]
+
+
 def runs_of(result: Result, name: str) -> dict[int, dict[str, float | None]]:
     """{seed: {metric: value on test}} of one experiment."""
     for one in result["experiments"]:
@@ -121,7 +130,7 @@ def runs_of(result: Result, name: str) -> dict[int, dict[str, float | None]]:
 def number(result: Result, words: str) -> str:
     """ "EXPERIMENT METRIC" -> "0.713 ± 0.012"; "EXPERIMENT from BASE METRIC" -> "-0.026 (-0.050 to -0.002)"."""
     match = re.fullmatch(r"(?P<name>.+?)(?: from (?P<base>.+))? (?P<key>\S+)", words)
-    if match is None or match["key"] not in METRIC_KEYS[result["metrics"]]:
+    if match is None or match["key"] not in metrics_of(result):
         raise InputError(f"{words!r} names no number; expected EXPERIMENT METRIC or EXPERIMENT from BASE METRIC")
     runs = runs_of(result, match["name"])
     if match["base"]:
@@ -139,7 +148,7 @@ def difference_cell(base: Mapping[int, Any], runs: Mapping[int, Any], key: str) 
 
 def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[str]) -> Table:
     """One table over several result files: a line for each experiment, in the order of `names`, by default all."""
-    known = dict.fromkeys(key for one in results.values() for key in METRIC_KEYS[one["metrics"]])
+    known = dict.fromkeys(key for one in results.values() for key in metrics_of(one))
     wrong = [key for key in keys if key not in known]
     if wrong:
         raise InputError(f"no metric {wrong[0]}; there are {', '.join(known)}")
@@ -223,7 +232,7 @@ def _leaderboard(result: Result) -> tuple[Table, ...]:
         difference=result["ranks"]["critical_difference"],
         groups=tuple(map(tuple, result["ranks"]["groups"])),
     )
-    notes = [*leaderboard_tables.notes(rows), *_not_possible(result)]
+    notes = [*leaderboard_tables.notes(rows), *_not_possible(result), *_not_run(result)]
     return leaderboard_tables.tables(rows, keys, dataset=data_name(result), ranks=ranks, notes=notes)
 
 
@@ -269,6 +278,17 @@ def _not_possible(result: Result) -> list[str]:
     for name, reason in result.get("not_possible", {}).items():
         reasons.setdefault(reason, []).append(name)
     return [f"Not possible here: {', '.join(names)}: {reason.rstrip('.')}." for reason, names in reasons.items()]
+
+
+def _not_run(result: Result) -> list[str]:
+    """The methods that the commands of a leaderboard name, and that neither have a row nor are impossible."""
+    asked: dict[str, None] = {}
+    for command in result["commands"]:
+        _, _, rest = command.partition(" --methods ")
+        asked |= dict.fromkeys(itertools.takewhile(lambda word: not word.startswith("-"), shlex.split(rest)))
+    there = {one["name"] for one in result["experiments"]} | set(result["not_possible"])
+    missing = [name for name in asked if name not in there]
+    return [f"Asked for and not run: {', '.join(missing)}."] if missing else []
 
 
 def _robustness(result: Result) -> Robustness:

@@ -6,7 +6,8 @@
 
 FOLDER is what `msa-jax leaderboard`, `reproduce` or `robustness` wrote; each becomes docs/results/NAME.json. Experiment folders
 that are given together become one file. Paragraphs for the page go into "notes" of that file; they stay if the same name is
-added again. `scripts/result_pages.py` says how documents quote a number.
+added again. So do the commands that were put into "commands" beside that of `robustness`, whose folder does not know how its
+experiments were trained. `scripts/result_pages.py` says how documents quote a number.
 """
 
 import argparse
@@ -42,6 +43,9 @@ def add(
     kept = {key: before.get(key, value) for key, value in usual.items()}
     personal = {**kept, "page": file_name(page or kept["page"]), "title": title or kept["title"]}
     target.mkdir(parents=True, exist_ok=True)
+    if content["kind"] == "robustness":
+        trained = [one for one in before.get("commands", ()) if not one.startswith("msa-jax robustness ")]
+        content["commands"] = [*trained, *content["commands"]]
     figures = {}
     for number, picture in enumerate(pictures):
         figure = f"{name}{f'-{picture.stem}' if number or len(pictures) > 1 else ''}{picture.suffix}"

@@ -4,12 +4,14 @@ import importlib
 import json
 from dataclasses import replace
 from functools import partial
+from typing import ClassVar
 
 import jax
 import numpy as np
 import pytest
 
 from msa_jax import methods
+from msa_jax.data.tokenize import build_tokenizer
 from msa_jax.methods.protocol import check_inputs
 from msa_jax.train.settings import resolve
 from scripts import (
@@ -18,11 +20,13 @@ from scripts import (
     benchmark_findings,
     benchmark_methods,
     benchmark_ours,
+    benchmark_peer_serving,
     benchmark_programs,
     benchmark_sections,
     benchmark_seeds,
     benchmark_shapes,
     benchmark_side_by_side,
+    benchmark_start,
     benchmark_sweep,
     benchmark_training,
     benchmark_waits,
@@ -34,6 +38,7 @@ from tests.golden import copying
 from tests.golden import mult as golden_mult
 from tests.golden import tfn as tfn_places
 from tests.paths import minilm
+from tests.small_bert import write_small_bert
 
 ENCODER = Encoder(
     hidden_size=32, num_layers=1, num_heads=2, intermediate_size=64, vocab_size=100, max_positions=64
@@ -104,6 +109,24 @@ def test_both_sides_train_the_same_network_and_their_parameters_move(peer):
     assert int(training.state.updates["train"][0]) == 3
     assert np.abs(np.array(training.state.params["text_head/score/kernel"]) - before).max() > 1e-4
     assert (weight.detach() - first).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_only_the_first_turn_compiles(seeds):
+    workload = replace(TINY, encoder=None, rows=20)
+    options = benchmark_ours.options(batch_size=workload.batch_size)
+    training = benchmark_training.Training("self_mm", options, workload, seeds=seeds)
+    training.walk(0, 1)
+    training.walk(0, 1)
+    assert training.phase.train.compiled(len(seeds))._cache_size() == 1
+
+
+def test_what_an_epoch_costs_besides_its_windows_is_timed_without_compilation(caplog):
+    with jax.log_compiles():
+        ours = benchmark_ours.OurTraining(replace(TINY, encoder=None, rows=20))
+    compiled = [line for line in caplog.messages if line.startswith("Compiling") and "refresh_centres" in line]
+    assert len(compiled) == 1
+    assert ours._share > 0
 
 
 def test_options_of_both_sides_are_the_preset(peer):
@@ -399,6 +422,30 @@ def test_the_made_dataset_of_sweeps_has_the_workload_s_shapes_and_labels_that_fo
     assert (train.text != 0).any(-1).sum(1).max() < 50
 
 
+def test_both_sides_start_with_one_mini_batch_and_its_update(peer, monkeypatch, tmp_path):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.setenv(name, "")  # the start of our side changes them
+    taken = {}
+
+    class Training:
+        def __init__(self, name, options, workload, **named):
+            self.window = options.accumulate
+
+        def walk(self, start, stop):
+            taken["ours"] = self.window * (stop - start), stop - start
+
+    def train_epoch(*arguments, **named):
+        trace = train(*arguments, **named)
+        taken["theirs"] = len(trace.losses), trace.steps
+
+    train = peer.self_mm_torch.train_epoch
+    monkeypatch.setattr(benchmark_training, "Training", Training)
+    monkeypatch.setattr(peer.self_mm_torch, "train_epoch", train_epoch)
+    assert benchmark_start.OurStart("self_mm", TINY, str(tmp_path)).first_step() > 0
+    assert benchmark_start.PeerStart(TINY, threads=1).first_step() > 0
+    assert taken == {"ours": (1, 1), "theirs": (1, 1)}
+
+
 @pytest.mark.slow
 def test_starts_are_timed_beside_the_peer_s(peer):
     findings = benchmark_findings.Findings()
@@ -421,6 +468,29 @@ def test_serving_is_timed_beside_the_peer_s(peer):
     assert findings.seconds["serving ours first"] < findings.seconds["serving ours first cold"]
 
 
+def test_the_peer_reads_its_weights_and_draws_none(torch, peer, tmp_path):
+    encoder = write_small_bert(tmp_path / "bert", build_tokenizer(["good film", "bad"]))
+    rows = {"raw_text": np.array(["good film", "bad film"]), "audio_length": np.array([3, 2])}
+    rows |= {"vision_length": np.array([2, 4]), "audio": np.ones((2, 3, 5), np.float32)}
+    np.savez(tmp_path / "samples.npz", **rows, vision=np.ones((2, 4, 20), np.float32))
+    places = str(encoder), str(tmp_path / "samples.npz"), str(tmp_path / "weights.pt")
+    serving = benchmark_peer_serving.PeerServing(*places, threads=1)
+    serving.save()
+    before = torch.get_rng_state()
+    assert serving.load() > 0
+    assert torch.equal(torch.get_rng_state(), before)
+    assert serving.further() > 0
+
+    drawn = serving._model()
+    drawn.load_state_dict(torch.load(places[2], weights_only=True))
+    text = torch.tensor([[[2, 3], [1, 1], [0, 0]]])
+    lengths = {f"{name}_length": torch.tensor([2]) for name in ("audio", "vision")}
+    batch = {"text_bert": text, "audio": torch.ones(1, 2, 5), "vision": torch.ones(1, 2, 20), **lengths}
+    with torch.no_grad():
+        scores, expected = serving._network(batch)["predictions"], drawn(batch)["predictions"]
+    torch.testing.assert_close(scores, expected)
+
+
 @pytest.mark.slow
 def test_sweeps_are_timed_and_pruned():
     findings = benchmark_findings.Findings()
@@ -428,6 +498,37 @@ def test_sweeps_are_timed_and_pruned():
     benchmark_waits.measure_pruning(STATES, findings)
     assert findings.ratios.keys() == {"sweep_self_mm", "sweep_pruned"}
     assert findings.counts["sweep epochs"] == 36 > findings.counts["sweep epochs pruned"] >= 12
+
+
+class Epochs:
+    """In the place of a worker: of the dataset, the numbers of the epochs that it is told to time."""
+
+    told: ClassVar[list] = []
+
+    def __init__(self, side, *arguments, **named):
+        self.ours = side.endswith("OurDataset")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def peak_mb(self):
+        return 1.0
+
+    def call(self, what, *arguments):
+        if what == "block" and not self.ours:
+            self.told += arguments
+        return [3.0, 2.0, 2.0] if self.ours else 2.0
+
+
+def test_both_sides_of_a_dataset_time_epochs_with_label_generation(monkeypatch):
+    monkeypatch.setattr(benchmark_side_by_side, "Worker", Epochs)
+    findings = benchmark_findings.Findings()
+    benchmark_side_by_side.measure_dataset("data", "encoder", "folder", benchmark_effort.QUICK, findings)
+    assert Epochs.told == [2]
+    assert findings.ratios["dataset_eager"]["median"] == 1.0
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -451,7 +552,9 @@ def test_command_writes_flat_json(tmp_path, monkeypatch, capsys):
     assert written["ratios"] == {"minilm_eager": {"median": 3.0, "low": 2.0, "high": 4.0}}
     assert set(written) == {"ratios", "seconds", "memory_mb", "counts", "compile", "failed", "machine", "versions"}
     assert set(written["machine"]) == {"cpu", "cores", "load"}
-    assert "3.00" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "3.00" in printed
+    assert "ratios, as scripts/benchmark --help explains them" in printed
 
 
 def test_a_section_that_fails_is_one_line_and_the_others_go_on(tmp_path, monkeypatch, capsys):

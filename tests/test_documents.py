@@ -15,7 +15,7 @@ import pytest
 from msa_jax import arguments as command_line
 from msa_jax import config, methods, metrics
 from msa_jax.report.studies import list_studies
-from scripts import docs_pages, method_pages, notebooks
+from scripts import docs_pages, method_pages, notebooks, results
 from tests.extract.material import face_model
 from tests.paths import REPOSITORY
 
@@ -235,6 +235,17 @@ def test_a_docstring_becomes_markdown():
         *("```text", "x = y", "  + z", "```", ""),
         *("Deviations.", "", "1. First,", "    which goes on.", "2. Second.", "", "Absent modalities: left out."),
     ]
+
+
+@pytest.mark.parametrize("method", method_pages.missing(DOCS))
+def test_the_page_of_a_method_has_each_row_of_our_leaderboards_once(method):
+    page = method_pages.page(method, results.load(REPOSITORY))
+    ours = page.partition("our leaderboards")[2].partition("## Options")[0]
+    rows = [tuple(cell.strip() for cell in row.split("|")[1:3]) for row in re.findall(r"^\|.*", ours, re.MULTILINE)]
+    boards = [one for one in results.load(REPOSITORY).values() if one["kind"] == "leaderboard"]
+    names = [one["name"] for board in boards for one in board["experiments"]]
+    assert sum(row[1] == method for row in rows) == names.count(method)
+    assert len(rows) == len(set(rows))
 
 
 def test_every_preset_says_the_command_that_runs_it():

@@ -70,6 +70,14 @@ def test_a_loop_of_unknown_length_counts_once_and_makes_the_host_wait():
         count_launches("nothing")
 
 
+def test_a_place_at_which_the_host_waits_counts_once_inside_a_loop_too():
+    inside = "%which.1 = f32[4]{0} conditional(%values, %values, %values), branch_computations={%short, %long}"
+    hlo = LOOP.replace("  ROOT %next", f"  {inside}\n  ROOT %next")
+    found = count_launches(hlo.replace("@TRIPS", ', backend_config={"known_trip_count":{"n":"7"}}'))
+    assert found.host_conditions == 2
+    assert found.kinds["copy"] == 7 + 1
+
+
 def test_counts_are_written_by_name_beside_what_else_is_known():
     step = {"launches": 12.0, "host_conditions": 0.0, "arguments_mb": 1.5, "temporary_mb": 2.5, "compiler_seconds": 3.0}
     launches = {"dmmsa/fusion": step, "text_only": {**step, "bytes": 3e9}}

@@ -5,12 +5,15 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from msa_jax import signals
 from msa_jax.cli import main
 from msa_jax.data import write_native
 from msa_jax.testing import tiny_dataset
+from msa_jax.train.checkpoint import save_variables
+from msa_jax.train.model import Variables
 from scripts import kills
 from tests.safety.commands import TOY_MAIN, errors, start, training
 
@@ -143,6 +146,62 @@ def test_no_moment_of_a_start_is_deaf(tmp_path, audio, delay, number):
         assert time.monotonic() - begun < 10
     assert process.returncode == 128 + number
     assert len(errors(error)) == 1
+
+
+# -- what `scripts/kills` sees -----------------------------------------------------------------------------------------
+
+
+class Terminates:
+    """In the place of random numbers: SIGTERM, as soon as the command is there."""
+
+    def choice(self, signals):
+        return signal.SIGTERM
+
+    def random(self):
+        return 1.0
+
+    def uniform(self, low, high):
+        return 0.0
+
+    def randrange(self, stop):
+        return 0
+
+
+class Started(kills.Job):
+    """A command that runs already."""
+
+    def __init__(self):
+        self.name, self.seconds = "some", 1.0
+
+
+@pytest.mark.parametrize(("goes_on", "fault"), [(2, "went on after the signal"), (0.1, None)])
+def test_a_command_that_swallows_a_signal_is_a_fault_unless_it_was_just_ending(tmp_path, goes_on, fault):
+    deaf = f"import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\n{READY}time.sleep({goes_on})"
+    with start(deaf) as process:
+        assert process.stdout.readline() == "ready\n"
+        kill = Started()._kill(process, tmp_path, Terminates())
+    assert process.returncode == 0
+    assert (kill and kill.fault) == fault
+
+
+def test_one_changed_parameter_is_another_content_and_so_is_a_damaged_file(tmp_path):
+    kernel = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for name, value in (("straight", 0.0), ("same", 0.0), ("other", 1e-6)):
+        changed = kernel + np.float32(value) * (kernel == 1)
+        save_variables(tmp_path / name / "checkpoints" / "1", Variables(params={"head/kernel": changed}, statistics={}))
+    straight, same, other = (kills.contents(tmp_path / name) for name in ("straight", "same", "other"))
+    (name,) = straight
+    assert name == "checkpoints/1/params.json/params/head/kernel"
+    assert straight == same != other
+    (tmp_path / "same" / "checkpoints" / "1" / "params" / "_METADATA").unlink()
+    assert kills.contents(tmp_path / "same") != straight
+
+
+def test_what_is_not_whole_is_found(tmp_path):
+    unfinished = {"params.orbax-checkpoint-tmp-1", ".state.gone", ".result.json.1a2b3c4d-123-5e6f7a8b.msa_jax-part"}
+    for name in (*unfinished, "state", ".lock", "result.json"):
+        (tmp_path / "checkpoints" / name).mkdir(parents=True)
+    assert set(kills.temporary(tmp_path)) == unfinished
 
 
 @pytest.mark.slow
