@@ -282,7 +282,6 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     bring.add_argument(
         "--split-seed",
         type=int,
-        default=0,
         metavar="N",
         help="seed of the splits that a table without them gets; default 0",
     )

@@ -109,7 +109,7 @@ def _array(contents: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
         array = np.empty(count, object)
         for index, element in enumerate(contents):  # one by one: numpy would make a list of arrays into one array
             array[index] = element
-        return array.reshape(shape, order=order)
+        return array.reshape(shape)  # numpy lists objects in C order, whatever the flag says
     if isinstance(contents, str):
         contents = contents.encode("latin1")
     if not isinstance(contents, (bytes, bytearray)) or len(contents) != count * kind.itemsize:

@@ -106,6 +106,13 @@ def test_a_value_out_of_bounds_is_refused(name, value):
         override(Options(), {name: value})
 
 
+@pytest.mark.parametrize("pattern", ["(", "(?i)BERT", "a)|(b"])
+def test_a_pattern_that_is_none_alone_or_joined_to_others_is_refused(pattern):
+    with pytest.raises(InputError, match=r"^option freeze is .*; expected a regular expression"):
+        override(Options(), {"freeze": pattern})
+    assert override(Options(), {"freeze": "(?i:BERT)/"}).freeze == "(?i:BERT)/"
+
+
 def test_of_options_with_dots_only_those_that_are_named_must_not_be_negative():
     @dataclass(frozen=True, kw_only=True)
     class Own:

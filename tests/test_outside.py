@@ -12,6 +12,7 @@ from msa_jax.data import write_native
 from msa_jax.testing import tiny_dataset
 from tests.paths import REPOSITORY
 
+pytestmark = pytest.mark.slow
 NAME = "msa_outside-1.0"
 FILES = {
     "METADATA": "Metadata-Version: 2.1\nName: msa-outside\nVersion: 1.0\n",

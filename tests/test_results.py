@@ -104,6 +104,19 @@ def test_a_page_has_the_scores_of_the_runs(root):
     assert "- [tiny](results/tiny.md): Methods side by side" in (root / "docs" / "results.md").read_text()
 
 
+def test_methods_that_a_command_names_and_the_table_lacks_are_said(root):
+    assert "Asked for and not run" not in page(root).read_text()  # this command names none
+    for method in MAE:
+        path = root / "out" / method / "environment.json"
+        environment = json.loads(path.read_text())
+        words = ["--methods", "tfn", "mctn", "raven", "lmf", "mult", "--seeds", "1", "2", "3"]
+        path.write_text(json.dumps({**environment, "command": [*environment["command"], *words]}))
+    results.add(root, [root / "out"])
+    results.render(root)
+    lines = [line for line in page(root).read_text().splitlines() if "not run" in line]
+    assert lines == ["- Asked for and not run: raven, mult."]  # mctn is impossible
+
+
 def test_nothing_of_the_machine_is_kept(root):
     text = (root / "docs" / "results" / "tiny.json").read_text()
     assert "where" not in text
@@ -238,11 +251,25 @@ def test_curves_of_missing_modalities_are_shown(root):
     with pytest.raises(InputError, match="has no environment"):
         results.add(root, [folder])
     environment = json.loads((root / "out" / "tfn" / "environment.json").read_text())
+    environment["command"] = ["msa-jax", "robustness", "run"]
     (folder / "robustness.json").write_text(json.dumps({**content, "environment": environment}))
     results.add(root, [folder])
     results.render(root)
     assert "1.000 ± 0.141" in page(root).read_text()
     assert results.check(root) == []
+    kept = results.load(root)["curves"]
+    for quote in (lambda: result_pages.number(kept, "run MAE"), lambda: result_pages.summary({"curves": kept}, [], [])):
+        with pytest.raises(
+            InputError, match=r"'What is left if .*' has curves alone, and no number that can be quoted"
+        ):
+            quote()
+
+    trained = "msa-jax train tfn --out run"  # what a person has added
+    change(root / "docs" / "results" / "curves.json", '"commands": [', f'"commands": ["{trained}", ')
+    environment["command"] += ["--mask-seeds", "1"]
+    (folder / "robustness.json").write_text(json.dumps({**content, "environment": environment}))
+    results.add(root, [folder])
+    assert results.load(root)["curves"]["commands"] == [trained, "msa-jax robustness run --mask-seeds 1"]
 
 
 def test_a_papers_rows_come_from_its_study(root):

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from msa_jax.whole_files import new_folder, replacing
+from msa_jax import whole_files
+from msa_jax.whole_files import new_folder, put_back, replace_folder, replacing, whole_name
 
 
 def write(path, content=b"new"):
@@ -53,11 +54,53 @@ def test_a_folder_is_whole_or_absent(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
-def test_what_dead_processes_left_of_a_folder_goes_with_the_next_one(tmp_path):
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    for number in (ended.pid, os.getppid(), os.getpid()):  # in a container the next process may have the same number
-        (tmp_path / f".made.{number}" / "sub").mkdir(parents=True)
+def part_name(name, process, *, host=whole_files._HOST, word="00000000"):
+    return f".{name}.{host}-{process}-{word}.msa_jax-part"
+
+
+@pytest.fixture(scope="module")
+def ended():
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_dead_processes_left_of_a_folder_goes_with_the_next_one(tmp_path, ended):
+    for number in (ended, os.getppid(), os.getpid()):  # in a container the next process may have the same number
+        (tmp_path / part_name("made", number) / "sub").mkdir(parents=True)
     with new_folder(tmp_path / "made"):
         pass
-    assert {path.name for path in tmp_path.iterdir()} == {"made", f".made.{os.getppid()}"}
+    assert {path.name for path in tmp_path.iterdir()} == {"made", part_name("made", os.getppid())}
+
+
+def test_only_parts_of_this_machine_are_deleted(tmp_path, ended):
+    other = part_name("x", ended, host="00000000" if whole_files._HOST != "00000000" else "00000001")
+    kept = {f".x.{ended}", ".x.20240101", ".x.old", other, part_name("y", ended), part_name("x.y", ended)}
+    (tmp_path / ".x.20240102").mkdir()
+    for name in (*kept, part_name("x", ended)):
+        (tmp_path / name).write_text("")
+    write(tmp_path / "x")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, ".x.20240102", "x"}
+
+
+def test_a_part_has_the_name_of_what_it_becomes(tmp_path):
+    with new_folder(tmp_path / "made") as part:
+        assert whole_name(part.name) == "made"
+    for name in ("made", ".made", ".made.123", "x.msa_jax-part"):
+        assert whole_name(name) == name
+
+
+def test_a_folder_that_was_to_be_replaced_is_put_back(tmp_path, ended):
+    moved = tmp_path / part_name("made.old", ended)
+    moved.mkdir()
+    (moved / "file").write_text("old")
+    put_back(tmp_path / "made")
+    assert (tmp_path / "made" / "file").read_text() == "old"
+    moved.mkdir()
+    put_back(tmp_path / "made")
+    assert moved.exists()  # something has its name
+    with new_folder(tmp_path / "made", replace_folder) as part:
+        (part / "file").write_text("new")
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    assert (tmp_path / "made" / "file").read_text() == "new"

@@ -15,7 +15,7 @@ from msa_jax.extract import transcripts
 from msa_jax.extract.clips import Tools
 from msa_jax.extract.face import FaceLandmarker
 from msa_jax.extract.face_model import find_face_model
-from msa_jax.modalities import SEQUENCES
+from msa_jax.extract.recipe import Recipe
 from msa_jax.train.clips import ClipPrediction, predictions_of, read_clips, samples_of
 from msa_jax.train.predictor import Predictor
 
@@ -65,14 +65,15 @@ def score_clip(
       predictor: of the experiment.
       path: of the clip.
       text: what is said; if empty, a file beside the clip has it or the recogniser hears it.
-      window: seconds of a part. Parts overlap by half, or by less if there would be more than `MOST_PARTS`.
+      window: seconds of a part. Parts overlap by half, or by less if there would be more than `MOST_PARTS`; of a clip for which
+        that is too few, they are longer.
       missing: modalities that are not read.
       tools: as for `read_clips`.
       cache: where its features are kept.
 
     Returns:
       What `score_text` has, and {"seconds", "parts": [{"start", "end", "score", "heads"}], "face": as `face_view`, "wave": as
-      `wave_form`, "words": [[start, end, text], ...] if times are known}
+      `wave_form`, both None if vision or audio is not read, "words": [[start, end, text], ...] if times are known}
 
     Raises:
       InputError: as `read_clips` and `Predictor.predict_runs`; a text that is too long.
@@ -85,11 +86,19 @@ def score_clip(
         texts = [text] if reads_text and text.strip() else None
         clips = read_clips(predictor, [path], texts=texts, tools=tools, missing=missing, cache=cache)
         whole = predictions_of(predictor, samples_of(clips), missing)[0]
-        samples = samples_of(clips, window=window, step=max(window / 2, LEAST_STEP, whole.end / MOST_PARTS))
+        step = max(window / 2, LEAST_STEP, whole.end / MOST_PARTS)
+        samples = samples_of(clips, window=max(window, step), step=step)
+    if step > window:
+        notes.append(
+            f"parts of {step:.3g} s instead of {window:g} s: {LEAST_STEP:g} s at least, {MOST_PARTS} parts at most"
+        )
+    for name, what in (("vision", "picture"), ("audio", "wave form")):
+        if name not in clips.read:
+            notes.append(f"{name} is not read, so no {what} is shown")
     with _notes():  # the same as of the whole
         parts = predictions_of(predictor, samples, missing)
     words = clips.words[0] if clips.words else None
-    most = clips.recipe.most_seconds
+    sees, hears = "vision" in clips.read, "audio" in clips.read  # the worker has decoded these, and nothing else
     return {
         **_content(whole, missing),
         "runs": {str(seed): heads["prediction"] for seed, heads in whole.runs.items()},
@@ -98,8 +107,8 @@ def score_clip(
         "notes": notes,
         "seconds": whole.end,
         "parts": [{"start": one.start, "end": one.end, **_content(one, missing)} for one in parts],
-        "face": face_view(path, middle=whole.end / 2, landmarker=_landmarker(predictor, tools)),
-        "wave": wave_form(path, most_seconds=most),
+        "face": face_view(path, middle=whole.end / 2, landmarker=_landmarker(clips.recipe, tools)) if sees else None,
+        "wave": wave_form(path, most_seconds=clips.recipe.most_seconds) if hears else None,
     }
 
 
@@ -124,9 +133,8 @@ def _notes() -> Iterator[list[str]]:
     notes += dict.fromkeys(str(one.message) for one in said if issubclass(one.category, DataWarning))
 
 
-def _landmarker(predictor: Predictor, tools: Tools) -> Callable[[], FaceLandmarker] | None:
-    """The networks, if the experiment reads faces by them, so that their file must be there anyway."""
-    recipe = predictor.extract or {}
-    if not any((recipe.get(name) or {}).get("model_sha256") for name in SEQUENCES):
+def _landmarker(recipe: Recipe, tools: Tools) -> Callable[[], FaceLandmarker] | None:
+    """The networks, if faces were read by them, so that their file is there anyway."""
+    if recipe.vision is None or recipe.vision.model_sha256 is None:
         return None
     return cached(lambda: FaceLandmarker(find_face_model(tools.face_model)))

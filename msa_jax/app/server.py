@@ -15,6 +15,8 @@ from msa_jax.paths import shown
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 HEADER = "x-msa-jax"  # that our script sends; a page of another site cannot send it unasked
 _MOST_JSON = 2**16  # bytes
+# Bytes of a request before its body: the longest text is in the address of an upload, up to 12 for a letter.
+_MOST_HEAD = 2**17
 _MOST_AT_ONCE = 16  # connections
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 # The page may load its own files, pictures that it was sent as data, and clips that the user chose. Nothing else.
@@ -91,6 +93,7 @@ def server(session: Session, *, any_host: bool, max_upload: float) -> Any:
             limit_concurrency=_MOST_AT_ONCE,
             proxy_headers=False,
             timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=_MOST_HEAD,
         )
     )
 

@@ -62,11 +62,15 @@ class Place:
 
 
 def check_columns(
-    columns: Mapping[str, Any], *, source: str, split: str, label_range: tuple[float, float]
+    columns: Mapping[str, Any], *, source: str, split: str, label_range: tuple[float, float], finite: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
     """One split, checked: float32, int32 and text arrays, and for each feature column how many values were not finite.
 
     NaN and infinite features are replaced by 0, in a copy. The arrays given are never changed.
+
+    Args:
+      columns: by name. source, split: what to call the data in messages. label_range: of the labels.
+      finite: refuse NaN and infinite features instead.
 
     Raises:
       InputError: naming source, split, column and row, what was found and what was expected.
@@ -84,6 +88,10 @@ def check_columns(
             _check_lengths(place, name, arrays)
     if "text_bert" in arrays:
         _check_text_bert(place, arrays)
+    if finite:
+        for name in FEATURES:
+            if name in arrays:
+                _check_finite(place, name, arrays)
     replaced = {name: _replace_non_finite(arrays, name) for name in FEATURES if name in arrays}
     return {name: _stored(array, COLUMNS[name].kind) for name, array in arrays.items()}, replaced
 
@@ -273,9 +281,21 @@ def _first(wrong: np.ndarray) -> int | None:
     return int(rows[0]) if len(rows) else None
 
 
+def _check_finite(place: Place, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    wrong = ~np.isfinite(_as_float32(arrays[name]))
+    row = _first(wrong)
+    if row is not None:
+        count = int(np.count_nonzero(wrong))
+        place.refuse(name, f"{count} NaN or infinite values, the first here", "finite numbers", row=row)
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinite, and counts as that
+        return array.astype(np.float32, copy=False)
+
+
 def _replace_non_finite(arrays: dict[str, np.ndarray], name: str) -> int:
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinite, and is counted as that
-        array = arrays[name].astype(np.float32, copy=False)
+    array = _as_float32(arrays[name])
     wrong = ~np.isfinite(array)
     count = int(np.count_nonzero(wrong))
     arrays[name] = np.where(wrong, np.float32(0), array) if count else array

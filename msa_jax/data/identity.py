@@ -67,6 +67,12 @@ def entries_of(corpus: str) -> dict[str, Any]:
     return {"name": corpus, "language": facts.language, "label_range": facts.label_range, "metrics": corpus}
 
 
+def with_corpus(words: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said, and if the name is that of a corpus, what else the corpus has."""
+    corpus = corpus_said(words)
+    return dict(words) if corpus is None else {**entries_of(corpus), **words, "name": corpus}
+
+
 def guessed(
     words: Mapping[str, Any],
     *,

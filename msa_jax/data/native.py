@@ -1,8 +1,8 @@
 """The native dataset folder: card.json, train.npz, valid.npz and test.npz; never a pickle."""
 
+import contextlib
 import io
 import json
-import shutil
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from msa_jax.data.columns import COLUMNS
-from msa_jax.data.identity import said
+from msa_jax.data.identity import said, with_corpus
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
 from msa_jax.errors import DataWarning, InputError, refuse_newer
 from msa_jax.paths import user_path
-from msa_jax.whole_files import new_folder
+from msa_jax.whole_files import new_folder, put_back, replace_folder
 
 FORMAT = 1  # of the folders that this version writes; a higher number for what older versions would read wrongly
 _FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
@@ -38,7 +38,7 @@ def read_native(
 
     Args:
       folder: where `card.json` and the splits are.
-      name, language, label_range, metrics: instead of what the card says.
+      name, language, label_range, metrics: instead of what the card says. The name of a corpus sets the other three too.
 
     Raises:
       InputError: a file is missing, truncated, altered or pickled, the card is wrong, or the data are (see `validate`).
@@ -50,8 +50,7 @@ def read_native(
     for name in _FILES:
         if not (folder / name).is_file():
             raise InputError(f"{folder}: no file {name}, expected {', '.join(_FILES)}")
-    entries = {**_read_card(folder / "card.json"), **words}
-    refuse_newer(entries, FORMAT, str(folder / "card.json"))
+    entries = {**read_card(folder / "card.json"), **with_corpus(words)}
     card = parse_card(entries, source=str(folder / "card.json"))
     splits = {split: read_npz(folder / f"{split}.npz") for split in SPLITS}
     listed = entries.get("columns")
@@ -67,7 +66,9 @@ def read_native(
     return dataset
 
 
-def _read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> dict[str, Any]:
+    """What a card.json holds. Raises InputError: it cannot be read, is no JSON object, or is of a newer format."""
+
     def refuse_constant(constant: str) -> None:
         raise InputError(f"{path}: holds {constant}, which is no JSON; expected a number")
 
@@ -83,6 +84,7 @@ def _read_card(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: found {type(entries).__name__}, expected an object with name, metrics and label_range"
         )
+    refuse_newer(entries, FORMAT, str(path))
     return entries
 
 
@@ -171,7 +173,7 @@ def write_native(
     dataset = validate(dataset.card, columns, source=dataset.source)
     check_target(folder, overwrite)
     try:
-        with new_folder(folder, _put_in_place) as part:
+        with new_folder(folder, replace_folder) as part:
             for name, split in dataset.splits().items():
                 np.savez_compressed(part / f"{name}.npz", **split.columns())
             entries = {"format": FORMAT, **card_entries(dataset)}
@@ -185,7 +187,9 @@ def write_native(
 
 
 def check_target(folder: Path, overwrite: bool = False) -> None:
-    """Raises InputError if a dataset cannot be written there."""
+    """Raises InputError if a dataset cannot be written there. One that a killed process had moved away is put back first."""
+    with contextlib.suppress(OSError):
+        put_back(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -196,17 +200,3 @@ def check_target(folder: Path, overwrite: bool = False) -> None:
         raise InputError(f"{folder}: holds {strange[0]}, which is no part of a native dataset; choose another folder")
     if held and not overwrite:
         raise InputError(f"{folder}: a dataset is there already; choose another folder")
-
-
-def _put_in_place(part: Path, folder: Path) -> None:
-    if not folder.exists():
-        part.rename(folder)
-        return
-    replaced = part.with_suffix(".old")
-    folder.rename(replaced)
-    try:
-        part.rename(folder)
-    except OSError:
-        replaced.rename(folder)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from msa_jax import safe_pickle
-from msa_jax.data import load_dataset
+from msa_jax.data import SYNTHETIC, load_dataset
 from msa_jax.data.cmu import columns_of as cmu_columns
 from msa_jax.data.cmu import is_cmu
 from msa_jax.data.columns import COLUMNS, LABELS, Place, check_columns, check_lengths
 from msa_jax.data.mmsa import columns_of
-from msa_jax.data.native import read_npz
+from msa_jax.data.native import read_card, read_npz
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
 from msa_jax.data.table import SUFFIXES, read_table_samples
@@ -35,7 +35,7 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
     Raises:
       InputError: there is no such split, or its columns are not what they should be.
     """
-    if not isinstance(source, Dataset):
+    if not isinstance(source, Dataset) and os.fspath(source) != SYNTHETIC:
         path = user_path(source)
         if path.suffix.lower() in SUFFIXES and path.is_file():
             rows = read_table_samples(path)
@@ -45,33 +45,24 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
             chosen = _chosen(path, name, found)
             columns = _columns(found[chosen], source=str(path), split=chosen)
             return _repaired(columns, source=str(path), split=chosen)
-    return load_dataset(source).split(name or "test")
+    dataset = source if isinstance(source, Dataset) else load_dataset(source)
+    return dataset.split(name or "test")
 
 
-def check_samples(
-    split: Split,
-    names: Collection[str] | None = None,
-    *,
-    source: str = "the data",
-    name: str = "given",
-    label_range: tuple[float, float] | None = None,
-) -> Split:
-    """The columns of a split that somebody made, checked as a dataset's are.
+def check_samples(split: Split, names: Collection[str] | None = None) -> Split:
+    """The columns of a split that somebody made, checked as a dataset's are; labels are not read.
 
     Args:
       split: with its lengths.
       names: the columns that are read; all by default. Those that are absent stay absent.
-      source, name: what to call data and split in messages.
-      label_range: check the labels too, which must be in it; by default they are not read.
 
     Raises:
       InputError: a column of another shape or type or with other rows, a length beyond the array, or a NaN or infinite value.
     """
     columns = {key: value for key, value in split.columns().items() if names is None or key in names}
-    for key in ("id", *(LABELS if label_range is None else ())):
+    for key in ("id", *LABELS):
         columns.pop(key, None)
-    label = split.label if label_range is None else None
-    return _checked(columns, split.id, label, source=source, split=name, label_range=label_range, refuse=True)
+    return _checked(columns, split.id, split.label, source="the data", split="given", refuse=True)
 
 
 def read_texts(content: bytes, *, source: str) -> Split:
@@ -97,6 +88,8 @@ def read_texts(content: bytes, *, source: str) -> Split:
 def _splits_at(path: Path) -> dict[str, Any]:
     """{split: its file, or its columns as MMSA has them}; empty where only `load_dataset` knows what the path means."""
     if path.is_dir():
+        if (path / "card.json").is_file():
+            read_card(path / "card.json")  # refuses a folder of a newer format
         return {split: path / f"{split}.npz" for split in SPLITS if (path / f"{split}.npz").is_file()}
     if not path.is_file():
         return {}
@@ -155,32 +148,26 @@ def _repaired(columns: Mapping[str, Any], *, source: str, split: str) -> Split:
 def _checked(
     columns: Mapping[str, Any],
     ids: np.ndarray,
-    label: np.ndarray | None,
+    label: np.ndarray,
     *,
     source: str,
     split: str,
     refuse: bool,
-    label_range: tuple[float, float] | None = None,
 ) -> Split:
-    """`check_columns` where ids may be anything, and labels NaN unless they are among the columns (label is None)."""
+    """`check_columns` where ids and labels may be anything."""
     rows = np.array([str(row) for row in range(len(ids))], np.str_)
-    unlabelled = {} if label is None else {"label": np.zeros(len(ids), np.float32)}
     arrays, replaced = check_columns(
-        {**columns, **unlabelled, "id": rows}, source=source, split=split, label_range=label_range or _ANY_LABEL
+        {**columns, "label": np.zeros(len(ids), np.float32), "id": rows},
+        source=source,
+        split=split,
+        label_range=_ANY_LABEL,
+        finite=refuse,
     )
     for name, count in replaced.items():
-        if count and refuse:
-            with np.errstate(over="ignore"):
-                finite = np.isfinite(np.asarray(columns[name], np.float32))
-            row = int(np.argmin(finite.reshape(len(ids), -1).all(1)))
-            Place(source=source, split=split).refuse(
-                name, f"{count} NaN or infinite values, the first here", "finite numbers", row=row
-            )
         if count:
             warnings.warn(
                 f"{source}: split {split}, column {name}: {count} NaN or infinite values replaced by 0",
                 DataWarning,
                 stacklevel=3,
             )
-    kept = {"id": np.asarray(ids).astype(np.str_)} | ({} if label is None else {"label": label.astype(np.float32)})
-    return Split(**{**arrays, **kept})
+    return Split(**{**arrays, "id": np.asarray(ids).astype(np.str_), "label": label.astype(np.float32)})

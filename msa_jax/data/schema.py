@@ -209,7 +209,20 @@ def _range(ends: tuple[float, float]) -> str:
     return f"[{ends[0]:g}, {ends[1]:g}]"
 
 
-def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str) -> Dataset:
+def checked(dataset: Dataset) -> Dataset:
+    """A dataset that somebody made, with the columns that it would have if it was written and read; itself if it has them.
+
+    Raises:
+      InputError: as `validate`, or a feature is NaN or infinite. Ids that nobody gave may be the same in several splits.
+    """
+    columns = {name: split.columns() for name, split in dataset.splits().items()}
+    found = validate(dataset.card, columns, source=dataset.source, made=True)
+    made = {name: split.columns() for name, split in found.splits().items()}
+    same = all(array is columns[name][column] for name in made for column, array in made[name].items())
+    return dataset if same else found
+
+
+def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str, made: bool = False) -> Dataset:
     """A dataset of checked arrays: float32, int32 and text, the same columns and feature sizes in every split.
 
     Sequences are padded with zeros to the longest split. NaN and infinite feature values are replaced by 0 in a copy
@@ -219,6 +232,8 @@ def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str
       card: what is known of the data.
       splits: train, valid and test; in each an array per column (None counts as absent).
       source: what to call the data in messages.
+      made: by somebody who can mend them: NaN and infinite features are refused, and ids that are row numbers may be the same
+        in several splits.
 
     Raises:
       InputError: one line naming source, split, column and row, what was found and what was expected.
@@ -233,10 +248,13 @@ def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str
     arrays: dict[str, dict[str, np.ndarray]] = {}
     replaced: dict[str, dict[str, int]] = {}
     for name in SPLITS:
-        arrays[name], counts = check_columns(splits[name], source=source, split=name, label_range=card.label_range)
+        arrays[name], counts = check_columns(
+            splits[name], source=source, split=name, label_range=card.label_range, finite=made
+        )
         for column, count in counts.items():
             replaced.setdefault(column, {})[name] = count
     _check_across_splits(arrays, source)
+    _check_ids_differ({name: columns["id"].tolist() for name, columns in arrays.items()}, source, numbered=made)
     _pad_to_longest(arrays)
     for column, counts in replaced.items():
         if any(counts.values()):
@@ -269,9 +287,15 @@ def _check_across_splits(arrays: Mapping[str, Mapping[str, np.ndarray]], source:
                     Place(source=source, split=name).refuse(
                         column, f"feature size {size}", f"{expected}, the size in train"
                     )
+
+
+def _check_ids_differ(ids: Mapping[str, list[str]], source: str, *, numbered: bool) -> None:
+    """numbered: whether row numbers, which `Split` gives where it has no ids, may be in several splits."""
     owner: dict[str, tuple[str, int]] = {}
     for name in SPLITS:
-        for row, id in enumerate(arrays[name]["id"].tolist()):
+        if numbered and ids[name] == [str(row) for row in range(len(ids[name]))]:
+            continue
+        for row, id in enumerate(ids[name]):
             if id in owner:
                 other, other_row = owner[id]
                 Place(source=source, split=name).refuse(

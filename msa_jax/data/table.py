@@ -39,7 +39,7 @@ def read_table(
     language: str | None = None,
     label_range: tuple[float, float] | None = None,
     metrics: str | None = None,
-    split_seed: int = 0,
+    split_seed: int | None = None,
 ) -> Dataset:
     """The dataset in a table whose columns are `text`, `label` and, if there are, `id` and `split`; others are not used.
 
@@ -53,17 +53,20 @@ def read_table(
       path: the table. A .parquet needs pandas and pyarrow.
       name, language, label_range, metrics: of the card. By default the name of the file; English, or Chinese where most
         letters are; the smallest usual range that holds the labels; and "regression". A guess is said in a warning.
-      split_seed: of the splits that are made here, not negative.
+      split_seed: of the splits that are made here, not negative; 0 by default. Only for a table without a column `split`.
 
     Raises:
       InputError: naming file, line and column, what was found and what was expected.
     """
     path = user_path(path)
     words = said(name=name, language=language, label_range=label_range, metrics=metrics)
-    if type(split_seed) is not int or split_seed < 0:
+    if split_seed is not None and (type(split_seed) is not int or split_seed < 0):
         raise InputError(f"split_seed is {split_seed!r}; expected a whole number, not negative")
     rows = read_rows(path)
     columns = _columns(path, rows)
+    if split_seed is not None and "split" in columns:
+        raise InputError(f"{path}: split_seed is {split_seed}, and the table has a column split; leave one of them out")
+    split_seed = split_seed or 0
     unused = [column for column in columns if column not in COLUMNS]
     if unused:
         warnings.warn(f"{path}: not used: {', '.join(unused)}", DataWarning, stacklevel=2)
@@ -178,7 +181,8 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{path}: line {line}: {error}; is a double quote missing?") from None
+        long = " A .jsonl may hold a longer text." if "field limit" in str(error) else ""
+        raise InputError(f"{path}: line {line}: {error}; is a double quote missing?{long}") from None
 
 
 def _from_jsonl(path: Path) -> list[Row]:
@@ -286,10 +290,13 @@ def read_label(path: Path, row: Row, column: str = "label") -> float:
     refuse(path, row, column, _shown(cell), "a number")
 
 
+def is_empty(cell: Any) -> bool:
+    """Whether a cell holds nothing: blank in a text file, null in .jsonl, null or NaN in .parquet. 0 is something."""
+    return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
+
+
 def _label_or_nan(path: Path, row: Row) -> float:
-    cell = row.cells["label"]
-    absent = cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
-    return math.nan if absent else read_label(path, row)
+    return math.nan if is_empty(row.cells["label"]) else read_label(path, row)
 
 
 def _id(path: Path, row: Row) -> str:

@@ -5,6 +5,7 @@ import heapq
 import importlib.util
 import itertools
 import json
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,15 @@ import numpy as np
 import tokenizers
 
 from msa_jax import json_text
-from msa_jax.errors import InputError
+from msa_jax.errors import DataWarning, InputError
 
 _VOCABULARY_FILES = "tokenizer.json, vocab.txt, vocab.json with merges.txt, or a sentencepiece model (*.model)"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _PAD_TOKENS = ("[PAD]", "<pad>")
 _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
+# Characters of the longest word that a built tokenizer takes apart; a longer one is unknown. BERT's 100 are fewer than a
+# clause of Thai has, which is one word here. The time that one takes grows with the cube of them.
+_LONGEST_WORD = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,25 +164,70 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
     `tokenizer.json` is read as it is; otherwise `vocab.txt` makes a BERT WordPiece tokenizer, cased or not by
     `tokenizer_config.json`; any other is left to transformers, such as RoBERTa's byte-level BPE in `vocab.json` and
-    `merges.txt` and the sentencepiece model of XLM-R.
+    `merges.txt`, the sentencepiece model of XLM-R, and a BERT with tokens that were added to its `vocab.txt`.
 
     Raises:
-      InputError: no such folder, a damaged file, no vocabulary beyond special tokens, or no tokenizer in it that works
-        without its own Python code.
+      InputError: no such folder, a damaged file, no vocabulary beyond special tokens, no tokenizer in it that works
+        without its own Python code, or an added token whose id is not the next one.
+
+    Warns:
+      DataWarning: `tokenizer_config.json` and `tokenizer.json` differ in upper case or accents.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected one with tokenizer.json or vocab.txt")
     if (folder / "tokenizer.json").is_file():
         try:
-            return Tokenizer(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+            backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception as error:  # the package raises plain Exception
             raise InputError(f"{folder / 'tokenizer.json'}: not a readable tokenizer ({error})") from None
+        _warn_of_other_options(backend, folder)
+        return Tokenizer(backend)
     options = _read_options(folder / "tokenizer_config.json")
     is_bert = str(options.get("tokenizer_class", "BertTokenizer")).removesuffix("Fast") == "BertTokenizer"
-    if is_bert and (folder / "vocab.txt").is_file():
-        return _from_vocabulary(_read_vocabulary(folder / "vocab.txt"), options)
-    return _from_transformers(folder)
+    if not is_bert or not (folder / "vocab.txt").is_file():
+        return _from_transformers(folder)
+    vocabulary, added = _read_vocabulary(folder / "vocab.txt"), _added_tokens(folder, options)
+    if added.keys() <= set(vocabulary):
+        return _from_vocabulary(vocabulary, options)
+    tokenizer = _from_transformers(folder)
+    for token, index in added.items():  # transformers gives an added token the next id, whatever the file says
+        if (found := tokenizer.backend.token_to_id(token)) != index:
+            raise InputError(f"{folder}: the added token {token!r} has id {index!r}; expected {found}, the next one")
+    return tokenizer
+
+
+def _warn_of_other_options(backend: tokenizers.Tokenizer, folder: Path) -> None:
+    """Says where `tokenizer_config.json` asks for another case or other accents than `tokenizer.json`, which is read."""
+    normalizer = backend.normalizer
+    if not isinstance(normalizer, tokenizers.normalizers.BertNormalizer):
+        return
+    options = _read_options(folder / "tokenizer_config.json")
+    strips = normalizer.lowercase if normalizer.strip_accents is None else normalizer.strip_accents
+    done = {"do_lower_case": normalizer.lowercase, "strip_accents": strips}
+    other = [
+        f"{name} {str(asked).lower()}"
+        for name, does in done.items()
+        if isinstance(asked := options.get(name), bool) and asked != does
+    ]
+    if other:
+        warnings.warn(
+            f"{folder}: tokenizer_config.json says {' and '.join(other)}, tokenizer.json does otherwise; tokenizer.json is "
+            "used: if it is the wrong one, correct it",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _added_tokens(folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """{token: id}, those that `added_tokens.json` or `tokenizer_config.json` names."""
+    added = _read_options(folder / "added_tokens.json")
+    try:
+        told = (options.get("added_tokens_decoder") or {}).items()
+        return {**added, **{token["content"]: int(index) for index, token in told}}
+    except (AttributeError, TypeError, KeyError, ValueError):
+        path = folder / "tokenizer_config.json"
+        raise InputError(f"{path}: added_tokens_decoder cannot be read; expected tokens by their ids") from None
 
 
 def _read_options(path: Path) -> dict[str, Any]:
@@ -206,10 +255,12 @@ def _read_vocabulary(path: Path) -> list[str]:
     return tokens
 
 
-def _from_vocabulary(tokens: Sequence[str], options: dict[str, Any]) -> Tokenizer:
-    """BERT's WordPiece; `options` in the words of a `tokenizer_config.json`."""
+def _from_vocabulary(tokens: Sequence[str], options: dict[str, Any], longest: int = 100) -> Tokenizer:
+    """BERT's WordPiece; `options` in the words of a `tokenizer_config.json`. longest: characters of a word."""
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    backend = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend = tokenizers.Tokenizer(
+        tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=longest)
+    )
     backend.normalizer = tokenizers.normalizers.BertNormalizer(
         lowercase=options.get("do_lower_case", True),
         strip_accents=options.get("strip_accents"),
@@ -272,7 +323,8 @@ def build_tokenizer(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenize
         words.update(word for word, _ in bare.pre_tokenizer.pre_tokenize_str(bare.normalizer.normalize_str(text)))
     if not words:
         raise InputError("no words in the texts; expected at least one to build a vocabulary from")
-    return _from_vocabulary([*SPECIAL_TOKENS, *_learn_pieces(words, vocab_size - len(SPECIAL_TOKENS))], {})
+    pieces = _learn_pieces(words, vocab_size - len(SPECIAL_TOKENS))
+    return _from_vocabulary([*SPECIAL_TOKENS, *pieces], {}, _LONGEST_WORD)
 
 
 def _learn_pieces(words: Counter[str], size: int) -> list[str]:

@@ -5,9 +5,10 @@
 representation learning at scale (XLM-R).
 
 *Deviations and why*: what a token attends to is given by segments, not by a 0/1 mask, so that several utterances can
-share one row: their tokens never see each other, and the hidden states equal those of one utterance per row. Everything
-else is as the published weights were trained (LayerNorm after each residual sum, exact GELU): hidden states match
-PyTorch's to about 1e-5.
+share one row: their tokens never see each other, and the hidden states equal those of one utterance per row. RoBERTa's
+positions are the places in the utterance; transformers counts the tokens that are not "<pad>", so where a text itself has a
+"<pad>" written in it, the tokens behind stand one position further here. Everything else is as the published weights were
+trained (LayerNorm after each residual sum, exact GELU): hidden states match PyTorch's to about 1e-5.
 """
 
 import functools

@@ -79,12 +79,13 @@ class TextEncoder(nn.Module):
         rows, steps = mask.shape
         slot = text.get("slot")
         segments = text["segments"] if slot is not None else mask.astype(jnp.int32)
-        embedded = bert.embed(text["ids"], positions=text.get("positions"), deterministic=not train)
+        reads = self.keep_padding and slot is None
+        # What lengthens ids writes zeros, which RoBERTa has for <s>.
+        ids = jnp.where(mask, text["ids"], bert.config.pad_id) if reads else text["ids"]
+        embedded = bert.embed(ids, positions=text.get("positions"), deterministic=not train)
         if adapt is not None:
             embedded = adapt(embedded, lambda values: _spread(values, mask, slot, segments.shape))
-        encode = functools.partial(
-            bert.encode, embedded, segments, not train, padding_reads=self.keep_padding and slot is None
-        )
+        encode = functools.partial(bert.encode, embedded, segments, not train, padding_reads=reads)
         if not self.tokens:
             return None, encode(at=jnp.arange(rows) * steps if slot is None else slot[:, 0])
         hidden = encode()

@@ -102,18 +102,18 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
 def _read_legacy(path: Path) -> dict[str, np.ndarray]:
     content = path.read_bytes()
     stream = io.BytesIO(content)
+    storages: dict[str, _Storage] = {}  # of all tensors, also of those that lie deeper than a state dict's
 
     def next_pickle() -> Any:
         start = stream.tell()
         for _ in pickletools.genops(stream):  # reads up to the end of one pickle, runs nothing
             pass
-        return _load(content[start : stream.tell()], path)
+        return _load(content[start : stream.tell()], path, storages)
 
     if next_pickle() != _LEGACY_MAGIC:
         raise InputError(f"{path}: a pickle, but not one of torch.save; expected BERT weights")
     next_pickle(), next_pickle()  # protocol version, sizes of C types on the machine that wrote it
     state, keys = next_pickle(), next_pickle()
-    storages = {value.storage.key: value.storage for value in _named_tensors(state, path).values()}
     data = {}
     for key in keys:
         if key not in storages:
@@ -127,7 +127,9 @@ def _read_legacy(path: Path) -> dict[str, np.ndarray]:
     return _arrays(state, lambda storage: data[storage.key], path)
 
 
-def _load(content: bytes, path: Path) -> Any:
+def _load(content: bytes, path: Path, storages: dict[str, _Storage] | None = None) -> Any:
+    """The object of a pickle. storages: takes up, by its key, every storage that the pickle names."""
+
     def rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Tensor:
         numbers = (offset, *size, *stride)
         if not isinstance(storage, _Storage) or not all(type(n) is int and n >= 0 for n in numbers):
@@ -142,7 +144,10 @@ def _load(content: bytes, path: Path) -> Any:
         kind, dtype, key, _, length, *view = pid
         if kind != "storage" or dtype not in _STORAGES.values() or type(length) is not int or any(view):
             raise pickle.UnpicklingError(f"it refers to {kind!r} of type {dtype!r}")
-        return _Storage(str(key), dtype, length)
+        named = _Storage(str(key), dtype, length)
+        if storages is not None:
+            storages[named.key] = named
+        return named
 
     names = {
         **_STORAGES,

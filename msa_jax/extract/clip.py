@@ -53,12 +53,12 @@ def extract_clip(
         facts["seconds"] = whole.seconds
     if recipe.audio is not None:
         if recipe.audio.set == IMPORTED["audio"]:
-            arrays["audio"] = _from_table(tables["audio"], recipe.audio, "audio", facts)
+            arrays["audio"] = _from_table(tables["audio"], recipe, "audio", facts)
         else:
             arrays["audio"], facts["sound"] = _audio(path, whole, recipe.audio, recipe.most_seconds)
     if recipe.vision is not None:
         if recipe.vision.set == IMPORTED["vision"]:
-            arrays["vision"] = _from_table(tables["vision"], recipe.vision, "vision", facts)
+            arrays["vision"] = _from_table(tables["vision"], recipe, "vision", facts)
         elif not whole.has_picture:
             arrays["vision"] = np.zeros((1, recipe.vision.dim), np.float32)
             facts |= {"frames": 0, "without_face": 0, "most_faces": 0}
@@ -119,8 +119,11 @@ def _check_length(path: Path, facts: Mapping[str, Any], recipe: Recipe) -> None:
         raise InputError(f"{path}: ends after {max(found):.1f} s of {stated:.1f} s: the file is cut off")
 
 
-def _from_table(path: Path, features: Features, modality: str, facts: dict[str, Any]) -> np.ndarray:
-    table = read_feature_table(path, modality)
+def _from_table(path: Path, recipe: Recipe, modality: str, facts: dict[str, Any]) -> np.ndarray:
+    whole, features = read_feature_table(path, modality), getattr(recipe, modality)
+    table = whole.until(recipe.most_seconds)
+    if len(table.values) < len(whole.values):  # how long the clip is, as where its file is read
+        facts["seconds"] = max(facts["seconds"], len(whole.values) / whole.rate)
     if table.names != features.names:
         differing = next((name for name in table.names if name not in features.names), None) or next(
             (name for name in features.names if name not in table.names), "their order"

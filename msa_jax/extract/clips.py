@@ -108,9 +108,9 @@ def with_times(said: Transcript, found: Extracted, recipe: Recipe) -> Transcript
 
 
 def reads_clips(recipe: Recipe, tools: Tools) -> bool:
-    """Whether files of clips are decoded: not if all features are imported and nothing is to be recognised."""
+    """Whether files of clips are opened: not if all features are imported and nothing is to be recognised."""
     sets = [one.set for one in (recipe.audio, recipe.vision) if one is not None]
-    return tools.asr is not None or any(one not in IMPORTED.values() for one in sets)
+    return tools.asr is not None or not sets or any(one not in IMPORTED.values() for one in sets)
 
 
 def _first_table(folder: Path, modality: str, sources: Sequence[Source]) -> Any:

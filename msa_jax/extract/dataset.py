@@ -112,10 +112,13 @@ def extract(
         ("audio_rate", audio_rate, opensmile is not None, "opensmile gives the features of audio"),
         ("audio_rate", audio_rate, audio == "none", "audio is none"),
         ("vision", vision, openface is not None, "openface gives the features of vision"),
+        ("face_model", face_model, openface is not None, "openface gives the features of vision"),
+        ("face_model", face_model, vision == "none", "vision is none"),
         ("text_encoder", text_encoder, align is None, "align is not given"),
         ("max_tokens", max_tokens, align is None, "align is not given"),
     ):
         if value is not None and unread:
+            value = str(value) if isinstance(value, Path) else value
             raise InputError(f"{name} is {value!r}, and {why}, so nothing reads it; leave it out")
     wholes = (("workers", workers, 1), ("split_seed", split_seed, 0), ("max_tokens", max_tokens, 3))
     for name, number, least in wholes:

@@ -135,7 +135,7 @@ def _table(raw: Path, labels: Path | None) -> Path:
 
 
 def _clip(path: Path, row: table.Row, *, by_path: bool, labels: Sequence[str], where: "_Folders") -> Clip:
-    cells = {name: "" if cell is None else str(cell).strip() for name, cell in row.cells.items()}
+    cells = {name: "" if table.is_empty(cell) else str(cell).strip() for name, cell in row.cells.items()}
     for column in ("path",) if by_path else ("video_id", "clip_id"):
         if not cells.get(column) or "\0" in cells[column]:
             table.refuse(path, row, column, "nothing", "text")
@@ -165,7 +165,7 @@ def _clip(path: Path, row: table.Row, *, by_path: bool, labels: Sequence[str], w
 
 
 def _filled(row: table.Row, column: str) -> bool:
-    return bool(str(row.cells.get(column) or "").strip())
+    return not table.is_empty(row.cells.get(column))
 
 
 class _Folders:

@@ -57,9 +57,10 @@ class WordAlignment:
 class Recipe:
     """How audio and vision were extracted.
 
-    audio, vision: None where they were not. decoder: versions. most_seconds: of a clip; what comes later is not read. allow:
-    clips that are taken although they have no sound ("silent") or no face ("faceless"). text: where the transcripts came from.
-    clips: how many there were, and how many were left out. align: None if frames are as many as the sets have in a second.
+    audio, vision: None where they were not; without both, a clip is read for its length or its words. decoder: versions.
+    most_seconds: of a clip; what comes later is not read. allow: clips that are taken although they have no sound ("silent") or
+    no face ("faceless"). text: where the transcripts came from. clips: how many there were, and how many were left out.
+    align: None if frames are as many as the sets have in a second.
     """
 
     audio: Features | None
@@ -106,8 +107,7 @@ class Recipe:
     def _check(self, source: str) -> None:
         align = self.align
         right = (
-            (self.audio is not None or self.vision is not None)
-            and 0 < self.most_seconds < float("inf")
+            0 < self.most_seconds < float("inf")
             and set(self.allow) <= set(ALLOWED)
             and isinstance(self.text, str)
             and all(isinstance(one, Mapping) for one in (self.decoder, self.clips))

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,22 @@ _CLOCK = re.compile(r"(?:(\d+) days? )?(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeatureTable:
-    """One clip's CSV. values: [T, d] f32. rate: frames a second. empty: frames that the tool says it found nothing in."""
+    """One clip's CSV. values: [T, d] f32. rate: frames a second. failed: [T], where the tool says that it found nothing."""
 
     names: tuple[str, ...]
     values: np.ndarray
     rate: float
-    empty: int
+    failed: np.ndarray
+
+    @property
+    def empty(self) -> int:
+        """The number of frames that the tool found nothing in."""
+        return int(self.failed.sum())
+
+    def until(self, seconds: float) -> "FeatureTable":
+        """The frames that begin before so many seconds."""
+        most = math.ceil(min(seconds * self.rate - 1e-9, len(self.values)))
+        return replace(self, values=self.values[:most], failed=self.failed[:most])
 
     def features(self, modality: str) -> Features:
         """The set that a dataset of such files has."""
@@ -91,19 +102,21 @@ def read_feature_table(path: Path, modality: str) -> FeatureTable:
     except ValueError as error:
         raise InputError(f"{path}: {error}; expected numbers") from None
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    empty = 0
+    failed = np.zeros(len(rows), bool)
     if "success" in lower:
         column = lower.index("success")
         failed = np.array([not _succeeded(row[column], f"{path}, line {line}") for line, row in rows])
         values[failed] = 0
-        empty = int(failed.sum())
     order = np.argsort(times, kind="stable")
     steps = np.diff(times[order])
     step = float(np.median(steps)) if len(steps) else 1.0
     if step <= 0:
         raise InputError(f"{path}: several frames have the same time")
     return FeatureTable(
-        names=tuple(header[number] for number in chosen), values=values[order], rate=round(1 / step, 2), empty=empty
+        names=tuple(header[number] for number in chosen),
+        values=values[order],
+        rate=round(1 / step, 2),
+        failed=failed[order],
     )
 
 

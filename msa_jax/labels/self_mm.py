@@ -5,7 +5,8 @@ recomputes two class centres per task from all rows after each mini-batch. Here 
 each mini-batch corrects, so that a step costs the same for a thousand rows and for a million; `refresh_centres` sums
 them anew once an epoch, against the drift of float32.
 
-Keys: "m" multimodal; "t", "a", "v" text, audio, vision. A modality may be absent.
+Keys: "m" multimodal; "t", "a", "v" text, audio, vision. A modality may be absent. A row that lacks one keeps its label and
+the feature that it had before; as long as it never had one, it counts in no centre of that task.
 """
 
 from collections.abc import Mapping
@@ -28,13 +29,15 @@ class LabelState(NamedTuple):
     labels: for each task [N] float32. "m" is the human label and never changes; the others start equal to it.
     features: for each task [N, d] float32, the representation F* of each row when it was last seen; zeros before.
     sums: for each task [2, d], the sum of `features` over the rows with a positive (0) and with a negative (1) label.
-    counts: for each task [2] float32, how many rows those are.
+    counts: for each task [2] float32, how many rows those are, without those that lack the modality.
+    lacks: for each unimodal task [N] bool, rows that were seen without the modality and have no feature.
     """
 
     labels: dict[str, Array]
     features: dict[str, Array]
     sums: dict[str, Array]
     counts: dict[str, Array]
+    lacks: dict[str, Array]
 
 
 def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = False, neutral: float = 0.0) -> LabelState:
@@ -59,6 +62,7 @@ def init(labels: Array, dims: Mapping[str, int], *, zero_is_positive: bool = Fal
         features={task: jnp.zeros((labels.shape[0], width), jnp.float32) for task, width in dims.items()},
         sums={task: jnp.zeros((2, width), jnp.float32) for task, width in dims.items()},
         counts={task: jnp.array(counts) for task in dims},
+        lacks={task: jnp.zeros(labels.shape[0], bool) for task in dims if task != "m"},
     )
 
 
@@ -121,6 +125,7 @@ def update(
     epoch: Array | int,
     limit: Limit,
     where: Array | None = None,
+    has: Mapping[str, Array] | None = None,
     zero_is_positive: bool = False,
     scale_distances: bool = True,
     floor: bool = True,
@@ -138,6 +143,7 @@ def update(
       epoch: 1-based; may be traced.
       limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS, or the lowest and the highest label.
       where: [B] bool, rows that count; the others leave the state untouched.
+      has: {unimodal task: [B] bool}, rows that have the modality; None for all. The others keep label and feature.
       zero_is_positive: as in `init`.
       scale_distances: as `scale` of `relative_distance`.
       floor: as in `shifted_label`.
@@ -164,24 +170,34 @@ def update(
 
     # Rows that do not count are sent out of range, where a scatter drops them.
     target = jnp.where(where, rows, state.labels["m"].shape[0])
-    labels, memory, sums, counts = {}, {}, {}, {}
+    labels, memory, sums, counts, lacks = {"m": state.labels["m"]}, {}, {}, {}, {}
     for task, value in features.items():
-        before = sign_classes(old[task], zero_is_positive, neutral) * where[:, None]  # [B, 2]
-        after = sign_classes(new[task], zero_is_positive, neutral) * where[:, None]
         # What is written depends on what was read, even where it need not: without that order between the two the
         # compiler copies the whole memory in every step.
         seen_before = state.features[task][rows]
-        value = jnp.where(where[:, None], value, seen_before)
-        labels[task] = state.labels[task].at[target].set(new[task], mode="drop") if task != "m" else state.labels["m"]
+        fresh = in_before = in_after = where  # [B]: rows with a new feature; rows in the centres before and after
+        if task != "m":
+            there = jnp.ones_like(where) if has is None else has[task]
+            lacked = state.lacks[task][rows]
+            lacking = ~there & (lacked | (seen_before == 0).all(-1))
+            fresh, in_before, in_after = where & there, where & ~lacked, where & ~lacking
+            label = jnp.where(there, new[task], old[task])
+            labels[task] = state.labels[task].at[target].set(label, mode="drop")
+            lacks[task] = state.lacks[task].at[target].set(lacking, mode="drop")
+            new[task] = label
+        before = sign_classes(old[task], zero_is_positive, neutral) * in_before[:, None]  # [B, 2]
+        after = sign_classes(new[task], zero_is_positive, neutral) * in_after[:, None]
+        value = jnp.where(fresh[:, None], value, seen_before)
         memory[task] = state.features[task].at[target].set(value, mode="drop")
         sums[task] = state.sums[task] + class_sums(after, value) - class_sums(before, seen_before)
         counts[task] = state.counts[task] + (after - before).sum(0)
-    return LabelState(labels, memory, sums, counts)
+    return LabelState(labels, memory, sums, counts, lacks)
 
 
 def refresh_centres(state: LabelState, *, zero_is_positive: bool = False, neutral: float = 0.0) -> LabelState:
     """The same state with the sums of eq. 1-2 taken anew over all N rows: once an epoch, against rounding drift."""
     classes = {task: sign_classes(label, zero_is_positive, neutral) for task, label in state.labels.items()}
+    classes |= {task: classes[task] * ~lacks[:, None] for task, lacks in state.lacks.items()}
     return state._replace(
         sums={task: class_sums(classes[task], value) for task, value in state.features.items()},
         counts={task: value.sum(0) for task, value in classes.items()},

@@ -17,6 +17,7 @@ Where the paper is silent, or assumes its own datasets:
   max(`extreme_rows`, `extreme_fraction` * N). With k = 3 that is the paper's rule on MOSI and MOSEI, and it holds for
   every label range and for data without samples at its ends. The distance between -3 and +3 that the offset is scaled
   by becomes the distance between the mean labels of the two classes, 6 where they are exact.
+- A row that lacks a modality keeps its label of that modality.
 - A row keeps its label while an extreme or sign class has no row, or the two extremes have the same centre.
 - Labels stay within the label range, as in the authors' code.
 """
@@ -147,6 +148,7 @@ def update(
     epoch: Array | int,
     limit: Limit,
     where: Array | None = None,
+    has: Mapping[str, Array] | None = None,
     zero_is_positive: bool = False,
     neutral: float = 0.0,
 ) -> LabelState:
@@ -161,6 +163,7 @@ def update(
       epoch: 1-based; may be traced.
       limit: the largest absolute label, e.g. 3 for MOSI and 1 for SIMS, or the lowest and the highest label.
       where: [B] bool, rows that count; the others leave the state untouched.
+      has: {unimodal task: [B] bool}, rows that have the modality; None for all. The others keep their label.
       zero_is_positive, neutral: as in `init`.
 
     Raises:
@@ -187,7 +190,9 @@ def update(
         direction = offset_direction(features[task], features["m"], centres[: NEGATIVE + 1])
         suggested = jnp.clip(label + direction * magnitude, *ends(limit))
         averaged = (epoch - 1) / (epoch + 1) * old[rows] + 2 / (epoch + 1) * suggested
-        labels[task] = old.at[target].set(jnp.where((epoch > 1) & known, averaged, old[rows]), mode="drop")
+        moves = (epoch > 1) & known
+        moves = moves if has is None else moves & has[task]
+        labels[task] = old.at[target].set(jnp.where(moves, averaged, old[rows]), mode="drop")
 
     classes = _classes(label, state.bounds, zero_is_positive, neutral) * where[:, None]
     # What is written depends on what was read, even where it need not: without that order between the two the compiler

@@ -11,9 +11,10 @@ partners count in all of it as the samples do. Rankings are made anew every seco
 
 Readings and deviations, and why.
 - Features for the ranking are those that training has seen last, of each row. The authors' code encodes the whole split
-  anew without dropout. The first ranking of the fusion rests on what the last stage of the encoders left, a ranking is made
-  at each of its epochs' ends; the code ranks before epoch 1, by the same encoders, and then before epochs 3, 5 and so on,
-  as here. Where no encoder is pretrained, the first epoch has candidates of the right classes in the order of the dataset.
+  anew without dropout. Both rank before epochs 1, 3, 5 and so on of the fusion. Here the first ranking is by the features that
+  the last epoch of each encoder's stage left, while the fusion begins with the encoders of its selected epoch; the code ranks
+  by these. That concerns the first `retrieval.refresh_epochs` epochs of the fusion, two by default. Where no encoder is
+  pretrained, they have candidates of the right classes in the order of the dataset.
 - Partners are samples. The code uses positions in the ranking as their numbers (`retrieval.by_rank_position`).
 - Means of audio and vision are over valid steps; the code's are over padding too (`padding_mean`). In the code the first
   frame is always valid; here an utterance without frames has its token left.
@@ -31,12 +32,17 @@ Readings and deviations, and why.
   first excepted, also within a sequence.
 - Retrieval looks at the whole ranking. So does the code on MOSI; on SIMS it looks at the first half for similar and at the last
   for dissimilar partners, on MOSEI at a tenth.
-- A modality whose stage is left out (`max_epochs` 0) has features of zeros in the first ranking.
+- A modality whose stage is left out (`max_epochs` 0) has features of zeros in the first ranking, and so has a sample that lacks
+  it.
+- The heads `text`, `audio` and `vision` are the regressors of the encoders' stages. The fusion moves the encoders of audio and
+  vision and leaves the regressors, so that scores of these two say little about a modality by itself.
 - The code trains one set of encoders and reuses it for five seeds of the fusion, so that published spreads are those of the
-  fusion alone. Here every seed trains its own; `stages_from` with the folder of an experiment of one seed does as the code.
+  fusion alone. Here every seed trains its own; `stages_from` with the folder of an experiment of one seed does as the code,
+  if that one has the same `between_samples` and `retrieval.candidates`, which decide what is remembered.
 - Text is BERT's pooled [CLS] of the tokens that the dataset gives; the code tokenises anew, up to 256.
-- Absent modalities: without text V_s takes the place of T_s as the anchor within samples. With a single modality there are
-  pairs between samples only, and no contrast where `between_samples` is off.
+- Absent modalities: a sample without a modality has no loss in its stage and in the scores of its parts. Without text V_s takes
+  the place of T_s as the anchor within samples. With a single modality there are pairs between samples only, and no contrast
+  where `between_samples` is off.
 """
 
 from collections.abc import Mapping
@@ -110,7 +116,7 @@ def objective(step: Step, options: ConFEDEOptions, inputs: Inputs) -> tuple[Term
     }
     if options.between_samples:
         terms["contrast"] = partners.group_contrast(parts, where, options)
-        memory = partners.remember(memory, outputs["features"], batch)
+        memory = partners.remember(memory, outputs["features"], batch, inputs)
     elif (pairs := partners.within_sample(parts)) is not None:
         terms["contrast"] = losses.nt_xent(*pairs, temperature=options.temperature, where=where)
     return terms, memory

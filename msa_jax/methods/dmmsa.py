@@ -21,7 +21,8 @@ Readings and why.
  5. L_Uni is the mean over the six parts, as in ConFEDE. 6. Similar parts are compared with the m-label, dissimilar ones
     with the label of their modality or, without one, the m-label, as stated.
  7. sim() is the cosine and tau_m 0.5, as in ConFEDE (`temperature`).
- 8. Pairs lie within one sample (eq. 11-12): no partners, no retrieval. `contrast` "confede" brings ConFEDE's back.
+ 8. Pairs lie within one sample (eq. 11-12): no partners, no retrieval. `contrast` "confede" brings ConFEDE's back, and its
+    first ranking, which is by features of the encoders' last epochs (msa_jax.methods.confede).
  9. Multi NT-Xent is eq. 3 as it stands; its mean over samples is at least log(1 + 3/2 e^-4) = 0.027.
 10. A training stage of GDWG is an epoch and its loss the epoch's mean: a first step would be a noisy baseline for all that
     follows. The weights of an epoch come from the one before. 11. J = 2, and the weights sum to 1 as printed (`gdwg_scale`
@@ -40,13 +41,18 @@ Readings and why.
 21. Section 3.1 constrains y* to [-R, R] and gives no formula: the score is unbounded, as in ConFEDE's code. `restricted` lies
     within the range.
 22. ConFEDE trains one set of encoders and five fusions on it, so that its spread is that of the fusion. Here each seed trains
-    encoders of its own; `stages_from`, the folder of an experiment of one seed, gives all seeds the same.
+    encoders of its own; `stages_from`, the folder of an experiment of one seed, gives all seeds the same. What the encoders'
+    stages leave for `contrast` "confede", the features that partners are ranked by, fits no other contrast and no other
+    `retrieval.candidates`, and the other way round.
+23. The heads `text`, `audio` and `vision` are the regressors of the encoders' stages. The fusion moves the encoders of audio
+    and vision and leaves the regressors, so that scores of these two say little about a modality by itself.
 
 "Restricts subsequent predictions to occur only within this area" (section 4.4) has no formula. The head `restricted` is the
 prediction clipped to the bin of the predicted class of one classifier (`restricted_by`); `restrict_to_class` makes it the
 prediction in evaluation. Training never clips: outside a bin there would be no gradient.
 Ablations (Table 5): w/o MSC is `classification` false, w/o CL `contrast` none, w/o GDWG `gdwg` false.
-Absent modalities: their parts are left out; a single one has no positive, so no contrast within samples.
+Absent modalities: their parts are left out; a single one has no positive, so no contrast within samples. A sample that lacks
+a modality has no loss in its stage and in the scores of its parts.
 """
 
 from collections.abc import Mapping
@@ -160,8 +166,8 @@ class DMMSANetwork(nn.Module):
     """The network of decomposed modalities with its classifiers.
 
     Outputs: those of DecomposedNetwork; with `classification`, `restricted` [B] and `class_2`, `class_3`, ... [B, C], the
-    probabilities of the coarse classes. The classifiers are there without it too, and not trained, so that the encoders of one
-    experiment serve the others (`stages_from`).
+    probabilities of the coarse classes. The classifiers are there without it too, and not trained, so that experiments with and
+    without it take each other's encoders (`stages_from`).
     """
 
     options: DMMSAOptions
@@ -219,7 +225,7 @@ def objective(step: Step, options: DMMSAOptions, inputs: Inputs) -> tuple[Terms,
     terms["unimodal"] = decomposed.unimodal_loss(outputs, batch, options, inputs)  # eq. 10
     if options.contrast == "confede":
         terms["contrast"] = partners.group_contrast(outputs["parts"], where, options)
-        memory = partners.remember(memory, outputs["features"], batch)
+        memory = partners.remember(memory, outputs["features"], batch, inputs)
     elif options.contrast != "none" and (pairs := partners.within_sample(outputs["parts"])) is not None:
         terms["contrast"] = _contrast(pairs, where, options)
     return terms, memory
@@ -287,7 +293,7 @@ def stages(options: DMMSAOptions, inputs: Inputs) -> tuple[Stage, ...]:
 
 
 def heads(options: DMMSAOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The scores of the fusion and of the regressors, and the fused one within the predicted class."""
+    """Those of decomposed modalities, and the fused score within the predicted class."""
     scores = decomposed.heads(options, inputs)
     return (*scores, "restricted") if options.classification else scores
 

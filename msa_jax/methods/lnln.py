@@ -116,7 +116,7 @@ class LNLNOptions(Options):
       hyper_norm: Whether a layer adds to the norm of its hyper-modality.
       decay_all: Whether weight decay covers BERT's biases and LayerNorms too.
       padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
-        training split, and needs `pack_text` false.
+        training split, where longer ones are cut, and needs `pack_text` false.
     """
 
     batch_size: int = 64

@@ -31,20 +31,20 @@ Readings and why.
     leaves L_sent, which still moves G_u.
 15. {origin, origin}, {predict, predict} and {origin, predict} are taken "successively": the mean of all three in each step
     (`pair_schedule`: "together"), one after the other for `pair_epochs` epochs each and the last for good
-    ("successive"), or by turns ("alternate").
+    ("successive"), or by turns, from update to update ("alternate").
 16. In the first two the positive is the row itself, which leaves repulsion; the third is taken in both directions.
 17. lambda of eq. 6 is 2, as in Wang and Isola (`alignment_power`).
 18. Eq. 7 as printed pushes P_i from its own G_i, against eq. 6. Appendix A.2 says pairwise: i != j (`uniformity`:
     "pairwise", "literal", "within"). kappa is 2, as in Wang and Isola.
-19. The pool of eq. 8 is {G_u, P_u} of one modality (`sentiment_pool`: "modality", or "joint" for all four), without the
-    anchor itself. 20. Classes are the sign of the label.
+19. The pool of eq. 8 is {G_u, P_u} of one modality (`sentiment_pool`: "modality", or "joint" for all four, whose loss counts
+    as often as there are modalities in it), without the anchor itself. 20. Classes are the sign of the label.
 21. F_t of the fusion is the state of [CLS] (`text_pooling`; "mean" over the tokens). P_u enters as predicted. Section 3.4.2
     brings P_u and G_u to unit length, for the contrasts alone or for the fusion too (`fused_prediction`: "raw" or "unit").
 22. Warm-up over 10 % of the steps of max_epochs, 4 of 40 epochs however early a run stops, then linear decay to 0 there.
 23. No weight decay, for none is stated. Gradients are clipped at norm 1. Adam divides by their usual size, so that this does
     not make its steps smaller: it keeps a single large gradient from filling Adam's means.
 24. One temperature for L_uni, L_cross and L_sent (`temperature`), each can have its own (`own_temperature`).
-25. Ablation of a modality: its F is zeros, all else stays, losses and lengths included (`modalities`).
+25. Ablation of a modality: its F is zeros, as many as another one's steps, all else stays, losses included (`modalities`).
 26. Initial values are PyTorch's. With them P_u is nearly the same for all samples at first: each of five tanh convolutions
     loses by a gain of 1/sqrt 3, the last ones have mostly zeros under their kernels. MMIM, on whose code MMCL builds,
     draws matrices outside BERT from Xavier's normal distribution (`predictor_init`). `spread_audio` and
@@ -142,7 +142,7 @@ class MMCLOptions(Options):
       text_pooling: Text vector in the fusion: the state of [CLS], or the mean over the tokens.
       fused_prediction: Whether predicted vectors enter the fusion as they are (`raw`) or at unit length.
       dropout: Dropout rate in Transformers and MLPs.
-      modalities: Modalities that are used. Zeros take the place of the others' representations (Table 4).
+      modalities: Modalities that are used. Zeros take the place of the others (Table 4), which prediction does not need.
     Losses:
       contrast: Contrasts that are trained (Table 2, where ICL is `cross`, `alignment` and `uniformity`, and SCL is
         `sentiment`).
@@ -153,15 +153,15 @@ class MMCLOptions(Options):
         printed (`literal`), or what InfoNCE usually has (`keys`).
       pairs: Pairs of original and predicted vectors that are contrasted in eq. 5.
       pair_schedule: Whether the pairs are contrasted `together` in each step, one after the other for good
-        (`successive`), or by turns (`alternate`).
-      pair_epochs: Number of epochs that each pair is contrasted before the next, unless `together`.
+        (`successive`), or by turns, from update to update (`alternate`).
+      pair_epochs: Number of epochs that each pair is contrasted before the next, if they are `successive`.
       stop_gradient: Whether no gradient flows into the original vector of a pair.
       alignment_power: Power of the distance in eq. 6, two as in Wang and Isola.
       uniformity: Pairs of eq. 7: different samples (`pairwise`), what is printed (`literal`), or vectors of the same
         kind (`within`).
       kappa: Factor on the squared distance in eq. 7, two as in Wang and Isola.
       sentiment_pool: What eq. 8 compares a vector with: those of its `modality`, or those of audio and vision together
-        (`joint`).
+        (`joint`). The contrast weighs the same with either.
     """
 
     schedule: Schedule = "linear"
@@ -248,33 +248,34 @@ class MMCLNetwork(nn.Module):
         if inputs.text is not None:
             encoder = TextEncoder(inputs.text.bert, self.dtype, remat=options.remat, name="text_encoder")
             text = encoder(batch["text"], train=train)
-            hidden, length = text["hidden"], text["mask"].sum(1)
+            hidden, length = encoded["text"] = text["hidden"], text["mask"].sum(1)
             state = text["first"] if options.text_pooling == "first" else masked_mean(hidden, length)
-            encoded["text"] = (hidden, length) if "text" in kept else (jnp.zeros_like(hidden), length)
             fused.append(state if "text" in kept else jnp.zeros_like(state))
         for name in TARGETS:
             if name in inputs.modalities:
-                given, twin = frames(batch, name), train and "uni" in options.contrast
-                states = self._encoder(name)(given["features"], given["length"], train=train, twin=twin)
+                read, twin = frames(batch, name), train and "uni" in options.contrast
+                states = self._encoder(name)(read["features"], read["length"], train=train, twin=twin)
                 if name not in kept:
                     states = jax.tree.map(jnp.zeros_like, states)._replace(length=states.length)
                 encoded[name] = states.original, states.length
                 if states.cutoff is not None:
                     outputs[f"encoded_{name}"] = masked_mean(states.original, states.length)
                     outputs[f"cutoff_{name}"] = masked_mean(states.cutoff, states.length)
-        projected = {
-            name: (Linear(options.width, self.dtype, name=f"{name}_projection")(x), length)
-            for name, (x, length) in encoded.items()
-        }
+        project = {name: Linear(options.width, self.dtype, name=f"{name}_projection") for name in encoded}
+        projected = {name: (project[name](x), length) for name, (x, length) in encoded.items() if name in kept}
         for target, other in TARGETS.items():
-            sources = [projected[name] for name in ("text", other) if name in projected]
-            if not sources or not {target, other} & projected.keys():
+            sources, is_there = [name for name in ("text", other) if name in encoded], target in encoded
+            if not sources or not {target, other} & encoded.keys():
                 continue
-            is_there = target in projected
+            # What is not kept is zeros, as many as there are steps of what is: not even its length is left.
+            like, length = encoded[next(name for name in (*sources, target) if name in encoded.keys() & kept)]
+            given = dict(projected)
+            for name in (name for name in encoded if name not in kept):
+                zeros = jnp.zeros((*like.shape[:2], encoded[name][0].shape[-1]), like.dtype)
+                given[name] = project[name](zeros), length
             predictor = self._predictor(f"{target}_prediction" if is_there else f"{other}_context")
-            prediction, latent = predictor(
-                sources, projected[target] if is_there and options.wants_targets else None, train=train
-            )
+            own = given[target] if is_there and options.wants_targets else None
+            prediction, latent = predictor([given[name] for name in sources], own, train=train)
             fused.append(losses.l2_normalise(prediction) if options.fused_prediction == "unit" else prediction)
             if is_there:
                 outputs[f"predicted_{target}"] = prediction
@@ -390,10 +391,10 @@ def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, 
             terms[term] = terms[term] + value if term in terms else value
         pools.append(list(pair))
     if "sentiment" in options.contrast and pools:
-        if options.sentiment_pool == "joint":
-            pools = [[vectors for pool in pools for vectors in pool]]
+        compared = pools if options.sentiment_pool == "modality" else [[each for pool in pools for each in pool]]
         sign = jnp.sign(label - inputs.neutral)
-        terms["sentiment"] = jnp.stack([_sentiment_contrast(pool, sign, options, where) for pool in pools]).sum(0)
+        found = jnp.stack([_sentiment_contrast(pool, sign, options, where) for pool in compared])
+        terms["sentiment"] = len(pools) * found.mean(0)
     return terms, step.memory
 
 
@@ -429,5 +430,6 @@ METHOD = Method(
     stages=one_stage(objective, weights=weights, batch_terms=("uniformity", "spread_audio", "spread_vision")),
     groups=encoder_groups,
     exports=exports,
+    reads=lambda options, inputs: tuple(MODALITY[letter] for letter in options.modalities),
     check=check,
 )

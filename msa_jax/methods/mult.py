@@ -93,9 +93,10 @@ class MulTOptions(Options):
       layers: Number of layers of the encoders in which one modality reads another.
       kernels: Number of steps that a convolution joins.
       positions: Whether positions are added to the steps. MMSA never adds them.
-      future_mask: `offset` hides later steps, as both codes do. `none` hides nothing, as the paper says.
+      future_mask: `offset` hides later steps, as both codes do, and needs `padding` included. `none` hides nothing, as
+        the paper says.
       padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
-        training split, and needs `pack_text` false.
+        training split, where longer ones are cut, and needs `pack_text` false.
     Dropout:
       attention_dropout: Dropout rate of attention weights.
       input_dropout: Dropout rate of what the encoders are given.

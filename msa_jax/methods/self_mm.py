@@ -16,7 +16,8 @@ Deviations and why.
 - Optimiser: Adam, 5e-5 for BERT and 1e-3 for the rest, as the paper says; the code's coupled weight decay, windows of four
   summed mini-batch gradients, learning rates per group, linear layer behind each LSTM and middle layer in each head are
   the `reference` protocol, each an option by itself. So is training until 8 epochs bring no gain; otherwise it ends at 40.
-- Absent modalities: their encoder, their part of the concatenation and their task are left out.
+- Absent modalities: their encoder, their part of the concatenation and their task are left out. A sample that lacks a
+  modality has no part in its task: no loss, and its u-label stays.
 """
 
 from collections.abc import Mapping

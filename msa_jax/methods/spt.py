@@ -51,7 +51,7 @@ class SPTOptions(Options):
       spt: Encoder.
       output_dropout: Dropout rate behind the ReLU of the residual branch in front of the score.
       padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
-        training split, and needs `pack_text` false.
+        training split, where longer ones are cut, and needs `pack_text` false.
     """
 
     finetune_text: bool = False

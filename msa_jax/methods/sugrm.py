@@ -29,6 +29,7 @@ Deviations and why.
 - Not reproduced: the code lists the rows labelled ±3 once for every mini-batch that follows in its first epoch, which
   makes the largest distance depend on the order of the data.
 - Absent modalities: their gate, their sequence and their task are left out; with one modality there is no cross attention.
+  A sample that lacks a modality has no part in its task: no loss, and its u-label stays.
 """
 
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ class SUGRMOptions(UnimodalTaskOptions):
       feature_size: Width of the common space of all features.
       dropout: Dropout rate of the features in front of the scores (Table 7, output dropout).
     What the authors' code does:
-      padding: `masked` leaves padding out. `included` reads it as frames, and needs `pack_text` false.
+      padding: `masked` leaves padding out. `included` reads it as frames, up to `max_tokens` and to the longest
+        sequences of the training split, where longer ones are cut, and needs `pack_text` false.
       linear_features: Whether the features are the output of a second, linear layer.
     """
 

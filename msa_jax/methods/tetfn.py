@@ -24,6 +24,7 @@ Readings and deviations.
   moves it.
 - Optimiser, label generation and what the code does otherwise are those of Self-MM.
 Absent modalities: their encoders and their task are left out; without text audio and vision read each other directly.
+A sample that lacks a modality has no part in its task: no loss, and its u-label stays.
 """
 
 from dataclasses import dataclass
@@ -89,9 +90,9 @@ class TETFNOptions(UnimodalTaskOptions):
       alignment: How audio and vision are brought to the tokens of the text, see `layers.alignment.align`. `none` leaves
         sequences of their own lengths as they are. Nothing happens to aligned data.
       positions: Whether positions are added to the steps in all Transformers, or in the text enhanced ones alone.
-      future_mask: `offset` hides later steps. `none` hides nothing.
+      future_mask: `offset` hides later steps, and needs `padding` included. `none` hides nothing.
       padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
-        training split, and needs `pack_text` false.
+        training split, where longer ones are cut, and needs `pack_text` false.
     """
 
     batch_size: int = 64

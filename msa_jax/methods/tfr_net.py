@@ -34,7 +34,8 @@ Readings and deviations. The paper's equations were read off its code.
  6. The code moves the parameters after each mini-batch by the sum of the gradients since the last multiple of four, and twice
     there. Here every mini-batch has its own update. Its plateau schedule waits as long as the stop, so its rate never falls.
  7. Epochs are selected on valid, whole as it is; the code takes steps from it too.
-Absent modalities: their encoders, readings and R are left out.
+Absent modalities: their encoders, readings and R are left out. A sample that lacks a modality has no R of it, on aligned data
+too, where its frames are zeros; with `padding` "included" zeros are data, as in the code.
 """
 
 from collections.abc import Mapping
@@ -58,7 +59,8 @@ from msa_jax.layers.pooling import valid_steps
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.masked_copies import check_has_unknown, sample_keys, with_silenced_copy
-from msa_jax.methods.shared.padded_text import check_padding, padded
+from msa_jax.methods.shared.padded_text import check_padding, to_steps
+from msa_jax.methods.shared.presence import has
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.modalities import MODALITIES
@@ -129,9 +131,9 @@ class TFRNetOptions(Options):
     What the code does:
       rebuilding: Whether the Transformer in front of a reconstruction attends to the other features of a sample, or to the same
         feature of the other samples of the mini-batch.
-      future_mask: `offset` hides later steps, features and samples. `none` hides nothing.
+      future_mask: `offset` hides later steps, features and samples, and needs `padding` included. `none` hides nothing.
       padding: `masked` leaves padding out. `included` reads it up to `max_tokens` and to the longest sequences of the
-        training split, and needs `pack_text` false.
+        training split, where longer ones are cut, and needs `pack_text` false.
     """
 
     batch_size: int = 24
@@ -225,10 +227,10 @@ class TFRNetNetwork(nn.Module):
             outputs[f"{name}_embedding"] = embedded[-1]
             if learns:
                 steps = self._steps(name)
-                outputs[f"rebuilt_{name}"] = self._rebuilt(name, padded(h, steps)[:, :steps], counts, train)
-                outputs[f"complete_{name}"] = padded(complete[name], steps)[:, :steps]
+                outputs[f"rebuilt_{name}"] = self._rebuilt(name, to_steps(h, steps), counts, train)
+                outputs[f"complete_{name}"] = to_steps(complete[name], steps)
                 if train:
-                    outputs[f"lost_{name}"] = padded(lost[name], steps)[:, :steps]
+                    outputs[f"lost_{name}"] = to_steps(lost[name], steps)
         outputs["representation"] = z = jnp.concatenate(embedded, axis=-1)
         z = BatchNorm(dtype=self.dtype, name="norm")(z, counts, train=train)
         z = nn.leaky_relu(Linear(options.hidden, self.dtype, name="hidden")(z))
@@ -314,11 +316,13 @@ def _windows(x: Array) -> Array:
 
 
 def objective(step: Step, options: TFRNetOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """The L1 of each sample, and of the batch what the reconstructions are off."""
+    """The L1 of each sample, and of the batch what the reconstructions are off, of samples that have the modality: others would
+    teach to write zeros."""
     outputs, counts = step.outputs, step.batch["weight"] > 0
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"])}
     for name in inputs.modalities:
-        lost = ((outputs[f"lost_{name}"] > 0) & counts[:, None])[..., None]
+        there = counts if options.padding == "included" else counts & has(step.batch, name, inputs)
+        lost = ((outputs[f"lost_{name}"] > 0) & there[:, None])[..., None]
         rebuilt, complete = (jnp.where(lost, outputs[f"{kind}_{name}"], 0.0) for kind in ("rebuilt", "complete"))
         width = rebuilt.shape[-1]
         values = lost.sum() * width + 1e-4

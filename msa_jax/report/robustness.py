@@ -1,7 +1,7 @@
 """What experiments make of samples in which something is missing: curves over rates, areas under them, a table, a figure."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -248,7 +248,10 @@ def _scale(dataset: Dataset) -> str:
 
 
 def _rates(given: Sequence[float]) -> tuple[float, ...]:
-    rates = tuple(float(rate) for rate in given)
+    try:
+        rates = tuple(float(rate) for rate in given)
+    except (TypeError, ValueError):
+        raise InputError(f"rates is {given!r}; expected a list of numbers in [0, 1]") from None
     if not rates or len(set(rates)) < len(rates) or not all(0 <= rate <= 1 for rate in rates):
         shown = ", ".join(f"{rate:g}" for rate in rates) or "none"
         raise InputError(f"rates are {shown}; expected distinct numbers in [0, 1]")
@@ -256,12 +259,15 @@ def _rates(given: Sequence[float]) -> tuple[float, ...]:
 
 
 def _seeds(given: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"mask_seeds is {given!r}; expected a list of whole numbers in [0, 2^32)")
     seeds = tuple(given)
-    if not seeds or len(set(seeds)) < len(seeds) or any(seed < 0 or seed >= 2**32 for seed in seeds):
+    whole = all(isinstance(seed, int | np.integer) and not isinstance(seed, bool) for seed in seeds)
+    if not seeds or not whole or len(set(seeds)) < len(seeds) or any(seed < 0 or seed >= 2**32 for seed in seeds):
         raise InputError(
             f"mask seeds are {', '.join(map(str, seeds)) or 'none'}; expected distinct whole numbers in [0, 2^32)"
         )
-    return seeds
+    return tuple(map(int, seeds))
 
 
 def _mean(curve: np.ndarray) -> np.ndarray:

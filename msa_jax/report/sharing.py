@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,6 +108,8 @@ def push_to_hub(folder: str | Path, repository: str, *, private: bool = True) ->
 def _chosen(path: Path, run: RunConfig, seeds: Sequence[int] | None) -> tuple[int, ...]:
     if seeds is None:
         return run.seeds
+    if not isinstance(seeds, Iterable):
+        raise InputError(f"seeds is {seeds!r}; expected a list of seeds, also for a single one")
     unknown = [seed for seed in seeds if seed not in run.seeds]
     if unknown or not seeds:
         named = ", ".join(map(str, run.seeds))

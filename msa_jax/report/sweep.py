@@ -7,7 +7,7 @@ import numpy as np
 
 from msa_jax.metrics import HIGHER_IS_BETTER
 from msa_jax.report import panels
-from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+from msa_jax.report.table import METRIC_LABELS, Table, axis, in_percent, metric_cell
 from msa_jax.train.sweep import Sweep
 
 SHOWN = 20  # points of a table
@@ -56,11 +56,13 @@ def figure(sweep: Sweep) -> Any:
         return None
     axes = {name: [one.point[name] for one in ended] for name in ended[0].point}
     axes = {name: values for name, values in axes.items() if len(set(map(_shown, values))) > 1} or axes
+    label, factor = axis(sweep.rank_by)
     better = "higher" if HIGHER_IS_BETTER[sweep.rank_by] else "lower"
     return panels.sweep(
         {name: _scale(values) for name, values in axes.items()},
-        np.array([one.mean[sweep.rank_by] for one in ended]),
-        label=f"{METRIC_LABELS[sweep.rank_by]} on valid ({better} is better)",
+        factor * np.array([one.mean[sweep.rank_by] for one in ended]),
+        label=f"{label} on valid ({better} is better)",
+        digits=2 if in_percent(sweep.rank_by) else 3,
         low_is_good=not HIGHER_IS_BETTER[sweep.rank_by],
         title=f"{sweep.method} on {sweep.dataset}: {len(ended)} points",
     )

@@ -81,13 +81,10 @@ class Conformance:
     def evaluate(self) -> Callable[..., Any]:
         """(variables, batch) -> all scores of the batch, and of the same batch with more padding."""
         names = ("prediction", *self.method.head_names(self.options, self.model.inputs))
-        # Frames are read with padding up to those of the training split then, and text up to max_tokens, which is more.
-        included = getattr(self.options, "padding", None) == "included"
-        widened = ("text",) if included else MODALITIES
 
         def scores(variables: Any, batch: Any) -> Any:
             params, statistics = variables
-            both = [eval_step(self.model, params, statistics, of, names) for of in (batch, _padded(batch, widened))]
+            both = [eval_step(self.model, params, statistics, of, names) for of in (batch, _padded(batch))]
             return tuple(both)
 
         return jax.jit(scores, compiler_options=CHEAP)
@@ -139,10 +136,10 @@ class Conformance:
         return self._steps[stage, walk.phase.name](state, frozen, columns, plan, jnp.int32(number))
 
 
-def _padded(batch: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The batch with three more steps of padding on every sequence of these modalities."""
+def _padded(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The batch with three more steps of padding on every sequence."""
     wider = dict(batch)
-    for name in names:
+    for name in MODALITIES:
         if name in batch:
             wider[name] = {
                 key: jnp.pad(array, [(0, 0), (0, 3)] + [(0, 0)] * (array.ndim - 2))

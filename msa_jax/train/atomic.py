@@ -1,6 +1,7 @@
 """Small files that are written whole or not at all.
 
-Of several processes that train as one, the first writes; in the others, nothing here does.
+Of several processes that train as one, the first writes; in the others, nothing here does. Checkpoints are none of these
+files: each process writes its share of them.
 """
 
 import contextlib

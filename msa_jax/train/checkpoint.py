@@ -188,7 +188,8 @@ def check_stage(folder: Path, like: StageInit) -> None:
 def _check_stage(folder: Path, found: Any, like: StageInit) -> None:
     if flat(found) != flat(jax.tree.map(np.shape, {**_apart(like.variables), **_memory(like.memory)})):
         raise InputError(
-            f"{folder}: what this stage left does not fit this experiment: another method, other parameters or other rows"
+            f"{folder}: what this stage left does not fit this experiment: another method, other parameters, other rows, or "
+            "other options that decide what the method remembers"
         )
 
 

@@ -14,10 +14,11 @@ from msa_jax.train.experiment_dir import is_ours, locked
 from msa_jax.train.exported import is_exported
 from msa_jax.train.settings import RunConfig
 from msa_jax.train.shared_parameters import SHARED, shared_file
+from msa_jax.whole_files import whole_name
 
 # What orbax writes in the folder of a run's states, and what `save_stage` leaves in the folder of a stage.
 _OF_STATE = re.compile(r"\d+|\d+\.orbax-checkpoint-tmp.*|_CHECKPOINT_METADATA|_sharding")
-_OF_STAGE = re.compile(r"params|params\.json|params\.orbax-checkpoint-tmp.*|\.params\.json\.\d+")
+_OF_STAGE = re.compile(r"params|params\.json|params\.orbax-checkpoint-tmp.*")
 _UNFINISHED = "params.orbax-checkpoint-tmp*"
 
 
@@ -119,5 +120,9 @@ def _folders(path: Path) -> list[Path]:
 def _sorted_out(folders: Iterator[Path], known: re.Pattern[str]) -> tuple[list[Path], list[Path]]:
     """Those of the folders that hold nothing but what is known, and the others."""
     there = [folder for folder in folders if folder.is_dir()]
-    whole = [one for one in there if _is_folder(one) and all(known.fullmatch(part.name) for part in one.iterdir())]
+    whole = [
+        one
+        for one in there
+        if _is_folder(one) and all(known.fullmatch(whole_name(part.name)) for part in one.iterdir())
+    ]
     return whole, [one for one in there if one not in whole]

@@ -174,6 +174,9 @@ def read_clips(
     if texts is not None and "text" not in read:
         why = "missing names text" if "text" in without else "this experiment was trained without text"
         raise InputError(f"--text says what is said in the clips, and {why}, so no text is read; leave it out")
+    for name in tools.tables():
+        if name not in read:
+            raise InputError(f"{TABLES[name]} gives the features of {name}, which is not read here; leave it out")
     recipe = _recipe(predictor, read)
     for name in tools.tables():
         features = getattr(recipe, name)
@@ -261,6 +264,8 @@ def _recipe(predictor: Trained, read: Sequence[str]) -> Recipe:
             raise InputError(
                 f"the recipe of {name} is {found}, but this experiment was trained on {width} values in a frame"
             )
+    if not any(kept.values()):
+        recipe = replace(recipe, align=None)  # there are no frames that could be aligned
     if recipe.align is not None:
         _check_alignment(predictor, recipe.align, read)
     recipe, other = with_tools_here(replace(recipe, **kept))

@@ -16,7 +16,6 @@ from msa_jax import config, methods, metrics
 from msa_jax.config import Options
 from msa_jax.csv_text import labels_csv, predictions_csv
 from msa_jax.data import load_dataset
-from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
@@ -288,10 +287,7 @@ def checked_dataset(dataset: Any) -> Dataset:
         raise InputError(
             "a Dataset is trained on; found one Split of it: Dataset(card=..., train=..., valid=..., test=...)"
         )
-    dataset = load_dataset(dataset)
-    for name, split in dataset.splits().items():
-        check_samples(split, source=dataset.source, name=name, label_range=dataset.card.label_range)
-    return dataset
+    return load_dataset(dataset)
 
 
 def prepared_runner(method: Method, options: Options, dataset: Dataset, progress: Progress) -> Runner:

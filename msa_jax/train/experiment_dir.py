@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from msa_jax import json_text
 from msa_jax.errors import InputError, refuse_newer
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
+from msa_jax.train.checkpoint import STATE, delete_state
+from msa_jax.whole_files import whole_name
 
 if TYPE_CHECKING:
     from msa_jax.train.trackers import Tracker
@@ -31,16 +32,15 @@ PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "tr
 FORMAT = 2
 LOCK = ".lock"
 _COUNTS = ("seed", "best_epoch", "epochs")  # of the result of a run
-# What lies in the folder of an experiment or a sweep; a file that is not whole yet has a dot in front and a number behind.
+# What lies in the folder of an experiment or a sweep.
 _NAMES = (
     "config.json environment.json metrics.jsonl result.json predictions checkpoints labels steps preprocessing "
     "sweep.json results.jsonl ranking.json best.json figure.png figure.svg figure.pdf metrics.csv tensorboard wandb curves.png "
     "report.html"
 )
-_NAME = "|".join(map(re.escape, _NAMES.split()))
-_WRITTEN = re.compile(rf"{_NAME}|\.({_NAME})\.\d+")
+_WRITTEN = frozenset(_NAMES.split())
 # How an experiment is computed and where its dataset was: may be others when it is resumed.
-FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state"), ("data_devices",)
+FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state"), ("data_devices", "runs_per_program")
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def check_not_ours(path: Path) -> None:
     whole = path.resolve()
     for folder in whole.parents:
         name = whole.relative_to(folder).parts[0]
-        own = name == LOCK or _WRITTEN.fullmatch(name)
+        own = name == LOCK or whole_name(name) in _WRITTEN
         if own and any(is_ours(folder / mark) for mark in ("config.json", "sweep.json")):
             raise InputError(f"{path}: the experiment in {folder} writes this itself; choose another file")
 
@@ -167,10 +167,17 @@ def begin(
     told = read_json(folder / "environment.json")
     if not isinstance(told, dict) or told.get("dataset_sha256") != fingerprint:
         raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
-    # What is left to train is written as this version does, and its state stays if it is to stay now.
-    now = {**before, "format": FORMAT, **{key: content[key] for key in ("keep_state",) if key in content}}
+    # What is left to train is written as this version does, its state stays if it is to stay now, and as many runs go side by
+    # side as before unless another number is asked for.
+    asked = wanted.get("runs_per_program", "auto") != "auto"
+    changed = ("keep_state", *(["runs_per_program"] if asked else []))
+    now = {**before, "format": FORMAT, **{key: content[key] for key in changed if key in content}}
     if now != before:
         write_json(folder / mark, now)
+    if now.get("runs_per_program") != before.get("runs_per_program"):
+        # States of other runs side by side, which nobody goes on with.
+        for state in (folder / "checkpoints").glob(f"*/{STATE}"):
+            delete_state(state.parent)
 
 
 def _a(kind: str) -> str:
@@ -187,7 +194,7 @@ def clear(folder: Path, mark: str = "config.json") -> None:
     if holds_other_things(folder, mark) or (begun and not is_ours(folder / mark)):
         raise InputError(f"{folder}: not an experiment (no {mark} of one), so it is not overwritten")
     held = sorted(path for path in folder.iterdir() if path.name != LOCK)
-    strange = [path for path in held if not _WRITTEN.fullmatch(path.name)] if begun else []
+    strange = [path for path in held if whole_name(path.name) not in _WRITTEN] if begun else []
     if strange:
         raise InputError(
             f"{folder}: holds {strange[0].name}, which no experiment writes, so it is not overwritten; move it or choose "
@@ -196,7 +203,7 @@ def clear(folder: Path, mark: str = "config.json") -> None:
     for path in sorted(
         held, key=lambda path: path.name == mark
     ):  # last, so that what is left if this ends is recognised
-        if _WRITTEN.fullmatch(path.name):
+        if whole_name(path.name) in _WRITTEN:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

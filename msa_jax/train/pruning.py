@@ -2,7 +2,8 @@
 
 After each epoch of its last stage a run is compared with all others of the sweep that have been trained so far, or are beside
 it: its best score on valid with the best scores that these had by the same epoch. A run that ended earlier counts with the best
-that it had. Whatever is decided follows from the lines of `metrics.jsonl` alone, so a resumed sweep decides the same.
+that it had. Whatever is decided follows from the lines of `metrics.jsonl` and from how many runs go side by side, which
+`sweep.json` keeps, so a resumed sweep decides the same.
 """
 
 import math

@@ -16,7 +16,7 @@ from msa_jax.data.packing import choose_capacity, deal, plan_packing
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.data.protocols import Protocol, lost_of, subsets
 from msa_jax.data.schema import Dataset, Split
-from msa_jax.data.words import PER_CHARACTER, words_of
+from msa_jax.data.words import text_of, words_of
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.modalities import SEQUENCES
 from msa_jax.train.predictor import Predictor
@@ -201,7 +201,7 @@ class RobustScorer:
             draws.misheard(name, words, vocabulary, rate=point.rate, seed=point.seed)
             for name, words in zip(self.split.id, said, strict=True)
         ]
-        text = self._text_of(heard, columns["text"])
+        text = self._text_of(heard, said, columns["text"])
 
         def part(rows: np.ndarray) -> Columns:
             return {**_taken(columns, rows), "text": _taken(text, rows)}
@@ -227,13 +227,18 @@ class RobustScorer:
             raise InputError("protocol words needs words, and the training split has none")
         return found
 
-    def _text_of(self, heard: Sequence[list], text: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Tokens of words, as wide as the longest text may be."""
+    def _text_of(
+        self, heard: Sequence[list], said: Sequence[list], text: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Tokens of words, as wide as the longest text may be; of the text itself where these words were said."""
         preprocessor = self.predictor.preprocessor
         width = preprocessor.max_tokens
         if preprocessor.tokenizer is not None:
-            between = "" if self.dataset.card.language in PER_CHARACTER else " "
-            texts = [between.join(words) for words in heard]
+            language = self.dataset.card.language
+            texts = [
+                own if words == before else text_of(words, language)
+                for own, words, before in zip(self.split.raw_text.tolist(), heard, said, strict=True)
+            ]
             ids, mask = preprocessor.tokenizer.encode(texts, max_tokens=width, length=width)
             return {"ids": ids, "mask": mask}
         ids, mask = np.zeros_like(text["ids"]), np.zeros_like(text["mask"])

@@ -91,8 +91,8 @@ class Runner:
             and not self.inits.reads_outside_training(name)
         )
 
-    def together(self, runs: int) -> int:
-        """How many of so many runs go side by side, at most.
+    def together(self, runs: int, before: int | None = None) -> int:
+        """How many of so many runs go side by side, at most. before: how many did until they were interrupted.
 
         Raises:
           InputError: more than one was asked for where that cannot be.
@@ -102,7 +102,7 @@ class Runner:
             if asked > 1 and reason is not None:
                 raise InputError(f"option runs_per_program is {asked}: {reason}; expected 1")
             return min(asked, runs)
-        return 1 if reason is not None else self._gainful(runs)
+        return 1 if reason is not None else before or self._gainful(runs)
 
     def _gainful(self, runs: int) -> int:
         """How many of so many runs the devices gain from side by side, with room for their states.

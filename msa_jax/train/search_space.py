@@ -42,7 +42,7 @@ def parse_grid(words: Sequence[str], options: Any) -> dict[str, list[Any]]:
         for option, texts in found.items():
             if option in grid:
                 raise InputError(f"grid: option {option} is given twice")
-            grid[option] = _values(option, texts, options)
+            grid[option] = grid_values(option, texts, options)
     return grid
 
 
@@ -143,8 +143,11 @@ def _drawn(rng: np.random.Generator, draw: Draw) -> float:
     return float(f"{value:.4g}")  # a number that a person can write down again
 
 
-def _values(option: str, texts: Sequence[Any], options: Any) -> list[Any]:
-    values = [config.flatten(config.override(options, {option: text}))[option] for text in texts]
+def grid_values(option: str, given: Any, options: Any) -> list[Any]:
+    """Values of an option as its type has them. Raises InputError if one does not fit or is there twice, or there is none."""
+    if isinstance(given, str | bytes | Mapping) or not hasattr(given, "__iter__"):
+        raise InputError(f"grid: option {option} has {given!r}; expected a list of values")
+    values = [config.flatten(config.override(options, {option: value}))[option] for value in given]
     if not values or any(values.count(value) > 1 for value in values):
         raise InputError(f"grid: option {option} has no values, or one of them twice")
     return values

@@ -19,16 +19,16 @@ from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.asked import SWEEP_SEEDS, checked_seeds, results_folder
-from msa_jax.train.atomic import write_json
+from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.experiment import checked_dataset, prepared_runner, runs_per_program
+from msa_jax.train.experiment import checked_dataset, prepared_runner
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.prepare import used_part
 from msa_jax.train.progress import Progress
 from msa_jax.train.pruning import MedianStopping, Prune
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
-from msa_jax.train.search_space import Draw, Point, make_points
+from msa_jax.train.search_space import Draw, Point, grid_values, make_points
 from msa_jax.train.settings import Settings, protocol_options, resolve
 
 MARK = "sweep.json"  # what makes a folder that of a sweep
@@ -111,7 +111,8 @@ def sweep(
     if not isinstance(prune, Prune | bool):
         raise InputError(f"prune is {prune!r}; expected True, False or a Prune")
     rule = (Prune() if prune else None) if isinstance(prune, bool) else prune
-    found = make_points(grid or {}, draws or {}, count=points, seed=draw_seed)
+    values = {option: grid_values(option, given, settings.options) for option, given in (grid or {}).items()}
+    found = make_points(values, draws or {}, count=points, seed=draw_seed)
     resolved = [config.override(settings.options, point) for point in found]
     path = results_folder(out, method, dataset, "sweep-")
     content = {
@@ -198,7 +199,7 @@ class _Points:
         """Runs of points that share their programs."""
         try:
             runner = self._runner(options)
-            together = runs_per_program(runner, options, len(runs))
+            together = self._side_by_side(runner, runs, done)
         except InputError as error:
             self._failures |= {run.number: str(error) for run in runs if run.number not in done}
             return
@@ -210,6 +211,21 @@ class _Points:
                 f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
             )
             self._record(part, runner.run(part, self._logs, keep=False, stopping=self._stopping))
+
+    def _side_by_side(self, runner: Runner, runs: Sequence[Run], done: set[int]) -> int:
+        """As many as before if they were interrupted: beside others, other runs would be given up."""
+        content, first = read_json(self._path / MARK), str(runs[0].number)
+        known = content.get("together", {})
+        before = known.get(first)
+        now = runner.together(len(runs), before)
+        if before not in (now, None):  # runs that were not finished begin again, beside others
+            for run in runs:
+                if run.number not in done:
+                    self._logs.metrics.rewind(run.number, 0)
+            shutil.rmtree(self._path / "checkpoints", ignore_errors=True)
+        if before != now:
+            write_json(self._path / MARK, {**content, "together": {**known, first: now}})
+        return now
 
     def _record(self, runs: Sequence[Run], results: Sequence[Result | None]) -> None:
         lines = []

@@ -16,6 +16,7 @@ pytest.importorskip("uvicorn")
 
 from msa_jax.app import server
 from msa_jax.app.samples import Wanted
+from msa_jax.app.scores import LONGEST_TEXT
 from msa_jax.errors import InputError
 from tests.paths import REPOSITORY
 
@@ -167,6 +168,20 @@ def test_an_upload_is_scored_and_deleted(port, session, folder):
     }
     upload(port, b"1", name="../../etc/über.WEBM")
     assert session.asked["path"].name == "clip.webm"
+
+
+def test_the_longest_text_comes_with_an_upload(port, session, folder):
+    longest = "\U0001f600" * LONGEST_TEXT
+    address = f"/api/upload?{urlencode({'name': 'a.mp4', 'text': longest})}"
+    head = f"POST {address} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 1\r\nConnection: close\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in dict(OURS).items()) + "\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for piece in (head[:20_000], head[20_000:50_000], head[50_000:] + "x"):  # as from a slower network
+            connection.sendall(piece.encode())
+            time.sleep(0.1)
+        answer = connection.makefile("rb").read()
+    assert b"200 OK" in answer.splitlines()[0]
+    assert session.asked["text"] == longest
 
 
 def test_an_upload_is_deleted_after_an_error(port, session, folder, monkeypatch, capfd):

@@ -5,6 +5,7 @@ import csv
 import json
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +21,15 @@ from msa_jax.data import load_dataset, write_native
 from msa_jax.data.schema import Split
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract.clips import Tools
+from msa_jax.extract.face_model import SHA256
+from msa_jax.extract.face_points import FACE_NAMES
 from msa_jax.extract.media import read_frames, read_sound
-from msa_jax.extract.recipe import Recipe, audio_features
+from msa_jax.extract.recipe import Features, Recipe, audio_features
 from msa_jax.extract.speech import speech_features
 from msa_jax.report.errors import Errors
 from msa_jax.report.sharing import export
 from msa_jax.testing import tiny_dataset
-from tests.extract.material import BAD, TALKING
+from tests.extract.material import BAD, TALKING, write_clip
 from tests.tiny import toy, train_toy  # noqa: F401
 
 
@@ -81,8 +84,52 @@ def test_scores_of_a_clip_are_those_of_its_parts(tmp_path):
     assert (found["text"], found["words"]) == ("two words", [])
     assert len(found["wave"]["low"]) == media_views.COLUMNS
     assert max(found["wave"]["high"]) == pytest.approx(sound.max(), abs=1e-3)
-    assert found["face"]["points"] == []  # the experiment reads no faces, so no network is asked for
+    assert found["face"] is None
+    assert found["notes"][-1] == "vision is not read, so no picture is shown"
     assert any(tmp_path.rglob("*.npz"))
+
+
+@pytest.mark.filterwarnings("ignore:extracted with other versions")
+def test_a_clip_is_scored_by_its_words_alone(tmp_path):
+    found = scores.score_clip(
+        FakePredictor(), TALKING, text="two words", missing=("audio",), tools=Tools(), cache=tmp_path
+    )
+    assert (found["score"], found["heads"]) == (4000, {"text": 4})
+    assert found["parts"][1]["start"] == 0.5
+    assert (found["face"], found["wave"]) == (None, None)
+
+
+@pytest.mark.filterwarnings("ignore:extracted with other versions")
+def test_a_long_clip_has_longer_parts_and_no_more_than_are_shown(tmp_path):
+    long = write_clip(tmp_path / "long.wav", sound=np.sin(np.arange(30 * 16_000) / 9))
+    found = scores.score_clip(FakePredictor(), long, text="words", window=0.2, tools=Tools(), cache=tmp_path)
+    assert [(part["start"], part["end"]) for part in found["parts"][:2]] == [(0, 0.25), (0.25, 0.5)]
+    assert len(found["parts"]) == scores.MOST_PARTS
+    assert "parts of 0.25 s instead of 0.2 s: 0.05 s at least, 120 parts at most" in found["notes"]
+
+
+@pytest.mark.filterwarnings("ignore:extracted with other versions")
+def test_pictures_that_are_not_read_may_be_damaged(tmp_path):
+    content = TALKING.read_bytes()
+    for known in (b"avc1", b"avcC"):
+        content = content.replace(known, b"zzzz")
+    (tmp_path / "a.mp4").write_bytes(content)
+    with pytest.raises(InputError, match="video is in a format"):
+        media_views.face_view(tmp_path / "a.mp4", middle=1, landmarker=None)
+    found = scores.score_clip(FakePredictor(), tmp_path / "a.mp4", text="words", tools=Tools(), cache=tmp_path)
+    assert found["face"] is None
+    assert found["wave"] is not None
+
+
+def test_no_face_model_is_needed_where_no_faces_are_read(monkeypatch):
+    monkeypatch.setattr(scores, "find_face_model", lambda path: path)
+    monkeypatch.setattr(scores, "FaceLandmarker", lambda path: path)
+    recipe = Recipe.from_json(FakePredictor.extract, "fake")
+    assert scores._landmarker(recipe, Tools()) is None
+    seeing = Features(
+        set="face-v1", dim=58, rate=15, tool="ai-edge-litert", tool_version="1", names=FACE_NAMES, model_sha256=SHA256
+    )
+    assert scores._landmarker(replace(recipe, vision=seeing), Tools(face_model=TALKING))() == TALKING
 
 
 @pytest.mark.filterwarnings("ignore:extracted with other versions")

@@ -97,14 +97,15 @@ def test_rows_without_frames_and_texts_without_words_are_measured_too():
     assert all(np.isfinite(one.labels).all() for one in found.values())
 
 
+@pytest.mark.slow
 def test_characters_are_the_words_of_a_language_without_spaces():
     rng = np.random.default_rng(0)
-    value = rng.normal(size=400)
+    value = rng.normal(size=200)
     # Of twelve characters, 好 is as frequent as the label is high, and 坏 as it is low.
     chances = 1 / (1 + np.exp(-2 * value))
     texts = ["".join(rng.choice(["好", "坏"], p=[p, 1 - p]) for _ in range(12)) for p in chances]
-    label = np.clip(value + rng.normal(size=400), -3, 3).astype(np.float32)
-    split = Split(id=[f"v{row % 40}$_${row}" for row in range(400)], label=label, raw_text=np.array(texts))
+    label = np.clip(value + rng.normal(size=200), -3, 3).astype(np.float32)
+    split = Split(id=[f"v{row % 40}$_${row}" for row in range(200)], label=label, raw_text=np.array(texts))
     apart = replace(split, raw_text=np.array([" ".join(text) for text in texts]))
     found, want = calibrated_labels(split, (-3.0, 3.0), "zh")["text"], calibrated_labels(apart, (-3.0, 3.0))["text"]
     np.testing.assert_array_equal(found.labels, want.labels)

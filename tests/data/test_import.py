@@ -83,6 +83,7 @@ def test_splits_of_a_table_follow_the_seed_of_the_line(run, tmp_path):
         ("--label-range -1 1", "line 2, column label: 2; expected a number in label_range [-1, 1]"),
         ("--metrics accuracy", "argument --metrics: invalid choice: 'accuracy'"),
         ("--split-seed -1", "split_seed is -1"),
+        ("--split-seed 0", "split_seed is 0, and the table has a column split; leave one of them out"),
         ("--name ''", "name of the card is empty"),
     ],
 )
@@ -92,6 +93,14 @@ def test_what_is_said_wrongly_is_one_line_and_status_2(line, message, run, tmp_p
     assert (status, out) == (2, "")
     assert message in errors.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("source", ["native", "synthetic"])
+def test_a_seed_of_splits_is_refused_where_there_are_splits(source, run, tmp_path):
+    write_native(make_synthetic(train=4, valid=2, test=2), tmp_path / "native")
+    status, _, errors = run(f"data import {source} --out out --split-seed 3")
+    assert status == 2
+    assert f"{source}: split_seed is 3, which only a table without splits reads; leave it out" in errors
 
 
 def test_a_second_import_is_told_what_it_can_do(run, tmp_path):

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from msa_jax.data import load_dataset, make_synthetic, write_native
@@ -16,6 +18,35 @@ SMALL = {"train": 4, "valid": 2, "test": 3, "audio_steps": 6, "vision_steps": 6}
 def test_dataset_passes_through():
     dataset = make_synthetic(**SMALL)
     assert load_dataset(dataset) is dataset
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float16, ">f4", object], ids=str)
+def test_a_dataset_that_somebody_made_is_the_one_that_is_read(tmp_path, kind):
+    dataset = make_synthetic(**SMALL)
+    half = {name: split.audio.astype(np.float16) for name, split in dataset.splits().items()}  # exact in every kind
+    native = {name: replace(split, audio=half[name].astype("<f4")) for name, split in dataset.splits().items()}
+    made = {
+        name: replace(
+            split,
+            audio=half[name].astype(kind),
+            audio_length=split.audio_length.astype(np.int64),
+            label=split.label.astype(object if kind is object else split.label.dtype),
+        )
+        for name, split in dataset.splits().items()
+    }
+    expected = load_dataset(write_native(replace(dataset, **native), tmp_path / "data"))
+    assert load_dataset(replace(dataset, **made)).fingerprint() == expected.fingerprint()
+
+
+def test_ids_that_nobody_gave_may_be_in_several_splits():
+    dataset = make_synthetic(**SMALL)
+    rows = {name: replace(split, id=None) for name, split in dataset.splits().items()}
+    numbered = replace(dataset, **rows)
+    assert load_dataset(numbered) is numbered
+    mixed = replace(numbered, train=dataset.train)
+    assert load_dataset(mixed) is mixed
+    with pytest.raises(InputError, match="an id that split train has in row 1"):
+        load_dataset(replace(dataset, valid=replace(dataset.valid, id=["a", dataset.train.id[1]])))
 
 
 def test_synthetic_is_made():
@@ -62,6 +93,11 @@ def test_what_a_dataset_is_can_be_said_of_every_source(tmp_path):
         card = load_dataset(source, **words).card
         assert {key: getattr(card, key) for key in words} == words
         assert load_dataset(source, name="other").card.metrics == "mosi"
+        card = load_dataset(source, name="MOSEI").card
+        assert (card.name, card.language, card.metrics, card.label_range) == ("mosei", "en", "mosei", (-3, 3))
+        assert load_dataset(source, name="mosei", metrics="regression").card.metrics == "regression"
+        with pytest.raises(InputError, match=r"expected a number in label_range \[-1, 1\]"):
+            load_dataset(source, name="sims")
     with pytest.raises(InputError, match=r"column label, row \d+ .*label_range \[-0\.1, 0\.1\]"):
         load_dataset(tmp_path / "data", label_range=(-0.1, 0.1))
 

@@ -8,6 +8,7 @@ import pytest
 
 from msa_jax.data import missing
 from msa_jax.data.protocols import PROTOCOLS, find_protocol, letters, lost_of, subsets
+from msa_jax.data.words import text_of, words_of
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES
 
@@ -123,6 +124,22 @@ def test_noise_has_its_share_of_the_power():
         np.testing.assert_allclose(ratio, rate, rtol=0.03, atol=1e-9)  # each feature on its own scale
         np.testing.assert_allclose((noisy**2).sum((0, 1)) / (features**2).sum((0, 1)), 1, rtol=0.03)
     np.testing.assert_array_equal(missing.with_noise(features, length, noise, rate=0.0), features)
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "words", "again"),
+    [
+        ("a  b, c", "en", ["a", "b,", "c"], "a b, c"),
+        ("我 很喜欢", "zh", ["我", "很", "喜", "欢"], "我很喜欢"),
+        ("我用iPhone 6s 看 Avengers", "zh", ["我", "用", "iPhone", "6s", "看", "Avengers"], "我用iPhone 6s看Avengers"),
+        ("8.5分, très bien です", "ja", ["8", ".", "5", "分", ",", "très", "bien", "で", "す"], "8.5分,très bienです"),
+        ("", "zh", [], ""),
+    ],
+)
+def test_words_and_the_text_that_they_make(text, language, words, again):
+    assert words_of(text, language) == words
+    assert text_of(words, language) == again
+    assert words_of(again, language) == words
 
 
 def test_misheard_words():

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from msa_jax import whole_files
 from msa_jax.data import native
 from msa_jax.data.describe import card_text, describe
 from msa_jax.data.native import read_native, write_native
@@ -255,6 +256,20 @@ def test_existing_dataset_is_replaced_only_when_asked(dataset, folder):
     write_native(other, folder, overwrite=True)
     assert read_native(folder).fingerprint() == other.fingerprint() != dataset.fingerprint()
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_dataset_is_there_again_if_replacing_it_was_killed(dataset, folder, monkeypatch):
+    def killed(part, folder):
+        folder.rename(folder.with_name(f".{folder.name}.old.{whole_files._HOST}-{2**30}-00000000.msa_jax-part"))
+        raise InputError("killed")
+
+    monkeypatch.setattr(native, "replace_folder", killed)
+    with pytest.raises(InputError, match="killed"):
+        write_native(make_synthetic(seed=1, **SMALL), folder, overwrite=True)
+    assert not folder.exists()
+    with pytest.raises(InputError, match="a dataset is there already"):
+        write_native(make_synthetic(seed=1, **SMALL), folder)
+    assert read_native(folder).fingerprint() == dataset.fingerprint()
 
 
 def test_folder_with_other_files_is_never_replaced(dataset, tmp_path):

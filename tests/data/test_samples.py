@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from msa_jax.data import Split, read_mmsa, write_native
+from msa_jax.data import Split, load_dataset, make_synthetic, read_mmsa, write_native
 from msa_jax.data.samples import check_samples, load_split, read_texts
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.testing import tiny_dataset
@@ -141,16 +141,36 @@ def test_a_split_that_no_dataset_has_is_an_input_error(source):
         load_split(source, "dev")
 
 
+def test_a_folder_of_a_newer_format_is_refused(tmp_path):
+    folder = write_native(DATASET, tmp_path / "d")
+    content = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**content, "format": 99}))
+    with pytest.raises(InputError, match=r"card\.json: .*99"):
+        load_split(folder)
+
+
+def test_synthetic_is_the_one_that_is_made_up_whatever_lies_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_native(DATASET, tmp_path / "synthetic")
+    expected = make_synthetic()
+    with pytest.warns(DataWarning, match=r"not what lies here under this name, which is \./synthetic"):
+        assert load_split("synthetic").id.tolist() == expected.test.id.tolist()
+    with pytest.warns(DataWarning, match="synthetic: the dataset that is made up"):
+        assert load_dataset("synthetic").fingerprint() == expected.fingerprint()
+    assert (
+        load_split("./synthetic").id.tolist()
+        == load_dataset("./synthetic").test.id.tolist()
+        == DATASET.test.id.tolist()
+    )
+
+
 def test_what_is_nothing_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="no such file or folder"):
         load_split(tmp_path / "nothing")
 
 
-def test_labels_are_checked_where_training_reads_them():
-    split = Split(raw_text=["a", "b"])
-    assert np.isnan(check_samples(split).label).all()
-    with pytest.raises(InputError, match=r"column label, row 0.*: nan; expected a number in label_range"):
-        check_samples(split, label_range=(-3.0, 3.0))
+def test_labels_are_not_read():
+    assert np.isnan(check_samples(Split(raw_text=["a", "b"])).label).all()
 
 
 # -- texts ------------------------------------------------------------------------------------------------------------

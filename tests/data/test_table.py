@@ -197,6 +197,10 @@ HEAD = "id,text,label,split\na,x,1,train\n"
         (HEAD + "b,y,1,testing\n", "line 3, column split: 'testing'; expected train, valid or test"),
         (HEAD + "b,y,1,test\n", "column split: no row is valid"),
         ("text,label\na,1\nb,1\n", "2 samples and no column split; expected at least three samples"),
+        (
+            HEAD + f"b,{'y' * 200_000},1,test\n",
+            "line 3: field larger than field limit .* .jsonl may hold a longer text",
+        ),
         (HEAD + 'b,"y,1,test\n', "line 3: unexpected end of data; is a double quote missing"),
         (HEAD.encode() + b"b,caf\xe9,1,test\n", "line 3: not UTF-8 text"),
         ("text,label\na,1".encode("utf-16"), "line 1: not UTF-8 text"),

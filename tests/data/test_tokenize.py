@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 
 from msa_jax.data.tokenize import Tokenizer, build_tokenizer, load_tokenizer
-from msa_jax.errors import InputError
+from msa_jax.errors import DataWarning, InputError
 from tests.paths import REPOSITORY, minilm, shared_data
 
 needs_minilm = pytest.mark.skipif(minilm() is None, reason="the MiniLM tokenizer is not installed")
@@ -138,6 +138,94 @@ def test_chinese_characters_are_words(folder):
 def test_carriage_returns_at_line_ends_are_no_part_of_a_token(folder):
     (folder / "vocab.txt").write_bytes("\r\n".join(WORDS).encode())
     assert _tokens(load_tokenizer(folder), "films") == ["[CLS]", "film", "##s", "[SEP]"]
+
+
+ADDED = {
+    "content": "(laughter)",
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": False,
+    "single_word": False,
+    "special": True,
+}
+
+
+def _with_added_tokens(folder, where, index):
+    """A BERT's folder in which one token is not in vocab.txt but in one of the two files that name such tokens."""
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(WORDS)), encoding="utf-8")
+    config = {"tokenizer_class": "BertTokenizer"}
+    known = {"content": "[PAD]", **{name: value for name, value in ADDED.items() if name != "content"}}
+    if where == "added_tokens.json":
+        (folder / where).write_text(json.dumps({"(laughter)": index}))
+    else:
+        config["added_tokens_decoder"] = {"0": known, str(index): ADDED}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("where", ["added_tokens.json", "tokenizer_config.json"])
+def test_tokens_that_were_added_to_a_vocabulary_stay_whole_as_in_transformers(folder, where):
+    transformers = pytest.importorskip("transformers")
+    _with_added_tokens(folder, where, 12)
+    texts = ["a Good (laughter) film", "(laughter)s", "", "(Laughter) 好"]
+    reference = transformers.AutoTokenizer.from_pretrained(str(folder))
+    expected = reference(texts, padding="longest", return_tensors="np")
+    tokenizer = load_tokenizer(folder)
+    ids, mask = tokenizer.encode(texts, max_tokens=20)
+    np.testing.assert_array_equal(ids, expected["input_ids"])
+    np.testing.assert_array_equal(mask, expected["attention_mask"])
+    assert (tokenizer.vocab_size, _tokens(tokenizer, texts[0])[3]) == (13, "(laughter)")
+
+
+def test_an_added_token_with_another_id_than_it_gets_is_refused(folder):
+    _with_added_tokens(folder, "added_tokens.json", 16)
+    with pytest.raises(InputError, match=r"the added token '\(laughter\)' has id 16; expected 12, the next one"):
+        load_tokenizer(folder)
+    (folder / "added_tokens.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"added_tokens_decoder": {"0": "[PAD]"}}')
+    with pytest.raises(InputError, match=r"tokenizer_config.json: added_tokens_decoder cannot be read"):
+        load_tokenizer(folder)
+
+
+def _contradicted(folder, asked, **made):
+    """Case and accents of `tokenizer.json`, and what `tokenizer_config.json` beside it asks for."""
+    tokenizer = load_tokenizer(folder)
+    tokenizer.backend.normalizer = tokenizers.normalizers.BertNormalizer(**made)
+    tokenizer.save(folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps(asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "made", "said"),
+    [
+        ({"do_lower_case": False}, {"lowercase": True}, "do_lower_case false"),
+        ({"do_lower_case": True, "strip_accents": None}, {"lowercase": False}, "do_lower_case true"),
+        ({"strip_accents": False}, {"lowercase": True}, "strip_accents false"),
+        (
+            {"do_lower_case": False, "strip_accents": True},
+            {"lowercase": True, "strip_accents": False},
+            "false and strip",
+        ),
+    ],
+)
+def test_a_config_that_asks_for_another_case_than_tokenizer_json_is_warned_of(folder, asked, made, said):
+    _contradicted(folder, asked, **made)
+    with pytest.warns(DataWarning, match=f"tokenizer_config.json says .*{said}.*; tokenizer.json is used"):
+        tokenizer = load_tokenizer(folder)
+    assert _tokens(tokenizer, "Good")[1] == ("good" if made["lowercase"] else "Good")
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        ({}, {"lowercase": False, "strip_accents": True}),
+        ({"do_lower_case": True, "strip_accents": None}, {"lowercase": True, "strip_accents": False}),
+        ({"do_lower_case": False, "strip_accents": False}, {"lowercase": False}),
+        ({"do_lower_case": True, "strip_accents": True}, {"lowercase": True}),
+    ],
+)
+def test_a_config_that_asks_for_what_tokenizer_json_does_or_for_nothing_is_not(folder, asked, made):
+    _contradicted(folder, asked, **made)
+    load_tokenizer(folder)  # a warning is an error
 
 
 def test_another_kind_of_tokenizer_is_left_to_transformers(tmp_path):
@@ -293,6 +381,25 @@ def test_words_seen_once_are_pieces_and_unseen_ones_are_not_unknown():
     tokenizer = build_tokenizer([*TEXTS, "zebra"])
     assert "zebra" not in tokenizer.backend.get_vocab()
     assert "[UNK]" not in _tokens(tokenizer, "zebra goodest")
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_clause_of_a_language_without_spaces_is_pieces_however_long(tmp_path, saved):
+    """Thai is one word to BERT, which has no word of more than 100 characters."""
+    clause = "ฉันชอบหนังเรื่องนี้มาก"
+    tokenizer = build_tokenizer([clause * 2] * 3)
+    if saved:
+        tokenizer.save(tmp_path)
+        tokenizer = load_tokenizer(tmp_path)
+    ids, mask = tokenizer.encode([clause * 2, clause * 8, clause * 80], max_tokens=400)
+    normal = tokenizer.backend.normalizer.normalize_str(clause)
+    assert len(normal) * 8 > 100
+    assert len(normal) * 80 > 1000
+    assert [tokenizer.unknown_share(ids[[row]], mask[[row]]) for row in range(3)] == [0, 0, 1]
+
+
+def test_a_word_of_a_pretrained_vocabulary_has_a_hundred_characters_at_most(folder):
+    assert _tokens(load_tokenizer(folder), "film" + "s" * 97)[1] == "[UNK]"
 
 
 def test_the_size_is_an_upper_bound():

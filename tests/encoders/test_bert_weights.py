@@ -211,6 +211,19 @@ def test_tensors_of_a_bin_have_their_values_strides_and_types(name):
         np.testing.assert_array_equal(arrays[key].astype(np.float64), values)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_that_lie_deeper_than_a_state_dict_s_are_left_out(folder, tensors, zipped):
+    torch = pytest.importorskip("torch")
+    path = folder / "pytorch_model.bin"
+    deeper = {"state_dict": {"a": torch.ones(2, 3), "b": torch.zeros(4)}, "epoch": 3}
+    torch.save(deeper, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=r"pytorch_model.bin: tensor embeddings.* is missing; found no tensor"):
+        load_bert(folder)
+    named = {f"bert.{name}": torch.tensor(value) for name, value in tensors.items()}
+    torch.save({**deeper, **named}, path, _use_new_zipfile_serialization=zipped)
+    _assert_same(load_bert(folder)[1], load_bert(BERT)[1])
+
+
 # What is refused
 
 

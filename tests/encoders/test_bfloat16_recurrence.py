@@ -54,6 +54,7 @@ WAYS = ["loop", pytest.param("gates kept", marks=SLOW), "another device"]
 WAYS += [pytest.param(way, marks=SLOW) for way in ("another device, gates kept", "kernel", "kernel, gates kept")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_lstm_holds_its_cell_and_hands_its_gradient_back(way, monkeypatch):
     if "kept" in way:

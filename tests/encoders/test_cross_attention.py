@@ -102,13 +102,16 @@ def close(found, expected, atol=2e-5):
 
 
 @pytest.mark.parametrize("tile", [pytest.param(ONE, marks=pytest.mark.slow), SMALL], ids=str)
-@pytest.mark.parametrize("case", ["context", "context so far", pytest.param("itself so far", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "case", ["context so far", *(pytest.param(case, marks=pytest.mark.slow) for case in ("context", "itself so far"))]
+)
 def test_outputs_and_gradients_equal_those_without_tiles(case, tile):
     fields = {"offset": None, "own": False} | CASES[case]
     data = given()
     close(with_gradients(tiled, *data, tile=tile, **fields), with_gradients(dense, *data, **fields))
 
 
+@pytest.mark.slow
 def test_padding_of_queries_and_of_the_context_changes_nothing():
     plain, padded = given(), given(fill=9.0, extra=4)
     fields = {"tile": SMALL, "offset": None, "own": False}

@@ -453,7 +453,9 @@ def test_padding_changes_no_state_of_either_direction(steps):
     assert (np.asarray(of_frames)[beyond] == 0).all()
 
 
-@pytest.mark.parametrize("lengths", [[7, 1, 4], [CHUNK + 6, CHUNK, 0, *[2] * ROWS]], ids=str)
+@pytest.mark.parametrize(
+    "lengths", [[7, 1, 4], pytest.param([CHUNK + 6, CHUNK, 0, *[2] * ROWS], marks=pytest.mark.slow)], ids=str
+)
 def test_end_states_are_those_of_each_direction(lengths):
     params, frames, length = both_params(), sequences(lengths), np.array(lengths, np.int32)
     module = BidirectionalLSTM(HIDDEN, every=False)

@@ -14,6 +14,7 @@ from msa_jax.encoders.bert import Bert, BertConfig
 from msa_jax.encoders.bert_weights import load_bert, save_bert
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
+from msa_jax.methods.shared.padded_text import text_to_steps
 from tests.encoders.bert_cases import GOLDEN, assert_close, torch_names
 from tests.quick import quick_jit
 
@@ -129,6 +130,20 @@ def test_states_of_padding_equal_pytorch_s_for_methods_that_read_them(torch_mode
     ids, mask = _texts()
     hidden, _ = _torch_states(model, ids, mask)
     assert_close(_encode(config, params, ids, mask, padding_reads=True)["hidden"], hidden, 1e-5)
+
+
+def test_states_of_padding_that_was_added_as_zeros_equal_pytorch_s(torch_model):
+    model, folder = torch_model
+    config, params = load_bert(folder)
+    ids, mask = _texts((8, 3, 7, 1))
+    wide, wide_mask = (np.pad(x, ((0, 0), (0, 4)), constant_values=fill) for x, fill in ((ids, 1), (mask, 0)))
+    hidden, _ = _torch_states(model, wide, wide_mask)
+    encoder = TextEncoder(config, keep_padding=True)
+    bert = {name: value for name, value in params.items() if name != "pooler"}
+    run = quick_jit(lambda params, text: encoder.apply({"params": {"bert": params}}, text, train=False)["hidden"])
+    for given in (ids, ids * mask):  # the tokenizer's padding, and zeros as of the column text_bert
+        text = text_to_steps({"ids": jnp.asarray(given), "mask": jnp.asarray(mask)}, 12)
+        assert_close(run(bert, text), hidden, 1e-5)
 
 
 def test_gradients_equal_pytorch_s(torch_model):

@@ -123,6 +123,7 @@ def test_dropout_changes_what_layers_hand_on_in_training_and_may_be_traced():
         np.testing.assert_allclose(found, run(some, frames, length), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("both", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["stacked", "both ways"])
 def test_gates_that_are_kept_are_those_that_are_computed_again(both, monkeypatch):
     lengths = [CHUNK + 3, 0, *[5] * ROWS]
@@ -154,6 +155,7 @@ def test_layers_are_a_loop_in_the_program():
     assert (lines[8] - lines[2]) / 6 < 0.1 * lines[1]  # parameters alone
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_those_of_each():
     lengths = np.array([[6, 5], [4, 1], [3, 0]], np.int32)
     frames = np.stack([sequences(each.tolist(), 8) for each in lengths])

@@ -100,6 +100,8 @@ def test_words_of_the_dataset_are_checked(tmp_path):
             "audio is 'egemaps-v02', and opensmile gives the features of audio",
         ),
         ({"vision": "face-v1", "openface": CLIPS}, "vision is 'face-v1', and openface gives the features of vision"),
+        ({"face_model": Path("a"), "openface": CLIPS}, "face_model is 'a', and openface gives the features of vision"),
+        ({"face_model": "a", "vision": "none"}, "face_model is 'a', and vision is none"),
         ({"audio_rate": 25.0, "opensmile": CLIPS}, "audio_rate is 25.0, and opensmile gives the features of audio"),
         ({"audio_rate": 25.0, "audio": "none"}, "audio_rate is 25.0, and audio is none"),
         ({"text_encoder": "scratch"}, "text_encoder is 'scratch', and align is not given"),
@@ -126,6 +128,16 @@ def test_a_text_beside_a_clip_is_refused_where_none_is_read(modalities, missing,
     with pytest.raises(InputError) as error:
         predict_clip(trained, TALKING, text="good", missing=missing)
     assert str(error.value) == f"--text says what is said in the clips, and {why}, so no text is read; leave it out"
+
+
+@pytest.mark.parametrize(("option", "name"), [("opensmile", "audio"), ("openface", "vision")])
+def test_tables_of_a_modality_that_is_not_read_are_refused(option, name):
+    from msa_jax.train.clips import predict_clip
+
+    trained = SimpleNamespace(preprocessor=SimpleNamespace(modalities=("text", "audio", "vision")), extract=None)
+    with pytest.raises(InputError) as error:
+        predict_clip(trained, TALKING, text="good", missing=[name], **{option: CLIPS})
+    assert str(error.value) == f"--{option} gives the features of {name}, which is not read here; leave it out"
 
 
 def test_reasons_of_several_lines_are_one_cell_of_failed_csv():
@@ -158,7 +170,6 @@ def test_a_recipe_survives_json_and_another_one_is_refused():
         ({"allow": ["loud"]}, "a value that no recipe has"),
         ({"decoder": 5}, "a value that no recipe has"),
         ({"clips": None}, "a value that no recipe has"),
-        ({"audio": None}, "a value that no recipe has"),
         ({"align": {"text_encoder": 3, "vocabulary_sha256": "0", "max_tokens": 50}}, "a value that no recipe has"),
         (
             {"align": {"text_encoder": "scratch", "vocabulary_sha256": "0", "max_tokens": "x"}},
@@ -226,6 +237,27 @@ def test_a_clip_of_the_dataset_has_the_score_that_it_has_in_its_split(place, mon
     assert parts.score == found.score
     with pytest.warns(DataWarning, match="vision is missing"):
         assert predictor.predict_clip(TALKING, text=WORDS, missing=["vision"]).score != found.score
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:audio is missing")
+@pytest.mark.parametrize("left_out", [(), ("audio",)])
+def test_a_clip_of_which_only_the_words_are_read_has_the_score_of_its_words(monkeypatch, tmp_path, left_out):
+    from msa_jax import Predictor
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    heard(tmp_path / "data", tmp_path / "cache")
+    train_quick("self_mm", read_native(tmp_path / "data"), tmp_path / "run", leave_out=left_out)
+    predictor, missing = Predictor.load(tmp_path / "run"), [] if left_out else ["audio"]
+    found = predictor.predict_clip(TALKING, text=WORDS, window=1, missing=missing)
+    assert found.score == pytest.approx(float(predictor.predict_texts([WORDS], missing=missing)[0]), abs=1e-6)
+    assert found.end == pytest.approx(2.58, abs=0.1)
+    assert [(part.start, part.end) for part in found.windows][:2] == [(0, 1), (0.5, 1.5)]
+    with pytest.raises(InputError, match="damaged or cut off"):
+        predictor.predict_clip(BAD / "cut.mp4", text=WORDS, missing=missing)
+    if not left_out:
+        with pytest.raises(InputError, match="all that this experiment was trained with"):
+            predictor.predict_clip(TALKING, missing=["text", "audio"])
 
 
 @pytest.mark.slow

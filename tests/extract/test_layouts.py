@@ -1,9 +1,12 @@
 """Folders of clips and their tables."""
 
+import json
 import warnings
+from math import nan
 
 import pytest
 
+from msa_jax.data import table
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract.layouts import read_raw, split_by_video
 
@@ -27,6 +30,26 @@ def test_the_layout_of_mmsa(tmp_path):
     assert (first.id, first.path, first.text, first.split) == ("v$_$0001", raw / "Raw/v/0001.mp4", "fine", "train")
     assert first.labels == {"label": 1.0, "label_t": 0.5, "label_v": 1.0}  # label_A is empty
     assert second.path == raw / "Raw/w/2.avi"
+
+
+def test_a_label_of_zero_that_is_a_number_is_a_label(tmp_path):
+    rows = [
+        {"path": f"{n}.mp4", "label": 0, "label_T": 0, "label_A": 0.0, "label_V": None, "text": None} for n in range(2)
+    ]
+    raw = made(tmp_path, "\n".join(map(json.dumps, rows)), name="mine.jsonl")
+    for clip in read_raw(raw / "mine.jsonl").clips:
+        assert clip.labels == {"label": 0, "label_t": 0, "label_a": 0}
+        assert clip.text is None
+
+
+def test_what_a_parquet_has_no_value_for_is_empty(tmp_path, monkeypatch):
+    rows = [
+        table.Row(where=f"row {n}", cells={"path": f"{n}.mp4", "label": 1.0, "text": nan, "label_t": nan})
+        for n in (1, 2)
+    ]
+    monkeypatch.setattr(table, "read_rows", lambda path: rows)
+    clip, _ = read_raw(made(tmp_path, "", name="mine.parquet") / "mine.parquet").clips
+    assert (clip.text, clip.labels) == (None, {"label": 1})
 
 
 def test_meta_csv_is_read_too_but_not_both(tmp_path):

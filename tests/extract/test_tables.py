@@ -1,9 +1,13 @@
 """CSVs of OpenFace and openSMILE."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
+from msa_jax.extract.clip import extract_clip
+from msa_jax.extract.recipe import Recipe
 from msa_jax.extract.tables import find_table, read_feature_table
 
 OPENFACE = """frame, face_id, timestamp, confidence, success, gaze_0_x, AU01_r
@@ -22,6 +26,22 @@ def test_openface(tmp_path):
     assert table.names == ("gaze_0_x", "AU01_r")
     np.testing.assert_array_equal(table.values, [[0.5, 1.5], [0.25, 2.5], [0, 0]])
     assert (table.rate, table.empty) == (25, 1)
+
+
+@pytest.mark.parametrize("modality", ["audio", "vision"])
+def test_what_comes_after_the_longest_time_is_not_read(tmp_path, modality):
+    rows = [f"{k / 10},{k / 10},{int(k % 15 != 0)},{k}" for k in range(30)]  # of 3 s, in their other order
+    (tmp_path / "a.csv").write_text("\n".join(["timestamp,frametime,success,x", *rows[::-1]]))
+    names = ("success", "x") if modality == "audio" else ("frametime", "x")
+    features = replace(read_feature_table(tmp_path / "a.csv", modality).features(modality), rate=10)
+    assert features.names == (("timestamp", *names) if modality == "audio" else names)
+    for most, count in ((1, 10), (1.01, 11), (1.1, 11), (1e308, 30), (2, 20), (3, 30), (60, 30)):
+        recipe = Recipe(**{"audio": None, "vision": None, modality: features}, most_seconds=most)
+        clip = extract_clip(None, recipe, tables={modality: tmp_path / "a.csv"}, landmarker=pytest.fail)
+        np.testing.assert_array_equal(getattr(clip, modality)[1:15, -1], [*range(1, 15)][: count - 1])
+        assert len(getattr(clip, modality)) == count
+        assert clip.facts["seconds"] == (3 if count < 30 else 0)
+        assert clip.facts.get("without_face", 0) == (modality == "vision") * (1 + (count > 15))
 
 
 def test_success_as_pandas_writes_it(tmp_path):

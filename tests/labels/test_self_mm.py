@@ -139,6 +139,33 @@ def test_masked_rows_leave_no_trace():
             np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_a_row_without_a_modality_keeps_what_it_had_and_a_row_that_never_had_it_is_in_no_centre():
+    labels, rng = _labels(), np.random.default_rng(0)
+    state = complete = self_mm.init(labels, DIMS)
+    seen, never, all_of_it = np.zeros(N, bool), 5, np.ones(BATCH, bool)
+    for epoch, rows, features in _batches(11):
+        features = {task: value + np.float32(0.1) for task, value in features.items()}
+        there = (rng.uniform(size=BATCH) < 0.6) & (rows != never)
+        before, has = state, {"t": all_of_it, "a": there, "v": all_of_it}
+        state = self_mm.update(state, rows, features, epoch=epoch, limit=LIMIT, has=has)
+        complete = self_mm.update(complete, rows, features, epoch=epoch, limit=LIMIT)
+        for of in ("labels", "features"):
+            old, new = (np.asarray(getattr(which, of)["a"])[rows[~there]] for which in (before, state))
+            np.testing.assert_array_equal(new, old)
+        np.testing.assert_array_equal(np.asarray(state.features["a"])[rows[there]], features["a"][there])
+        seen[rows] |= there
+    assert not seen[never]
+    for centres in (state, self_mm.refresh_centres(state)):
+        for column, belongs in enumerate((np.asarray(state.labels["a"]) > 0, np.asarray(state.labels["a"]) < 0)):
+            expected = np.asarray(state.features["a"], np.float64)[belongs & seen].sum(0)
+            np.testing.assert_allclose(centres.sums["a"][column], expected, atol=1e-4)
+            assert centres.counts["a"][column] == (belongs & seen).sum()
+    assert np.abs(np.asarray(state.labels["a"]) - labels).max() > 0.1
+    for task in "mtv":  # the other tasks take no notice
+        for of in ("labels", "features", "sums", "counts"):
+            np.testing.assert_array_equal(getattr(state, of)[task], getattr(complete, of)[task])
+
+
 def test_order_within_a_batch_does_not_matter():
     state = self_mm.init(_labels(), DIMS)
     batches = list(_batches(8, epochs=2))

@@ -238,6 +238,23 @@ def test_order_within_a_batch_does_not_matter():
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
+def test_a_row_without_a_modality_keeps_its_label_of_that_modality_alone():
+    labels = _labels(13)
+    state = _run(labels, list(_batches(labels, 13, epochs=2)))
+    _, rows, features = next(iter(_batches(labels, 14)))
+    there = np.arange(len(rows)) != 1
+    has = {"t": there | True, "a": there, "v": there | True}
+    found = _update(state, rows, features, epoch=3, limit=LIMIT, has=has)
+    complete = _update(state, rows, features, epoch=3, limit=LIMIT)
+    moved = np.asarray(complete.labels["a"])
+    assert moved[rows[1]] != state.labels["a"][rows[1]]
+    expected = np.where(np.arange(len(labels)) == rows[1], state.labels["a"], moved)
+    np.testing.assert_array_equal(found.labels["a"], expected)
+    rest = found._replace(labels={**found.labels, "a": complete.labels["a"]})
+    for one, other in zip(jax.tree.leaves(rest), jax.tree.leaves(complete), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_masked_rows_leave_no_trace():
     labels = _labels(13)
     state = _run(labels, list(_batches(labels, 13, epochs=2)))

@@ -122,6 +122,7 @@ def test_masked_samples_change_neither_the_entropy_nor_its_gradient():
     np.testing.assert_array_equal(np.asarray(gradient)[~where], 0)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_entropy_equals_finite_differences():
     with jax.enable_x64(True):
         features, label, step = FEATURES.astype(np.float64), LABEL.astype(np.float64), 1e-5

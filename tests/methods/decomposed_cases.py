@@ -45,6 +45,11 @@ def make_batch(there=ALL, rows: int = ROWS, *, extra: int = 0, fill: float = 0.0
     return add_frames(batch, there, SHAPES, LENGTHS, rows=rows, extra=extra, fill=fill)
 
 
+def present(name: str) -> np.ndarray:
+    """[ROWS] bool, the samples that have this modality."""
+    return np.array(LENGTHS[name]) > 0
+
+
 def inputs_of(batch: dict, **named) -> Inputs:
     shapes = {name: SequenceInput(*SHAPES[name]) for name in ("audio", "vision") if name in batch}
     text = TextInput(steps=TEXT[0], width=TEXT[1]) if "text" in batch else None

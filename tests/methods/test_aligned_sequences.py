@@ -107,6 +107,7 @@ def test_its_own_loss_and_the_score_teach_an_aligner():
     assert all(value.any() for path, value in regression.items() if "aligner" in path)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_with_a_learned_alignment():
     more = KIT.batch(extra=3, fill=9.0)
     close(KIT.evaluated(batch=more), KIT.evaluated(), rtol=1e-4, atol=1e-5)

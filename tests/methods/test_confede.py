@@ -12,6 +12,7 @@ from msa_jax.methods import confede
 from msa_jax.methods.confede import METHOD
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.methods.shared import partners
+from msa_jax.modalities import MODALITY
 from tests.methods import decomposed_cases as cases
 from tests.methods.cases import FIRST, has_partners, phase_of, step_of
 from tests.methods.decomposed_cases import ALL, LETTER, ROWS, TRAIN_ROWS, make_batch, make_options
@@ -108,7 +109,7 @@ def test_weights_are_of_terms_that_there_are(there, between_samples):
 
 @pytest.mark.parametrize("loss", ["l2", "smooth_l1"])
 @pytest.mark.parametrize("own_labels", [False, True])
-def test_similar_parts_are_compared_with_the_m_label_and_dissimilar_ones_with_their_own(own_labels, loss):
+def test_similar_parts_are_compared_with_the_m_label_and_dissimilar_ones_with_their_own_if_there(own_labels, loss):
     batch, outputs = make_batch(own_labels=own_labels), cases.some_outputs()
     terms = terms_of(outputs, batch, loss=loss, smooth_l1_beta=0.7)
     distance = np.square if loss == "l2" else lambda error: cases.smooth_l1(error, 0.7)
@@ -117,36 +118,40 @@ def test_similar_parts_are_compared_with_the_m_label_and_dissimilar_ones_with_th
     expected = np.zeros(ROWS)
     for part, score in outputs["part_scores"].items():
         target = batch[f"label_{part[0]}"].astype(np.float64) if own_labels and part[1] == "d" else label
-        expected += distance(score - target) / 6
+        expected += np.where(cases.present(MODALITY[part[0]]), distance(score - target), 0) / 6
     np.testing.assert_allclose(terms["unimodal"], expected, rtol=1e-5)
 
 
 # -- partners ---------------------------------------------------------------------------------------------------------
 
 
-def test_features_of_a_row_are_those_it_had_last_and_rows_of_padding_leave_none():
+def test_features_of_a_row_are_those_it_had_last_and_rows_of_padding_or_without_the_modality_leave_none():
     batch = make_batch()
     batch["row"] = np.array([3, 5, 3, 0, 9, 5, 0, 11, 12, 13, 14, 15, 16, 19], np.int32)
     batch["weight"][[3, 7]] = 0
+    batch["audio"]["length"][[0, 1, 5, 9]] = 0  # row 3 has audio where it comes again, row 5 does not
     memory, features = cases.memory_of(METHOD, batch), cases.some_outputs()["features"]
     memory["features"]["audio"] = memory["features"]["audio"].at[:].set(2.0)
-    after = jax.jit(partners.remember)(memory, features, batch)["features"]
+    inputs = cases.inputs_of(batch)
+    after = jax.jit(lambda *given: partners.remember(*given, inputs))(memory, features, batch)["features"]
     for name, values in features.items():
         expected = np.full((TRAIN_ROWS, values.shape[1]), 2.0 if name == "audio" else 0.0, np.float32)
         written = set()
         for place, row in enumerate(batch["row"]):
-            if batch["weight"][place] > 0 and row not in written:
+            there = name == "text" or batch[name]["length"][place] > 0
+            if there and batch["weight"][place] > 0 and row not in written:
                 expected[row] = values[place]
                 written.add(row)
         assert np.array_equal(after[name], expected)
-    alone = partners.remember(memory, {"text": features["text"]}, batch)["features"]
+    alone = partners.remember(memory, {"text": features["text"]}, batch, inputs)["features"]
     assert np.array_equal(alone["audio"], memory["features"]["audio"])
 
 
 def test_no_gradient_flows_into_the_memory():
     batch = make_batch()
     memory, features = cases.memory_of(METHOD, batch), cases.some_outputs()["features"]
-    total = lambda x: partners.remember(memory, {"text": x}, batch)["features"]["text"].sum()  # noqa: E731
+    inputs = cases.inputs_of(batch)
+    total = lambda x: partners.remember(memory, {"text": x}, batch, inputs)["features"]["text"].sum()  # noqa: E731
     assert (np.asarray(jax.grad(total)(features["text"])) == 0).all()
 
 

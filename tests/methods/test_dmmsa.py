@@ -13,10 +13,14 @@ from msa_jax.errors import InputError
 from msa_jax.methods import confede, dmmsa
 from msa_jax.methods.dmmsa import METHOD
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.modalities import MODALITY
+from msa_jax.train.checkpoint import StageInit, check_stage, save_stage
+from msa_jax.train.prepare import prepare
+from msa_jax.train.stage_inits import StageInits
 from tests.methods import decomposed_cases as cases
 from tests.methods.cases import FIRST, has_partners, phase_of, step_of, trained_by
 from tests.methods.decomposed_cases import LETTER, PARTS, ROWS, make_batch, make_options
-from tests.tiny import tiny_dataset, train_quick
+from tests.tiny import QUICK, tiny_dataset, train_quick
 
 EIGHT = TextInput(width=8, steps=4)
 # Appendix B.2, Tables 7 and 8: inner edges.
@@ -43,7 +47,8 @@ def test_scores_are_compared_by_smooth_l1(phi):
     expected = np.zeros(ROWS)
     for part in PARTS:  # u = [y, y, y, y^t, y^v, y^a]
         target = label if part[1] == "s" else batch[f"label_{part[0]}"].astype(np.float64)
-        expected += cases.smooth_l1(outputs["part_scores"][part] - target, phi) / 6
+        error = cases.smooth_l1(outputs["part_scores"][part] - target, phi)
+        expected += np.where(cases.present(MODALITY[part[0]]), error, 0) / 6
     np.testing.assert_allclose(terms["unimodal"], expected, rtol=1e-5)
 
 
@@ -106,7 +111,8 @@ def test_the_contrast_of_confede_brings_its_partners():
     theirs, _ = confede.objective(step, make_options(confede.METHOD), cases.inputs_of(batch))
     np.testing.assert_allclose(terms["contrast"], theirs["contrast"], rtol=1e-5)
     assert np.unique(terms["contrast"]).size == 2
-    assert np.array_equal(after["features"]["audio"][:ROWS], outputs["features"]["audio"])
+    expected = np.where(cases.present("audio")[:, None], outputs["features"]["audio"], 0)
+    assert np.array_equal(after["features"]["audio"][:ROWS], expected)
 
 
 def test_ablations_leave_their_term_out():
@@ -288,6 +294,31 @@ def test_what_belongs_to_an_absent_modality_is_left_out(there):
     assert set(evaluated["parts"]) == {LETTER[name] + kind for name in there for kind in "sd"}
     assert ("contrast" in terms) == (len(there) > 1)
     assert {"unimodal", "classification", "multimodal"} <= set(terms)
+
+
+# -- stages of another experiment -------------------------------------------------------------------------------------
+
+
+def test_encoders_serve_experiments_that_remember_the_same_and_the_others_are_told_so(tmp_path):
+    dataset = tiny_dataset(modalities=("audio", "vision"), rows=(8, 2, 2))
+
+    def start(**changes):
+        options = config.override(make_options(METHOD), {**QUICK, **changes})
+        inits = StageInits(METHOD, options, prepare(dataset, METHOD, options))
+        return StageInit(inits.shapes, jax.eval_shape(inits.traced_memory, {}))
+
+    plain, partners = start(), start(contrast="confede")
+    save_stage(tmp_path, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), plain))
+    for fits in (start(contrast="nt_xent"), start(contrast="none", gdwg=False), start(classification=False)):
+        check_stage(tmp_path, fits)
+    with pytest.raises(
+        InputError, match=r"does not fit this experiment: .* options that decide what the method remembers"
+    ):
+        check_stage(tmp_path, partners)
+    save_stage(tmp_path / "partners", jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), partners))
+    check_stage(tmp_path / "partners", start(contrast="confede", **{"retrieval.refresh_epochs": 3}))
+    with pytest.raises(InputError, match="options that decide what the method remembers"):
+        check_stage(tmp_path / "partners", start(contrast="confede", **{"retrieval.candidates": 3}))
 
 
 # -- options ----------------------------------------------------------------------------------------------------------

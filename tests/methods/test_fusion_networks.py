@@ -174,17 +174,22 @@ def test_a_batch_of_one_is_the_same_alone():
 
 
 @pytest.mark.parametrize("name", MULTI)
-def test_each_task_is_the_absolute_error_on_its_own_human_label(name):
+def test_each_task_is_the_absolute_error_on_its_own_human_label_of_samples_that_have_its_modality(name):
     options = options_of(name, **{"weights.m": 0.6, "weights.t": 0.4, "weights.a": 0.0, "weights.v": 1.5})
     phase = phase_of(methods.get(name), options, inputs_of())
     heads = ("prediction", *MODALITIES)
-    outputs = {head: jnp.array([1.0 + number, -2.0]) for number, head in enumerate(heads)}
+    outputs = {head: jnp.array([1.0 + number, -2.0, 9.0, 9.0, 9.0]) for number, head in enumerate(heads)}
     columns = ("label", *UNIMODAL_LABELS)
-    batch = {column: jnp.array([0.0, float(number)]) for number, column in enumerate(columns)}
+    batch = batch_of() | {
+        column: jnp.array([0.0, float(number), 2.0, 2.0, 2.0]) for number, column in enumerate(columns)
+    }
+    assert batch["vision"]["length"].tolist() == [1, 4, 2, 3, 0]
+    batch["audio"]["length"][2] = 0
     terms, memory = phase.objective(step_of(outputs, batch), options, inputs_of())
     assert memory == {}
+    last = {"multimodal": [7, 7, 7], "text": [7, 7, 7], "audio": [0, 7, 7], "vision": [7, 7, 0]}
     for number, term in enumerate(("multimodal", *MODALITIES)):
-        np.testing.assert_allclose(terms[term], [1.0 + number, 2.0 + number])
+        np.testing.assert_allclose(terms[term], [1.0 + number, 2.0 + number, *last[term]])
     assert phase.weights(options, inputs_of(), {}, FIRST) == {
         "multimodal": 0.6,
         "text": 0.4,

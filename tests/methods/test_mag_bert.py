@@ -136,6 +136,7 @@ def test_packed_text_gives_the_same_scores_and_gradients(params):
         assert np.abs(gradient[f"gate/{name}_gate/kernel"]).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "alignment", ["adaptive", *(pytest.param(way, marks=pytest.mark.slow) for way in ("contiguous", "strided"))]
 )
@@ -148,6 +149,7 @@ def test_padding_changes_nothing(params, alignment):
     np.testing.assert_allclose(score(params, longer, options), want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_samples_that_do_not_count_change_nothing(params):
     batch = batch_of()
     value, gradient = loss_and_gradients(params, {**batch, "weight": np.array([1, 1, 0, 0], np.float32)})

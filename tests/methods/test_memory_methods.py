@@ -264,6 +264,7 @@ def test_no_gradient_flows_into_what_is_generated_again():
 # -- what changes nothing ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @first_quickly
 @pytest.mark.parametrize("fill", [0.0, 9.0])
 def test_padding_changes_nothing(name, fill):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from msa_jax.methods import mmcl
+from msa_jax.modalities import MODALITY
 from tests.methods.cases import FIRST
 from tests.methods.mmcl_cases import (
     ALL_TERMS,
@@ -123,6 +124,23 @@ def test_a_modality_of_table_4_is_zeros_and_nothing_else_changes(kept, gone):
     for name in SHAPES:
         after = outputs_of(louder(batch, name), modalities=kept, **LINEAR)["prediction"]
         assert np.allclose(after, before, atol=1e-6) == (name in gone)
+
+
+@pytest.mark.parametrize(
+    "kept", [pytest.param("t", marks=pytest.mark.slow), "a,v", pytest.param("v", marks=pytest.mark.slow)]
+)
+def test_nothing_is_left_of_a_modality_that_is_not_kept_and_prediction_does_not_need_it(kept):
+    batch = make_batch()
+    reads = mmcl.METHOD.read_names(make_options(modalities=kept), inputs_of(batch))
+    assert set(reads) == {MODALITY[letter] for letter in kept.split(",")}
+    before = outputs_of(batch, modalities=kept, **LINEAR)
+    others = make_batch(seed=1)  # other frames, and other lengths
+    for name in set(SHAPES) - set(reads):
+        of = others[name]
+        own = {"mask": of["mask"][::-1]} if name == "text" else {"length": of["length"][::-1]}
+        after = outputs_of({**batch, name: {"features": of["features"], **own}}, modalities=kept, **LINEAR)
+        for output, value in before.items():
+            np.testing.assert_array_equal(after[output], value, err_msg=output)
 
 
 def test_a_modality_that_is_zeros_has_finite_terms():

@@ -155,6 +155,7 @@ def test_the_spread_stands_in_the_metrics_of_every_epoch(tmp_path):
 # -- what is fused ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [("text", "audio", "vision"), ("audio",)], ids=str)
 def test_predictions_can_enter_the_fusion_at_unit_length(there):
     """The score then does not know how long they are."""

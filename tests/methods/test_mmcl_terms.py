@@ -75,13 +75,20 @@ def test_the_terms_are_those_of_the_equations():
         np.testing.assert_allclose(found[name], value, rtol=1e-4, err_msg=name)
 
 
-def test_the_joint_pool_of_sentiments_holds_the_vectors_of_both_modalities():
+def test_the_joint_pool_of_sentiments_holds_the_vectors_of_both_modalities_and_weighs_as_much_as_their_own_pools():
     outputs = some_outputs()
     pool = np.concatenate(
         [_unit(outputs[f"{part}_{u}"]) for u in ("audio", "vision") for part in ("predicted", "latent")]
     )
     found = terms_of(outputs, make_batch(), sentiment_pool="joint")
-    np.testing.assert_allclose(found["sentiment"], _sentiment(pool, 0.1), rtol=1e-4)
+    np.testing.assert_allclose(found["sentiment"], 2 * _sentiment(pool, 0.1), rtol=1e-4)
+    # If both modalities have the same vectors, the joint pool adds a copy of each, the anchor among them, and nothing else.
+    same = outputs | {f"{part}_vision": outputs[f"{part}_audio"] for part in ("predicted", "latent")}
+    own, joint = (
+        terms_of(same, make_batch(), sentiment_pool=pool, temperature=9.0)["sentiment"]
+        for pool in ("modality", "joint")
+    )
+    np.testing.assert_allclose(joint, own, rtol=0.2)
 
 
 def test_eq_10_weighs_the_terms():

@@ -98,6 +98,7 @@ def assert_same(first: Mapping[str, Any], second: Mapping[str, Any], **tolerance
 QUIRKS = {"gaussian_normaliser": False, "bounded_variance": False, "add_va": True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quirks", [{}, pytest.param(QUIRKS, marks=pytest.mark.slow)])
 def test_the_joint_pass_has_the_gradients_of_both_phases(quirks):
     inputs, batch = inputs_of(), batch_of()
@@ -147,6 +148,7 @@ def test_the_gradients_of_both_phases_together_are_those_of_a_likelihood_without
             np.testing.assert_allclose(first["gradient"][path], -wanted, rtol=1e-4, atol=1e-5, err_msg=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", ["joint", "alternating"])
 @pytest.mark.parametrize("projection", ["trained", "fixed"])
 def test_every_parameter_is_trained_by_one_phase_but_fixed_projections_by_none(training, projection):

@@ -1,11 +1,13 @@
 """MulT: what its network computes, what padding leaves alone, absent modalities, options."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import mult
+from msa_jax.methods.shared.sequences import sequences_of
 from tests.methods.cases import made_by_mmsa_preset, parameter_count
 from tests.methods.network_kit import CHECKS, NetworkKit, close
 
@@ -19,6 +21,7 @@ OFF = (
 SMALL = {
     "width": 4, "heads": 2, "layers": 1, "kernels.audio": 3, "kernels.vision": 2, **dict.fromkeys(OFF, 0.0)
 }  # fmt: skip
+INCLUDED = {"padding": "included", "pack_text": False, "max_tokens": 6}
 
 
 KIT = NetworkKit(mult.METHOD, SMALL, SHAPES, LENGTHS)
@@ -42,7 +45,7 @@ def test_the_network_keeps_to_what_all_such_networks_do(check):
 
 @pytest.mark.slow
 def test_padding_is_read_as_data_where_that_is_asked_for():
-    changes = {"padding": "included", "pack_text": False, "max_tokens": 6}
+    changes = INCLUDED
     whole = KIT.batch()
     whole["text"]["mask"][:] = 1
     for name in ("audio", "vision"):
@@ -51,6 +54,27 @@ def test_padding_is_read_as_data_where_that_is_asked_for():
         KIT.evaluated(**changes)["prediction"], KIT.evaluated(batch=whole)["prediction"], rtol=1e-4, atol=1e-5
     )
     assert np.abs(KIT.evaluated()["prediction"] - KIT.evaluated(batch=whole)["prediction"]).max() > 1e-3
+
+
+def test_padding_that_is_read_reaches_to_training_s_longest_whatever_the_arrays_have():
+    inputs, options = KIT.inputs(("audio", "vision")), config.override(mult.MulTOptions(), INCLUDED)
+    batch = KIT.batch(("audio", "vision"), extra=3)
+    longer = {**batch, "audio": {**batch["audio"], "length": batch["audio"]["length"] + 2}}
+    shorter = KIT.batch(("audio", "vision"))
+    shorter["vision"] = {
+        "features": shorter["vision"]["features"][:, :3],
+        "length": shorter["vision"]["length"].clip(max=3),
+    }
+    for given in (batch, longer, shorter):
+        found, length = sequences_of(options, inputs, given, jnp.float32, included=True, train=False)
+        for name, sequence in found.items():
+            steps = SHAPES[name][0]
+            own = np.minimum(given[name]["length"], steps)
+            np.testing.assert_array_equal(length[name], own)
+            want = np.zeros((5, steps, SHAPES[name][1]), np.float32)
+            for row, count in enumerate(own):
+                want[row, :count] = given[name]["features"][row, :count]
+            np.testing.assert_array_equal(sequence, want)
 
 
 @pytest.mark.parametrize(("positions", "same"), [(False, True), pytest.param(True, False, marks=pytest.mark.slow)])
@@ -67,7 +91,7 @@ def test_without_positions_what_is_read_has_no_order(positions, same):
 
 @pytest.mark.slow
 def test_the_mask_over_future_steps_hides_what_comes_later():
-    changes = {"future_mask": "offset", "padding": "included", "pack_text": False, "max_tokens": 6}
+    changes = {"future_mask": "offset", **INCLUDED}
     there = ("audio", "vision")
     network, variables = KIT.network(there, **changes), KIT.variables(there, **changes)
     states = {}
@@ -122,6 +146,10 @@ def test_dropout_of_each_place_acts_in_training_alone(name):
         ({"kernels.text": 0}, "kernels.text is 0"),
         ({"padding": "included"}, "set pack_text to false"),
         ({"future_mask": "all"}, "expected one of none, offset"),
+        (
+            {"future_mask": "offset"},
+            "future_mask is offset, which counts padded steps; set padding to included with it",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(changes, message):

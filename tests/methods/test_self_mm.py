@@ -11,7 +11,7 @@ from flax.traverse_util import flatten_dict
 from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import self_mm
-from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, TextInput
 from msa_jax.methods.shared import unimodal_tasks
 from tests.methods.cases import step_of
 from tests.methods.one_run import OneRun
@@ -80,6 +80,31 @@ def test_unimodal_terms_are_zero_until_labels_differ_and_then_weighted_by_tanh()
     terms, _ = unimodal_tasks.objective(step_of(outputs, batch, memory), options, INPUTS)
     expected = np.tanh(0.7) * np.abs(np.asarray(outputs["audio"]) - np.asarray(moved))
     np.testing.assert_allclose(terms["audio"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["self_mm", "sugrm"])
+def test_a_sample_without_a_modality_learns_nothing_in_its_task_and_keeps_its_label_and_feature(rule):
+    widths = {f"feature_size.{task}": 8 for task in "mtav"}
+    options, batch, outputs, memory = _scored(label_generation=rule, **widths)
+    gone = np.arange(64) % 4 == 1
+    lacking = {**batch, "audio": {**batch["audio"], "length": np.where(gone, 0, 6)}}
+    epoch = [Clock(jnp.int32(number), jnp.int32(9)) for number in (1, 2, 3)]
+    for number in (0, 1):
+        features = {task: np.roll(value, number, axis=0) + 0.1 for task, value in outputs["features"].items()}
+        step = step_of({**outputs, "features": features}, batch, memory, epoch[number])
+        _, memory = unimodal_tasks.objective(step, options, INPUTS)
+    (full, complete), (terms, after) = (
+        unimodal_tasks.objective(step_of(outputs, of, memory, epoch[2]), options, INPUTS) for of in (batch, lacking)
+    )
+    assert (np.asarray(full["audio"])[gone] > 0).any()
+    np.testing.assert_array_equal(terms["audio"], np.where(gone, 0, full["audio"]))
+    for name in ("multimodal", "vision"):
+        np.testing.assert_array_equal(terms[name], full[name])
+    assert (np.asarray(complete.labels["a"]) != np.asarray(memory.labels["a"]))[gone].any()
+    np.testing.assert_array_equal(after.labels["a"], np.where(gone, memory.labels["a"], complete.labels["a"]))
+    if rule == "self_mm":
+        expected = np.where(gone[:, None], memory.features["a"], complete.features["a"])
+        np.testing.assert_array_equal(after.features["a"], expected)
 
 
 def test_human_labels_take_the_place_of_generated_ones():

@@ -39,7 +39,7 @@ DIMS = {"m": 12, "t": 8, "a": 5, "v": 6}
 
 def _columns() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
-    tokens = rng.integers(2, TOKENS + 1, N)
+    tokens = rng.integers(3, TOKENS + 1, N)  # two of them are no words
     mask = (np.arange(TOKENS) < tokens[:, None]).astype(np.int32)
     label = np.round(rng.uniform(-3, 3, N) * 5) / 5
     label[:3] = 0

@@ -221,7 +221,8 @@ def test_self_mm_can_take_the_recalibration_and_the_encoder():
 def test_the_loss_of_every_task_can_be_chosen(loss, expected):
     options = config.override(METHODS["sugrm"].options(), {"loss": loss, "tasks": "m,t", "unimodal_labels": "human"})
     label, human = jnp.array([1.0, 1.0, 1.0]), jnp.array([2.0, 0.0, 1.0])
-    batch = {"label": label, "label_t": human, "weight": jnp.ones(3), "row": jnp.arange(3)}
+    text = {"features": jnp.ones((3, 4, 8)), "mask": jnp.ones((3, 4), jnp.int32)}
+    batch = {"label": label, "label_t": human, "weight": jnp.ones(3), "row": jnp.arange(3), "text": text}
     error = jnp.array([2.0, -0.5, 0.0])
     outputs = {"prediction": label + error, "text": human + error}
     inputs = Inputs(text=TextInput(width=8, steps=4), columns=("label_t",))

@@ -186,6 +186,7 @@ def test_padding_is_read_up_to_a_constant_length_where_that_is_asked_for():
         )
 
 
+@pytest.mark.slow
 def test_samples_of_weight_0_change_neither_scores_nor_statistics_nor_gradients():
     whole = batch_of()
     whole["weight"][3:] = 0

@@ -1,5 +1,7 @@
 """TFR-Net: values and gradients against a derivation in PyTorch, what training sees, absent modalities, options."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -116,9 +118,10 @@ def test_a_sample_is_rebuilt_from_none_that_does_not_count():
     check_weightless_samples(KIT, rebuilding="samples", future_mask="none")
 
 
-def trained_terms(outputs, weight):
-    batch = {**KIT.batch(), "weight": np.asarray(weight, np.float32)}
-    return tfr_net.objective(step_of(outputs, batch), KIT.network().options, KIT.inputs())[0]
+def trained_terms(outputs, weight, batch=None, *, aligned=False, **changes):
+    batch = {**(batch or KIT.batch()), "weight": np.asarray(weight, np.float32)}
+    inputs = replace(KIT.inputs(), aligned=aligned)
+    return tfr_net.objective(step_of(outputs, batch), KIT.network(**changes).options, inputs)[0]
 
 
 def outputs_of(rng, lost):
@@ -141,6 +144,21 @@ def test_a_reconstruction_is_judged_by_what_was_lost_of_samples_that_count():
         np.testing.assert_allclose(found[f"{name}_reconstruction"], expected, rtol=1e-4)
     nothing = trained_terms(outputs_of(rng, {name: np.zeros_like(gone) for name, gone in lost.items()}), np.ones(5))
     assert all(nothing[f"{name}_reconstruction"] == 0 for name in ALL)
+
+
+def test_what_a_sample_does_not_have_is_not_rebuilt():
+    batch, silent = KIT.batch(), np.array([True, False, False, True, False])
+    batch["vision"]["features"][silent] = 0
+    lost = {name: np.ones((5, steps)) for name, (steps, _) in SHAPES.items()}
+    outputs = outputs_of(np.random.default_rng(3), lost)
+    there = trained_terms(outputs, ~silent, batch, aligned=True)["vision_reconstruction"]
+    every = trained_terms(outputs, np.ones(5), batch)  # frames of zeros are frames where data are not aligned
+    found = trained_terms(outputs, np.ones(5), batch, aligned=True)
+    assert abs(every["vision_reconstruction"] - there) > 1e-3
+    np.testing.assert_allclose(found["vision_reconstruction"], there, rtol=1e-6)
+    np.testing.assert_array_equal(found["audio_reconstruction"], every["audio_reconstruction"])
+    included = trained_terms(outputs, np.ones(5), batch, aligned=True, padding="included", pack_text=False)
+    np.testing.assert_array_equal(included["vision_reconstruction"], every["vision_reconstruction"])
 
 
 def test_reconstruction_begins_in_the_second_epoch():

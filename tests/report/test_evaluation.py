@@ -64,8 +64,8 @@ def test_an_unknown_split_is_an_input_error(run):
     [
         (turned(AUDIO), ("other contents of test/label",)),
         (
-            replace(AUDIO, card=replace(AUDIO.card, metrics="mosei", label_range=(-4.0, 4.0))),
-            ("metrics mosei instead of mosi", "label range [-4, 4] instead of [-3, 3]"),
+            replace(AUDIO, card=replace(AUDIO.card, metrics="regression", label_range=(-4.0, 4.0))),
+            ("metrics regression instead of mosi", "label range [-4, 4] instead of [-3, 3]"),
         ),
         (
             tiny_dataset(modalities=("audio",), human_labels=True),

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -141,6 +142,21 @@ def test_scores_hang_on_the_ids_and_not_on_order_or_batches(predictor, protocol)
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
+def test_texts_without_spaces_between_words_keep_those_that_they_have(predictor):
+    """In a dataset of Chinese the words in Latin letters are words, and a text of which nothing is misheard is itself."""
+    chinese = replace(DATASET, card=replace(DATASET.card, language="zh"))
+    points = [Point(0.3, 0), Point(1.0, 7)]
+    as_words = scorer(predictor, "words").scores(points)[SEED]
+    found = replace(scorer(predictor, "words"), dataset=chinese).scores(points)[SEED]
+    np.testing.assert_allclose(found, as_words, atol=2e-6)
+
+    texts = np.array([f"{text} γεια σου" for text in DATASET.test.raw_text])  # two words that are not known
+    mixed = replace(scorer(predictor, "words", replace(DATASET.test, raw_text=texts)), dataset=chinese)
+    with pytest.warns(DataWarning, match="are unknown to its vocabulary"):
+        plain, unheard = mixed.scores([Point(0.0, 0), Point(1e-9, 0)])[SEED]
+    np.testing.assert_allclose(unheard, plain, atol=2e-6)
+
+
 def run(capsys, *words) -> tuple[int, str, str]:
     status = cli.main(["robustness", *map(str, words)])
     return status, *capsys.readouterr()
@@ -275,6 +291,21 @@ def test_experiments_that_are_scored_otherwise_are_refused(saved, monkeypatch, c
     monkeypatch.setattr("msa_jax.report.robustness.dataset_of", lambda *_: (next(given), ()))
     with pytest.raises(InputError, match=f"^two has {message}; expected one kind of scores$"):
         robustness([saved / "one", saved / "two"], protocol="T", rates=[0])
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ({"rates": 0.5}, "rates is 0.5; expected a list of numbers"),
+        ({"rates": ["half"]}, "rates is ['half']; expected a list of numbers"),
+        ({"mask_seeds": 3}, "mask_seeds is 3; expected a list of whole numbers"),
+        ({"mask_seeds": (0.2, 0.7)}, "mask seeds are 0.2, 0.7; expected distinct whole numbers"),
+        ({"mask_seeds": (True,)}, "mask seeds are True; expected distinct whole numbers"),
+    ],
+)
+def test_rates_and_seeds_of_another_kind_are_input_errors(saved, named, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        robustness([saved / "one"], protocol="T", **named)
 
 
 def test_an_unknown_split_is_an_input_error(saved):

@@ -317,6 +317,7 @@ def test_an_experiment_is_not_taken_for_an_exported_folder_nor_the_other_way_rou
     [
         ({"seeds": [3]}, "has no run of seed 3; its seeds are 1, 2"),
         ({"seeds": []}, "has no run of seed"),
+        ({"seeds": 1}, "seeds is 1; expected a list of seeds, also for a single one"),
         ({"licence": "mit\ntags: x"}, "licence is"),
     ],
 )

@@ -138,14 +138,21 @@ def test_a_folder_that_is_removed_while_training_ends_it_and_leaves_no_half_expe
     assert [path.name for path in folder.rglob("*") if path.suffix in (".json", ".jsonl", ".csv", ".npz")] == []
 
 
+@pytest.fixture(scope="module")
+def stopped(toy, tmp_path_factory) -> Path:
+    """An experiment that was interrupted in the second of two runs."""
+    folder = tmp_path_factory.mktemp("stopped") / "run"
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(folder, max_epochs=2)(Interrupting(3))
+    return folder
+
+
 @pytest.mark.parametrize("name", ["scores.npz", "records.npz"])
 @pytest.mark.parametrize(
     "damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: b"\0" * 500]
 )
-def test_a_damaged_result_of_a_finished_run_is_named(toy, tmp_path, name, damage):
-    folder = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt):
-        toy_experiment(folder, max_epochs=2)(Interrupting(3))  # in the second run
+def test_a_damaged_result_of_a_finished_run_is_named(stopped, tmp_path, name, damage):
+    folder = Path(shutil.copytree(stopped, tmp_path / "run"))
     file = folder / "checkpoints" / "3" / name
     whole = file.read_bytes()
     file.write_bytes(damage(whole))

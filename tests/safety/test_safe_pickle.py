@@ -278,6 +278,8 @@ def test_list_that_holds_itself_is_read():
         np.array([b"bytes", b""]),
         np.array(["one", None, 3], dtype=object),
         np.array([[1, "x"], [2.5, (3,)]], dtype=object),
+        np.asfortranarray(np.array([["id1", 0.5, "x"], ["id2", -1.0, "y"]], dtype=object)),
+        np.array([[["a", 1], [None, 2]], [["b", 3], ["c", 4]]], dtype=object).transpose(2, 0, 1),
         np.zeros((0, 5), np.float32),
         np.array(1 + 2j),
     ],

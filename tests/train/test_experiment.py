@@ -290,4 +290,13 @@ def test_a_dataset_with_wrong_columns_is_refused_before_anything_is_written(tmp_
     ):
         with pytest.raises(InputError, match=message):
             train_toy(tmp_path / "run", replace(AUDIO, valid=replace(AUDIO.valid, **change)))
+    for change, message in (
+        ({"card": replace(AUDIO.card, metrics="mosi", label_range=(-5.0, 5.0))}, "metrics mosi are for labels on both"),
+        ({"card": replace(AUDIO.card, metrics="nope")}, "metrics of the card is 'nope', expected one of mosi"),
+        ({"valid": replace(AUDIO.valid, id=["a", "b", "a", *AUDIO.valid.id[3:]])}, "row 2 .*the id of row 0 again"),
+        ({"valid": replace(AUDIO.valid, id=AUDIO.train.id[: len(AUDIO.valid)])}, "an id that split train has in row 0"),
+        ({"test": replace(AUDIO.test, audio=AUDIO.test.audio[:, :, :1])}, "split test, column audio: feature size 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train_toy(tmp_path / "run", replace(AUDIO, **change))
     assert not (tmp_path / "run").exists()

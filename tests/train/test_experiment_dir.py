@@ -107,7 +107,7 @@ OURS = json.dumps({"method": "tfn", "protocol": "paper", "dataset": "mosi", "see
 
 
 def test_an_experiment_is_emptied_but_for_the_lock(tmp_path):
-    for name in ("config.json", "result.json", ".lock", ".result.json.123"):
+    for name in ("config.json", "result.json", ".lock", ".result.json.1a2b3c4d-123-5e6f7a8b.msa_jax-part"):
         (tmp_path / name).write_text(OURS)
     (tmp_path / "checkpoints" / "1").mkdir(parents=True)
     experiment_dir.clear(tmp_path)
@@ -166,7 +166,7 @@ def test_what_a_link_in_an_experiment_leads_to_is_not_deleted(tmp_path):
 
 
 def test_what_an_experiment_leaves_that_is_killed_while_it_begins_is_no_other_thing(tmp_path):
-    for name in (".lock", "environment.json", ".config.json.123"):
+    for name in (".lock", "environment.json", ".config.json.1a2b3c4d-123-5e6f7a8b.msa_jax-part"):
         (tmp_path / name).write_text("")
     assert not experiment_dir.holds_other_things(tmp_path)
     experiment_dir.clear(tmp_path)

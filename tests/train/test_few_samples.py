@@ -1,6 +1,7 @@
 """A few samples are scored one by one, by programs that do not hang on their lengths: the scores are those of a whole split."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,12 @@ from msa_jax.config import override
 from msa_jax.data.schema import Split
 from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
+from msa_jax.modalities import MODALITIES, SEQUENCES
 from msa_jax.train.few_samples import one_by_one
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import prepare
 from msa_jax.train.stage_inits import StageInits
+from tests.methods.small import SMALL
 from tests.tiny import QUICK, TOY, tiny_dataset
 from tests.train.kit import run_of
 
@@ -70,10 +73,13 @@ def test_samples_come_in_their_order_without_what_is_padding_in_the_split():
     assert [len(sample["label"]) for sample in samples] == [1, 1, 1]
 
 
-def fresh(name: str, protocol: str) -> tuple[Predictor, Split]:
+def fresh(
+    name: str, protocol: str, *, modalities: tuple[str, ...] = MODALITIES, **changes: Any
+) -> tuple[Predictor, Split]:
     """A predictor of a run that has had no epoch, and what it may score."""
-    method, dataset = METHODS[name], tiny_dataset(rows=(16, 5, 12))
-    options = override(method.options(), {**(method.reference if protocol == "reference" else {}), **QUICK})
+    method, dataset = METHODS[name], tiny_dataset(modalities=modalities, rows=(16, 5, 12))
+    reference = method.reference if protocol == "reference" else {}
+    options = override(method.options(), {**reference, **QUICK, **changes})
     prepared = prepare(dataset, method, options)
     made = Predictor(
         method=method,
@@ -93,8 +99,29 @@ def fresh(name: str, protocol: str) -> tuple[Predictor, Split]:
 )
 def test_few_samples_have_the_scores_of_the_split_whatever_the_method(name, protocol):
     predictor, test = fresh(name, protocol)
+    assert_alone_as_among_others(predictor, test)
+
+
+def assert_alone_as_among_others(predictor: Predictor, test: Split) -> None:
     (whole,) = predictor.predict_runs(test).values()
     for row in range(3):
         (alone,) = predictor.predict_runs(test.take([row])).values()
         for head, scores in whole.items():
             np.testing.assert_allclose(alone[head], scores[row : row + 1], atol=2e-5, err_msg=head)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mult", "spt", "lnln", "mfn"])
+def test_one_long_sample_changes_no_score_of_another_where_padding_is_read(name):
+    predictor, test = fresh(name, "reference", modalities=("audio", "vision"), **SMALL[name])
+    longest = max(predictor.inputs.audio.steps, predictor.inputs.vision.steps)
+    longer = {}
+    for sequence in SEQUENCES:
+        array, length = getattr(test, sequence), getattr(test, f"{sequence}_length").copy()
+        array = np.pad(array, ((0, 0), (0, longest + 2 - array.shape[1]), (0, 0)))
+        array[0], length[0] = np.random.default_rng(0).standard_normal(array.shape[1:]), array.shape[1]
+        longer |= {sequence: array, f"{sequence}_length": length}
+    longer = replace(test, **longer)
+    assert_alone_as_among_others(predictor, longer)
+    (before,), (after,) = (predictor.predict_runs(split).values() for split in (test, longer))
+    np.testing.assert_allclose(after["prediction"][1:], before["prediction"][1:], atol=2e-5)

@@ -9,6 +9,7 @@ from msa_jax import cli
 from msa_jax.errors import InputError
 from msa_jax.report import sweep as shown
 from msa_jax.train.pruning import MedianStopping, Prune, Pruned, parse_prune
+from msa_jax.train.runner import Runner
 from msa_jax.train.sweep import sweep
 from tests.tiny import TOY_QUICK
 from tests.train.kit import AUDIO, Interrupting, lines_of
@@ -150,6 +151,33 @@ def test_an_interrupted_sweep_gives_up_the_same_runs(pruned, tmp_path):
         assert (tmp_path / "run" / name).read_bytes() == (pruned.path / name).read_bytes()
     with pytest.raises(InputError, match="holds a sweep with another prune"):
         sweep_toy(tmp_path / "run")
+
+
+def test_a_sweep_goes_on_with_as_many_runs_side_by_side_as_it_began_with(pruned, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, "_gainful", lambda self, runs: 2)
+    with pytest.raises(KeyboardInterrupt):
+        sweep_toy(tmp_path / "run", log=Interrupting(8), prune=RULE, together="auto")
+    assert json.loads((tmp_path / "run" / "sweep.json").read_text())["together"] == {"0": 2}
+    monkeypatch.setattr(Runner, "_gainful", lambda self, runs: 1)  # as on a machine with fewer cores
+    sweep_toy(tmp_path / "run", prune=RULE, together="auto")
+    for name in ("ranking.json", "results.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (pruned.path / name).read_bytes()
+
+
+def test_another_number_of_runs_side_by_side_forgets_what_was_not_finished(tmp_path, toy):
+    with pytest.raises(KeyboardInterrupt):
+        sweep_toy(tmp_path / "run", log=Interrupting(9), prune=RULE, together=4)
+    before = {line["run"] for line in lines_of(tmp_path / "run" / "metrics.jsonl")}
+    finished = {line["run"] for line in lines_of(tmp_path / "run" / "results.jsonl")}
+    assert {4, 5, 6, 7} <= before - finished
+    done = sweep_toy(tmp_path / "run", prune=RULE, together=1)
+    found = curves(done.path)
+    alone = [one for one in done.ranking if one.pruned and one.number > 3]
+    assert alone
+    for one in alone:
+        why = one.pruned[1]
+        others = [min(found[other][: why["epoch"]]) for other in range(one.number)]
+        assert why["median"] == np.median(others)
 
 
 def test_what_is_no_way_to_prune_is_an_input_error_before_anything_is_written(toy, tmp_path):

@@ -46,6 +46,21 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2), ("auto", 1)])
+def test_an_experiment_goes_on_with_another_number_of_runs_side_by_side(tmp_path, straight, before, now):
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", runs_per_program=before)(Interrupting(5))
+    toy_experiment(tmp_path / "run", runs_per_program=now)(None)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["runs_per_program"] == now
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"3", "4"}
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    for run, other in zip(result["runs"], straight["result"]["runs"], strict=True):
+        assert run["epochs"] == other["epochs"]
+        assert run["test"]["MAE"] == pytest.approx(other["test"]["MAE"], abs=1e-4)
+    assert len(lines_of(tmp_path / "run" / "metrics.jsonl")) == sum(run["epochs"] for run in result["runs"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("at", "options"),
     [

@@ -137,6 +137,33 @@ def test_an_interrupted_sweep_ends_as_a_straight_one(finished, tmp_path):
         sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.1]}, options={"runs_per_program": 4})
 
 
+@pytest.mark.parametrize(
+    ("grid", "points"),
+    [
+        ({"batch_size": np.array([8, 16])}, [{"batch_size": 8}, {"batch_size": 16}]),
+        ({"finetune_text": (np.bool_(True), "no")}, [{"finetune_text": True}, {"finetune_text": False}]),
+        ({"leave_out": [["text"], []]}, [{"leave_out": ("text",)}, {"leave_out": ()}]),
+        ({"dropout": [0, np.float32(0.5)]}, [{"dropout": 0.0}, {"dropout": 0.5}]),
+        ({"batch_size": []}, "batch_size has no values"),
+        ({"batch_size": [16, "16"]}, "batch_size has no values, or one of them twice"),
+        ({"batch_size": "16"}, "option batch_size has '16'; expected a list of values"),
+        ({"batch_size": 16}, "option batch_size has 16; expected a list of values"),
+        ({"batch_size": [None]}, "option batch_size is None"),
+    ],
+    ids=str,
+)
+def test_values_of_a_grid_are_those_of_the_options_before_anything_is_written(tmp_path, monkeypatch, grid, points):
+    monkeypatch.setattr(sweep_module._Points, "train", lambda self: dict.fromkeys(range(2), "not trained"))
+    if isinstance(points, str):
+        with pytest.raises(InputError, match=points):
+            sweep_toy(tmp_path / "run", grid, seeds=(1,))
+        assert not (tmp_path / "run").exists()
+        return
+    done = sweep_toy(tmp_path / "run", grid, seeds=(1,))
+    assert [one.point for one in done.ranking] == points
+    assert [type(*one.point.values()) for one in done.ranking] == [type(*point.values()) for point in points]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("together", [1, 3])
 def test_points_that_fail_are_last_and_stop_nothing(tmp_path, together):
@@ -181,6 +208,7 @@ def test_what_cannot_be_set_up_now_takes_no_result_away(tmp_path, monkeypatch):
     assert MetricsFile(tmp_path / "run" / "results.jsonl").read()[: len(before)] == before
 
 
+@pytest.mark.slow
 def test_a_point_that_fails_in_its_first_stage_has_failed(tmp_path):
     options = {"stages": 2, "encoder_epochs": 3, "max_epochs": 1, "poison_step": 5}
     done = sweep_toy(tmp_path / "run", {"poison_epoch": [2, 0]}, seeds=(1,), options=options)
@@ -247,3 +275,16 @@ def test_a_sweep_of_one_two_and_three_options_is_drawn_each_in_its_way(finished)
     assert len(shown.figure(replace(finished, ranking=tuple(one))).axes[0].lines[0].get_xdata()) == 8
     two = [replace(r, point={"a": r.number // 4, "b": "wxyz"[r.number % 4]}) for r in finished.ranking]
     assert shown.figure(replace(finished, ranking=tuple(two))).axes[0].images[0].get_array().shape == (2, 4)
+
+
+def test_a_sweep_by_an_accuracy_is_drawn_in_percent_as_its_table_is(finished):
+    ranking = tuple(replace(r, point={"a": r.number // 4, "b": "wxyz"[r.number % 4]}) for r in finished.ranking)
+    found = replace(finished, rank_by="Has0_acc_2", ranking=ranking)
+    figure = shown.figure(found)
+    cells = {text.get_text() for text in figure.axes[0].texts}
+    assert cells == {f"{100 * one.mean['Has0_acc_2']:.2f}" for one in ranking}
+    assert cells == {row[4].split(" ")[0] for row in shown.table(found).rows}
+    assert figure.axes[1].get_ylabel() == "Acc-2 has0 [%] on valid (higher is better)"
+    one = tuple(replace(ranked, point={"dropout": 0.1 * ranked.number}) for ranked in ranking)
+    alone = shown.figure(replace(found, ranking=one)).axes[0]
+    assert alone.lines[0].get_ydata().tolist() == [100 * ranked.mean["Has0_acc_2"] for ranked in one]

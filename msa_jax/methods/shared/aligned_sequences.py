@@ -21,7 +21,7 @@ from msa_jax.layers.alignment import Alignment, align
 from msa_jax.layers.pooling import without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Step, Terms, frames
 from msa_jax.methods.shared import regression
-from msa_jax.methods.shared.padded_text import check_padding, encode_text, padded
+from msa_jax.methods.shared.padded_text import check_padding, encode_text, to_steps
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -76,7 +76,8 @@ class AlignedOptions(AlignmentOptions):
     Text:
       finetune_text: Whether the text encoder is trained. If false, it runs only once.
     What MMSA's code does:
-      padding: `masked` leaves padding out. `included` walks padding up to `max_tokens`, and needs `pack_text` false.
+      padding: `masked` leaves padding out. `included` walks padding up to `max_tokens`, or without text up to the shorter
+        of the longest sequences of the training split, and needs `pack_text` false.
     """
 
     finetune_text: bool = False
@@ -105,7 +106,7 @@ def aligned_sequences(
     learned alignment `audio_aligner` and `vision_aligner`.
 
     The axis is that of the text. Without text it is that of the sequence with fewer frames in the training split, for every
-    sample.
+    sample, and with as many places as there if padding is read.
 
     Returns:
       ({modality: [B, T, d]} in the order of `inputs.modalities`, length [B] int32 in [0, T]). Beyond its length a sample
@@ -122,8 +123,9 @@ def aligned_sequences(
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length)
     else:
         axis = _axis(inputs)
-        length, steps = frames(batch, axis)["length"], frames(batch, axis)["features"].shape[1]
         places = getattr(inputs, axis).steps
+        steps = places if included else frames(batch, axis)["features"].shape[1]
+        length = jnp.minimum(frames(batch, axis)["length"], steps)
     for name in SEQUENCES:
         if name in inputs.modalities:
             sequences[name], losses_of = aligned_frames(
@@ -165,11 +167,11 @@ def aligned_frames(
     if f"{name}_ctc" in _terms(options, inputs):
         read = tokens
         if included:
-            features, own = padded(without_padding(features, own), most), jnp.full_like(own, most)
+            features, own = to_steps(without_padding(features, own), most), jnp.full_like(own, most)
             read = jnp.full_like(tokens, options.max_tokens)
         found, logits = _aligner(options, dtype, name)(features, own)
         learned[f"{name}_ctc"] = losses.position_ctc(logits, own, read)
-        found = padded(found, steps)[:, :steps]
+        found = to_steps(found, steps)
     else:
         way = "required" if inputs.aligned or options.alignment == "ctc" else options.alignment
         found = align(features, own, tokens, steps, alignment=way, padded=(most, places))

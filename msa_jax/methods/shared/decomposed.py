@@ -9,8 +9,12 @@ step), audio and vision by a Transformer with a token of its own. Two projectors
 A_s), which should hold what the modalities share, and a dissimilar part (T_d, V_d, A_d), which should hold what is its own.
 All parts together give the score; one decoder, the same for every part, gives a score from each by itself.
 
-Absent modalities: their encoder, parts and regressor are left out. The stages of training are those of
-msa_jax.methods.shared.encoder_stages.
+Absent modalities: their encoder, parts and regressor are left out. A single sample that lacks a modality has no loss in the
+scores of its parts. The stages of training are those of msa_jax.methods.shared.encoder_stages.
+
+The heads `text`, `audio` and `vision` are the regressors of these stages. The fusion leaves them as they are and trains the
+encoders of audio and vision: scores of these two heads come from regressors whose encoders have moved on, and say little about
+a modality by itself. Those of `text` stay what its stage selected while BERT is frozen in the fusion.
 """
 
 from collections.abc import Mapping
@@ -30,6 +34,7 @@ from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Batch, Group, Inputs, frames, labels
 from msa_jax.methods.shared.groups import text_groups
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import LETTER, MODALITIES, SEQUENCES, label_column
 
 Array = jax.Array
@@ -176,7 +181,7 @@ def parts_of(inputs: Inputs) -> tuple[str, ...]:
 
 
 def heads(options: DecomposedOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The fused score, and the regressor's of each modality there is."""
+    """The fused score, and of each modality there is that of its stage's regressor, which the fusion no longer trains."""
     return ("prediction", *inputs.modalities)
 
 
@@ -316,11 +321,15 @@ def own_label(name: str, inputs: Inputs) -> str:
 
 def unimodal_loss(outputs: Mapping[str, Any], batch: Batch, options: DecomposedOptions, inputs: Inputs) -> Array:
     """[B], the mean over the parts there are: similar ones against the m-label, dissimilar ones against the label of their
-    modality (DMMSA, eq. 10, with u = [y, y, y, y^t, y^v, y^a])."""
+    modality (DMMSA, eq. 10, with u = [y, y, y, y^t, y^v, y^a]). Parts of a modality that a sample lacks count as 0."""
     columns = {f"{letter}s": "label" for letter in LETTER.values()}
     columns |= {f"{letter}d": own_label(name, inputs) for name, letter in LETTER.items()}
-    scores = outputs["part_scores"]
-    return jnp.stack([distance(score, labels(batch, columns[part]), options) for part, score in scores.items()]).mean(0)
+    there = {LETTER[name]: has(batch, name, inputs) for name in inputs.modalities}
+    errors = [
+        jnp.where(there[part[0]], distance(score, labels(batch, columns[part]), options), 0.0)
+        for part, score in outputs["part_scores"].items()
+    ]
+    return jnp.stack(errors).mean(0)
 
 
 def check(options: DecomposedOptions, inputs: Inputs) -> None:

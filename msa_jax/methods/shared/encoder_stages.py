@@ -1,6 +1,8 @@
 """The stages of ConFEDE and DMMSA: first the encoders, one after the other, each with a regressor of its own; then the fusion.
 
-In the fusion BERT keeps what it has learned, and the regressors are not needed. An absent modality has no stage.
+In the fusion BERT keeps what it has learned, and the regressors are not needed: they stay as their stages left them, while the
+encoders of audio and vision move on. An absent modality has no stage, and a sample that lacks a modality has no loss in its
+stage.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,15 +11,17 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from msa_jax.methods.protocol import Batch, Inputs, Phase, Score, Stage, Step, Terms, keep_memory, labels
 from msa_jax.methods.shared.decomposed import DecomposedOptions, StageOptions, distance, own_label
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import MODALITIES
 
 Array = jax.Array
 
 REGRESSORS = r"^(text|audio|vision)_regressor/"  # of the encoders' stages
-Remember = Callable[[Any, Mapping[str, Array], Batch], Any]
+Remember = Callable[[Any, Mapping[str, Array], Batch, Inputs], Any]
 EndEpoch = Callable[[Any, Mapping[str, Array], Any, Inputs], Any]
 
 
@@ -34,7 +38,7 @@ def stages(
     Args:
       options, inputs: of the method.
       fusion: the phase of the fusion. BERT and the regressors are frozen in it besides what it says itself.
-      remember: (memory, {modality: features [B, d]}, batch) -> memory, after each batch of an encoder.
+      remember: (memory, {modality: features [B, d]}, batch, inputs) -> memory, after each batch of an encoder.
       end_last: `end_epoch` of the encoder that is the last to be trained.
 
     Returns:
@@ -117,9 +121,10 @@ def _replaced_options(chosen: StageOptions, epochs: int) -> dict[str, Any]:
 def encoder_objective(
     name: str, remember: Remember | None, step: Step, options: DecomposedOptions, inputs: Inputs
 ) -> tuple[Terms, Any]:
-    """The score of one modality against its label."""
+    """The score of one modality against its label; 0 for samples without it."""
     target = labels(step.batch, own_label(name, inputs))
-    loss = distance(step.outputs[name], target, options, kind=options.encoder_loss)
+    error = distance(step.outputs[name], target, options, kind=options.encoder_loss)
+    loss = jnp.where(has(step.batch, name, inputs), error, 0.0)
     if remember is None:
         return {name: loss}, step.memory
-    return {name: loss}, remember(step.memory, {name: step.outputs["features"][name]}, step.batch)
+    return {name: loss}, remember(step.memory, {name: step.outputs["features"][name]}, step.batch, inputs)

@@ -18,7 +18,8 @@ Readings and deviations.
 - Each sub-network has a weight decay of its own, as in the paper, and all layers behind them have one together.
 - MMSA's rows on SIMS are older than its commit (March 2022) that gave the heads, that of the fusion among them, to the
   optimiser: in those runs they kept their random start. `--freeze _head/` does the same.
-- Absent modalities: their task is left out, and so is one that the option `tasks` does not name.
+- Absent modalities: their task is left out, and so is one that the option `tasks` does not name. A sample that lacks a
+  modality has no loss in its task.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from msa_jax import losses
 from msa_jax.config import PerGroup, check_not_negative, check_rates, check_sizes
@@ -34,6 +36,7 @@ from msa_jax.layers.subnetworks import ScoreHead
 from msa_jax.methods.protocol import Clock, Group, Inputs, Step, Terms, labels
 from msa_jax.methods.shared.fusion_networks import FUSION_REFERENCE, FusionNetwork, SubnetworkRates
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.presence import has
 from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.methods.shared.unimodal_tasks import PerTask, checked_tasks, unimodal_tasks
 from msa_jax.modalities import MODALITY
@@ -103,10 +106,11 @@ class UnimodalHeads(FusionNetwork):
 
 
 def objective(step: Step, options: HumanTasks, inputs: Inputs) -> tuple[Terms, Any]:
-    """L1 of each task on its human label."""
+    """L1 of each task on its human label; 0 for samples without the modality."""
     terms = {"multimodal": losses.l1(step.outputs["prediction"], step.batch["label"])}
     for task in unimodal_tasks(options, inputs):
-        terms[MODALITY[task]] = losses.l1(step.outputs[MODALITY[task]], labels(step.batch, f"label_{task}"))
+        error = losses.l1(step.outputs[MODALITY[task]], labels(step.batch, f"label_{task}"))
+        terms[MODALITY[task]] = jnp.where(has(step.batch, MODALITY[task], inputs), error, 0.0)
     return terms, step.memory
 
 

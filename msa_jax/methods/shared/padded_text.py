@@ -1,4 +1,4 @@
-"""Sequences with padding up to a fixed length, for the codes that read it."""
+"""Sequences with padding up to a fixed length, which the arrays of a batch do not change, for the codes that read it."""
 
 from typing import Any, cast
 
@@ -17,20 +17,22 @@ def check_padding(options: Any) -> None:
     """For `__post_init__` of options that have `padding`.
 
     Raises:
-      InputError: padding is to be read, and text is packed.
+      InputError: padding is to be read, and text is packed; or it is not, and a mask over future steps counts it.
     """
     if options.padding == "included" and options.pack_text:
         raise InputError("option padding is included, which reads padding tokens; set pack_text to false with it")
+    if options.padding == "masked" and getattr(options, "future_mask", "none") == "offset":
+        raise InputError("option future_mask is offset, which counts padded steps; set padding to included with it")
 
 
-def padded(x: Array, steps: int) -> Array:
-    """[B, L, ...] -> [B, max(L, steps), ...], zeros behind."""
-    return jnp.pad(x, [(0, 0), (0, max(steps - x.shape[1], 0)), *[(0, 0)] * (x.ndim - 2)])
+def to_steps(x: Array, steps: int) -> Array:
+    """[B, L, ...] -> [B, steps, ...], zeros behind; what is longer is cut."""
+    return jnp.pad(x[:, :steps], [(0, 0), (0, max(steps - x.shape[1], 0)), *[(0, 0)] * (x.ndim - 2)])
 
 
-def lengthened(text: Text, steps: int) -> Text:
-    """Text that is not packed, with padding up to so many steps: as many in every split."""
-    return cast(Text, jax.tree.map(lambda x: padded(x, steps), dict(text)))
+def text_to_steps(text: Text, steps: int) -> Text:
+    """Text that is not packed, with so many steps, as in every split."""
+    return cast(Text, jax.tree.map(lambda x: to_steps(x, steps), dict(text)))
 
 
 def encode_text(
@@ -38,11 +40,13 @@ def encode_text(
 ) -> dict[str, Array]:
     """What the text encoder gives, see `TextEncoder`. Called inside a compact `__call__`, where it makes `text_encoder`.
 
-    included: with padding up to max_tokens, and the encoder's states there.
+    included: with padding up to max_tokens, or to the steps of the training split if its features have more, and the
+      encoder's states there.
     """
     assert inputs.text is not None
     encoder = TextEncoder(inputs.text.bert, dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-    return encoder(lengthened(batch["text"], options.max_tokens) if included else batch["text"], train=train)
+    steps = max(options.max_tokens, inputs.text.steps)
+    return encoder(text_to_steps(batch["text"], steps) if included else batch["text"], train=train)
 
 
 def time_mean(inputs: Inputs, batch: Batch, name: str, *, included: bool) -> Array:

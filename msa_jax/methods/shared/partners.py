@@ -20,6 +20,7 @@ from msa_jax.losses.confede import GROUP
 from msa_jax.methods.protocol import Batch, Inputs
 from msa_jax.methods.shared.decomposed import PARTS, DecomposedOptions, feature_widths
 from msa_jax.methods.shared.encoder_stages import last_encoder
+from msa_jax.methods.shared.presence import has
 
 Array = jax.Array
 
@@ -118,18 +119,18 @@ def init_memory(options: ContrastOptions, inputs: Inputs, columns: Mapping[str, 
     return memory
 
 
-def remember(memory: Any, features: Mapping[str, Array], batch: Batch) -> Any:
-    """The memory with the features {modality: [B, d]} of these rows in the place of their older ones."""
+def remember(memory: Any, features: Mapping[str, Array], batch: Batch, inputs: Inputs) -> Any:
+    """The memory with the features {modality: [B, d]} of these rows in the place of their older ones, where a row has the
+    modality."""
     row, rows = batch["row"], len(memory["classes"])
     number = jnp.arange(len(row), dtype=row.dtype)
-    # A row that is drawn twice has two features. One of them, always the first: a scatter would choose at random on a GPU.
-    name = jnp.where(batch["weight"] > 0, row, rows + number)
-    first = jnp.argmax(name[:, None] == name[None, :], axis=1) == number
-    place = jnp.where(first, name, rows)
-    seen = {
-        modality: memory["features"][modality].at[place].set(jax.lax.stop_gradient(value), mode="drop")
-        for modality, value in features.items()
-    }
+    seen: dict[str, Array] = {}
+    for modality, value in features.items():
+        # A row that is drawn twice has two features. One of them, always the first: a scatter would choose at random on a GPU.
+        name = jnp.where((batch["weight"] > 0) & has(batch, modality, inputs), row, rows + number)
+        first = jnp.argmax(name[:, None] == name[None, :], axis=1) == number
+        place = jnp.where(first, name, rows)
+        seen[modality] = memory["features"][modality].at[place].set(jax.lax.stop_gradient(value), mode="drop")
     return {**memory, "features": {**memory["features"], **seen}}
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from msa_jax.layers.pooling import without_padding
 from msa_jax.methods.protocol import Batch, Inputs, frames
-from msa_jax.methods.shared.padded_text import encode_text, padded
+from msa_jax.methods.shared.padded_text import encode_text, to_steps
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -19,8 +19,8 @@ def sequences_of(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The modalities there are. Called inside a compact `__call__`, where it makes `text_encoder`.
 
-    included: a sequence is padded to max_tokens, or to the steps of the training split, so that there is as much padding in
-      every split, and the text encoder's states stand at the padding of text.
+    included: text has max_tokens steps and a sequence those of the training split, whatever the arrays of the batch have:
+      shorter ones are padded and longer ones cut. The text encoder's states stand at the padding of text.
 
     Returns:
       ({modality: [B, L, d]} in the order of `inputs.modalities`, {modality: length [B] int32}); but for included text
@@ -34,7 +34,8 @@ def sequences_of(
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length["text"])
     for name in SEQUENCES:
         if (shape := getattr(inputs, name)) is not None:
-            features, length[name] = frames(batch, name)["features"], frames(batch, name)["length"]
-            features = without_padding(jnp.asarray(features), length[name])
-            sequences[name] = padded(features, shape.steps) if included else features
+            features, own = jnp.asarray(frames(batch, name)["features"]), frames(batch, name)["length"]
+            if included:
+                features, own = to_steps(features, shape.steps), jnp.minimum(own, shape.steps)
+            sequences[name], length[name] = without_padding(features, own), own
     return sequences, length

@@ -3,7 +3,8 @@
 One multimodal task regresses on the human label. Beside it, each modality has a task that regresses on a label of its
 own: a generated one, by the rule of either method, or a human one where the dataset has it. A unimodal term is weighted
 by tanh of how far its label is from the human multimodal one (Self-MM, eq. 10; SUGRM, section 3.4). The generated labels
-of a mini-batch move after its loss.
+of a mini-batch move after its loss. A sample that lacks a modality takes no part in that modality's task: no loss, and
+its label and feature stay as they were.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from msa_jax import losses
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Step, Terms, labels
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import MODALITY
 
 Array = jax.Array
@@ -148,7 +150,7 @@ def init_memory(options: UnimodalTaskOptions, inputs: Inputs, columns: Mapping[s
 
 
 def objective(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> tuple[Terms, Any]:
-    """All tasks, with the u-labels as they are before this batch moves them.
+    """All tasks, with the u-labels as they are before this batch moves them; a unimodal term is 0 without its modality.
 
     The outputs of the network: `prediction` and each unimodal task's modality [B]; `features` {task: F* [B, d]}.
     """
@@ -157,7 +159,7 @@ def objective(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> tuple
     terms = {"multimodal": distance(outputs["prediction"], label)}
     for task in unimodal_tasks(options, inputs):
         target = memory.labels[task][batch["row"]] if memory else labels(batch, f"label_{task}")
-        weight = jnp.tanh(jnp.abs(target - label))
+        weight = jnp.where(has(batch, MODALITY[task], inputs), jnp.tanh(jnp.abs(target - label)), 0.0)
         terms[MODALITY[task]] = weight * distance(outputs[MODALITY[task]], target)
     return terms, _move_labels(step, options, inputs) if memory else memory
 
@@ -168,6 +170,7 @@ def _move_labels(step: Step, options: UnimodalTaskOptions, inputs: Inputs) -> An
         "epoch": step.clock.epoch,
         "limit": inputs.label_range if options.label_limit is None else options.label_limit,
         "where": step.batch["weight"] > 0,
+        "has": {task: has(step.batch, MODALITY[task], inputs) for task in unimodal_tasks(options, inputs)},
         "zero_is_positive": options.zero_is_positive,
         "neutral": inputs.neutral,
     }
