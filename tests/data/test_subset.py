@@ -113,6 +113,7 @@ def test_what_cannot_be_left_out_is_refused(names, message):
         without(TWO, names)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toy")
 def test_an_experiment_without_a_modality_is_one_on_a_dataset_that_lacks_it(tmp_path):
     left_out = train_toy(tmp_path / "left_out", TWO, options={"leave_out": "vision"})

@@ -240,6 +240,7 @@ def test_chunks_that_no_sequence_reaches_are_never_computed(both):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_skip_the_steps_that_none_of_them_has():
     lengths = np.array([[2 * CHUNK + 6, 5], [CHUNK, 1], [3, 0]], np.int32)
     frames = np.stack([sequences(each.tolist(), 4 * CHUNK) for each in lengths])

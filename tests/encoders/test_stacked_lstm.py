@@ -87,6 +87,7 @@ def test_a_stack_of_one_is_an_lstm():
     np.testing.assert_allclose(run(params, frames, length), want, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_and_a_sequence_without_steps_ends_in_zeros():
     lengths, params = [7, 0, 4], init_params()
     length, pull = np.array(lengths, np.int32), np.ones((3, HIDDEN), np.float32)

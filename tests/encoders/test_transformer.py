@@ -145,7 +145,7 @@ def test_padding_changes_nothing(tile, steps):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3, rtol=1e-4), of_params, want[1])
 
 
-@pytest.mark.parametrize("tile", [ONE, (2, 5)], ids=str)
+@pytest.mark.parametrize("tile", [ONE, pytest.param((2, 5), marks=pytest.mark.slow)], ids=str)
 def test_a_sequence_without_steps_gives_zeros_and_no_gradient(tile):
     params, lengths = init_params(), [0, 9, 0]
     x = np.random.default_rng(3).normal(size=(3, 9, WIDTH)).astype(np.float32)
@@ -309,6 +309,7 @@ def test_it_computes_in_bfloat16_with_float32_parameters():
     assert {leaf.dtype for leaf in jax.tree.leaves(made)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_many_runs_at_once_give_what_each_gives_alone():
     params = jax.tree.map(lambda *leaves: np.stack(leaves), init_params(0), init_params(1))
     x, lengths = sequences(LENGTHS), np.array([LENGTHS, LENGTHS[::-1]], np.int32)

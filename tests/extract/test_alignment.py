@@ -108,6 +108,7 @@ def heard(raw, out, **named):
     return extract(raw, out=out, **card, **named)
 
 
+@pytest.mark.slow
 def test_a_dataset_is_aligned_with_the_tokens_of_training(tmp_path):
     from msa_jax.data import read_native
     from msa_jax.extract import Recipe

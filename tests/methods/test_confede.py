@@ -82,6 +82,7 @@ def test_a_group_without_some_modality_has_the_pairs_that_are_left(there, count)
     np.testing.assert_allclose(terms["contrast"][:7], np.mean(found), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_of_padding_have_no_part_in_the_contrast():
     batch, outputs = make_batch(), cases.some_outputs()
     batch["weight"] = np.repeat([1.0, 0.0], 7).astype(np.float32)

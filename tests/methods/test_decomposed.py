@@ -194,6 +194,7 @@ def test_padding_changes_nothing():
             np.testing.assert_allclose(theirs, ours, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sample_by_itself_is_what_it_is_in_a_batch():
     whole, alone = (cases.outputs_of(METHOD, make_batch(rows=rows)) for rows in (ROWS, 1))
     for ours, theirs in zip(jax.tree.leaves(whole), jax.tree.leaves(alone), strict=True):

@@ -23,7 +23,7 @@ INCLUDED = {"padding": "included", "pack_text": False, "max_tokens": 6}
 TIME_NORM = {**INCLUDED, "time_norm": True}
 
 
-QUICK = {"check_padding", "check_gradients"}
+QUICK = {"check_gradients"}
 
 
 @pytest.mark.parametrize(

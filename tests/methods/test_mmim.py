@@ -187,6 +187,7 @@ def test_groups_tell_q_encoders_and_all_else_apart():
 # -- the memory -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_entropy_counts_from_the_third_batch_on_and_is_that_of_two_batches():
     options, inputs, batch = options_of(), inputs_of(), batch_of()
     for batches in (0, 1):

@@ -114,6 +114,7 @@ def audio(tmp_path_factory) -> Path:
     return write_native(tiny_dataset(modalities=("audio",)), tmp_path_factory.mktemp("data") / "audio")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status", "word"), [ENDINGS[0], pytest.param(*ENDINGS[1], marks=pytest.mark.slow)], ids=str
 )

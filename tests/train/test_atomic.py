@@ -2,9 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -36,15 +33,6 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one_and_no_other(tmp_path
         atomic.write_arrays(path, {"x": np.arange(1000), "y": Broken()})
     assert path.read_bytes() == before
     assert names(tmp_path) == {"arrays.npz"}
-
-
-def test_what_a_killed_process_left_beside_a_file_goes_with_the_next_one(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        ended.wait()
-    for name in (f".a[1].json.{ended.pid}", f".a[1].json.{os.getppid()}", f".b.json.{ended.pid}", ".a[1].json.bak"):
-        (tmp_path / name).write_text("{")
-    atomic.write_json(tmp_path / "a[1].json", {})
-    assert names(tmp_path) == {"a[1].json", f".a[1].json.{os.getppid()}", f".b.json.{ended.pid}", ".a[1].json.bak"}
 
 
 def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path):

@@ -62,6 +62,7 @@ def test_three_epochs_and_three_more_are_six(tmp_path, straight, keep_state):
     assert ("were not kept" in log.getvalue()) != keep_state
 
 
+@pytest.mark.slow
 def test_what_two_devices_shared_goes_on_with_one(tmp_path, straight):
     path = begin(tmp_path / "run", data_devices=2).path
     write_native(AUDIO, tmp_path / "data")
@@ -111,6 +112,7 @@ def test_runs_that_early_stopping_ended_stay_as_they_are(tmp_path):
     assert after == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [1, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, 5))])
 def test_what_is_killed_while_it_goes_on_goes_on_again(tmp_path, straight, at):
     path = begin(tmp_path / "run").path
@@ -196,6 +198,7 @@ def test_reopened_runs_are_those_that_had_all_their_epochs():
     np.testing.assert_array_equal(reopened(standing, np.array([3, 3, 3, 6]), options).ended, [False, True, True, True])
 
 
+@pytest.mark.slow
 def test_a_last_epoch_that_was_selected_for_want_of_others_is_selected_no_longer():
     standing = Standing.start(np.full(3, 10, np.int32)).replace(
         best_epoch=np.array([13, 13, 0], np.int32), best_value=np.array([1, 1, np.inf], np.float32)

@@ -164,6 +164,7 @@ def test_a_sweep_goes_on_with_as_many_runs_side_by_side_as_it_began_with(pruned,
         assert (tmp_path / "run" / name).read_bytes() == (pruned.path / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_another_number_of_runs_side_by_side_forgets_what_was_not_finished(tmp_path, toy):
     with pytest.raises(KeyboardInterrupt):
         sweep_toy(tmp_path / "run", log=Interrupting(9), prune=RULE, together=4)

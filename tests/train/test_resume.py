@@ -97,6 +97,7 @@ def test_records_that_a_killed_process_wrote_beyond_its_checkpoint_are_dropped(t
     assert outcome(tmp_path / "run") == outcome(straight.path)
 
 
+@pytest.mark.slow
 def test_early_stopping_goes_on_counting_and_keeps_the_best(tmp_path):
     options = {"patience": 3, "max_epochs": 9, "schedule": "plateau", "plateau_patience": 1, "plateau_factor": 0.1}
     begin = [toy_experiment(tmp_path / name, contrary(AUDIO), seeds=(3,), **options) for name in "ab"]

@@ -95,8 +95,11 @@ def terms(name: str, select=None):
 
 @pytest.mark.parametrize(
     ("select", "option", "best"),
-    [(None, "term.error", np.argmin), (None, "term.loss", np.argmin), (Term("contrary"), "loss", np.argmax)],
-    ids=["option error", "option loss", "stage"],
+    [
+        pytest.param(None, "term.error", np.argmin, id="option error", marks=pytest.mark.slow),
+        pytest.param(None, "term.loss", np.argmin, id="option loss"),
+        pytest.param(Term("contrary"), "loss", np.argmax, id="stage"),
+    ],
 )
 def test_a_run_can_be_selected_by_a_loss_term_on_valid(tmp_path, select, option, best):
     with registered(terms("terms", select)):
@@ -147,6 +150,7 @@ def test_stages_follow_each_other_and_epochs_are_counted_over_both(staged):
     assert staged.runs[0].best_epoch > 3
 
 
+@pytest.mark.slow
 def test_a_stage_begins_with_the_best_parameters_of_the_one_before(tmp_path):
     dataset = contrary(AUDIO)  # every epoch is worse than the one before
     options = {"stages": 2, "max_epochs": 4, "patience": 1}

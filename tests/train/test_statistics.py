@@ -136,6 +136,7 @@ def test_two_devices_that_share_a_mini_batch_have_those_of_one(tmp_path):
         np.testing.assert_allclose(alone_[path], shared[path], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stage_begins_with_those_that_the_best_epoch_of_the_one_before_left(tmp_path):
     phase = Phase(objective=_objective, batch_terms=("shown",))
     stages = (Stage(name="first", phases=(phase,)), Stage(name="second", phases=(phase,)))

@@ -190,6 +190,7 @@ def test_a_point_that_cannot_be_is_recorded(tmp_path):
         sweep_toy(tmp_path / "other", {"accumulate": [30, 40]}, seeds=(1,), options={"tail": "drop"})
 
 
+@pytest.mark.slow
 def test_what_cannot_be_set_up_now_takes_no_result_away(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         sweep_toy(tmp_path / "run", {"dropout": [0.0, 0.3]}, log=Interrupting(6), options={"runs_per_program": 1})
@@ -243,6 +244,7 @@ def test_folders_of_other_things_are_left_alone(finished, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("msa_jax.data.load_dataset", lambda data: AUDIO)
     out = tmp_path / "run"
