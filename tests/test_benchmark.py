@@ -111,7 +111,8 @@ def test_both_sides_train_the_same_network_and_their_parameters_move(peer):
     assert (weight.detach() - first).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("seeds", [(1,), pytest.param((1, 2), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
 def test_only_the_first_turn_compiles(seeds):
     workload = replace(TINY, encoder=None, rows=20)
     options = benchmark_ours.options(batch_size=workload.batch_size)

@@ -43,6 +43,7 @@ from tests.quick import quick_jit
 # -- what goes where --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_output_is_there_and_the_twin_in_training_alone():
     params, evaluated, terms = shapes()
     assert set(evaluated) == {"prediction", "representation"} | LATENTS

@@ -205,6 +205,7 @@ def test_entropy_counts_from_the_third_batch_on_and_is_that_of_two_batches():
     assert np.any(later["gradient"]["text_vision_entropy/kernel"])
 
 
+@pytest.mark.slow
 def test_the_memory_is_the_last_batch_and_ends_with_the_epoch():
     options, inputs = options_of(), inputs_of()
     batch = {**batch_of(), "weight": np.array([1] * 9 + [0] * 3, np.float32)}

@@ -113,6 +113,7 @@ def test_agreement_with_true_labels_is_given_with_its_baseline(dataset, reproduc
     assert table.rows[1][1] == "-"
 
 
+@pytest.mark.slow
 def test_several_variants_stand_side_by_side_after_the_last_epoch(tmp_path, dataset, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(studies, "train", pretend_to_train(u_labels))

@@ -75,6 +75,7 @@ def test_what_two_devices_shared_goes_on_with_one(tmp_path, straight):
         assert run["test"]["MAE"] == pytest.approx(other["test"]["MAE"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_what_more_devices_shared_than_there_are_goes_on_with_those(tmp_path):
     path = begin(tmp_path / "run", seeds=(3,)).path
     content = json.loads((path / "config.json").read_text())
@@ -129,6 +130,7 @@ def test_what_is_killed_while_it_goes_on_goes_on_again(tmp_path, straight, at):
     assert outcome(path) == straight
 
 
+@pytest.mark.slow
 def test_an_unfinished_experiment_needs_no_option(tmp_path):
     three = outcome(begin(tmp_path / "three").path)
     options = {**TOY_QUICK, "max_epochs": 3, "checkpoint_epochs": 2, "runs_per_program": 1}
@@ -176,6 +178,7 @@ def test_what_is_no_experiment_is_an_input_error(tmp_path):
         resume(tmp_path, max_epochs=3, log=None)
 
 
+@pytest.mark.slow
 def test_the_command_says_how_and_goes_on(tmp_path, capsys):
     write_native(AUDIO, tmp_path / "data")
     line = (

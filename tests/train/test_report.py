@@ -28,6 +28,7 @@ def batches() -> list[tuple[float, dict[str, float]]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "every", [4, pytest.param(1, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.slow)]
 )

@@ -142,6 +142,7 @@ def test_every_epoch_of_every_run_has_an_order_of_its_own(staged_and_plans):
     assert len({plan.rows.tobytes() for _, _, plan in plans}) == 14
 
 
+@pytest.mark.slow
 def test_stages_follow_each_other_and_epochs_are_counted_over_both(staged):
     assert [(line["epoch"], line["stage"]) for line in lines_of(staged.path) if line["run"] == 0] == [
         (1, "encoder"), (2, "encoder"), (3, "encoder"), (4, "score"), (5, "score"), (6, "score"), (7, "score"),

@@ -80,6 +80,7 @@ def test_the_running_averages_are_of_the_rows_that_count_and_follow_each_other()
     np.testing.assert_allclose(found[VAR], var, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_they_are_moved_by_every_batch_of_a_window():
     dataset = tiny_dataset(modalities=("audio",), rows=(8, 2, 2))
     found = []
