@@ -88,11 +88,7 @@ def check_columns(
             _check_lengths(place, name, arrays)
     if "text_bert" in arrays:
         _check_text_bert(place, arrays)
-    if finite:
-        for name in FEATURES:
-            if name in arrays:
-                _check_finite(place, name, arrays)
-    replaced = {name: _replace_non_finite(arrays, name) for name in FEATURES if name in arrays}
+    replaced = {name: _replace_non_finite(place, arrays, name, refuse=finite) for name in FEATURES if name in arrays}
     return {name: _stored(array, COLUMNS[name].kind) for name, array in arrays.items()}, replaced
 
 
@@ -281,23 +277,14 @@ def _first(wrong: np.ndarray) -> int | None:
     return int(rows[0]) if len(rows) else None
 
 
-def _check_finite(place: Place, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    wrong = ~np.isfinite(_as_float32(arrays[name]))
-    row = _first(wrong)
-    if row is not None:
-        count = int(np.count_nonzero(wrong))
-        place.refuse(name, f"{count} NaN or infinite values, the first here", "finite numbers", row=row)
-
-
-def _as_float32(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinite, and counts as that
-        return array.astype(np.float32, copy=False)
-
-
-def _replace_non_finite(arrays: dict[str, np.ndarray], name: str) -> int:
-    array = _as_float32(arrays[name])
+def _replace_non_finite(place: Place, arrays: dict[str, np.ndarray], name: str, *, refuse: bool) -> int:
+    """Makes a feature column float32, with 0 for what is not finite, and counts these values; or refuses them."""
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinite, and is counted as that
+        array = arrays[name].astype(np.float32, copy=False)
     wrong = ~np.isfinite(array)
     count = int(np.count_nonzero(wrong))
+    if count and refuse:
+        place.refuse(name, f"{count} NaN or infinite values, the first here", "finite numbers", row=_first(wrong))
     arrays[name] = np.where(wrong, np.float32(0), array) if count else array
     return count
 

@@ -47,15 +47,7 @@ def comparability(study: Study, dataset: Dataset, outcomes: Sequence[Outcome]) -
     possible = [outcome for outcome in outcomes if outcome.reason is None]
     if card.name != reference:
         differences.append(f"the dataset is {card.name}")
-    for outcome in possible:  # what a variant itself leaves out is in the paper's row too
-        options = outcome.settings.options
-        if left := [
-            name for name in options.leave_out if dataset.has(name) and "leave_out" not in outcome.variant.options
-        ]:
-            differences.append(f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out")
-        if options.train_fraction < 1 and "train_fraction" not in outcome.variant.options:
-            differences.append(f"a share of {options.train_fraction:g} of train is used")
-    differences = list(dict.fromkeys(differences))
+    differences += dict.fromkeys(part for outcome in possible for part in _parts(outcome, dataset))
     rows = tuple(len(split) for split in dataset.splits().values())
     if paper.rows is not None and rows != paper.rows:
         differences.append(f"train/valid/test have {_slashes(rows)} samples instead of {_slashes(paper.rows)}")
@@ -102,6 +94,17 @@ def _setup(outcome: Outcome) -> str:
     preset = f"preset {settings.preset}" if settings.preset else "no preset"
     asked = "".join(f", {name} {value}" for name, value in outcome.asked.items())
     return f"{outcome.variant.method} with protocol {settings.protocol}, {preset}{asked}"
+
+
+def _parts(outcome: Outcome, dataset: Dataset) -> list[str]:
+    """What part of the data is used. What the variant itself leaves out is not named: the paper's row has it too."""
+    options, own, parts = outcome.settings.options, outcome.variant.options, []
+    left = [name for name in options.leave_out if dataset.has(name)]
+    if left and "leave_out" not in own:
+        parts.append(f"{' and '.join(left)} {'is' if len(left) == 1 else 'are'} left out")
+    if options.train_fraction < 1 and "train_fraction" not in own:
+        parts.append(f"a share of {options.train_fraction:g} of train is used")
+    return parts
 
 
 def _is_aligned(dataset: Dataset) -> bool | None:
