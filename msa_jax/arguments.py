@@ -325,7 +325,7 @@ def _add_extract(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-faceless", action="store_true", help="take clips without a face")
     parser.add_argument("--max-seconds", type=float, default=60.0, metavar="S", help="of a clip; default 60")
     seed = "of the split by video, if the table has no column mode; default 0"
-    parser.add_argument("--split-seed", type=int, default=0, metavar="N", help=seed)
+    parser.add_argument("--split-seed", type=int, metavar="N", help=seed)
     parser.add_argument("--workers", type=int, metavar="N", help="processes; default one for each core")
     parser.add_argument(
         "--cache", type=_path, metavar="DIR", help="folder for extracted features; default in the user's cache"

@@ -144,7 +144,7 @@ def _robustness(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         "commands": [_command(environment)],
         "machines": [_machine(environment)],
         "commit": _commit(environment),
-        "date": _date(folder / "robustness.json"),
+        "date": _date(environment, folder / "robustness.json"),
         **kept,
         "each": _rounded(content["each"]),
         "experiments": [],
@@ -168,7 +168,7 @@ def _experiment(folder: Path, name: str) -> dict[str, Any]:
         "preset": settings["preset"],
         "options": _differing(settings),
         "commit": _commit(environment),
-        "date": _date(folder / "result.json"),
+        "date": _date(environment, folder / "result.json"),
         "minutes": None if seconds is None else seconds / 60,
         "parameters": result.get("parameters"),
         "peak_memory_mb": process.get("peak_memory_mb"),
@@ -240,7 +240,10 @@ def _machine(environment: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _date(path: Path) -> str:
+def _date(environment: Mapping[str, Any], path: Path) -> str:
+    """The day on which it began; of an older version, which did not write it down, the day on which the file was written."""
+    if "started" in environment:
+        return environment["started"][:10]
     return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache as cached
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from msa_jax.train.predictor import Predictor
 MOST_PARTS = 120  # of a clip, in the course of its scores
 LEAST_STEP = 0.05  # seconds
 LONGEST_TEXT = 5000  # characters
+_SERVES = {"asr": "text", "face_model": "vision"}
 
 
 def score_text(predictor: Predictor, text: str) -> dict[str, Any]:
@@ -68,7 +70,7 @@ def score_clip(
       window: seconds of a part. Parts overlap by half, or by less if there would be more than `MOST_PARTS`; of a clip for which
         that is too few, they are longer.
       missing: modalities that are not read.
-      tools: as for `read_clips`.
+      tools: as for `read_clips`; those of modalities that are not read are left alone.
       cache: where its features are kept.
 
     Returns:
@@ -79,12 +81,15 @@ def score_clip(
       InputError: as `read_clips` and `Predictor.predict_runs`; a text that is too long.
     """
     _check_text(text)
-    reads_text = "text" in predictor.preprocessor.modalities and "text" not in missing
+    read = [name for name in predictor.preprocessor.modalities if name not in missing]
+    reads_text = "text" in read
+    # The tools are those of the page, of which an experiment may need a part.
+    needed = replace(tools, **{tool: None for tool, serves in _SERVES.items() if serves not in read})
     if reads_text and not text.strip() and tools.asr is None and transcripts.beside(path) is None:
         raise InputError("this experiment reads words too: type what is said in the clip, or leave text out")
     with _notes() as notes:
         texts = [text] if reads_text and text.strip() else None
-        clips = read_clips(predictor, [path], texts=texts, tools=tools, missing=missing, cache=cache)
+        clips = read_clips(predictor, [path], texts=texts, tools=needed, missing=missing, cache=cache)
         whole = predictions_of(predictor, samples_of(clips), missing)[0]
         step = max(window / 2, LEAST_STEP, whole.end / MOST_PARTS)
         samples = samples_of(clips, window=max(window, step), step=step)

@@ -64,7 +64,7 @@ def extract(
     allow: Sequence[str] = (),
     skip_bad: bool = False,
     max_seconds: float = MOST_SECONDS,
-    split_seed: int = 0,
+    split_seed: int | None = None,
     workers: int | None = None,
     cache: str | Path | None = None,
     log: TextIO | None = sys.stderr,
@@ -90,7 +90,7 @@ def extract(
       allow: "silent", "faceless": clips that are taken although they have no sound, or no face.
       skip_bad: leave clips out that cannot be read; the folder then has `failed.csv`.
       max_seconds: of a clip; what comes later is not read.
-      split_seed: of the split by video where the table has no column `mode`.
+      split_seed: of the split by video of a table without a column `mode`; 0 by default.
       workers: processes; by default one for each core.
       cache: a folder; by default one in the user's cache.
       log: where bad clips and progress are written.
@@ -134,6 +134,10 @@ def extract(
         for name, path in (("face_model", face_model), ("openface", openface), ("opensmile", opensmile), ("asr", asr))
     }, word_times=align is not None)  # fmt: skip
     table = read_raw(raw, None if labels is None else user_path(labels))
+    if split_seed is not None and any(clip.split is not None for clip in table.clips):
+        raise InputError(
+            f"split_seed is {split_seed}, and {table.table} has a column mode, so nothing reads it; leave one of them out"
+        )
     sources = [_source(clip) for clip in table.clips]
     recipe = new_recipe(
         sources,
@@ -163,7 +167,7 @@ def extract(
     _warn(samples, recipe, str(table.table))
     kinds = sorted({sample.transcript.source for sample in samples if sample.transcript is not None})
     recipe = replace(recipe, text=", ".join(kinds), clips={"count": len(table.clips), "failed": len(bad)})
-    by_split = split_by_video([sample.clip for sample in samples], seed=split_seed, source=str(table.table))
+    by_split = split_by_video([sample.clip for sample in samples], seed=split_seed or 0, source=str(table.table))
     of_clip = {sample.clip.id: sample for sample in samples}
     if align is not None:
         if tokenizer is None:

@@ -219,13 +219,14 @@ def embeddings(
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
-    # Grey in the middle and not white: neutral samples must be seen.
-    colours = LinearSegmentedColormap.from_list("label", [COLOURS["text"], "#b4b4b4", COLOURS["audio"]])
+    low, high = label_range
+    neutral = neutral_point(low, high)
+    # Grey at the neutral point and not white: neutral samples must be seen.
+    stops = ((0.0, COLOURS["text"]), ((neutral - low) / (high - low), "#b4b4b4"), (1.0, COLOURS["audio"]))
+    colours = LinearSegmentedColormap.from_list("label", stops)
     splits = list(next(iter(panels.values())))
     figure = Figure(figsize=(1.3 + 2.8 * len(splits), 0.6 + 2.6 * len(panels)), layout="constrained")
     grid = figure.subplots(len(panels), len(splits), squeeze=False)
-    low, high = label_range
-    neutral = neutral_point(low, high)
     points = None
     for row, (variant, found) in zip(grid, panels.items(), strict=True):
         for panel, (split, (place, label)) in zip(row, found.items(), strict=True):

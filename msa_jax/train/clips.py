@@ -174,6 +174,9 @@ def read_clips(
     if texts is not None and "text" not in read:
         why = "missing names text" if "text" in without else "this experiment was trained without text"
         raise InputError(f"--text says what is said in the clips, and {why}, so no text is read; leave it out")
+    for given, option, modality in ((tools.asr, "--asr", "text"), (tools.face_model, "--face-model", "vision")):
+        if given is not None and modality not in read:
+            raise InputError(f"{option} serves {modality}, which is not read here; leave it out")
     for name in tools.tables():
         if name not in read:
             raise InputError(f"{TABLES[name]} gives the features of {name}, which is not read here; leave it out")
@@ -188,7 +191,7 @@ def read_clips(
     if texts is not None and len(texts) != len(clips):
         raise InputError(f"there are {len(texts)} texts for {len(clips)} clips; expected one for each, in their order")
     sources = [Source(path=path, video=path.absolute().parent.name, clip=path.stem) for path in clips]
-    tools = replace(tools, asr=tools.asr if "text" in read else None, word_times=recipe.align is not None)
+    tools = replace(tools, word_times=recipe.align is not None)
     found = extract_clips(sources, recipe, tools, cache=cache, log=log)
     bad = [(path, one.reason) for path, one in zip(clips, found, strict=True) if one.reason]
     words: list[Transcript] = []

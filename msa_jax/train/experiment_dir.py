@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -357,12 +358,13 @@ def _checked_metrics(found: Any, where: str) -> dict[str, float]:
 
 
 def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
-    """What an experiment ran on: versions, devices, commit, command, and the hash of every array of the dataset."""
+    """When an experiment began, and on what: versions, devices, commit, command, and the hash of every array of the dataset."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **versions},
         "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
         "processors": os.cpu_count(),

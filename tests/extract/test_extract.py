@@ -140,6 +140,22 @@ def test_tables_of_a_modality_that_is_not_read_are_refused(option, name):
     assert str(error.value) == f"--{option} gives the features of {name}, which is not read here; leave it out"
 
 
+@pytest.mark.parametrize(("option", "name"), [("asr", "text"), ("face_model", "vision")])
+def test_tools_of_a_modality_that_is_not_read_are_refused(option, name):
+    from msa_jax.train.clips import predict_clip
+
+    trained = SimpleNamespace(preprocessor=SimpleNamespace(modalities=("text", "audio", "vision")), extract=None)
+    with pytest.raises(InputError) as error:
+        predict_clip(trained, TALKING, missing=[name], **{option: CLIPS})
+    flag = option.replace("_", "-")
+    assert str(error.value) == f"--{flag} serves {name}, which is not read here; leave it out"
+
+
+def test_a_seed_of_splits_is_refused_where_the_table_has_them(tmp_path):
+    with pytest.raises(InputError, match=r"split_seed is 1, and .* has a column mode, so nothing reads it"):
+        extract(CLIPS, out=tmp_path / "data", split_seed=1)
+
+
 def test_reasons_of_several_lines_are_one_cell_of_failed_csv():
     clip = Clip(id="a", video="v", clip="c", where="line 2", labels={}, text=None, split=None, path=None)
     text = _failed_csv([(clip, "one\rtwo")])

@@ -103,6 +103,15 @@ def test_samples_in_the_middle_of_a_range_without_zero_lie_on_top():
     assert (np.diff(np.abs(points.get_array() - 3)) <= 0).all()
 
 
+@pytest.mark.parametrize("label_range", [(-1.0, 3.0), (-3.0, 3.0), (1.0, 5.0)])
+def test_the_neutral_point_is_grey(label_range):
+    neutral = 3.0 if label_range == (1.0, 5.0) else 0.0
+    panels = {"A": {"train": (RNG.normal(size=(9, 2)), np.linspace(*label_range, 9))}}
+    figure = figures.embeddings(panels, label_range=label_range, title="a title")
+    red, green, blue, _ = figure.axes[0].collections[0].to_rgba(neutral)
+    assert max(red, green, blue) - min(red, green, blue) < 0.01
+
+
 def test_nothing_is_drawn_outside_the_figure():
     panels = {"MMCL": {"train": (RNG.normal(size=(9, 2)), np.zeros(9))}}
     title = "t-SNE of the fused representation, mosei, seed 1111"
