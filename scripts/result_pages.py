@@ -25,11 +25,11 @@ from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report import leaderboard_tables
 from msa_jax.report.differences import NOT_WIDENED, paired_difference
-from msa_jax.report.paper_rows import source_cell
+from msa_jax.report.paper_rows import paper_cell, source_cell
 from msa_jax.report.ranks import Ranks
 from msa_jax.report.robustness import Robustness
 from msa_jax.report.study import load_study
-from msa_jax.report.table import AS_THEY_ARE, METRIC_LABELS, Cell, Table, interval_cell, metric_cell
+from msa_jax.report.table import METRIC_LABELS, Cell, Table, interval_cell, metric_cell
 from scripts.result_files import KINDS
 
 Result = Mapping[str, Any]
@@ -186,19 +186,13 @@ def printed(name: str, names: Sequence[str]) -> Table:
     shown = [(row, dataset, row.paper[dataset]) for dataset in study.datasets for row in found if dataset in row.paper]
     keys = [key for key in METRIC_LABELS if any(key in numbers for _, _, numbers in shown)]
     lines = [
-        (row.name, dataset, *(_as_printed(key, numbers.get(key)) for key in keys), row.origin.get(dataset))
+        (row.name, dataset, *(paper_cell(key, numbers.get(key)) for key in keys), row.origin.get(dataset))
         for row, dataset, numbers in shown
     ]
     columns = ("system", "data", *(METRIC_LABELS[key] for key in keys), "source")
     if not any(line[-1] for line in lines):
         columns, lines = columns[:-1], [line[:-1] for line in lines]
     return Table(columns=columns, rows=lines, caption=study.paper)
-
-
-def _as_printed(key: str, value: float | None) -> str:
-    """With the digits of `metric_cell`, or more if the paper has more."""
-    digits = 0 if value is None else len(repr(value).partition(".")[2])
-    return f"{value:.{digits}f}" if key in AS_THEY_ARE and digits > 3 else metric_cell(key, value)
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -250,9 +244,7 @@ def _variants(result: Result) -> list[Table]:
             rows.append([name, data_name(result), len(runs), *(metric_cell(k, mean.get(k), std.get(k)) for k in keys)])
         if name in theirs:
             source = source_cell(paper, theirs[name]["origin"].get(paper))
-            rows.append(
-                [name, source, None, *(metric_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys)]
-            )
+            rows.append([name, source, None, *(paper_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys)])
     caption = f"{data_name(result)}, test, mean ± sample standard deviation over seeds"
     reasons = [f"Not comparable with the paper: {reason}" for reason in result.get("not_comparable_because", ())]
     notes = ("Acc and F1 in percent.", *reasons, *_not_possible(result))

@@ -11,6 +11,7 @@ from msa_jax.errors import InputError
 from msa_jax.metrics import summarise
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.label_history import read_labels
+from msa_jax.report.paper_rows import paper_cell
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, number
 from msa_jax.train.prepare import used_part
@@ -123,7 +124,7 @@ def _table(
     for row in study.context:
         numbers = row.paper.get(against.reference)
         if numbers:
-            labels = [number(numbers.get(key), 2) for key in ("label", *keys)]
+            labels = [paper_cell(key, numbers.get(key)) for key in ("label", *keys)]
             rows.append((None, f"paper, {against.reference}", _short(row.name), *labels, *(None for _ in truths)))
     return Table(
         columns=(

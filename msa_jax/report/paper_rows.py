@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from msa_jax.errors import InputError
-from msa_jax.report.table import in_percent
+from msa_jax.report.table import AS_THEY_ARE, in_percent, metric_cell
 
-Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> number; accuracies and F1 as fractions
+Numbers = Mapping[str, Mapping[str, float]]  # dataset -> key -> `Printed`; accuracies and F1 as fractions
 Columns = tuple[tuple[str, ...], ...]  # keys that are printed as one, in the paper's order
 
 ORIGINS = {  # words of an origin, and what they mean
@@ -33,6 +33,17 @@ ORIGINS = {  # words of an origin, and what they mean
 }
 _ORIGIN = re.compile(r"(re-run|copied( from [^,]+)?|computed|not said)(, GloVe)?(, selected on test)?")
 _NUMBER = re.compile(r"-?\d*\.?\d+")
+
+
+class Printed(float):
+    """A number of a paper, and the word that stands there: 0.465 printed as "46.5"."""
+
+    word: str
+
+    def __new__(cls, number: float | Decimal, word: str) -> "Printed":
+        made = super().__new__(cls, number)
+        made.word = word
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,19 @@ def parse_rows(text: str, columns: Columns, datasets: Sequence[str], where: str)
     return rows
 
 
+def paper_cell(key: str, value: float | None) -> str:
+    """As the paper prints it; of a number that has lost its word, with the digits of `metric_cell` or more if it has more."""
+    if isinstance(value, Printed):
+        return value.word
+    digits = 0 if value is None else decimals(repr(value))
+    return f"{value:.{digits}f}" if key in AS_THEY_ARE and digits > 3 else metric_cell(key, value)
+
+
+def decimals(word: str) -> int:
+    """How many digits a number as it is printed has behind its point."""
+    return len(word.partition(".")[2])
+
+
 def source_cell(paper: str | None, origin: str | None) -> str:
     """Whose numbers a row of the paper has: "paper, mosi", or "paper, mosi (copied from MISA, GloVe)"."""
     return f"paper, {paper}" + (f" ({origin})" if origin else "")
@@ -110,5 +134,5 @@ def _numbers(cell: str, columns: Columns, where: str) -> dict[str, float]:
                 continue
             if not _NUMBER.fullmatch(part):
                 raise InputError(f"{where}: {key} is {part!r}; expected a number or -")
-            found[key] = float(Decimal(part) / 100 if in_percent(key) else Decimal(part))
+            found[key] = Printed(Decimal(part) / 100 if in_percent(key) else Decimal(part), part)
     return found

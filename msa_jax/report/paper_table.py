@@ -7,9 +7,9 @@ from msa_jax.data.schema import Dataset
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.differences import NOT_WIDENED, PairedDifference, paired_difference
-from msa_jax.report.paper_rows import ORIGINS, source_cell
+from msa_jax.report.paper_rows import ORIGINS, decimals, paper_cell, source_cell
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import METRIC_LABELS, Table, interval_cell, metric_cell
+from msa_jax.report.table import METRIC_LABELS, Table, interval_cell, metric_cell, number
 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
@@ -59,7 +59,7 @@ def _means(
                 row.name,
                 source_cell(paper, row.origin.get(paper)),
                 None,
-                *(metric_cell(key, numbers.get(key)) for key in columns),
+                *(paper_cell(key, numbers.get(key)) for key in columns),
             )
             for numbers in _of(row, paper)
         ]
@@ -147,7 +147,8 @@ def _compared(
             continue
         mae = next(difference for difference in found if difference.metric == "MAE")
         theirs = (paper_mae(name), paper_mae(base))
-        paper = None if None in theirs else metric_cell("MAE", theirs[0] - theirs[1], signed=True)
+        digits = max((3, *(decimals(paper_cell("MAE", one)) for one in theirs)))
+        paper = None if None in theirs else number(theirs[0] - theirs[1], digits, signed=True)
         interval = interval_cell("MAE", mae.low, mae.high)
         rows.append((name, mae.n, metric_cell("MAE", mae.mean, mae.sd, signed=True), interval, mae.reading, paper))
     columns = ("variant", "seeds", "MAE difference ± sd", "95 % interval", "reading", f"paper, {against.reference}")

@@ -19,7 +19,7 @@ from msa_jax.report.evaluation import dataset_of, source_of
 from msa_jax.report.experiment import experiment_names
 from msa_jax.report.table import METRIC_LABELS, Table, axis, metric_cell
 from msa_jax.train.atomic import without_nan, write_json, write_text
-from msa_jax.train.experiment_dir import check_not_ours, environment
+from msa_jax.train.experiment_dir import check_not_ours, environment, has_keys
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.robustness import Point, RobustScorer, points_of
 
@@ -221,9 +221,13 @@ def write(found: Robustness, folder: Path) -> str:
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if a file would be written among those of an experiment, or nothing can be written there."""
-    for suffix in ("json", "md", *figures.FORMS):
-        check_not_ours(folder / f"robustness.{suffix}")
+    """Raises InputError if a file would be written among those of an experiment or over somebody's, or nothing can be
+    written there."""
+    paths = [folder / f"robustness.{suffix}" for suffix in ("json", "md", *figures.FORMS)]
+    for path in paths:
+        check_not_ours(path)
+        if path.exists() and not has_keys(paths[0], "protocol", "rates", "mask_seeds"):
+            raise InputError(f"{path}: would be overwritten, and is of something else; choose another folder as --out")
     there = next((one for one in (folder, *folder.parents) if one.exists()), folder)
     if not there.is_dir() or not os.access(there, os.W_OK):
         what = "may not be written to" if there.is_dir() else "is no folder"

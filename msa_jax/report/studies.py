@@ -156,7 +156,7 @@ def run_study(
     if all(outcome.reason for outcome in planned):
         reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
         raise InputError(f"study {study.name}: nothing of it is possible on {dataset.source}: {reasons}")
-    study_plan.check_folder(folder)
+    study_plan.check_folder(folder, kind.stem)
     study_plan.check_finished(planned, dataset, seeds, kind.record_labels)
     outcomes = [
         _run(outcome, f"{study.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
@@ -272,10 +272,10 @@ def _head(
 
 
 def _write(rendering: Rendering, folder: Path, stem: str) -> Rendering:
-    files = [folder / f"{stem}.{form}" for form in ("md", "tex", "json")]
-    write_text(files[0], rendering.markdown())
-    write_text(files[1], rendering.latex())
-    write_json(files[2], rendering.content)
+    files = [folder / f"{stem}.{form}" for form in study_plan.TABLE_FORMS]
+    write_json(files[0], rendering.content)
+    write_text(files[1], rendering.markdown())
+    write_text(files[2], rendering.latex())
     for name, figure in rendering.figures.items():
         files += figures.save_all(figure, folder / name)
     return replace(rendering, files=tuple(files))

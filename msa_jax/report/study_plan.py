@@ -14,10 +14,14 @@ from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput
 from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
 from msa_jax.option_values import shown
+from msa_jax.report import figures
 from msa_jax.report.study import Outcome, Study, Variant
 from msa_jax.train.atomic import read_json
+from msa_jax.train.experiment_dir import has_keys
 from msa_jax.train.prepare import used_part
 from msa_jax.train.settings import resolve
+
+TABLE_FORMS = ("json", "md", "tex")  # in the order in which they are written
 
 
 def check_options(study: Study, options: Mapping[str, Any]) -> None:
@@ -164,12 +168,23 @@ def _inputs(dataset: Dataset, options: Options) -> Inputs:
     )
 
 
-def check_folder(folder: Path) -> None:
-    """Makes the folder of a study. Raises InputError if it holds an experiment or cannot be made."""
+def check_folder(folder: Path, stem: str) -> None:
+    """Makes the folder of a study, whose table has the files `stem` with several suffixes.
+
+    Raises:
+      InputError: it holds an experiment, or a file that no study wrote and this one would overwrite, or cannot be made.
+    """
     if (folder / "config.json").is_file():
         raise InputError(
             f"{folder}: holds an experiment; a study has one folder for each variant, choose another --out"
         )
+    # The table's JSON is written first, so where there is none of a study, nothing else is of one. Names of figures are known
+    # when they are drawn.
+    if not any(has_keys(path, "study", "kind", "experiments") for path in folder.glob("*.json")):
+        names = (*(f"{stem}.{form}" for form in TABLE_FORMS), *(f"*.{form}" for form in figures.FORMS))
+        other = next((path for name in names for path in folder.glob(name)), None)
+        if other is not None:
+            raise InputError(f"{other}: would be overwritten, and no study wrote it; choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

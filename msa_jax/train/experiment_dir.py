@@ -96,12 +96,18 @@ def holds_other_things(folder: Path, mark: str = "config.json") -> bool:
 
 def is_ours(mark: Path) -> bool:
     """Whether a file tells of an experiment or a sweep: other software has a `config.json` too."""
+    return has_keys(mark, "method", "protocol", "dataset", "seeds", "options") and isinstance(
+        read_json(mark)["options"], dict
+    )
+
+
+def has_keys(path: Path, *keys: str) -> bool:
+    """Whether a file is a JSON object with these keys, so that it can be told from what others name so."""
     try:
-        content = read_json(mark)
+        content = read_json(path)
     except InputError:
         return False
-    known = isinstance(content, dict) and set(content) >= {"method", "protocol", "dataset", "seeds", "options"}
-    return known and isinstance(content["options"], dict)
+    return isinstance(content, dict) and set(content) >= set(keys)
 
 
 def reopen(folder: Path, seeds: Sequence[int], max_epochs: int) -> None:

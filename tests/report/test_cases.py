@@ -73,7 +73,7 @@ def test_cases_are_means_over_seeds_beside_the_papers(tmp_path, study):
     (table,) = found.tables
     assert table.columns[2:7] == ("text", "m-label", "u-label text", "u-label audio", "u-label vision")
     assert table.rows[0][4] == f"{train.label[1] - 1.2:.2f} ± 0.14"
-    assert table.rows[3][1:7] == ("paper, mosi", "And he did a great job.", "-0.50", "0.91", "-", "-0.31")
+    assert table.rows[3][1:7] == ("paper, mosi", "And he did a great job.", "-0.5", "0.91", "-", "-0.31")
     assert any("The first row wins a tie" in note for note in table.notes)
     assert "NOT comparable" in found.text
 

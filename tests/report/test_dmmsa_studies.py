@@ -138,13 +138,19 @@ def test_encoders_are_trained_once_where_no_variant_changes_them(tmp_path):
     taken = [one["options"].get("stages_from") for one in found.content["experiments"]]
     assert taken == [None, *[str((tmp_path / "out" / "dmmsa").resolve())] * 6]
     assert {one["preset"] for one in found.content["experiments"]} == {"dmmsa_sims"}
+    means, differences = found.tables
+    paper = {row[0]: row[3:] for row in means.rows if row[1] == "paper, sims"}
+    assert paper["DMMSA"][:4] == ("69.63", "46.92", "0.3778", "0.66")
+    assert paper["w/o GDWG"][:4] == ("69.32", "46.17", "0.3776", "0.663")
+    assert {row[0]: row[-1] for row in differences.rows}["w/o GDWG"] == "-0.0002"
 
 
 @pytest.mark.usefixtures("pretend")
 def test_methods_of_a_table_have_a_preset_each(tmp_path):
     found = reproduce("dmmsa.table2", tiny_dataset(name="synthetic"), seeds=(1,), out=tmp_path / "out", log=None)
     presets = [one["preset"] for one in found.content["experiments"]]
-    assert presets == ["dmmsa_synthetic", "confede_synthetic", "self_mm_synthetic"]
+    names = ("dmmsa", "confede", "self_mm", "lf_dnn", "mfn", "lmf", "tfn", "mult", "misa", "mag_bert")
+    assert presets == [f"{name}_synthetic" for name in names]
 
 
 @pytest.mark.parametrize("name", STUDIES)

@@ -163,7 +163,7 @@ def test_table_has_the_last_epoch_and_the_m_labels(dataset, reproduced):
     assert rows["m-label", None][2] == f"{dataset.train.label.mean():.2f}".replace("-0.00", "0.00")
     assert rows["vision", "3 (last)"][2:5] == ("3.00 ± 0.00", "0.00 ± 0.00", "100.0 ± 0.0")
     assert [file.name for file in reproduced.files] == [
-        *("table.md", "table.tex", "table.json"),
+        *("table.json", "table.md", "table.tex"),
         *("figure.png", "figure.svg", "figure.pdf"),
     ]
     assert all(file.stat().st_size > 200 for file in reproduced.files)

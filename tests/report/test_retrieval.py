@@ -169,7 +169,7 @@ def test_a_row_for_each_variant_and_modality_and_one_for_chance(tmp_path, study,
     assert first[5] == f"{50:.1f} ± {100 / np.sqrt(2):.1f}"
     assert without[:3] == ("no targets here", "no targets", None)
     assert chance[:7] == ("chance", None, None, "50.0", "50.0", "2.0", "10.0")
-    assert [file.name for file in found.files] == ["table.md", "table.tex", "table.json"]
+    assert [file.name for file in found.files] == ["table.json", "table.md", "table.tex"]
 
 
 def test_groups_of_stars_lie_around_their_middle(tmp_path, study, monkeypatch):

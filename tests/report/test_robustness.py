@@ -265,6 +265,17 @@ def test_nothing_is_written_among_the_files_of_an_experiment(saved, capsys):
         assert "file is no folder; choose another" in errors
 
 
+@pytest.mark.parametrize("name", ["robustness.json", "robustness.md", "robustness.pdf"])
+def test_what_no_robustness_wrote_is_not_overwritten(saved, tmp_path, capsys, name):
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).write_text('{"my": "thesis"}')
+    status, _, errors = run(capsys, saved / "one", "--out", out)
+    assert status == 2
+    assert f"{name}: would be overwritten, and is of something else" in errors
+    assert (out / name).read_text() == '{"my": "thesis"}'
+
+
 def test_experiments_on_other_samples_are_refused(saved, monkeypatch):
     other = replace(DATASET, test=DATASET.test.take(slice(1, None)))
     given = iter((DATASET, other))

@@ -89,7 +89,7 @@ def test_table_1_shows_the_papers_rows_for_the_dataset_at_hand(tmp_path):
     found = reproduce("self_mm.table1", dataset, seeds=(1,), out=tmp_path / "out", log=None)
     rows = {row[0]: row for row in found.tables[0].rows if row[1].startswith("paper, mosei")}
     assert rows["Self-MM"][3:] == ("0.530", "0.765", "82.81", "85.17", "82.53", "85.30")
-    assert rows["MFN, aligned"][3:] == ("-", "-", "76.00", "-", "76.00", "-")
+    assert rows["MFN, aligned"][3:] == ("-", "-", "76.0", "-", "76.0", "-")
     assert not any(row[1] == "paper, mosi" for row in found.tables[0].rows)
 
 

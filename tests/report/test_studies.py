@@ -127,6 +127,18 @@ def test_some_variants_can_be_asked_for_and_the_others_later(tmp_path, audio):
         reproduce(study, audio, variants=["A", "C"], **given)
 
 
+@pytest.mark.usefixtures("toy", "pretend")
+@pytest.mark.parametrize("name", ["table.tex", "table.json", "photo.png"])
+def test_what_no_study_wrote_is_not_overwritten(tmp_path, audio, name):
+    study, out = write_study(tmp_path / "toy_table9.py"), tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text('{"my": "thesis"}')
+    with pytest.raises(InputError, match=f"{name}: would be overwritten, and no study wrote it"):
+        reproduce(study, audio, out=out, seeds=(1,), log=None)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == '{"my": "thesis"}'
+
+
 @pytest.mark.usefixtures("toy")
 def test_variants_that_are_the_same_in_every_number_are_said_to_be(tmp_path, audio, monkeypatch):
     monkeypatch.setattr(studies, "train", pretend_to_train())
@@ -393,7 +405,7 @@ def test_the_papers_numbers_stand_below_ours_with_the_name_of_their_dataset(tmp_
     ours = [scores(seed, "toy", {"dropout": 0.0}, "mosi")["MAE"] for seed in (1, 2)]
     assert table.rows[0][3] == f"{statistics.mean(ours):.3f} ± {statistics.stdev(ours):.3f}"
     assert table.rows[1][3:] == ("0.730", "0.781", "-")
-    assert table.rows[6][3:] == ("0.901", "-", "80.80")
+    assert table.rows[6][3:] == ("0.901", "-", "80.8")
     assert "A remark." in table.notes
     assert "Not possible here: C: the dataset has no vision." in table.notes
     for name, rendered in (("table.md", found.markdown()), ("table.tex", found.latex())):
