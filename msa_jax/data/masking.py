@@ -70,7 +70,7 @@ def draw_missing(
     Args:
       batch: its text not packed.
       key: of this draw.
-      modality_rate: the probability that a modality is absent; of a sample that would lose all, one stays.
+      modality_rate: the probability that a modality is absent; of a sample that would lose all that it has, one stays.
       step_rate: the probability that a step is silent.
       tokens: as in `Missing`.
     """
@@ -81,13 +81,22 @@ def draw_missing(
     silent: dict[str, Array] = {}
     if modality_rate > 0 and len(names) > 1:
         drawn = jax.random.uniform(of_modalities, (rows, len(names)))
-        lost = (drawn < modality_rate) & (jnp.arange(len(names))[None, :] != drawn.argmax(1, keepdims=True))
+        has = jnp.stack([_is_there(batch[name]) for name in names], axis=1)
+        stays = jnp.where(has, drawn, -1.0).argmax(1, keepdims=True)
+        lost = (drawn < modality_rate) & (jnp.arange(len(names))[None, :] != stays)
         absent = {name: lost[:, place] for place, name in enumerate(names)}
     if step_rate > 0:
         for name, own in zip(names, of_steps, strict=True):
             steps = batch[name]["mask"].shape[1] if name == "text" else batch[name]["features"].shape[1]
             silent[name] = jax.random.bernoulli(own, step_rate, (rows, steps))
     return Missing(absent, silent, tokens)
+
+
+def _is_there(content: Mapping[str, Array]) -> Array:
+    """[B] bool: a frame, a step of text features, or of a text a token between the first and the last."""
+    if "mask" not in content:
+        return content["length"] > 0
+    return content["mask"].sum(1) > (2 if "ids" in content else 0)
 
 
 def _silent(content: Mapping[str, Array], silent: Array, tokens: Tokens) -> dict[str, Array]:

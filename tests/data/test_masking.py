@@ -92,7 +92,7 @@ def test_a_training_sample_keeps_a_modality(rate):
     rows = 4000
     batch = {
         "text": {"mask": np.ones((rows, 2))},
-        **{name: {"features": np.zeros((rows, 3, 1))} for name in ("audio", "vision")},
+        **{name: {"features": np.zeros((rows, 3, 1)), "length": np.full(rows, 3)} for name in ("audio", "vision")},
         "weight": np.ones(rows),
     }
     found = jax.jit(lambda key: draw_missing(batch, key, modality_rate=rate, step_rate=0.25, tokens=TOKENS))(
@@ -107,3 +107,16 @@ def test_a_training_sample_keeps_a_modality(rate):
         np.testing.assert_allclose(found.silent[name].mean(0), 0.25, atol=0.03)
     together = np.corrcoef(found.silent["audio"].reshape(-1), found.silent["vision"].reshape(-1))[0, 1]
     assert abs(together) < 0.05
+
+
+def test_what_stays_is_something_that_the_sample_has():
+    rows = 500
+    batch = {
+        "text": {"ids": np.zeros((rows, 4), int), "mask": np.tile([1, 1, 0, 0], (rows, 1))},  # no word
+        "audio": {"features": np.zeros((rows, 3, 1)), "length": np.zeros(rows, int)},
+        "vision": {"features": np.ones((rows, 3, 1)), "length": np.full(rows, 2)},
+        "weight": np.ones(rows),
+    }
+    found = draw_missing(batch, jax.random.key(0), modality_rate=0.9, step_rate=0.0, tokens=TOKENS)
+    assert not np.asarray(found.absent["vision"]).any()
+    assert np.asarray(found.absent["text"]).mean() > 0.8
