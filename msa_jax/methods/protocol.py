@@ -38,7 +38,6 @@ Array = jax.Array
 Terms = dict[str, Array]
 
 STATISTICS = "batch_stats"  # Flax's collection of running means and variances
-STREAMS = ("dropout",)  # the random streams of a network, unless a method names others
 
 
 # -- what goes in -----------------------------------------------------------------------------------------------------
@@ -195,7 +194,8 @@ class Group:
 class Score(NamedTuple):
     """Selection by an output of the network: the head, and the label column that it is compared with on valid.
 
-    The option `selection` says how: "loss" (mean absolute error), "mse", or a metric of the dataset.
+    The option `selection` says how: "loss" (mean absolute error), "mse", or a metric of the dataset. With "term.NAME" it
+    selects by a loss term instead, see `Method.valid_terms`.
     """
 
     head: str = "prediction"
@@ -203,16 +203,6 @@ class Score(NamedTuple):
 
 
 BY_PREDICTION = Score()
-
-
-class Term(NamedTuple):
-    """Selection by the mean of a loss term on valid, where the network is in evaluation mode; lower is better.
-
-    Only for objectives that can be evaluated so: `row` counts the samples of valid there, so that no memory of training
-    samples may be read.
-    """
-
-    name: str = "loss"
 
 
 def no_weights(options: Any, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:
@@ -263,18 +253,18 @@ class Stage:
     name: str = "train"
     phases: tuple[Phase, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
-    select: Score | Term = BY_PREDICTION
+    select: Score = BY_PREDICTION
     select_from: int = 1
 
 
 Stages = Callable[[Any, Inputs], tuple[Stage, ...]]
 
 
-def one_stage(objective: Objective, *, select: Score | Term = BY_PREDICTION, **phase: Any) -> Stages:
+def one_stage(objective: Objective, **phase: Any) -> Stages:
     """The stages of most methods: a single one of a single phase. `phase` are fields of the phase."""
 
     def stages(options: Any, inputs: Inputs) -> tuple[Stage, ...]:
-        return (Stage(phases=(Phase(objective=objective, **phase),), select=select),)
+        return (Stage(phases=(Phase(objective=objective, **phase),)),)
 
     return stages
 
@@ -316,7 +306,7 @@ class Method:
     options: the dataclass of its options; its defaults are the paper protocol.
     reference: the options that differ in the reference protocol, what the authors' code does.
     network: (options, inputs, dtype) -> a Flax module, called as `module(batch, train=bool)`, that returns a dict of named
-      outputs, scores in float32. `prediction` [B] is the score.
+      outputs, scores in float32. `prediction` [B] is the score. In training there is one random stream, `dropout`.
     stages: (options, inputs) -> the stages of training.
     groups: (options) -> the parameter groups; every parameter must match one.
     heads: outputs [B] that are scores and are written beside the prediction; names, or (options, inputs) -> names.
@@ -334,8 +324,9 @@ class Method:
     calibrates: (options) -> whether label_t, label_a and label_v of train are to be estimated from its features, see
       `data.calibrated`.
     notes: (options, inputs) -> what happens to these inputs that a user may not expect, a line each, for the log.
-    valid_terms: loss terms that `selection` may name, since they mean the same on valid; "loss" among them.
-    streams: the random streams that the network draws from.
+    valid_terms: loss terms that `selection` may name as "term.NAME", since they mean the same on valid; "loss" may be among
+      them. Their mean on valid selects, lower is better. The network is in evaluation mode then, and `row` counts the samples
+      of valid, so the objective may read no memory of training samples.
     presets: a folder of presets, for a method from another package.
     """
 
@@ -358,7 +349,6 @@ class Method:
     calibrates: Callable[[Any], bool] = never
     notes: Callable[[Any, Inputs], tuple[str, ...]] = no_notes
     valid_terms: tuple[str, ...] = ()
-    streams: tuple[str, ...] = STREAMS
     presets: Path | None = None
 
     def head_names(self, options: Any, inputs: Inputs) -> tuple[str, ...]:

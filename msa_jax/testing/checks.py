@@ -17,7 +17,6 @@ from msa_jax import config, methods
 from msa_jax.data.batches import Plan, ordered_plan
 from msa_jax.data.masking import Missing, Tokens, without
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Score
 from msa_jax.modalities import MODALITIES
 from msa_jax.testing.conformance import BATCH, CHEAP, Conformance
 from msa_jax.testing.tiny import tiny_dataset
@@ -258,8 +257,7 @@ def check_by_heart(conformance: Conformance) -> None:
     state, frozen = conformance.start(stage)
     state = state.replace(rate=jnp.float32(FASTER))
     plan = conformance.plan(range(BATCH), [1] * BATCH)
-    head = conformance.inits.stages[stage].stage.select
-    name = head.head if isinstance(head, Score) else "prediction"
+    name = conformance.inits.stages[stage].stage.select.head
     batch = conformance.batch(range(BATCH))
 
     def error(state: Any) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Method, Term
+from msa_jax.methods.protocol import Method
 from msa_jax.train.state import Standing
 
 TERM = "term."  # what selection by a loss term begins with
@@ -104,11 +104,9 @@ def _plateau(after: dict[str, np.ndarray], place: int, value: np.float32, option
         after["plateau_epochs"][place] = 0
 
 
-def selected_term(options: Options, select: object) -> str | None:
-    """The loss term that selects, by the option `selection` or by the stage; None if a score does."""
-    if options.selection.startswith(TERM):
-        return options.selection.removeprefix(TERM)
-    return select.name if isinstance(select, Term) else None
+def selected_term(options: Options) -> str | None:
+    """The loss term that selects, by the option `selection`; None if a score does."""
+    return options.selection.removeprefix(TERM) if options.selection.startswith(TERM) else None
 
 
 def check_selection(method: Method, options: Options, metric_kind: str) -> None:

@@ -68,12 +68,11 @@ class Model:
             variables[STATISTICS] = nested(statistics)
         if not train:
             return self.network.apply(variables, batch, train=False), statistics
-        keys = jax.random.split(key, len(self.method.streams))
-        streams = {name: mask_key(keys[number]) for number, name in enumerate(self.method.streams)}
+        rngs = {"dropout": mask_key(jax.random.split(key, 1)[0])}
         with nn.intercept_methods(self._still) if self.still_text else contextlib.nullcontext():
             if not statistics:
-                return self.network.apply(variables, batch, train=True, rngs=streams), statistics
-            outputs, moved = self.network.apply(variables, batch, train=True, rngs=streams, mutable=[STATISTICS])
+                return self.network.apply(variables, batch, train=True, rngs=rngs), statistics
+            outputs, moved = self.network.apply(variables, batch, train=True, rngs=rngs, mutable=[STATISTICS])
         return outputs, flat(moved[STATISTICS])
 
     def _still(self, function: Callable[..., Any], arguments: Any, named: Any, context: Any) -> Any:

@@ -15,7 +15,7 @@ from msa_jax.data.masking import NO_TOKENS, Tokens
 from msa_jax.data.packing import Capacity
 from msa_jax.data.preprocess import Columns
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Phase, Score, Stage
+from msa_jax.methods.protocol import Phase, Stage
 from msa_jax.train.epoch import PhaseWalk, WindowRange
 from msa_jax.train.evaluate import Forward
 from msa_jax.train.judge import selected_term
@@ -268,13 +268,12 @@ class StagePrograms:
         frozen = self.frozen(self.shapes.params)
         measured = [phase.measured_alone(state, frozen, columns, plan) for phase in self.phases]
         owner, select = f"stage {self.stage.name}", self.stage.select
-        term = selected_term(self.options, select)
+        term = selected_term(self.options)
         if term is not None:
             check_names(owner, "a loss term to select by", [term], measured[-1].means)
-        if isinstance(select, Score):
-            check_names(owner, "a head to select by", [select.head], outputs)
-            labels = dict.fromkeys(("label", *self.model.inputs.columns))
-            check_names(owner, "a label to select by", [select.label], labels)
+        check_names(owner, "a head to select by", [select.head], outputs)
+        labels = dict.fromkeys(("label", *self.model.inputs.columns))
+        check_names(owner, "a label to select by", [select.label], labels)
 
     def check_records(self, memory: Any) -> dict[str, Any]:
         """The method's records, as shapes. Raises MethodError if one is not a value for each training sample."""

@@ -14,7 +14,7 @@ import numpy as np
 from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.methods.protocol import Method, Score
+from msa_jax.methods.protocol import Method
 from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
 from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
@@ -227,8 +227,7 @@ class Runner:
     def _selection(self, state: RunState, data: StageData, epoch: Epoch) -> tuple[np.ndarray, list[dict[str, float]]]:
         """What selects the best epoch [r], NaN for runs that failed, and the metrics on valid, of the active runs."""
         programs, active = data.programs, epoch.active
-        options, select = programs.options, programs.stage.select
-        score = select if isinstance(select, Score) else Score()
+        options, score = programs.options, programs.stage.select
         runs = len(state.standing.ended)
         now = Best(state.train.params, state.train.statistics)
         frozen = data.frozen.on(runs)
@@ -237,7 +236,7 @@ class Runner:
         failed = epoch.failed | ~np.isfinite(scores).all(1)
         label = self.prepared.columns["valid"][score.label]
         valid = [self._measured(one, label) if not bad else {} for one, bad in zip(scores, failed, strict=True)]
-        term = selected_term(options, select)
+        term = selected_term(options)
         if term is not None:
             phase, memory = programs.phases[-1].phase, state.train.memory
             terms = data.scorer.term(now, frozen, memory, "valid", phase, term, runs=runs)[active]

@@ -169,7 +169,7 @@ class StageInits:
         Those programs hold the options of one point; only training takes options as arguments.
         """
         programs, memory = self.stages[0], jax.eval_shape(self.traced_memory, {})
-        term = selected_term(programs.options, programs.stage.select)
+        term = selected_term(programs.options)
 
         def draw(value: Array, key: Array, batch: Any) -> Any:
             return programs.model.with_values({name: value}).init(key, batch)

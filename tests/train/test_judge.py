@@ -1,6 +1,7 @@
 """Between two epochs: what is best, what stops, what learns slower, as a function of numbers alone."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Score, Term
 from msa_jax.train.judge import check_selection, judge, selected_term, selection_value
 from msa_jax.train.state import Standing
 from tests.tiny import TOY
@@ -197,11 +197,10 @@ def test_a_metric_that_is_not_defined_is_the_worst_value():
         assert value(np.zeros(5, np.float32), selection="Corr") == math.inf
 
 
-def test_a_loss_term_selects_where_the_option_or_the_stage_says_so():
-    assert selected_term(Options(), Score()) is None
-    assert selected_term(Options(), Term("bound")) == "bound"
-    assert selected_term(Options(selection="term.error"), Score()) == "error"
-    assert selected_term(Options(selection="term.error"), Term("bound")) == "error"
+def test_a_loss_term_selects_if_the_option_says_so():
+    assert selected_term(Options()) is None
+    assert selected_term(Options(selection="Corr")) is None
+    assert selected_term(Options(selection="term.error")) == "error"
 
 
 def test_selection_must_name_something_that_there_is():
@@ -209,5 +208,6 @@ def test_selection_must_name_something_that_there_is():
     check_selection(TOY, Options(selection="Corr"), "mosi")
     with pytest.raises(InputError, match=r"option selection is 'term\.error'; expected one of loss, mse, Has0_acc_2"):
         check_selection(TOY, Options(selection="term.error"), "mosi")
+    check_selection(replace(TOY, valid_terms=("error",)), Options(selection="term.error"), "mosi")
     with pytest.raises(InputError, match="option selection is 'Mult_acc_3'"):
         check_selection(TOY, Options(selection="Mult_acc_3"), "mosi")  # of SIMS

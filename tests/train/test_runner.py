@@ -9,7 +9,7 @@ import pytest
 
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods import METHODS
-from msa_jax.methods.protocol import Term, one_stage
+from msa_jax.methods.protocol import one_stage
 from msa_jax.train import checkpoint, device_data, processes
 from msa_jax.train import runner as runner_module
 from msa_jax.train.checkpoint import StageInit, load_stage
@@ -86,24 +86,23 @@ def _terms(step, options, inputs):
     return {"error": error, "contrary": -error}, step.memory
 
 
-def terms(name: str, select=None):
+def terms(name: str):
     """The toy method with two terms that may select: the error, and what falls when it rises."""
-    select = {} if select is None else {"select": select}
-    stages = one_stage(_terms, weights=lambda *arguments: {"contrary": 0.0}, **select)
+    stages = one_stage(_terms, weights=lambda *arguments: {"contrary": 0.0})
     return replace(TOY, name=name, stages=stages, valid_terms=("loss", "error", "contrary"))
 
 
 @pytest.mark.parametrize(
-    ("select", "option", "best"),
+    ("term", "best"),
     [
-        pytest.param(None, "term.error", np.argmin, id="option error", marks=pytest.mark.slow),
-        pytest.param(None, "term.loss", np.argmin, id="option loss"),
-        pytest.param(Term("contrary"), "loss", np.argmax, id="stage"),
+        pytest.param("error", np.argmin, marks=pytest.mark.slow),
+        pytest.param("loss", np.argmin),
+        pytest.param("contrary", np.argmax),
     ],
 )
-def test_a_run_can_be_selected_by_a_loss_term_on_valid(tmp_path, select, option, best):
-    with registered(terms("terms", select)):
-        options = {"selection": option, "min_delta": 0.0, "evaluation_batch_size": 3}
+def test_a_run_can_be_selected_by_a_loss_term_on_valid(tmp_path, term, best):
+    with registered(terms("terms")):
+        options = {"selection": f"term.{term}", "min_delta": 0.0, "evaluation_batch_size": 3}
         experiment = train_toy(tmp_path / "run", AUDIO, method="terms", options=options)
     values = [line["valid"]["MAE"] for line in lines_of(experiment.path)]
     assert experiment.runs[0].best_epoch == 1 + int(best(values))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Phase, Score, Term, no_weights
+from msa_jax.methods.protocol import Phase, Score, no_weights
 from msa_jax.train.step import check_outputs, measure
 from tests.tiny import TOY, ToyOptions, train_toy
 from tests.train.kit import AUDIO, registered, runner_of
@@ -121,7 +121,7 @@ WRONG = replace(STAGE.phases[0], name="wrong", weights=lambda *arguments: {"iner
             "phase wrong names a weight of the term eror; there are multimodal, ine",
         ),
         (
-            {"select": Term("eror")},
+            {"options": {"selection": "term.eror"}},
             "stage last names a loss term to select by eror; there are inertia, loss, multimodal",
         ),
         ({"select": Score("audio")}, "stage last names a head to select by audio; there are prediction"),
