@@ -57,9 +57,9 @@ def _unit_jvp(axis: int, smallest: float, given: tuple[Array], along: tuple[Arra
     return unit, jnp.where(none, 0.0, change)
 
 
-def unit_rows(x: Array, where: Array, *, smallest: float = SMALLEST) -> Array:
+def unit_rows(x: Array, where: Array) -> Array:
     """[B, d] -> unit vectors [B, d]; zeros if `where` [B] is False, whatever stood there."""
-    return l2_normalise(jnp.where(where[:, None], x, 0.0), smallest=smallest)
+    return l2_normalise(jnp.where(where[:, None], x, 0.0))
 
 
 def log_sum_exp(x: Array, where: Array) -> Array:

@@ -42,15 +42,15 @@ class LSTM(nn.Module):
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 in [0, L] -> [B, hidden], zeros where the length is 0; with `every` [B, L, hidden], zeros at
         padding."""
-        weight, bias = _make_params(self, sequence.shape[-1])
+        weight, bias = _make_params(self, sequence.shape[-1], self.bias_init)
         return _walk(self, sequence, length, weight[None], bias[None])
 
 
 class BidirectionalLSTM(nn.Module):
     """The states of every step, read forwards and backwards (Schuster and Paliwal 1997; torch.nn.LSTM's bidirectional).
 
-    The backward direction starts at the last valid step of each sequence, so padding never changes a result. Cell, start
-    and initialisers are those of `LSTM`.
+    The backward direction starts at the last valid step of each sequence, so padding never changes a result. Cell and
+    start are those of `LSTM`, and so are `kernel_init` and `recurrent_init`.
 
     every: give the states of every step; False gives the end states alone, `end_states` of them, without keeping the others.
     kernel: as of `LSTM`.
@@ -63,14 +63,13 @@ class BidirectionalLSTM(nn.Module):
     every: bool = True
     kernel_init: Initializer | None = None
     recurrent_init: Initializer | None = None
-    bias_init: Initializer | None = None
     kernel: bool = False
 
     @nn.compact
     def __call__(self, sequence: Array, length: Array) -> Array:
         """[B, L, d], [B] int32 in [0, L] -> [B, L, 2 hidden], forward and backward state, zeros at padding; without `every`
         [B, 2 hidden], zeros where the length is 0."""
-        given = self.hidden, self.dtype, self.kernel_init, self.recurrent_init, self.bias_init
+        given = self.hidden, self.dtype, self.kernel_init, self.recurrent_init
         both = [_Direction(*given, name=name)(sequence.shape[-1]) for name in ("forward", "backward")]
         weights, biases = zip(*both, strict=True)
         return _walk(self, sequence, length, jnp.stack(weights), jnp.stack(biases))
@@ -126,19 +125,20 @@ class _Direction(nn.Module):
     dtype: jnp.dtype
     kernel_init: Initializer | None = None
     recurrent_init: Initializer | None = None
-    bias_init: Initializer | None = None
 
     @nn.compact
     def __call__(self, width: int) -> tuple[Array, Array]:
         return _make_params(self, width)
 
 
-def _make_params(module: LSTM | _Direction, width: int) -> tuple[Array, Array]:
+def _make_params(
+    module: LSTM | _Direction, width: int, bias_init: Initializer | None = None
+) -> tuple[Array, Array]:
     """Makes a direction's parameters in `module`: one matrix [width + h, 4h] and one bias [4h] in its dtype."""
     init, hidden = uniform(module.hidden**-0.5), module.hidden
     kernel = module.param("input", module.kernel_init or init, (width, 4 * hidden))
     recurrent = module.param("recurrent", module.recurrent_init or init, (hidden, 4 * hidden))
-    bias_init = module.bias_init or init
+    bias_init = bias_init or init
     bias = module.param("input_bias", bias_init, (4 * hidden,))
     bias = bias + module.param("recurrent_bias", bias_init, (4 * hidden,))
     return jnp.concatenate([kernel, recurrent]).astype(module.dtype), bias.astype(module.dtype)

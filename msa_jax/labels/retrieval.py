@@ -9,7 +9,7 @@ The other rows are ranked by the cosine between their features and those of the 
     dissimilar, different class   the least similar rows of other classes
     similar, different class      the most similar rows of other classes
 
-A class is a label rounded to an integer, half to even (MOSI, MOSEI), or the label itself (SIMS). The authors keep ten
+The authors' classes are labels rounded to integers, half to even (MOSI, MOSEI), or the labels themselves (SIMS). They keep ten
 candidates of each kind, fifty on MOSEI, and rank anew every few epochs. For each use of a row, two of each kind are drawn.
 
 What the authors' code does (`by_rank_position`). Its lists hold the places that candidates have in the ranking, and index the
@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.errors import InputError
-from msa_jax.numerics import unit_rows
+from msa_jax.numerics import l2_normalise
 
 Array = jax.Array
 
@@ -51,14 +51,7 @@ class Partners(NamedTuple):
 
 
 def rank(
-    features: Array,
-    labels: Array,
-    *,
-    candidates: int = 10,
-    chunk: int = 256,
-    exact: bool = False,
-    by_rank_position: bool = False,
-    where: Array | None = None,
+    features: Array, classes: Array, *, candidates: int = 10, chunk: int = 256, by_rank_position: bool = False
 ) -> Partners:
     """The candidates of all rows.
 
@@ -68,12 +61,10 @@ def rank(
     Args:
       features: [N, d], finite, the modalities' vectors side by side; only directions matter, and a vector of zeros is
         orthogonal to all. No gradient flows through them.
-      labels: [N].
+      classes: [N], numbers; between two classes the nearer number is the nearer class.
       candidates: k >= 2, how many of each kind are kept.
       chunk: >= 1, rows that are compared with all others at a time; no part of the result.
-      exact: a class is a label, not a rounded label.
       by_rank_position: store places instead of rows, as the authors' code does.
-      where: [N] bool, rows that are there; the others are nobody's partners and have none.
 
     Raises:
       AssertionError: a shape does not fit. InputError: candidates or chunk too small.
@@ -83,18 +74,14 @@ def rank(
             raise InputError(f"option {name} is {value}; expected a whole number of at least {least}")
     chex.assert_rank(features, 2)
     number = features.shape[0]
-    chex.assert_shape(labels, (number,))
-    where = jnp.ones((number,), bool) if where is None else jnp.asarray(where).astype(bool)
-    chex.assert_shape(where, (number,))
-    labels = jnp.where(where, jnp.asarray(labels, jnp.float32), 0.0)
-    classes = labels if exact else jnp.round(labels)
-    unit = unit_rows(jax.lax.stop_gradient(jnp.asarray(features, jnp.float32)), where, smallest=0.0)
+    chex.assert_shape(classes, (number,))
+    classes = jnp.asarray(classes, jnp.float32)
+    unit = l2_normalise(jax.lax.stop_gradient(jnp.asarray(features, jnp.float32)), smallest=0.0)
     choose = _by_place if by_rank_position else _by_row
 
     def of_row(row: Array) -> tuple[Array, Array]:
         cosine = jnp.einsum("nd,d->n", unit, unit[row], precision=jax.lax.Precision.HIGHEST)
-        rows, counts = choose(cosine, jnp.abs(classes - classes[row]), row, where, candidates)
-        return rows, jnp.where(where[row], counts, 0)
+        return choose(cosine, jnp.abs(classes - classes[row]), row, candidates)
 
     # The last chunk is filled up with the last row, so that there is one program for all chunks.
     chunk = min(chunk, number)
@@ -129,28 +116,22 @@ def sample(partners: Partners, rows: Array, key: Array) -> Array:
     return jax.vmap(draw)(rows)
 
 
-def _by_row(cosine: Array, distance: Array, row: Array, where: Array, k: int) -> tuple[Array, Array]:
+def _by_row(cosine: Array, distance: Array, row: Array, k: int) -> tuple[Array, Array]:
     """The candidates of one row, [3, k], and their number, [3]; distance [N] is that of the classes."""
-    others = where & (jnp.arange(cosine.shape[0]) != row)
+    others = jnp.arange(cosine.shape[0]) != row
     nearest = others & (distance == jnp.min(distance, where=others, initial=jnp.inf))
     same, different = others & (distance == 0), others & (distance > 0)
     kinds = ((same, cosine), (different, -cosine), (different, cosine))
     return _stack([_best(pool, nearest, score, row, k) for pool, score in kinds])
 
 
-def _by_place(cosine: Array, distance: Array, row: Array, where: Array, k: int) -> tuple[Array, Array]:
+def _by_place(cosine: Array, distance: Array, row: Array, k: int) -> tuple[Array, Array]:
     """The same, as the authors' code has it: positions in the ranking, taken for the numbers of samples."""
     place = jnp.arange(cosine.shape[0], dtype=jnp.int32)
-    there = place < where.sum()
-    # Rows that are not there come last in the ranking, and in the order of the dataset, which is 0, 1, 2, ... without them.
-    ranking = jnp.argsort(jnp.where(where, -cosine, jnp.inf), stable=True)
-    dataset = jnp.argsort(~where, stable=True).astype(jnp.int32)
-    same = distance[ranking] == 0
-    front, back = there & (dataset != row), there & (place > 0)
+    same = distance[jnp.argsort(-cosine, stable=True)] == 0
+    front, back = place != row, place > 0
     kinds = ((front & same, front, -place), (back & ~same, back, place), (front & ~same, front, -place))
-    own = jnp.argmax(dataset == row).astype(jnp.int32)
-    places, counts = _stack([_best(pool, spare, score.astype(jnp.float32), own, k) for pool, spare, score in kinds])
-    return dataset[places], counts
+    return _stack([_best(pool, spare, score.astype(jnp.float32), row, k) for pool, spare, score in kinds])
 
 
 def _best(pool: Array, spare: Array, score: Array, alone: Array, k: int) -> tuple[Array, Array]:

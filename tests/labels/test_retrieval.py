@@ -15,16 +15,15 @@ N, D, K = 29, 6, 5
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(N, D)).astype(np.float32)
 LABELS = RNG.uniform(-2.4, 2.4, N).astype(np.float32)
-LABELS[:4] = [0.5, -0.5, 1.5, -1.5]  # half to even: 0, 0, 2, -2
+CLASSES = np.round(LABELS)
 
-_rank = jax.jit(rank, static_argnames=("candidates", "chunk", "exact", "by_rank_position"))
+_rank = jax.jit(rank, static_argnames=("candidates", "chunk", "by_rank_position"))
 _sample = jax.jit(sample)
 
 
-def ranked(features, labels, *, where=None, **options):
+def ranked(features, classes, **options):
     """By one program for each number of rows."""
-    where = np.ones(len(labels), bool) if where is None else where
-    return _rank(features, labels, **{"candidates": K, "chunk": 8, "where": where, **options})
+    return _rank(features, classes, **{"candidates": K, "chunk": 8, **options})
 
 
 def cosines(features):
@@ -34,13 +33,12 @@ def cosines(features):
     return (x @ x.T) / np.where(length > 0, length, 1)[:, None] / np.where(length > 0, length, 1)[None, :]
 
 
-def by_loops(features, labels, k=K, exact=False):
+def by_loops(features, classes, k=K):
     """For each row three lists of rows, by sorting the others."""
     cosine = cosines(features)
-    classes = [float(y) if exact else round(float(y)) for y in labels]  # Python rounds half to even
     out = []
-    for i in range(len(labels)):
-        others = sorted((j for j in range(len(labels)) if j != i), key=lambda j, i=i: -cosine[i, j])
+    for i in range(len(classes)):
+        others = sorted((j for j in range(len(classes)) if j != i), key=lambda j, i=i: -cosine[i, j])
         same = [j for j in others if classes[j] == classes[i]]
         different = [j for j in others if classes[j] != classes[i]]
         out.append((same[:k], different[::-1][:k], different[:k]))
@@ -66,14 +64,10 @@ def gap(features):
     return np.diff(ordered, axis=1).min()
 
 
-def few(features, labels):
-    """The ranking of a few rows, in an array of eight."""
-    features, labels = np.asarray(features, np.float32), np.asarray(labels, np.float32)
-    rows = len(labels)
-    padded = np.zeros((8, 2), np.float32), np.zeros(8, np.float32)
-    padded[0][:rows], padded[1][:rows] = features, labels
-    found = ranked(*padded, where=np.arange(8) < rows)
-    return Partners(np.asarray(found.rows)[:rows], np.asarray(found.counts)[:rows])
+def few(features, classes):
+    """The ranking of a few rows."""
+    found = ranked(np.asarray(features, np.float32), np.asarray(classes, np.float32))
+    return Partners(np.asarray(found.rows), np.asarray(found.counts))
 
 
 # -- ranking ----------------------------------------------------------------------------------------------------------
@@ -81,34 +75,34 @@ def few(features, labels):
 
 def test_candidates_equal_a_sorted_list_of_the_other_rows():
     assert gap(FEATURES) > 1e-6
-    expected = by_loops(FEATURES, LABELS)
+    expected = by_loops(FEATURES, CLASSES)
     assert min(len(kind) for kinds in expected for kind in kinds) >= 2  # all as it should be,
     assert min(len(kinds[0]) for kinds in expected) < K  # and some lists that are not full
-    assert_equal(ranked(FEATURES, LABELS), expected)
+    assert_equal(ranked(FEATURES, CLASSES), expected)
 
 
 @pytest.mark.parametrize("chunk", [1, 1000])
 def test_the_chunk_is_no_part_of_the_result(chunk):
-    assert_equal(ranked(FEATURES, LABELS, chunk=chunk), by_loops(FEATURES, LABELS))
+    assert_equal(ranked(FEATURES, CLASSES, chunk=chunk), by_loops(FEATURES, CLASSES))
 
 
 def test_a_class_may_be_the_label_itself():
     labels = np.round(LABELS * 2).astype(np.float32) / np.float32(5)  # as in SIMS: multiples of 0.2 in [-1, 1]
-    expected = by_loops(FEATURES, labels, exact=True)
-    assert expected != by_loops(FEATURES, labels)
-    assert_equal(ranked(FEATURES, labels, exact=True), expected)
+    expected = by_loops(FEATURES, labels)
+    assert expected != by_loops(FEATURES, np.round(labels))
+    assert_equal(ranked(FEATURES, labels), expected)
 
 
 def test_the_length_of_features_does_not_matter():
     scale = np.exp(RNG.uniform(-60, 60, (N, 1))).astype(np.float32)
-    assert_equal(ranked(FEATURES * scale, LABELS), by_loops(FEATURES, LABELS))
+    assert_equal(ranked(FEATURES * scale, CLASSES), by_loops(FEATURES, CLASSES))
 
 
 def test_no_row_is_its_own_partner_even_among_copies_of_itself():
     copies = np.repeat(FEATURES[:1], N, axis=0)
-    found = np.asarray(ranked(copies, LABELS).rows)
+    found = np.asarray(ranked(copies, CLASSES).rows)
     assert not np.any(found == np.arange(N)[:, None, None])
-    drawn = np.asarray(_sample(ranked(copies, LABELS), np.arange(N), jax.random.key(0)))
+    drawn = np.asarray(_sample(ranked(copies, CLASSES), np.arange(N), jax.random.key(0)))
     assert not np.any(drawn == np.arange(N)[:, None])
 
 
@@ -121,17 +115,6 @@ def test_a_row_of_zeros_is_orthogonal_to_all():
     found = few([[0, 0], [1, 0], [-1, 0.1], [0.1, 1], [1, 0.2]], [0, 0, 0, 1, 1])
     np.testing.assert_array_equal(found.rows[1, 0, :2], [0, 2])  # before the row that points away
     np.testing.assert_array_equal(found.rows[0, 0, :2], [1, 2])  # to which all are alike
-
-
-def test_rows_that_are_not_there_are_nobodys_partners_and_change_nothing():
-    there = np.ones(2 * N, bool)
-    there[::2] = False
-    features, labels = np.full((2 * N, D), np.nan, np.float32), np.full(2 * N, np.nan, np.float32)
-    features[there], labels[there] = FEATURES, LABELS
-    found = ranked(features, labels, where=there)
-    expected = [[[2 * j + 1 for j in kind] for kind in kinds] for kinds in by_loops(FEATURES, LABELS)]
-    assert_equal(Partners(found.rows[there], found.counts[there]), expected)
-    np.testing.assert_array_equal(np.asarray(found.counts)[~there], 0)
 
 
 def test_ranking_makes_no_array_of_all_pairs():
@@ -156,9 +139,9 @@ def test_ranking_makes_no_array_of_all_pairs():
 
 def test_seeds_are_an_axis():
     features = np.stack([FEATURES, FEATURES[::-1]])
-    found = jax.jit(jax.vmap(lambda x: rank(x, LABELS, candidates=K, chunk=8)))(features)
+    found = jax.jit(jax.vmap(lambda x: rank(x, CLASSES, candidates=K, chunk=8)))(features)
     for run in range(2):
-        assert_equal(Partners(found.rows[run], found.counts[run]), by_loops(features[run], LABELS))
+        assert_equal(Partners(found.rows[run], found.counts[run]), by_loops(features[run], CLASSES))
 
 
 # -- too few ----------------------------------------------------------------------------------------------------------
@@ -181,14 +164,10 @@ def test_a_single_class_gets_stand_ins_of_its_own():
 
 @pytest.mark.parametrize("by_rank_position", [False, True])
 def test_a_row_that_is_alone_is_its_own_partner(by_rank_position):
-    found = ranked(FEATURES[:1], LABELS[:1], by_rank_position=by_rank_position)
+    found = ranked(FEATURES[:1], CLASSES[:1], by_rank_position=by_rank_position)
     np.testing.assert_array_equal(found.rows, np.zeros((1, 3, K)))
     np.testing.assert_array_equal(found.counts, [[0, 0, 0]])
     np.testing.assert_array_equal(_sample(found, np.array([0]), jax.random.key(0)), [[0] * 6])
-    one = np.arange(2 * N) == 2
-    twice = np.concatenate([FEATURES, FEATURES]), np.concatenate([LABELS, LABELS])
-    found = ranked(*twice, where=one, by_rank_position=by_rank_position)
-    np.testing.assert_array_equal(found.rows[2], np.full((3, K), 2))
 
 
 def test_two_rows_are_each_others_partners():
@@ -201,15 +180,14 @@ def test_two_rows_are_each_others_partners():
 # -- the authors' rank positions --------------------------------------------------------------------------------------
 
 
-def by_position(features, labels, k=K, exact=False):
+def by_position(features, classes, k=K):
     """The lists as the authors' code makes and uses them: a place in the ranking is taken for a row.
 
     From the front, place 0 (the row itself) included and the place of the row's number left out; from the back, counted
     in negative numbers, without the very first place.
     """
     cosine = cosines(features)
-    number = len(labels)
-    classes = [float(y) if exact else round(float(y)) for y in labels]
+    number = len(classes)
     out = []
     for i in range(number):
         ranking = sorted(range(number), key=lambda j, i=i: -cosine[i, j])
@@ -222,12 +200,11 @@ def by_position(features, labels, k=K, exact=False):
     return out
 
 
-@pytest.mark.parametrize("exact", [False, True])
-def test_rank_positions_equal_the_loops_of_the_authors_code(exact):
-    labels = np.round(LABELS).astype(np.float32) / np.float32(3) if exact else LABELS
-    expected = by_position(FEATURES, labels, exact=exact)
-    assert expected != by_loops(FEATURES, labels, exact=exact)
-    assert_equal(ranked(FEATURES, labels, exact=exact, by_rank_position=True), expected)
+@pytest.mark.parametrize("classes", [CLASSES, CLASSES / np.float32(3)], ids=["whole numbers", "thirds"])
+def test_rank_positions_equal_the_loops_of_the_authors_code(classes):
+    expected = by_position(FEATURES, classes)
+    assert expected != by_loops(FEATURES, classes)
+    assert_equal(ranked(FEATURES, classes, by_rank_position=True), expected)
 
 
 def test_rank_positions_are_the_first_and_the_last_rows_of_the_file():
@@ -247,23 +224,12 @@ def test_rank_positions_are_the_first_and_the_last_rows_of_the_file():
 
 def test_rank_positions_say_nothing_of_the_class():
     """Where `same` and `different` are sure of the class, the published lists are not."""
-    classes = np.round(LABELS)
-    right = np.asarray(ranked(FEATURES, LABELS).rows)
-    assert np.all(classes[right[:, 0, 0]] == classes)
-    assert np.all(classes[right[:, 1:]] != classes[:, None, None])
-    published = np.asarray(ranked(FEATURES, LABELS, by_rank_position=True).rows)
-    assert np.mean(classes[published[:, 0]] == classes[:, None]) < 0.6
+    right = np.asarray(ranked(FEATURES, CLASSES).rows)
+    assert np.all(CLASSES[right[:, 0, 0]] == CLASSES)
+    assert np.all(CLASSES[right[:, 1:]] != CLASSES[:, None, None])
+    published = np.asarray(ranked(FEATURES, CLASSES, by_rank_position=True).rows)
+    assert np.mean(CLASSES[published[:, 0]] == CLASSES[:, None]) < 0.6
     assert np.any(published[:, 1] == np.arange(N)[:, None])  # a row may be its own dissimilar partner
-
-
-def test_rank_positions_count_only_rows_that_are_there():
-    there = np.ones(2 * N, bool)
-    there[::2] = False
-    features, labels = np.full((2 * N, D), np.nan, np.float32), np.full(2 * N, np.nan, np.float32)
-    features[there], labels[there] = FEATURES, LABELS
-    found = ranked(features, labels, where=there, by_rank_position=True)
-    expected = [[[2 * j + 1 for j in kind] for kind in kinds] for kinds in by_position(FEATURES, LABELS)]
-    assert_equal(Partners(found.rows[there], found.counts[there]), expected)
 
 
 # -- drawing ----------------------------------------------------------------------------------------------------------
@@ -278,7 +244,7 @@ def draws(partners, row, keys):
 
 
 def test_two_different_candidates_of_each_kind_are_drawn_all_pairs_as_often():
-    partners = ranked(FEATURES, LABELS)
+    partners = ranked(FEATURES, CLASSES)
     row = int(np.argmax(np.asarray(partners.counts[:, 0]) == 4))
     assert np.asarray(partners.counts)[row].tolist() == [4, 5, 5]
     keys = jax.random.split(jax.random.key(0), 6000)
@@ -312,7 +278,7 @@ def test_rows_are_drawn_for_apart_from_each_other():
 
 
 def test_what_a_row_draws_depends_on_the_key_and_the_row_alone():
-    partners = ranked(FEATURES, LABELS)
+    partners = ranked(FEATURES, CLASSES)
     key = jax.random.key(7)
     whole = np.asarray(_sample(partners, np.arange(N), key))
     rows = np.array([5, 3, 28, 3])  # another batch, padding among it
@@ -328,18 +294,13 @@ def test_what_a_row_draws_depends_on_the_key_and_the_row_alone():
 def test_options_that_are_too_small_are_an_error(options):
     (name,) = options
     with pytest.raises(InputError, match=f"option {name} is .*; expected a whole number of at least"):
-        rank(FEATURES, LABELS, **options)
+        rank(FEATURES, CLASSES, **options)
 
 
 def test_wrong_shapes_are_errors():
-    for features, labels, where in (
-        (FEATURES[0], LABELS, None),
-        (FEATURES, LABELS[:, None], None),
-        (FEATURES, LABELS[1:], None),
-        (FEATURES, LABELS, np.ones(N - 1, bool)),
-    ):
+    for features, classes in ((FEATURES[0], CLASSES), (FEATURES, CLASSES[:, None]), (FEATURES, CLASSES[1:])):
         with pytest.raises(AssertionError):
-            rank(features, labels, where=where)
+            rank(features, classes)
     partners = retrieval.Partners(jnp.zeros((N, 3, K), jnp.int32), jnp.zeros((N, 3), jnp.int32))
     with pytest.raises(AssertionError):
         sample(partners, np.zeros((2, 1), np.int32), jax.random.key(0))

@@ -166,6 +166,6 @@ def _rank_if(
 
     def new() -> Partners:
         together = jnp.concatenate([features[name] for name in sorted(features)], axis=-1)
-        return retrieval.rank(together, classes, candidates=candidates, exact=True, by_rank_position=by_rank_position)
+        return retrieval.rank(together, classes, candidates=candidates, by_rank_position=by_rank_position)
 
     return jax.lax.cond(now, new, lambda: old)
