@@ -92,11 +92,11 @@ def _arguments(
     memory = jax.eval_shape(partial(model.method.init_memory, model.options, model.inputs), labels)
     init = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), StageInit(held, memory))
     states, frozen = programs.start([init], [jax.random.key(0)]), programs.frozen(held.params)
-    packed = "ids" in columns.get("text", {}) and phase.capacity is not None
+    packed = "ids" in columns.get("text", {}) and phase.walk.planned is not None
     plan = epoch_plan(
         model.inputs.rows, options.batch_size, seed=1, epoch=1,
         lengths=text_lengths(whole) if packed else None,
-        capacity=phase.capacity if packed else None,
+        capacity=phase.walk.planned if packed else None,
     ).chunk(0, phase.batches)  # fmt: skip
     plans = jax.tree.map(lambda leaf: leaf[None], plan)
     arguments = {

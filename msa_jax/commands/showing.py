@@ -1,7 +1,6 @@
 """Commands that show: compare, plot, report, app, methods."""
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,12 +15,7 @@ def compare_command(arguments: argparse.Namespace) -> None:
     from msa_jax.report.compare import compare
 
     comparison = compare(arguments.folders, split=arguments.split)
-    form = "json" if arguments.json else arguments.format
-    if form == "json":
-        content = comparison.json()
-        print(content if isinstance(content, str) else json.dumps(content, indent=1))
-    else:
-        print(getattr(comparison, form)())
+    print(getattr(comparison, "json" if arguments.json else arguments.format)())
 
 
 def plot_command(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,6 @@
-"""Pretrained weights of BERT, RoBERTa and XLM-R, from and to Hugging Face folders, without torch."""
+"""Pretrained weights of BERT, RoBERTa and XLM-R, from Hugging Face folders, without torch."""
 
 import functools
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -9,15 +8,13 @@ from typing import Any, NamedTuple
 
 import ml_dtypes  # importing it also teaches numpy, and so safetensors, the name bfloat16
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from msa_jax import json_text
 from msa_jax.encoders import torch_bin
 from msa_jax.encoders.bert_config import MODEL_TYPES, BertConfig
 from msa_jax.errors import InputError
-from msa_jax.layers.stack import unstack
 from msa_jax.paths import user_path
-from msa_jax.whole_files import replacing
 
 Params = dict[str, Any]
 Tensors = Mapping[str, np.ndarray]
@@ -108,39 +105,6 @@ def load_bert(source: str | Path) -> tuple[BertConfig, Params]:
             continue
         found[weight.path] = _checked(tensors, prefix + weight.name, weight, files)
     return config, unflatten_dict(found, sep="/")
-
-
-def save_bert(config: BertConfig, params: Mapping[str, Any], folder: str | Path) -> None:
-    """Writes `config.json` and `model.safetensors` that Hugging Face's BertModel or RobertaModel and `load_bert` read.
-
-    Args:
-      config: the encoder's.
-      params: the tree of `Bert(config).init(...)["params"]`, with or without a pooler.
-      folder: made where it does not exist; both files are replaced.
-
-    Raises:
-      InputError: a parameter is missing or has another shape than the config says.
-    """
-    from safetensors.numpy import save_file
-
-    tensors = {}
-    apart = unstack({path: np.asarray(value, np.float32) for path, value in flatten_dict(params, sep="/").items()})
-    for weight in _layout(config):
-        if weight.path.startswith("pooler") and "pooler" not in params:
-            continue
-        if weight.path not in apart:
-            raise InputError(f"parameter {weight.path} is missing; expected a BERT's parameters")
-        value = apart[weight.path]
-        if value.shape != weight.shape:
-            raise InputError(f"parameter {weight.path} has shape {value.shape}; expected {weight.shape}")
-        tensors[weight.name] = np.ascontiguousarray(value.T if weight.is_kernel else value)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    config_text = json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n"
-    with replacing(folder / "model.safetensors") as file:
-        save_file(tensors, file.name, metadata={"format": "pt"})
-    with replacing(folder / "config.json") as file:
-        file.write(config_text.encode())
 
 
 def resolve_source(source: str | Path) -> Path:

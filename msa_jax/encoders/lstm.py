@@ -131,9 +131,7 @@ class _Direction(nn.Module):
         return _make_params(self, width)
 
 
-def _make_params(
-    module: LSTM | _Direction, width: int, bias_init: Initializer | None = None
-) -> tuple[Array, Array]:
+def _make_params(module: LSTM | _Direction, width: int, bias_init: Initializer | None = None) -> tuple[Array, Array]:
     """Makes a direction's parameters in `module`: one matrix [width + h, 4h] and one bias [4h] in its dtype."""
     init, hidden = uniform(module.hidden**-0.5), module.hidden
     kernel = module.param("input", module.kernel_init or init, (width, 4 * hidden))

@@ -134,19 +134,6 @@ def save_variables(folder: Path, variables: Variables, pretrained: Pretrained | 
     _save(folder, named(variables), pretrained)
 
 
-def load_variables(folder: Path, shapes: Variables) -> Variables:
-    """What `save_variables` wrote, as numpy arrays.
-
-    Args:
-      folder: of a run.
-      shapes: of what the network holds.
-
-    Raises:
-      InputError: there is nothing, a file is not the one that was written, or it is of another network.
-    """
-    return fitted(folder, read_variables(folder), shapes)
-
-
 def read_variables(folder: Path, known: dict[Path, Flat] | None = None) -> dict[str, Flat]:
     """{collection: arrays by path, every layer by itself} of what `save_variables` wrote; `fitted` makes variables of it.
 

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -149,7 +149,6 @@ def read_clips(
     tools: Tools,
     missing: Sequence[str] = (),
     cache: Path | None = None,
-    log: TextIO | None = None,
 ) -> ReadClips:
     """Clips with the features that the experiment was trained on.
 
@@ -160,7 +159,6 @@ def read_clips(
       tools: where features come from besides the clips.
       missing: modalities that are not read.
       cache: where features are kept; by default in the user's cache.
-      log: where progress goes.
 
     Raises:
       InputError: a clip cannot be used; no words where training had text; texts where none is read; the experiment's features
@@ -192,7 +190,7 @@ def read_clips(
         raise InputError(f"there are {len(texts)} texts for {len(clips)} clips; expected one for each, in their order")
     sources = [Source(path=path, video=path.absolute().parent.name, clip=path.stem) for path in clips]
     tools = replace(tools, word_times=recipe.align is not None)
-    found = extract_clips(sources, recipe, tools, cache=cache, log=log)
+    found = extract_clips(sources, recipe, tools, cache=cache)
     bad = [(path, one.reason) for path, one in zip(clips, found, strict=True) if one.reason]
     words: list[Transcript] = []
     if "text" in read and not bad:

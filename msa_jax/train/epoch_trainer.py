@@ -102,8 +102,8 @@ class EpochTrainer:
                 options.batch_size,
                 seed=run.seed,
                 epoch=epoch,
-                lengths=data.lengths if phase.walk.planned is not None else None,
-                capacity=None if data.lengths is None else phase.walk.planned,
+                lengths=data.lengths,
+                capacity=phase.walk.planned,
             )
             plan = plan if phase.batches >= len(plan) else plan.chunk(0, phase.batches)
             plans.append(plan.widened(self._layout.rounded(options.batch_size)))

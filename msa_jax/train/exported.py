@@ -190,10 +190,10 @@ def parameters_of(
                 for collection in ("params", STATISTICS)
             }
             runs[seed] = fitted(path, kept, shapes)
-            for wanted, found in zip(shapes, runs[seed], strict=True):
+            for found in runs[seed]:
                 for name, value in found.items():
-                    if value.dtype != wanted[name].dtype or not np.isfinite(value).all():
-                        raise InputError(f"{path}: {name} of run {seed} is not finite {wanted[name].dtype}")
+                    if not np.isfinite(value).all():
+                        raise InputError(f"{path}: {name} of run {seed} is not finite {value.dtype}")
     return runs
 
 

@@ -66,11 +66,6 @@ class PhasePrograms:
         return self.walk.options
 
     @property
-    def capacity(self) -> Capacity | None:
-        """The rows that a mini-batch's text is packed into on one device."""
-        return self.walk.planned
-
-    @property
     def paths(self) -> tuple[str, ...]:
         """The parameters that the phase trains."""
         return tuple(self.walk.assigned)
@@ -275,8 +270,8 @@ class StagePrograms:
         labels = dict.fromkeys(("label", *self.model.inputs.columns))
         check_names(owner, "a label to select by", [select.label], labels)
 
-    def check_records(self, memory: Any) -> dict[str, Any]:
-        """The method's records, as shapes. Raises MethodError if one is not a value for each training sample."""
+    def check_records(self, memory: Any) -> None:
+        """Raises MethodError if one of the method's records is not a value for each training sample."""
         records = jax.eval_shape(self.model.method.records, memory)
         rows = self.model.inputs.rows
         for name, leaf in records.items():
@@ -284,4 +279,3 @@ class StagePrograms:
                 raise MethodError(
                     f"method {self.model.method.name}: record {name} has shape {leaf.shape}; expected [N], ({rows},)"
                 )
-        return records

@@ -269,7 +269,7 @@ def _freezes_nothing(options: Options, shapes: Flat) -> tuple[str, ...]:
 def _slow_scratch(options: Options, inputs: Inputs) -> tuple[str, ...]:
     """A line if a text encoder that starts from nothing has a learning rate that suits pretrained weights."""
     rate = options.learning_rate.text
-    trained = inputs.text is not None and inputs.text.bert is not None and getattr(options, "finetune_text", True)
+    trained = inputs.text is not None and inputs.text.bert is not None and options.finetune_text
     if options.text_encoder != "scratch" or not trained or rate > FINE_TUNING:
         return ()
     return (

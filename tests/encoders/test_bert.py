@@ -9,11 +9,12 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from msa_jax.encoders.bert import Bert, BertConfig
-from msa_jax.encoders.bert_weights import load_bert, save_bert
+from msa_jax.encoders.bert_weights import load_bert
 from msa_jax.errors import InputError
 from tests.encoders.bert_cases import GOLDEN, assert_close, batch, torch_bert, torch_names
 from tests.paths import minilm
 from tests.quick import quick_jit
+from tests.small_bert import save_bert
 
 TINY = BertConfig(vocab_size=50, hidden_size=32, num_layers=2, num_heads=4, intermediate_size=48, max_positions=16)
 

@@ -11,12 +11,13 @@ from safetensors.numpy import load_file, save_file
 
 from msa_jax.data.packing import Capacity, pack, plan_packing
 from msa_jax.encoders.bert import Bert, BertConfig
-from msa_jax.encoders.bert_weights import load_bert, save_bert
+from msa_jax.encoders.bert_weights import load_bert
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.methods.shared.padded_text import text_to_steps
 from tests.encoders.bert_cases import GOLDEN, assert_close, torch_names
 from tests.quick import quick_jit
+from tests.small_bert import save_bert
 
 CONFIG = BertConfig(
     vocab_size=40,

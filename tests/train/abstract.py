@@ -63,8 +63,9 @@ def _zeros(model: Model, held: Variables, columns: Columns) -> StageInit:
 def _plan(phase: PhasePrograms, inputs: Inputs, columns: Columns, layout: Layout) -> Plan:
     """The plan of an epoch of the phase, of one run."""
     size = phase.options.batch_size
-    lengths = None if phase.capacity is None else text_lengths(columns)
-    plan = epoch_plan(inputs.rows, size, seed=0, epoch=1, capacity=phase.capacity, lengths=lengths)
+    planned = phase.walk.planned
+    lengths = None if planned is None else text_lengths(columns)
+    plan = epoch_plan(inputs.rows, size, seed=0, epoch=1, capacity=planned, lengths=lengths)
     return plan.chunk(0, phase.batches).widened(layout.rounded(size))
 
 
