@@ -42,8 +42,8 @@ _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _dense(features: int, dtype: jnp.dtype, name: str | None = None) -> nn.Dense:
-    return nn.Dense(features, dtype=dtype, kernel_init=_normal, name=name)
+def _dense(features: int, dtype: jnp.dtype) -> nn.Dense:
+    return nn.Dense(features, dtype=dtype, kernel_init=_normal)
 
 
 def _norm(config: BertConfig, dtype: jnp.dtype) -> nn.LayerNorm:

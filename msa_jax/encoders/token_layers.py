@@ -77,7 +77,7 @@ class TokenLayer(nn.Module):
         return x, x
 
 
-class TokenTransformer(nn.Module):
+class TokenStates(nn.Module):
     """Learned tokens in front, learned positions, and layers over all of it.
 
     layers, heads, head_width, feedforward: of the layers. tokens: how many are put in front; 0 puts none. steps: how many of x

@@ -56,7 +56,7 @@ import jax.numpy as jnp
 
 from msa_jax import losses
 from msa_jax.config import Options, PerGroup, Schedule, check_not_negative, check_rates, check_sizes
-from msa_jax.encoders.token_layers import HyperModality, TokenTransformer, repeated
+from msa_jax.encoders.token_layers import HyperModality, TokenStates, repeated
 from msa_jax.errors import InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.gradient_reversal import reverse_gradient
@@ -69,7 +69,7 @@ from msa_jax.methods.shared.masked_copies import (
     sample_keys,
     with_silenced_copy,
 )
-from msa_jax.methods.shared.padded_text import check_padding
+from msa_jax.methods.shared.padded_text import check_padding, steps_of
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.modalities import MODALITIES, SEQUENCES
 
@@ -228,18 +228,17 @@ class LNLNNetwork(nn.Module):
             rates["text"] = jnp.where(has_words(batch["text"], self.inputs), rates["text"], 1.0)
         return with_silenced_copy(batch, keys, rates, self.inputs)[0], rates
 
-    def _transformer(self, name: str, steps: int, tokens: int = 0, layers: int | None = None) -> TokenTransformer:
+    def _transformer(self, name: str, steps: int, tokens: int = 0, layers: int | None = None) -> TokenStates:
         options = self.options
         layers = options.layers if layers is None else layers
         sizes = options.heads, options.head_width, options.feedforward
-        return TokenTransformer(layers, *sizes, steps, tokens, self.dtype, name=name)
+        return TokenStates(layers, *sizes, steps, tokens, self.dtype, name=name)
 
     def _encoded(self, name: str, x: Array, length: Array | None) -> Array:
         """H_m [B, n, D]."""
         owner, tokens = "text_tokens" if name == "text" else f"{name}_encoder", self.options.tokens
         x = Linear(self.options.width, self.dtype, name=f"{owner}_projection")(x)
-        steps = getattr(self.inputs, name).steps
-        steps = max(steps, self.options.max_tokens) if name == "text" and self.options.padding == "included" else steps
+        steps = steps_of(self.options, self.inputs, name, included=self.options.padding == "included")
         return self._transformer(owner, steps, tokens)(x, length)[0][:, :tokens]
 
     def _proxy(self, others: Mapping[str, Array]) -> Array:

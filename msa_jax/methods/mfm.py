@@ -52,7 +52,7 @@ from msa_jax.encoders.sequence_decoder import SequenceDecoder
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import mask_key
 from msa_jax.layers.subnetworks import Perceptron
-from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
+from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.aligned_sequences import (
     ALIGNED_REFERENCE,
     aligned_sequences,
@@ -214,11 +214,6 @@ def weights(options: MFMOptions, inputs: Inputs, memory: Any, clock: Clock) -> M
     return {**generation, "discrepancy": options.weights.discrepancy, **learned}
 
 
-def stages(options: MFMOptions, inputs: Inputs) -> tuple[Stage, ...]:
-    """A single one; the discrepancy is a statistic of the batch."""
-    return (Stage(phases=(Phase(objective=objective, batch_terms=("discrepancy",), weights=weights),)),)
-
-
 def exports(options: MFMOptions, inputs: Inputs) -> tuple[str, ...]:
     """The codes, and the factor that the score is read off."""
     return (*(f"{name}_code" for name in ("label", *inputs.modalities)), "representation")
@@ -230,7 +225,7 @@ METHOD = Method(
     options=MFMOptions,
     reference=ALIGNED_REFERENCE,
     network=MFMNetwork,
-    stages=stages,
+    stages=one_stage(objective, weights=weights, batch_terms=("discrepancy",)),
     groups=modality_groups,
     exports=exports,
     check=check_alignment,

@@ -55,6 +55,7 @@ from msa_jax.layers.gradient_reversal import reverse_gradient
 from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms, frames
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.padded_text import to_steps
 
 Array = jax.Array
 
@@ -241,9 +242,7 @@ class MISANetwork(nn.Module):
 def _cut_to_tokens(x: Array, length: Array, mask: Array) -> tuple[Array, Array]:
     """Frames [B, L, d] and the mask of tokens [B, T] -> the first T frames, zeros where there are no more, and the number
     of tokens as their length."""
-    steps = mask.shape[1]
-    x = without_padding(x, length)[:, :steps]
-    return jnp.pad(x, ((0, 0), (0, steps - x.shape[1]), (0, 0))), mask.astype(jnp.int32).sum(-1)
+    return to_steps(without_padding(x, length), mask.shape[1]), mask.astype(jnp.int32).sum(-1)
 
 
 def _modalities(inputs: Inputs) -> list[str]:

@@ -36,7 +36,7 @@ from msa_jax.encoders.text import TextEncoder
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.recalibration import Recalibration
 from msa_jax.layers.subnetworks import FeatureScoreHead
-from msa_jax.methods.protocol import Batch, Group, Inputs, Method, frames, one_stage
+from msa_jax.methods.protocol import Batch, Inputs, Method, frames, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.unimodal_tasks import PerTask, UnimodalTaskOptions
@@ -175,11 +175,6 @@ class SelfMMNetwork(nn.Module):
         return states
 
 
-def groups(options: SelfMMOptions) -> tuple[Group, ...]:
-    """BERT (decay only on its matrices), audio LSTM, vision LSTM, everything else: the five groups of the code."""
-    return encoder_groups(options)
-
-
 METHOD = Method(
     name="self_mm",
     paper="Yu et al., AAAI 2021: Self-Supervised Multi-Task Learning for Multimodal Sentiment Analysis",
@@ -187,7 +182,7 @@ METHOD = Method(
     reference=REFERENCE,
     network=SelfMMNetwork,
     stages=one_stage(unimodal_tasks.objective, end_epoch=unimodal_tasks.end_epoch),
-    groups=groups,
+    groups=encoder_groups,  # the five of the code
     heads=unimodal_tasks.heads,
     exports=("representation",),
     init_memory=unimodal_tasks.init_memory,

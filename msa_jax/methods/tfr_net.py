@@ -59,8 +59,9 @@ from msa_jax.layers.pooling import valid_steps
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.masked_copies import check_has_unknown, sample_keys, with_silenced_copy
-from msa_jax.methods.shared.padded_text import check_padding, to_steps
+from msa_jax.methods.shared.padded_text import check_padding, steps_of, to_steps
 from msa_jax.methods.shared.presence import has
+from msa_jax.methods.shared.regression import exports
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.methods.shared.sizes import Sizes
 from msa_jax.modalities import MODALITIES
@@ -226,7 +227,7 @@ class TFRNetNetwork(nn.Module):
             embedded.append(self._gated(name, h, length[name], read[name], train))
             outputs[f"{name}_embedding"] = embedded[-1]
             if learns:
-                steps = self._steps(name)
+                steps = steps_of(options, self.inputs, name, included=included)
                 outputs[f"rebuilt_{name}"] = self._rebuilt(name, to_steps(h, steps), counts, train)
                 outputs[f"complete_{name}"] = to_steps(complete[name], steps)
                 if train:
@@ -242,12 +243,6 @@ class TFRNetNetwork(nn.Module):
         keys = sample_keys(batch, None if self.options.masks == "fixed" else self.make_rng("dropout"))
         rates = {str(name): self.options.missing_rate for name in MODALITIES}
         return with_silenced_copy(batch, keys, rates, self.inputs)
-
-    def _steps(self, name: str) -> int:
-        """Steps of the vectors that the Transformer over features reads."""
-        steps = getattr(self.inputs, name).steps
-        included = name == "text" and self.options.padding == "included"
-        return max(steps, self.options.max_tokens) if included else steps
 
     def _projected(self, name: str, x: Array, train: bool) -> Array:
         """[B, L, d] behind a convolution with zeros around; none where a modality is d wide already."""
@@ -339,11 +334,6 @@ def weights(options: TFRNetOptions, inputs: Inputs, memory: Any, clock: Clock) -
     of = {name: begun * getattr(given, name) for name in inputs.modalities}
     similarity = {f"{name}_similarity": weight * given.similarity for name, weight in of.items()}
     return {**{f"{name}_reconstruction": weight for name, weight in of.items()}, **similarity}
-
-
-def exports(options: TFRNetOptions, inputs: Inputs) -> tuple[str, ...]:
-    """z_m of the modalities there are, and all of them."""
-    return (*(f"{name}_embedding" for name in inputs.modalities), "representation")
 
 
 METHOD = Method(

@@ -97,8 +97,8 @@ def paired_difference(
     )
 
 
-def noncentrality(freedom: int, power: float = POWER) -> float:
-    """How many standard errors a true difference must have to be shown by a two-sided t test at 5 % with that power.
+def noncentrality(freedom: int) -> float:
+    """How many standard errors a true difference must have to be shown by a two-sided t test at 5 % with power POWER.
 
     The test statistic is a noncentral t variable with `freedom` >= 1 degrees then; of many degrees it is 1.96 + 0.84.
     """
@@ -107,7 +107,7 @@ def noncentrality(freedom: int, power: float = POWER) -> float:
     bound = special.stdtrit(freedom, 0.975)
 
     def lacking(shift: float) -> float:
-        return float(1 - special.nctdtr(freedom, shift, bound) - power)  # shown the right way round
+        return float(1 - special.nctdtr(freedom, shift, bound) - POWER)  # shown the right way round
 
     return float(optimize.brentq(lacking, 0.0, 5 * bound))
 

@@ -127,11 +127,11 @@ def agreement(labels: np.ndarray, m_label: np.ndarray, truth: np.ndarray) -> dic
     }
 
 
-def shown_epochs(last: int, most: int = SHOWN) -> list[int]:
-    """At most `most` epochs of 1 to `last`, both included, dense at the beginning, where labels move most."""
-    if last <= most:
+def shown_epochs(last: int) -> list[int]:
+    """At most SHOWN epochs of 1 to `last`, both included, dense at the beginning, where labels move most."""
+    if last <= SHOWN:
         return list(range(1, last + 1))
-    return sorted({round(epoch) for epoch in np.geomspace(1, last, most).tolist()})
+    return sorted({round(epoch) for epoch in np.geomspace(1, last, SHOWN).tolist()})
 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:

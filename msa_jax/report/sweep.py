@@ -13,17 +13,17 @@ from msa_jax.train.sweep import Sweep
 SHOWN = 20  # points of a table
 
 
-def table(sweep: Sweep, *, most: int = SHOWN) -> Table:
+def table(sweep: Sweep) -> Table:
     """The best points first, with means and sample standard deviations over seeds of the metrics on valid."""
     names = list(sweep.ranking[0].point)
     keys = [sweep.rank_by, *(key for key in ("MAE", "Corr") if key != sweep.rank_by)]
     rows = []
-    for place, one in enumerate(sweep.ranking[:most], start=1):
+    for place, one in enumerate(sweep.ranking[:SHOWN], start=1):
         cells = [metric_cell(key, one.mean.get(key), one.std.get(key)) for key in keys]
         rows.append((place, *(_shown(one.point[name]) for name in names), len(one.runs), *cells))
     notes = ["On valid, mean ± sample standard deviation over seeds; test took no part."]
-    if len(sweep.ranking) > most:
-        notes.append(f"The best {most} of {len(sweep.ranking)} points; ranking.json has all.")
+    if len(sweep.ranking) > SHOWN:
+        notes.append(f"The best {SHOWN} of {len(sweep.ranking)} points; ranking.json has all.")
     failed = [one for one in sweep.ranking if one.failed]
     if failed:
         seed, why = next(iter(failed[0].failed.items()))

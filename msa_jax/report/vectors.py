@@ -6,6 +6,7 @@ None of these numbers depends on an embedding in two dimensions.
 import numpy as np
 
 BLOCK = 512  # rows of a distance matrix at a time
+PENALTY = 0.01  # of a linear probe on squared weights, as a share of N; it is fixed, so that nothing is chosen
 NOISE = 1e-6  # of the largest value: what float32 cannot tell from nothing
 
 
@@ -74,17 +75,16 @@ def silhouette(vectors: np.ndarray, classes: np.ndarray) -> float | None:
     return float(values.mean())
 
 
-def linear_probe(vectors: np.ndarray, label: np.ndarray, others: np.ndarray, *, penalty: float = 0.01) -> np.ndarray:
+def linear_probe(vectors: np.ndarray, label: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Scores [M] of `others` [M, d], from a ridge regression of label [N] on vectors [N, d].
 
-    Features are standardised by those of `vectors`; a constant one is left out. penalty: on squared weights, as a share of
-    N; it is fixed, so that nothing is chosen.
+    Features are standardised by those of `vectors`; a constant one is left out.
     """
     x, y = np.asarray(vectors, np.float64), np.asarray(label, np.float64)
     mean, spread = x.mean(0), x.std(0)
     scale = np.where(spread > NOISE * np.abs(x).max(), spread, np.inf)
     x = (x - mean) / scale
-    weight = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean()))
+    weight = np.linalg.solve(x.T @ x + PENALTY * len(x) * np.eye(x.shape[1]), x.T @ (y - y.mean()))
     return (np.asarray(others, np.float64) - mean) / scale @ weight + y.mean()
 
 

@@ -1,4 +1,4 @@
-"""Sub-networks, fusion, score: the one network that TFN, LMF and LF-DNN share, and the options and losses of all three.
+"""Sub-networks, fusion, score: the one network that TFN, LMF and LF-DNN share, and the options of all three.
 
 The way of a batch. Each modality is embedded by a sub-network: z_t from an LSTM over the token states of a frozen BERT, z_a
 and z_v from the means of audio and vision over time. A method says how the embeddings are fused to a score.

@@ -35,17 +35,25 @@ def text_to_steps(text: Text, steps: int) -> Text:
     return cast(Text, jax.tree.map(lambda x: to_steps(x, steps), dict(text)))
 
 
+def steps_of(options: Any, inputs: Inputs, name: str, *, included: bool) -> int:
+    """How many steps a network reads of a modality: those of the training split.
+
+    included: of text up to max_tokens, with its padding, or those of the training split if its features have more.
+    """
+    steps = getattr(inputs, name).steps
+    return max(steps, options.max_tokens) if included and name == "text" else steps
+
+
 def encode_text(
     options: Any, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, included: bool, train: bool
 ) -> dict[str, Array]:
     """What the text encoder gives, see `TextEncoder`. Called inside a compact `__call__`, where it makes `text_encoder`.
 
-    included: with padding up to max_tokens, or to the steps of the training split if its features have more, and the
-      encoder's states there.
+    included: with padding, as many steps as `steps_of` says, and the encoder's states there.
     """
     assert inputs.text is not None
     encoder = TextEncoder(inputs.text.bert, dtype, keep_padding=included, remat=options.remat, name="text_encoder")
-    steps = max(options.max_tokens, inputs.text.steps)
+    steps = steps_of(options, inputs, "text", included=included)
     return encoder(text_to_steps(batch["text"], steps) if included else batch["text"], train=train)
 
 

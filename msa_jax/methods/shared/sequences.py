@@ -1,5 +1,4 @@
-"""Text, audio and vision as sequences of their own lengths, for the methods that read them so (SUGRM, MulT, TETFN,
-SPT, LF-LSTM)."""
+"""Text, audio and vision as sequences of their own lengths, for the methods that read them so."""
 
 from typing import Any
 
