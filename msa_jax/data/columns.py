@@ -47,6 +47,11 @@ LABELS = ("label", *UNIMODAL_LABELS)
 MODALITY_COLUMNS = {"text": ("raw_text", "text_bert", "text"), "audio": ("audio",), "vision": ("vision",)}
 
 
+def columns_of(modality: str) -> tuple[str, ...]:
+    """The columns that belong to a modality: those that carry it, and its lengths."""
+    return tuple(name for name in (*MODALITY_COLUMNS[modality], f"{modality}_length") if name in COLUMNS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where in the data something is: part of every error about it."""

@@ -40,6 +40,16 @@ class Missing(NamedTuple):
     tokens: Tokens
 
 
+def length_of(content: Mapping[str, Any]) -> Any:
+    """How many steps of each sample of a modality there are [N]: tokens, where it has a mask of them, or frames."""
+    return content["mask"].sum(1) if "mask" in content else content["length"]
+
+
+def steps_of(content: Mapping[str, Any]) -> int:
+    """How many steps the arrays of a modality have, padding included."""
+    return content["mask" if "mask" in content else "features"].shape[1]
+
+
 def without(batch: Mapping[str, Any], missing: Missing, *, aligned: bool) -> dict[str, Any]:
     """The batch, its text not packed, without what is missing.
 
@@ -87,16 +97,13 @@ def draw_missing(
         absent = {name: lost[:, place] for place, name in enumerate(names)}
     if step_rate > 0:
         for name, own in zip(names, of_steps, strict=True):
-            steps = batch[name]["mask"].shape[1] if name == "text" else batch[name]["features"].shape[1]
-            silent[name] = jax.random.bernoulli(own, step_rate, (rows, steps))
+            silent[name] = jax.random.bernoulli(own, step_rate, (rows, steps_of(batch[name])))
     return Missing(absent, silent, tokens)
 
 
 def _is_there(content: Mapping[str, Array]) -> Array:
     """[B] bool: a frame, a step of text features, or of a text a token between the first and the last."""
-    if "mask" not in content:
-        return content["length"] > 0
-    return content["mask"].sum(1) > (2 if "ids" in content else 0)
+    return length_of(content) > (2 if "ids" in content else 0)
 
 
 def _silent(content: Mapping[str, Array], silent: Array, tokens: Tokens) -> dict[str, Array]:

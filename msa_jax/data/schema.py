@@ -66,6 +66,12 @@ class Split:
         values = {column.name: getattr(self, column.name) for column in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    def has(self, modality: str) -> bool:
+        """Whether any column carries this modality: "text", "audio" or "vision"."""
+        if modality not in MODALITIES:
+            raise InputError(f"unknown modality {modality!r}; expected one of {', '.join(MODALITIES)}")
+        return any(getattr(self, column) is not None for column in MODALITY_COLUMNS[modality])
+
     def take(self, rows: Any) -> "Split":
         """The given rows (indices, a slice or a mask) in the given order."""
         return Split(**{name: value[rows] for name, value in self.columns().items()})
@@ -126,9 +132,7 @@ class Dataset:
 
     def has(self, modality: str) -> bool:
         """Whether any column carries this modality: "text", "audio" or "vision"."""
-        if modality not in MODALITIES:
-            raise InputError(f"unknown modality {modality!r}; expected one of {', '.join(MODALITIES)}")
-        return any(getattr(self.train, column) is not None for column in MODALITY_COLUMNS[modality])
+        return self.train.has(modality)
 
     def fingerprint(self) -> dict[str, str]:
         """SHA-256 of type, shape and contents of each column, under "split/column"."""

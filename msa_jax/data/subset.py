@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from msa_jax.data.columns import MODALITY_COLUMNS
+from msa_jax.data.columns import columns_of
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES
@@ -29,7 +29,7 @@ def without(dataset: Dataset, names: Collection[str]) -> Dataset:
     there = [name for name in MODALITIES if dataset.has(name)]
     if set(there) == set(gone):
         raise InputError(f"{dataset.source}: option leave_out leaves nothing, since {', '.join(there)} is all there is")
-    columns = {column for name in gone for column in (*MODALITY_COLUMNS[name], f"{name}_length")}
+    columns = {column for name in gone for column in columns_of(name)}
 
     def rest(split: Split) -> Split:
         return Split(**{name: value for name, value in split.columns().items() if name not in columns})

@@ -8,12 +8,12 @@ import numpy as np
 
 from msa_jax.config import Options
 from msa_jax.data.batches import ordered_plan
-from msa_jax.data.masking import without
+from msa_jax.data.masking import steps_of, without
 from msa_jax.data.packing import Capacity, choose_capacity, deal
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.encoders.text import states_as_features
 from msa_jax.methods.protocol import STATISTICS, Phase
-from msa_jax.modalities import SEQUENCES
+from msa_jax.modalities import MODALITIES
 from msa_jax.train.epoch import with_packed_text
 from msa_jax.train.model import Model, Variables, nested
 from msa_jax.train.runs import RUNS, SHARED, Layout, ShardedRuns, vmap_runs
@@ -112,7 +112,7 @@ class Scorer:
             self._order = {name: deal(self._order[name], length, self._size) for name, length in lengths.items()}
             dealt = [length[self._order[name]] for name, length in lengths.items()]
             if padded_rows:
-                width = max(columns["text"]["mask"].shape[1] for columns in self._splits.values())
+                width = max(steps_of(columns["text"]) for columns in self._splits.values())
             else:
                 width = max(choose_capacity(length, self._size, ordered=True).width for length in dealt)
             plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in dealt]
@@ -207,12 +207,11 @@ def _common_shapes(splits: Sequence[Columns]) -> list[Columns]:
         return np.pad(array, [(0, 0), (0, steps - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
 
     padded: list[Columns] = [dict(columns) for columns in splits]
-    for name in ("text", *SEQUENCES):
+    for name in MODALITIES:
         if name in splits[0]:
-            stepped = STEPPED & splits[0][name].keys()
-            steps = max(columns[name][key].shape[1] for columns in splits for key in stepped)
+            steps = max(steps_of(columns[name]) for columns in splits)
             for columns in padded:
                 columns[name] = {
-                    key: pad(array, steps) if key in stepped else array for key, array in columns[name].items()
+                    key: pad(array, steps) if key in STEPPED else array for key, array in columns[name].items()
                 }
     return padded

@@ -5,15 +5,15 @@ quarter; at 1 twice as many, and so on. A sample takes the lowest level that hol
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
 from msa_jax.config import Options
+from msa_jax.data.masking import length_of
 from msa_jax.data.preprocess import Columns
 from msa_jax.methods.protocol import Inputs
-from msa_jax.modalities import SEQUENCES
+from msa_jax.modalities import MODALITIES
 
 MOST = 8  # samples; more of them are faster together
 LOWEST = -2
@@ -28,7 +28,7 @@ def one_by_one(columns: Columns, inputs: Inputs, options: Options) -> Iterator[C
     """
     for row in range(len(columns["label"])):
         sample = jax.tree.map(lambda array, row=row: array[row : row + 1], columns)
-        need = {name: _need(name, sample[name]) for name in ("text", *SEQUENCES) if name in sample}
+        need = {name: max(int(length_of(sample[name])[0]), 1) for name in MODALITIES if name in sample}
         longest = {name: max(getattr(inputs, name).steps, 1) for name in need}
         level = LOWEST
         while any(_steps(longest[name], level) < steps for name, steps in need.items()):
@@ -38,12 +38,6 @@ def one_by_one(columns: Columns, inputs: Inputs, options: Options) -> Iterator[C
             room = max(min(room, options.max_tokens), steps) if name == "text" else room
             sample[name] = {key: _of_length(array, room) for key, array in sample[name].items()}
         yield sample
-
-
-def _need(name: str, modality: dict[str, Any]) -> int:
-    """The steps that a sample has, 1 at least."""
-    count = modality["mask"].sum() if name == "text" else modality["length"][0]
-    return max(int(count), 1)
 
 
 def _steps(longest: int, level: int) -> int:

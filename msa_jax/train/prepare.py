@@ -11,7 +11,7 @@ import numpy as np
 
 from msa_jax.config import Options
 from msa_jax.data.calibrated import with_calibrated_labels
-from msa_jax.data.masking import Tokens
+from msa_jax.data.masking import Tokens, length_of, steps_of
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction, without
@@ -20,7 +20,7 @@ from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
-from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.model import flat
 from msa_jax.train.state import Flat
 from msa_jax.whole_files import new_folder
@@ -113,7 +113,7 @@ def inputs_of(
     train = columns["train"]
     sequences = {name: SequenceInput(*train[name]["features"].shape[1:]) for name in SEQUENCES if name in train}
     width, bert, unknown = text
-    steps = train["text"]["mask"].shape[1] if "text" in train else 0
+    steps = steps_of(train["text"]) if "text" in train else 0
     return Inputs(
         text=TextInput(width=width, steps=steps, bert=bert, unknown=unknown) if "text" in train else None,
         audio=sequences.get("audio"),
@@ -127,8 +127,7 @@ def inputs_of(
 
 def _aligned(columns: Columns) -> bool:
     """Whether every sample has as many audio and vision frames as tokens."""
-    lengths = [columns[name]["length"] for name in SEQUENCES if name in columns]
-    lengths += [columns["text"]["mask"].sum(1)] if "text" in columns else []
+    lengths = [length_of(columns[name]) for name in MODALITIES if name in columns]
     return all(np.array_equal(lengths[0], other) for other in lengths[1:])
 
 

@@ -11,14 +11,14 @@ import jax
 import numpy as np
 
 from msa_jax.data import missing as draws
-from msa_jax.data.masking import Missing
+from msa_jax.data.masking import Missing, length_of, steps_of
 from msa_jax.data.packing import choose_capacity, deal, plan_packing
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.data.protocols import Protocol, lost_of, subsets
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.words import text_of, words_of
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.modalities import SEQUENCES
+from msa_jax.modalities import MODALITIES, SEQUENCES
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import check_unknown, special_tokens
 
@@ -156,9 +156,10 @@ class RobustScorer:
                 if self.protocol.kind == "steps":
                     silent[name] = draws.lost_steps(ids[rows], name, count, **how)
                     continue
-                length = own[name]["mask"].sum(1) if name == "text" else own[name]["length"]
                 framed = int(name == "text" and "ids" in own[name])  # the first and the last token stay
-                block = draws.lost_block(ids[rows], name, np.maximum(length - 2 * framed, 0), count, **how)
+                block = draws.lost_block(
+                    ids[rows], name, np.maximum(length_of(own[name]) - 2 * framed, 0), count, **how
+                )
                 silent[name] = np.roll(block, framed, axis=1)
             return {**own, "silent": silent}
 
@@ -297,8 +298,7 @@ def _settled(point: Point, protocol: Protocol) -> Point:
 
 def _steps(columns: Columns) -> dict[str, int]:
     """How many steps the arrays of each modality have."""
-    text = {"text": columns["text"]["mask"].shape[1]} if "text" in columns else {}
-    return text | {name: columns[name]["features"].shape[1] for name in SEQUENCES if name in columns}
+    return {name: steps_of(columns[name]) for name in MODALITIES if name in columns}
 
 
 def _taken(columns: Mapping[str, Any], rows: np.ndarray) -> dict[str, Any]:
