@@ -10,7 +10,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.metrics import summarise
 from msa_jax.report.comparability import Comparability, remarks
-from msa_jax.report.label_history import read_labels
+from msa_jax.report.label_history import labels_of, read_recorded
 from msa_jax.report.paper_rows import paper_cell
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, number
@@ -75,10 +75,10 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
 def _final_labels(outcome: Outcome, seed: int, dataset: Dataset) -> dict[str, np.ndarray]:
     """The u-labels that training ended with; the rows must be those of the dataset, in order."""
     path = outcome.path / "labels" / f"{seed}.npz"
-    labels = read_labels(path, rows=len(dataset.train))
-    with np.load(path, allow_pickle=False) as file:
-        if "id" in file.files and not np.array_equal(file["id"], dataset.train.id):
-            raise InputError(f"{path}: other ids than those of {dataset.source}; expected those of the training split")
+    recorded = read_recorded(path)
+    labels = labels_of(recorded, path, rows=len(dataset.train))
+    if "id" in recorded and not np.array_equal(recorded["id"], dataset.train.id):
+        raise InputError(f"{path}: other ids than those of {dataset.source}; expected those of the training split")
     return labels
 
 

@@ -15,6 +15,7 @@ from msa_jax.data.videos import groups_of
 from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report.differences import (
+    FEW_SEEDS,
     LEAST_VIDEOS,
     RESAMPLES,
     BootstrapDifference,
@@ -24,9 +25,7 @@ from msa_jax.report.differences import (
     paired_difference,
 )
 from msa_jax.report.experiment import experiment_names, predictions_path, read_predictions, read_result
-from msa_jax.report.table import METRIC_LABELS, Table, interval_cell, metric_cell
-
-FEW_SEEDS = 5  # the papers' number of runs; below it the spread itself is poorly known
+from msa_jax.report.table import METRIC_LABELS, UNITS, Table, interval_cell, metric_cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,6 @@ class Comparison:
         return f"{self.dataset}, {self.split}: {what}"
 
     def _means(self) -> Table:
-        units = "Acc and F1 in percent. MAE: lower is better; all others: higher is better."
         optimistic = "Checkpoints were chosen on these samples: the numbers are optimistic."
         return Table(
             columns=("experiment", "method", "runs", *(METRIC_LABELS[key] for key in self.metrics)),
@@ -90,7 +88,7 @@ class Comparison:
                 for e in self.experiments
             ],
             caption=self._caption("mean ± sample standard deviation over seeds"),
-            notes=(units, *([optimistic] if self.split == "valid" else []), *self.notes),
+            notes=(UNITS, *([optimistic] if self.split == "valid" else []), *self.notes),
         )
 
     def _paired(self) -> Table:

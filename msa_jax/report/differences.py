@@ -12,6 +12,7 @@ import numpy as np
 from msa_jax.errors import InputError
 from msa_jax.metrics import HIGHER_IS_BETTER, SIMS_RANGE, summarise
 
+FEW_SEEDS = 5  # the papers' number of runs; below it the spread itself is poorly known
 RESAMPLES = 2000
 LEAST_VIDEOS = 10  # that are resampled as wholes; the spread of fewer says little
 POWER = 0.8  # of a difference that is called detectable

@@ -16,6 +16,7 @@ from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.study import LABELS, Outcome, Rendering, Study
 from msa_jax.report.table import Table, mean_sd, summary_cells
+from msa_jax.train.atomic import read_arrays
 from msa_jax.train.prepare import used_part
 
 AT_END = 1e-6  # relative: a u-label so near to an end is at it
@@ -59,7 +60,7 @@ def _read_history(folder: Path, seed: int, rows: int) -> LabelHistory:
     if not epochs or epochs != tuple(range(1, len(epochs) + 1)):
         missing = next((epoch for epoch in range(1, len(epochs) + 1) if epoch not in numbered), 1)
         raise InputError(f"{folder}: no unimodal labels of epoch {missing}; expected one file for each epoch")
-    read = [read_labels(numbered[epoch], rows=rows) for epoch in epochs]
+    read = [labels_of(read_recorded(numbered[epoch]), numbered[epoch], rows=rows) for epoch in epochs]
     for epoch, labels in zip(epochs, read, strict=True):
         if labels.keys() != read[0].keys():
             raise InputError(
@@ -70,21 +71,20 @@ def _read_history(folder: Path, seed: int, rows: int) -> LabelHistory:
     )
 
 
-def read_labels(path: Path, *, rows: int) -> dict[str, np.ndarray]:
-    """The unimodal labels in one `.npz`: {"label_t": [N] f32, ...}, in the order of `LABELS`.
+def read_recorded(path: Path) -> dict[str, np.ndarray]:
+    """What training wrote into one `.npz` of labels. Raises InputError if there is no such file, or it is damaged."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file; expected the unimodal labels that were generated in training")
+    return read_arrays(path)
+
+
+def labels_of(recorded: Mapping[str, np.ndarray], path: Path, *, rows: int) -> dict[str, np.ndarray]:
+    """The unimodal labels in what `read_recorded` gave: {"label_t": [N] f32, ...}, in the order of `LABELS`.
 
     Raises:
-      InputError: no such file, damaged, none of these labels in it, or not `rows` finite numbers each.
+      InputError: none of these labels in it, or not `rows` finite numbers each.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            labels = {name: file[name] for name in LABELS if name in file.files}
-    except FileNotFoundError:
-        raise InputError(
-            f"{path}: no such file; expected the unimodal labels that were generated in training"
-        ) from None
-    except Exception as error:  # a damaged archive can fail in any way
-        raise InputError(f"{path}: not a readable npz file ({type(error).__name__})") from None
+    labels = {name: recorded[name] for name in LABELS if name in recorded}
     if not labels:
         raise InputError(f"{path}: no unimodal labels; the method generates none")
     for name, values in labels.items():

@@ -8,9 +8,9 @@ valid.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msa_jax.report.differences import PairedDifference, holm, paired_difference
+from msa_jax.report.differences import FEW_SEEDS, PairedDifference, holm, paired_difference
 from msa_jax.report.ranks import Ranks
-from msa_jax.report.table import METRIC_LABELS, Cell, Table, interval_cell, metric_cell, number
+from msa_jax.report.table import METRIC_LABELS, UNITS, Cell, Table, interval_cell, metric_cell, number
 
 FLOOR = "text_only"
 LEVEL = 0.05  # of the family of all comparisons with one method
@@ -69,12 +69,14 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     seeds = len(rows[0]["seeds"])
     found = [
         f"Order and best by the mean MAE on valid; test has selected nothing. Protocol {rows[0]['protocol']} in every row.",
-        "Acc and F1 in percent. MAE: lower is better; all others: higher is better.",
+        UNITS,
     ]
     if FLOOR not in bases(rows):
         found.append(f"No difference from {FLOOR}, which is not among the methods.")
-    if seeds < 5:
-        found.append(f"{seeds} seed{'s' * (seeds > 1)}, fewer than 5: only a large difference could have been shown.")
+    if seeds < FEW_SEEDS:
+        found.append(
+            f"{seeds} seed{'s' * (seeds > 1)}, fewer than {FEW_SEEDS}: only a large difference could have been shown."
+        )
     return found
 
 

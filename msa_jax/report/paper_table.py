@@ -9,7 +9,7 @@ from msa_jax.report.comparability import Comparability, remarks
 from msa_jax.report.differences import NOT_WIDENED, PairedDifference, paired_difference
 from msa_jax.report.paper_rows import ORIGINS, decimals, paper_cell, source_cell
 from msa_jax.report.study import Outcome, Rendering, Study
-from msa_jax.report.table import METRIC_LABELS, Table, interval_cell, metric_cell, number
+from msa_jax.report.table import METRIC_LABELS, UNITS, Table, interval_cell, metric_cell, number
 
 
 def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against: Comparability) -> Rendering:
@@ -82,7 +82,7 @@ def _means(
         rows=rows,
         caption=f"{study.title}: {dataset.card.name}, test, mean ± sample standard deviation over seeds",
         notes=(
-            "Acc and F1 in percent. MAE: lower is better; all others: higher is better.",
+            UNITS,
             *_origins(study, paper),
             *remarks(study, outcomes, against),
         ),

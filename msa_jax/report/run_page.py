@@ -24,7 +24,7 @@ from msa_jax.paths import user_path
 from msa_jax.report import figures, run_figures
 from msa_jax.report.experiment import read_predictions, read_result
 from msa_jax.report.run_curves import curves_figure
-from msa_jax.report.table import METRIC_LABELS, Table, metric_cell
+from msa_jax.report.table import METRIC_LABELS, UNITS, Table, metric_cell
 from msa_jax.train.atomic import read_arrays, read_json, write_text
 from msa_jax.train.experiment_dir import check_not_ours
 
@@ -155,10 +155,9 @@ def _scores(result: Mapping[str, Any], split: str) -> Table:
     if len(runs) > 1:
         mean, std = metrics.summarise(runs)
         rows.append(("mean ± sd", *(metric_cell(key, mean[key], std[key]) for key in mean)))
-    note = "Acc and F1 in percent. MAE: lower is better; all others: higher is better."
     chosen = " The epochs were chosen on this split, so that its numbers are optimistic." if split == "valid" else ""
     columns = ("seed", *(METRIC_LABELS.get(key, key) for key in runs[0]))
-    return Table(columns=columns, rows=rows, caption=split, notes=(note + chosen,)).transposed()
+    return Table(columns=columns, rows=rows, caption=split, notes=(UNITS + chosen,)).transposed()
 
 
 def _lengths(predictions: Predictions, part: Split) -> str:

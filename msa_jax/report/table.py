@@ -31,6 +31,7 @@ METRIC_LABELS = {
 }
 AS_THEY_ARE = ("MAE", "Corr", "CCC", "R2")  # metrics that papers do not print in percent
 MISSING = "-"
+UNITS = "Acc and F1 in percent. MAE: lower is better; all others: higher is better."  # a note
 _NUMERIC = re.compile(r"[+-]?\d")
 
 

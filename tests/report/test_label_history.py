@@ -218,7 +218,7 @@ def test_a_part_of_the_training_samples_is_that_part_again(tmp_path, dataset, mo
 def test_a_missing_or_damaged_record_is_an_error_that_names_it(tmp_path, dataset, reproduced):
     study, folder = tmp_path / "toy_figure9.py", tmp_path / "out" / "self-mm" / "labels" / "1"
     (folder / "epoch_0003.npz").write_bytes(b"PK")
-    with pytest.raises(InputError, match=r"epoch_0003.npz: not a readable npz file"):
+    with pytest.raises(InputError, match=r"epoch_0003.npz: cannot be read, the file is damaged"):
         reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
     np.savez(folder / "epoch_0003.npz", label_t=np.zeros(3, np.float32))
     with pytest.raises(InputError, match=r"epoch_0003.npz: label_t has shape \[3\]; expected \[24\]"):
