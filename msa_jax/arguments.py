@@ -30,7 +30,7 @@ def parse(words: Sequence[str] | None = None, *, options_help: OptionsHelp | Non
     Raises:
       InputError: the line is wrong. SystemExit: help or the version was asked for, and has been printed.
     """
-    known, rest = _parser(options_help).parse_known_args(words)
+    known, rest = parser(options_help).parse_known_args(words)
     trains = hasattr(known, "options")
     if rest and not trains:
         raise InputError(f"unknown argument {rest[0]}")
@@ -78,10 +78,11 @@ def _help_of(options_help: OptionsHelp | None) -> type[argparse.Action]:
     return Help
 
 
-def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
-    parser = _Parser(prog="msa-jax", description="Multimodal sentiment analysis in JAX.", allow_abbrev=False)
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
+    """What reads a line, with all commands; `options_help` as of `parse`."""
+    made = _Parser(prog="msa-jax", description="Multimodal sentiment analysis in JAX.", allow_abbrev=False)
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = made.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(name: str, about: str, group: Any = commands, **extra: Any) -> argparse.ArgumentParser:
         made = group.add_parser(name.split()[-1], help=about, description=about, allow_abbrev=False, **extra)
@@ -299,7 +300,7 @@ def _parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     listing.add_argument("method", nargs="?", metavar="METHOD")
     listing.add_argument("--preset", metavar="P", help="show what this preset sets")
     listing.add_argument("--markdown", action="store_true", help="tables in Markdown")
-    return parser
+    return made
 
 
 def _add_extract(parser: argparse.ArgumentParser) -> None:

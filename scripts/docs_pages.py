@@ -33,7 +33,7 @@ def parsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
 def commands_page() -> str:
     """Every command with its help."""
     os.environ["COLUMNS"] = "100"  # argparse breaks lines there
-    sections = [f"## {parser.prog}\n\n```text\n{parser.format_help()}```" for parser in parsers(arguments._parser())]
+    sections = [f"## {parser.prog}\n\n```text\n{parser.format_help()}```" for parser in parsers(arguments.parser())]
     return "\n\n".join(["# Commands", *sections]) + "\n"
 
 

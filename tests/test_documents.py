@@ -147,7 +147,7 @@ def test_most_commands_are_found():
 
 
 def test_options_that_pages_name_exist():
-    root = command_line._parser()
+    root = command_line.parser()
     known = {option for parser in (root, *docs_pages.parsers(root)) for option in parser._option_string_actions}
     for method in methods.METHODS:
         flat = config.flatten(methods.get(method).options())

@@ -18,7 +18,6 @@ from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from msa_jax.paths import shown, user_path
 from msa_jax.report.errors import Errors, errors
 from msa_jax.report.experiment import read_result
-from msa_jax.train.atomic import read_json
 from msa_jax.train.exported import is_exported, read_config
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.settings import RunConfig
@@ -197,7 +196,7 @@ def _read_run(folder: Path, name: str) -> Run:
         content = read_config(folder)
     else:
         read_result(folder)
-        content = RunConfig.from_json(read_json(folder / "config.json"), str(folder / "config.json"))
+        content = RunConfig.read(folder)
     method = methods.get(content.method)
     options = config.override(method.options(), content.options)
     low, high = content.inputs.label_range

@@ -43,7 +43,7 @@ def read_result(folder: str | Path) -> dict:
 
             if is_exported(folder):
                 raise InputError(f"{folder}: an exported folder, which predicts; expected an experiment folder")
-            raise InputError(f"{folder}: not finished: resume it with {_resume_command(folder)}")
+            raise InputError(f"{folder}: not finished: resume it with msa-jax resume {shlex.quote(str(folder))}")
         raise InputError(f"{folder}: neither result.json nor config.json here; expected an experiment folder")
     result = _load_json(path)
     _check_keys(result, {"method": str, "dataset": str, "runs": list, "mean": dict, "std": dict}, str(path))
@@ -166,16 +166,6 @@ def _load_json(path: Path) -> object:
         return json_text.parse(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable JSON file: {error}") from None
-
-
-def _resume_command(folder: Path) -> str:
-    """The command that continues the experiment, with as much of it as its configuration tells."""
-    try:
-        method = json_text.parse((folder / "config.json").read_text(encoding="utf-8-sig"))["method"]
-    except (ValueError, OSError, KeyError, TypeError):
-        method = None
-    method = method if isinstance(method, str) else "METHOD"
-    return f"msa-jax train {method} --data D --out {shlex.quote(str(folder))}"
 
 
 def _check_keys(found: object, expected: Mapping[str, type], where: str) -> None:

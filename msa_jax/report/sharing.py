@@ -50,7 +50,7 @@ def export(
         raise InputError(f"licence is {licence!r}; expected a name as the hub has them, such as mit or cc-by-nc-4.0")
     check_not_ours(out)
     predictor = Predictor.load(path)
-    run = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+    run = RunConfig.read(path)
     chosen = _chosen(path, run, seeds)
     result = read_result(path)
     runs = [one for one in result["runs"] if one["seed"] in chosen]

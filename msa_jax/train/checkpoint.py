@@ -28,6 +28,8 @@ from msa_jax.train.state import Flat, RunState
 from msa_jax.train.tensor_file import read_tensor_shapes, read_tensors, write_once
 
 STATE = "state"  # the folder of the newest state
+STAGES = "stages"  # the folder of what stages leave, each in one of its name
+UNFINISHED = "params.orbax-checkpoint-tmp*"  # what a process that was killed leaves of parameters
 
 
 class RunCheckpoints:
@@ -110,7 +112,7 @@ def delete_state(folder: Path) -> None:
     """
     if not processes.is_primary():
         return
-    gone = folder / ".state.gone"
+    gone = folder / f".{STATE}.gone"
     shutil.rmtree(gone, ignore_errors=True)
     with contextlib.suppress(OSError):
         (folder / STATE).rename(gone)
@@ -262,7 +264,7 @@ def _save(folder: Path, tree: Any, pretrained: Pretrained | None) -> None:
 
 
 def _clean(folder: Path) -> None:
-    for unfinished in folder.glob("params.orbax-checkpoint-tmp*"):  # of a process that was killed
+    for unfinished in folder.glob(UNFINISHED):
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
@@ -300,7 +302,7 @@ def _digests(folder: Path) -> dict[str, str]:
 
 def other_run(experiment: Path, seed: int) -> Path:
     """The folder of the run, of another experiment, whose first stages are taken."""
-    runs = sorted(path for path in (experiment / "checkpoints").glob("*") if (path / "stages").is_dir())
+    runs = sorted(path for path in (experiment / "checkpoints").glob("*") if (path / STAGES).is_dir())
     named = [path for path in runs if path.name == str(seed)] or (runs if len(runs) == 1 else [])
     if not named:
         found = f"it has those of seeds {', '.join(path.name for path in runs)}" if runs else "it has none"

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from msa_jax.errors import InputError, first_line
 from msa_jax.paths import user_path
-from msa_jax.train.atomic import read_json
+from msa_jax.train.checkpoint import STAGES, STATE, UNFINISHED
 from msa_jax.train.experiment_dir import is_ours, locked
 from msa_jax.train.exported import is_exported
 from msa_jax.train.settings import RunConfig
@@ -19,7 +20,6 @@ from msa_jax.whole_files import whole_name
 # What orbax writes in the folder of a run's states, and what `save_stage` leaves in the folder of a stage.
 _OF_STATE = re.compile(r"\d+|\d+\.orbax-checkpoint-tmp.*|_CHECKPOINT_METADATA|_sharding")
 _OF_STAGE = re.compile(r"params|params\.json|params\.orbax-checkpoint-tmp.*")
-_UNFINISHED = "params.orbax-checkpoint-tmp*"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,8 @@ def clean(folder: str | Path, *, dry_run: bool = False) -> Cleaning:
     if not is_ours(path / "config.json"):
         raise InputError(f"{path}: not an experiment: it has no config.json of one")
     if not (path / "result.json").is_file():
-        raise InputError(f"{path}: not finished, so its checkpoints are needed; repeat its `msa-jax train` command")
+        command = f"msa-jax resume {shlex.quote(str(path))}"
+        raise InputError(f"{path}: not finished, so its checkpoints are needed; `{command}` goes on with it")
     if dry_run:
         return _planned(path)
     with locked(path):
@@ -82,7 +83,7 @@ def clean(folder: str | Path, *, dry_run: bool = False) -> Cleaning:
 
 
 def _planned(path: Path) -> Cleaning:
-    run = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+    run = RunConfig.read(path)
     checkpoints = path / "checkpoints"
     names = {str(seed) for seed in run.seeds}
     runs = [checkpoints / name for name in sorted(names) if _is_folder(checkpoints / name)]
@@ -91,9 +92,9 @@ def _planned(path: Path) -> Cleaning:
         for one in (checkpoints.iterdir() if _is_folder(checkpoints) else ())
         if _is_folder(one) and set(one.name.split("_to_")) <= names and "_to_" in one.name
     ]
-    states, left = _sorted_out((folder / "state" for folder in (*runs, *together)), _OF_STATE)
-    stages, other = _sorted_out((stage for one in runs for stage in _folders(one / "stages")), _OF_STAGE)
-    unfinished = [part for one in runs for part in one.glob(_UNFINISHED) if _is_folder(part)]
+    states, left = _sorted_out((folder / STATE for folder in (*runs, *together)), _OF_STATE)
+    stages, other = _sorted_out((stage for one in runs for stage in _folders(one / STAGES)), _OF_STAGE)
+    unfinished = [part for one in runs for part in one.glob(UNFINISHED) if _is_folder(part)]
     dropped = [*states, *stages, *unfinished]
     users = [sums.parent for sums in checkpoints.rglob("params.json") if sums.parent not in stages]
     needed = {kept.resolve() for user in users if (kept := shared_file(user)) is not None}

@@ -22,7 +22,8 @@ from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.asked import SEEDS, Asked, checked_seeds, results_folder
-from msa_jax.train.atomic import read_json, write_arrays, write_json, write_text
+from msa_jax.train.atomic import write_arrays, write_json, write_text
+from msa_jax.train.checkpoint import STATE
 from msa_jax.train.compilation import (
     compile_seconds,
     forget_peak_memory,
@@ -171,7 +172,7 @@ def resume(
     path = user_path(folder)
     if not experiment_dir.is_ours(path / "config.json"):
         raise InputError(f"{path}: not an experiment: it has no config.json of one")
-    before = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+    before = RunConfig.read(path)
     method = methods.get(before.method)
     old = config.override(method.options(), before.options)
     had, finished = old.max_epochs, (path / "result.json").is_file()
@@ -196,7 +197,7 @@ def resume(
             return
         fingerprint = used_part(dataset, old).fingerprint()
         experiment_dir.begin(path, replace(before, inputs=runner.prepared.inputs).to_json(), fingerprint)
-        if any((path / "checkpoints").glob("*/result.json")) and not any((path / "checkpoints").glob("*/state")):
+        if any((path / "checkpoints").glob("*/result.json")) and not any((path / "checkpoints").glob(f"*/{STATE}")):
             progress.line(f"{path}: the last states were not kept (--keep-state), so the runs begin again at epoch 1")
         elif spanned := _spanned(method, old, options, runner):
             progress.line(
@@ -276,7 +277,7 @@ def _train_in(
     with experiment_dir.locked(path):
         processes.run_on_primary(begin)
         # Resumed on a machine with other devices, the same runs stay side by side, unless the memory is too small there.
-        begun = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json")).runs_per_program
+        begun = RunConfig.read(path).runs_per_program
         content = replace(content, runs_per_program=1 if runner.why_sequential() else begun)
         return _train_all(path, content, dataset, runner, progress, trackers)
 
@@ -335,6 +336,26 @@ def _train_all(
         for first in range(0, len(runs), together):
             ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
             results += [result for result in ended if result is not None]  # none fails: the first that does stops all
+    costs = {
+        "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
+        "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
+        "process": {  # the last one, if several had to resume
+            "peak_memory_mb": peak_memory_mb(),
+            "compile_seconds": round(compile_seconds() - compiled, 1),
+        },
+    }
+    experiment = _write_results(path, content, dataset, results, costs)
+    progress.line(f"{path}: {len(results)} run{'s' * (len(results) > 1)} in {time.monotonic() - begun:.0f} s")
+    return experiment
+
+
+def _write_results(
+    path: Path, content: RunConfig, dataset: Dataset, results: Sequence[Result], costs: Mapping[str, Any]
+) -> Experiment:
+    """Writes predictions, the last unimodal labels, and at the end `result.json`, which says that all of it is there.
+
+    costs: what `result.json` says besides. Raises InputError if a result is of another run or of other samples.
+    """
     _check_rows(path / "checkpoints", content.seeds, results, dataset)
     for split in HELD_OUT:
         part = dataset.splits()[split]
@@ -346,34 +367,19 @@ def _train_all(
             write_arrays(path / "labels" / f"{result.seed}.npz", named)
             write_text(path / "labels" / f"{result.seed}.csv", labels_csv(named))
     mean, std = metrics.summarise([result.test for result in results])
-    write_json(
-        path / "result.json",
+    head = {"method": content.method, "dataset": content.dataset, "metrics": content.metrics}
+    runs = [
         {
-            "method": content.method,
-            "dataset": content.dataset,
-            "metrics": content.metrics,
-            "runs": [
-                {
-                    "seed": result.seed,
-                    "hyperparameters": content.options,
-                    "best_epoch": result.best_epoch,
-                    "epochs": result.epochs,
-                    "valid": result.valid,
-                    "test": result.test,
-                }
-                for result in results
-            ],
-            "mean": mean,
-            "std": std,
-            "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
-            "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
-            "process": {  # the last one, if several had to resume
-                "peak_memory_mb": peak_memory_mb(),
-                "compile_seconds": round(compile_seconds() - compiled, 1),
-            },
-        },
-    )
-    progress.line(f"{path}: {len(results)} run{'s' * (len(results) > 1)} in {time.monotonic() - begun:.0f} s")
+            "seed": result.seed,
+            "hyperparameters": content.options,
+            "best_epoch": result.best_epoch,
+            "epochs": result.epochs,
+            "valid": result.valid,
+            "test": result.test,
+        }
+        for result in results
+    ]
+    write_json(path / "result.json", {**head, "runs": runs, "mean": mean, "std": std, **costs})
     return Experiment(
         path=path, method=content.method, dataset=content.dataset, runs=tuple(results), mean=mean, std=std
     )

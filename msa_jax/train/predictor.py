@@ -2,6 +2,7 @@
 
 import functools
 import os
+import shlex
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,8 @@ import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
-from msa_jax.data.columns import MODALITY_COLUMNS, check_lengths
+from msa_jax.data.columns import check_lengths, columns_of
+from msa_jax.data.masking import length_of
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
@@ -22,7 +24,6 @@ from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.modalities import MODALITIES, SEQUENCES
 from msa_jax.paths import user_path
 from msa_jax.train import exported, few_samples
-from msa_jax.train.atomic import read_json
 from msa_jax.train.checkpoint import fitted, read_variables
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.evaluate import Forward, Scorer, one_run
@@ -64,8 +65,8 @@ class Predictor:
         if not (path / "config.json").is_file():
             raise InputError(f"{path}: not an experiment: it has no config.json")
         if not (path / "result.json").is_file():
-            raise InputError(f"{path}: not finished; repeat its `msa-jax train` command to resume it")
-        content = RunConfig.from_json(read_json(path / "config.json"), str(path / "config.json"))
+            raise InputError(f"{path}: not finished; `msa-jax resume {shlex.quote(str(path))}` goes on with it")
+        content = RunConfig.read(path)
         preprocessor = exported.read_preprocessor(path, content.inputs)
         folders = {seed: path / "checkpoints" / str(seed) for seed in content.seeds}
 
@@ -250,7 +251,7 @@ class Predictor:
         learned = self.options.modality_dropout > 0
         reads = self.method.read_names(self.options, self.inputs)
         unasked = [name for name in known if learned or name not in reads]
-        lacking = [name for name in unasked if name not in named and _lacks(split, name)]
+        lacking = [name for name in unasked if name not in named and not split.has(name)]
         missing = tuple(name for name in known if name in (*named, *lacking))
         if len(missing) == len(known):
             if lacking:
@@ -258,14 +259,14 @@ class Predictor:
             raise InputError(f"missing names {' and '.join(missing)}, all that this experiment was trained with")
         if "text" in missing and self.inputs.aligned:
             raise InputError("text cannot be missing: audio and vision of this experiment are aligned with its tokens")
-        read = [name for name in self.preprocessor.reads() if not _is_of(name, missing)]
+        gone = {column for name in missing for column in columns_of(name)}
+        read = [name for name in self.preprocessor.reads() if name not in gone]
         columns = self.preprocessor.apply(check_samples(split, read), missing=missing)
         columns["label"] = np.zeros(len(split), np.float32)
         if "text" not in missing:
             self.preprocessor.warn_of_unknown({"the texts": columns}, f"text encoder {self.options.text_encoder}")
         if missing and self.inputs.aligned:
-            there = next(columns[name] for name in known if name not in missing)
-            length = (there["mask"].sum(1) if "mask" in there else there["length"]).astype(np.int32)
+            length = length_of(next(columns[name] for name in known if name not in missing)).astype(np.int32)
             for name in missing:
                 width = columns[name]["features"].shape[-1]
                 zeros = np.zeros((len(split), int(length.max()), width), np.float32)
@@ -298,16 +299,6 @@ def _modalities(missing: Sequence[str]) -> tuple[str, ...]:
         if name not in MODALITIES:
             raise InputError(f"missing names {name!r}; expected some of {', '.join(MODALITIES)}")
     return tuple(name for name in MODALITIES if name in named)
-
-
-def _lacks(split: Split, modality: str) -> bool:
-    """Whether no column of a split carries the modality."""
-    return all(getattr(split, column) is None for column in MODALITY_COLUMNS[modality])
-
-
-def _is_of(column: str, modalities: Sequence[str]) -> bool:
-    """Whether a column carries one of the modalities."""
-    return any(column in (name, f"{name}_length", f"raw_{name}", f"{name}_bert") for name in modalities)
 
 
 def _no_split(given: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from msa_jax import config, methods
@@ -11,6 +12,7 @@ from msa_jax.errors import InputError, refuse_newer
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.asked import checked_seeds, chosen_preset, chosen_protocol
+from msa_jax.train.atomic import read_json
 from msa_jax.train.experiment_dir import FORMAT
 
 _HUGE = 2**31  # no array has as many rows or columns
@@ -105,6 +107,11 @@ class RunConfig:
             "options": dict(self.options),
             "inputs": inputs_to_json(self.inputs),
         }
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunConfig":
+        """That of an experiment. Raises InputError if its file is missing, something else, or of a newer version."""
+        return cls.from_json(read_json(folder / "config.json"), str(folder / "config.json"))
 
     @classmethod
     def from_json(cls, content: Any, source: str) -> "RunConfig":

@@ -16,7 +16,7 @@ from msa_jax.errors import InputError
 from msa_jax.layers.stack import is_stacked, layer_path
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.paths import user_path
-from msa_jax.train.checkpoint import RunCheckpoints, StageInit, check_stage, load_stage, other_run
+from msa_jax.train.checkpoint import STAGES, RunCheckpoints, StageInit, check_stage, load_stage, other_run
 from msa_jax.train.device_data import streams
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.judge import selected_term
@@ -150,18 +150,16 @@ class StageInits:
 
     @cached_property
     def _memory(self) -> Any:
-        def memory(labels: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
-            # The last stage's options are those of the run.
-            options = with_values(self.stages[-1].options, values)
-            return self._method.init_memory(options, self._prepared.inputs, labels)
+        return jax.jit(self._memory_of)
 
-        return jax.jit(memory)
+    def _memory_of(self, labels: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        # The last stage's options are those of the run.
+        options = with_values(self.stages[-1].options, values)
+        return self._method.init_memory(options, self._prepared.inputs, labels)
 
     def traced_memory(self, values: Mapping[str, Any]) -> Any:
         """The memory of a run with these values of options, inside of a traced function."""
-        options = with_values(self.stages[-1].options, values)
-        labels = {name: jnp.asarray(value) for name, value in self._labels.items()}
-        return self._method.init_memory(options, self._prepared.inputs, labels)
+        return self._memory_of({name: jnp.asarray(value) for name, value in self._labels.items()}, values)
 
     def reads_outside_training(self, name: str) -> bool:
         """Whether this real option is read where parameters are drawn, or where valid is scored.
@@ -196,7 +194,7 @@ class StageInits:
 
     def folder(self, run: Run, stage: int) -> Path:
         """Where a run keeps what a stage leaves."""
-        return run.folder / "stages" / self.stages[stage].stage.name
+        return run.folder / STAGES / self.stages[stage].stage.name
 
     def left(self, best: Best, frozen: Flat, memory: Any) -> StageInit:
         """What a run leaves: its best parameters and those that were frozen, in the network's order."""
@@ -206,7 +204,7 @@ class StageInits:
     def _taken(self, seed: int) -> Path:
         """The folder of what the stage before the first one left in the experiment `stages_from`."""
         experiment = user_path(str(self._options.stages_from))
-        return other_run(experiment, seed) / "stages" / self.stages[self._first - 1].stage.name
+        return other_run(experiment, seed) / STAGES / self.stages[self._first - 1].stage.name
 
     def _init(self, run: Run, stage: int, initial: StageInit) -> StageInit:
         """Where a stage of a run begins: with what the stage before left, or as the run itself, `initial`."""

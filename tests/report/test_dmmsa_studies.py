@@ -158,7 +158,7 @@ def test_every_command_of_a_study_parses(name):
     lines = [line.strip() for line in load_study(name).description.splitlines() if line.strip().startswith("msa-jax ")]
     assert lines
     for line in lines:
-        known, rest = command_line._parser().parse_known_args(shlex.split(line)[1:])
+        known, rest = command_line.parser().parse_known_args(shlex.split(line)[1:])
         assert known.study == name
         assert set(command_line._options(rest)) <= set(config.flatten(methods.get("dmmsa").options()))
 

@@ -34,14 +34,14 @@ def test_null_and_nan_metrics_are_read_as_none(write_experiment):
 
 def test_unfinished_experiment_is_told_how_to_resume(tmp_path):
     folder = _write(tmp_path / "my run", "config.json", '{"method": "sugrm"}')
-    expected = f"{folder}: not finished: resume it with msa-jax train sugrm --data D --out '{folder}'"
+    expected = f"{folder}: not finished: resume it with msa-jax resume '{folder}'"
     with pytest.raises(InputError) as error:
         read_result(folder)
     assert str(error.value) == expected
 
 
 def test_unfinished_experiment_with_a_broken_configuration_is_still_named(tmp_path):
-    with pytest.raises(InputError, match="not finished: resume it with msa-jax train METHOD"):
+    with pytest.raises(InputError, match="not finished: resume it with msa-jax resume "):
         read_result(_write(tmp_path / "a", "config.json", "[1"))
 
 

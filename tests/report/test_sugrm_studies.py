@@ -126,7 +126,7 @@ def test_the_commands_they_name_are_known_to_the_command_line(study):
     commands = [line.strip() for line in found.description.splitlines() if line.strip().startswith("msa-jax ")]
     assert commands
     for command in commands:
-        arguments, rest = command_line._parser().parse_known_args(shlex.split(command)[1:])
+        arguments, rest = command_line.parser().parse_known_args(shlex.split(command)[1:])
         assert arguments.study == study
         assert command_line._options(rest).keys() <= known
 

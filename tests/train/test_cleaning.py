@@ -120,7 +120,7 @@ def test_a_shared_file_goes_only_if_no_run_names_it(run):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: (run / "result.json").unlink(), "not finished, so its checkpoints are needed"),
+        (lambda run: (run / "result.json").unlink(), "not finished, so its checkpoints are needed; `msa-jax resume "),
         (lambda run: (run / "config.json").unlink(), "not an experiment"),
         (lambda run: (run / "config.json").write_text("{}"), "not an experiment"),
         (lambda run: (run / "checkpoints" / "1" / "params.json").write_text("{"), "not JSON"),

@@ -188,7 +188,7 @@ def test_what_is_no_experiment_or_not_finished_is_an_input_error(copied, tmp_pat
     with pytest.raises(InputError, match="not an experiment"):
         Predictor.load(tmp_path)
     (copied / "result.json").unlink()
-    with pytest.raises(InputError, match="not finished; repeat its `msa-jax train` command"):
+    with pytest.raises(InputError, match=r"not finished; `msa-jax resume .*` goes on with it"):
         Predictor.load(copied)
 
 
