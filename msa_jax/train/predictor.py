@@ -14,6 +14,7 @@ import numpy as np
 
 from msa_jax import config, methods
 from msa_jax.config import Options
+from msa_jax.data.aligned import check_aligned
 from msa_jax.data.columns import check_lengths, columns_of
 from msa_jax.data.masking import length_of
 from msa_jax.data.preprocess import Columns, Preprocessor
@@ -203,10 +204,12 @@ class Predictor:
 
         Raises:
           InputError: a modality is missing, or of another feature size than in training; a column has NaN or infinite values or
-            is otherwise not what it should be; there is nothing to export.
+            is otherwise not what it should be; training had aligned data and most samples are not aligned; there is nothing to
+            export.
 
         Warns:
-          DataWarning: a modality is not read, or more than a fifth of the tokens are unknown to the tokenizer.
+          DataWarning: a modality is not read, some samples are not aligned as training's were, or more than a fifth of the tokens
+            are unknown to the tokenizer.
         """
         if not isinstance(split, Split):
             raise InputError(_no_split(split))
@@ -265,6 +268,9 @@ class Predictor:
         columns["label"] = np.zeros(len(split), np.float32)
         if "text" not in missing:
             self.preprocessor.warn_of_unknown({"the texts": columns}, f"text encoder {self.options.text_encoder}")
+        if self.inputs.aligned:
+            there = [name for name in reads if name not in missing]
+            check_aligned(columns, there, max_tokens=self.preprocessor.max_tokens)
         if missing and self.inputs.aligned:
             length = length_of(next(columns[name] for name in known if name not in missing)).astype(np.int32)
             for name in missing:

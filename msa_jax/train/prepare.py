@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options
+from msa_jax.data.aligned import is_aligned
 from msa_jax.data.calibrated import with_calibrated_labels
-from msa_jax.data.masking import Tokens, length_of, steps_of
+from msa_jax.data.masking import Tokens, steps_of
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.schema import Dataset
 from msa_jax.data.subset import take_fraction, without
@@ -20,7 +21,7 @@ from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.encoders.bert_weights import load_bert, resolve_source
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
-from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
+from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 from msa_jax.train.model import flat
 from msa_jax.train.state import Flat
 from msa_jax.whole_files import new_folder
@@ -121,14 +122,8 @@ def inputs_of(
         label_range=(float(label_range[0]), float(label_range[1])),
         rows=len(train["label"]),
         columns=tuple(name for name in UNIMODAL_LABELS if name in train),
-        aligned=all(_aligned(split) for split in columns.values()),
+        aligned=all(is_aligned(split) for split in columns.values()),
     )
-
-
-def _aligned(columns: Columns) -> bool:
-    """Whether every sample has as many audio and vision frames as tokens."""
-    lengths = [length_of(columns[name]) for name in MODALITIES if name in columns]
-    return all(np.array_equal(lengths[0], other) for other in lengths[1:])
 
 
 def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, Any, Tokenizer | None, str | None]:

@@ -303,6 +303,38 @@ def test_a_missing_modality_of_aligned_data_has_a_frame_for_each_token(predictor
         aligned.predict(DATASET.test, missing=("text",))
 
 
+def as_many_frames_as_tokens(predictor: Predictor, split: Split) -> Split:
+    tokens = predictor.columns(split)["text"]["mask"].sum(1)
+    audio = np.ones((len(split), tokens.max(), 3), np.float32)
+    return replace(split, audio=audio, audio_length=tokens.astype(np.int32))
+
+
+def test_samples_that_are_not_aligned_as_those_of_training_are_refused(predictor):
+    aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
+    with pytest.raises(InputError, match=r"a frame of audio for each token, .* differ \(row \d: \d+ tokens, \d frames of audio"):
+        aligned.predict(DATASET.test)
+    split = as_many_frames_as_tokens(predictor, DATASET.test)
+    assert np.isfinite(aligned.predict(split)).all()
+    shorter = replace(split, audio_length=split.audio_length - (np.arange(8) == 2).astype(np.int32))
+    with pytest.warns(DataWarning, match=r"in 1 of 8 samples the lengths differ \(row 2: "):
+        aligned.predict(shorter)
+    with pytest.raises(InputError, match="in 1 of 1 samples"):
+        aligned.predict(shorter.take([2]))
+
+
+def test_frames_behind_the_tokens_that_are_read_are_no_difference(predictor):
+    aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
+    most = predictor.preprocessor.max_tokens
+    split = Split(raw_text=["good " * 3 * most], audio=np.ones((1, most + 5, 3), np.float32))
+    assert np.isfinite(aligned.predict(split)).all()
+
+
+def test_what_a_method_does_not_read_need_not_be_aligned(predictor):
+    deaf = replace(predictor.method, reads=("text",))
+    aligned = only_run(predictor, method=deaf, inputs=replace(predictor.inputs, aligned=True))
+    assert np.isfinite(aligned.predict(DATASET.test)).all()
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
