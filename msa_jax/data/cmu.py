@@ -22,7 +22,20 @@ from msa_jax.errors import DataWarning
 from msa_jax.paths import sha256, shown, user_path
 
 _KEYS = ("id", "text", "audio", "vision", "labels")
+_OTHERS = ("regression_labels", "raw_text", "text_bert", "audio_lengths", "vision_lengths")  # keys of MMSA's files alone
 _GLOVE_WIDTH = 300
+
+
+def is_bare_cmu(values: Any) -> bool:
+    """Whether a split without labels may be from such a file: sequences padded in front, and nothing that other files have."""
+    if not isinstance(values, Mapping) or not any(values.get(name) is not None for name in FEATURES):
+        return False
+    if any(values.get(name) is not None for name in _OTHERS):
+        return False
+    arrays = (values[name] for name in FEATURES if isinstance(values.get(name), np.ndarray))
+    return any(
+        array.ndim == 3 and array.dtype.kind in "fiu" and padded_in_front([filled_frames(array)]) for array in arrays
+    )
 
 
 def is_cmu(content: Any) -> bool:

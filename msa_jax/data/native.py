@@ -34,7 +34,7 @@ def read_native(
 ) -> Dataset:
     """The dataset in a native folder, validated.
 
-    Warns where the card's counts or columns differ from the arrays. Padding in front of audio and vision is moved behind.
+    Warns where the card's counts or columns differ from the arrays. Padding in front is moved behind.
 
     Args:
       folder: where `card.json` and the splits are.

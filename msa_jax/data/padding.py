@@ -53,17 +53,48 @@ def lengths_of(filled: np.ndarray, *, in_front: bool) -> np.ndarray:
 
 
 def settle_padding(splits: Mapping[str, Mapping[str, Any]], *, source: str) -> dict[str, dict[str, Any]]:
-    """The splits, with audio and vision that begin at the first step. Arrays given are never changed.
+    """The splits, with sequences that begin at the first step. Arrays given are never changed.
 
-    A row is padded in front if its frames lie in the last `length` steps and not in the first ones. Such rows are shifted if
+    A row of audio or vision is padded in front if its frames lie in the last `length` steps and not in the first ones. Such rows are shifted if
     more rows of the column are so than are padded behind. Frames that are not zero and lie behind the length are counted,
-    and so are frames of zeros within it where these are more than half: one `DataWarning` for a column. Columns of wrong
-    shapes are left for `validate` to refuse.
+    and so are frames of zeros within it where these are more than half: one `DataWarning` for a column. `text` has no length: it
+    is taken from the zeros, if no mask of `text_bert` says where the tokens lie. Columns of wrong shapes are left for `validate`
+    to refuse.
     """
     settled = {name: dict(columns) for name, columns in splits.items()}
     for modality in ("audio", "vision"):
         _settle(settled, modality, source)
+    if not any("text_bert" in columns for columns in settled.values()):
+        _settle_text(settled, source)
     return settled
+
+
+def _settle_text(splits: Mapping[str, dict[str, Any]], source: str) -> None:
+    filled = {name: filled_frames(columns["text"]) for name, columns in splits.items() if _is_sequence(columns, "text")}
+    if not padded_in_front(_without_full(frames, splits[name]) for name, frames in filled.items()):
+        return
+    moved = {}
+    for name, frames in filled.items():
+        rows = ~frames[:, 0] & frames[:, -1] & ~_full(splits[name], frames.shape[1])
+        if rows.any():
+            array = splits[name]["text"].copy()
+            array[rows] = shifted(array[rows], lengths_of(frames[rows], in_front=True))
+            splits[name]["text"] = array
+            moved[name] = int(rows.sum())
+    total = sum(len(frames) for frames in filled.values())
+    warnings.warn(f"{source}: column text: {_said_moved(moved, total)}", DataWarning, stacklevel=4)
+
+
+def _without_full(frames: np.ndarray, columns: Mapping[str, Any]) -> np.ndarray:
+    return frames[~_full(columns, frames.shape[1])]
+
+
+def _full(columns: Mapping[str, Any], steps: int) -> np.ndarray:
+    """Which rows of `text` are known to have no padding, by audio or vision of as many steps: a zero there is a word.  # [N] bool"""
+    rows = len(columns["text"])
+    there = [name for name in ("audio", "vision") if _well_formed(columns, name)]
+    lengths = [columns[f"{name}_length"] for name in there if columns[name].shape[:2] == (rows, steps)]
+    return np.any([np.zeros(rows, bool), *(length == steps for length in lengths)], axis=0)
 
 
 def _settle(splits: Mapping[str, dict[str, Any]], modality: str, source: str) -> None:
@@ -105,10 +136,7 @@ def _oddities(
         empty, within = empty + int((inside & ~frames).sum()), within + int(inside.sum())
     found = []
     if moved:
-        each = ", ".join(f"{count} in {name}" for name, count in moved.items())
-        found.append(
-            f"in {sum(moved.values())} of {rows} samples the padding was in front; it was moved behind the frames ({each})"
-        )
+        found.append(_said_moved(moved, rows))
     if lost:
         found.append(
             f"{lost} non-zero frames behind the recorded length (in {rows_lost} of {rows} samples) are not used"
@@ -118,18 +146,27 @@ def _oddities(
     return found
 
 
-def _well_formed(columns: Mapping[str, Any], modality: str) -> bool:
-    sequence, length = columns.get(modality), columns.get(f"{modality}_length")
+def _said_moved(moved: Mapping[str, int], rows: int) -> str:
+    each = ", ".join(f"{count} in {name}" for name, count in moved.items())
+    return f"in {sum(moved.values())} of {rows} samples the padding was in front; it was moved behind the frames ({each})"
+
+
+def _is_sequence(columns: Mapping[str, Any], modality: str) -> bool:
+    sequence = columns.get(modality)
     return (
         isinstance(sequence, np.ndarray)
-        and isinstance(length, np.ndarray)
         and sequence.ndim == 3
         and sequence.dtype.kind in "fiu"
-        and length.dtype.kind in "iu"
-        and length.shape == (len(sequence),)
         and 0 not in sequence.shape
-        and bool(((length >= 1) & (length <= sequence.shape[1])).all())
     )
+
+
+def _well_formed(columns: Mapping[str, Any], modality: str) -> bool:
+    length = columns.get(f"{modality}_length")
+    if not _is_sequence(columns, modality) or not isinstance(length, np.ndarray) or length.dtype.kind not in "iu":
+        return False
+    sequence = columns[modality]
+    return length.shape == (len(sequence),) and bool(((length >= 1) & (length <= sequence.shape[1])).all())
 
 
 def shifted(array: np.ndarray, length: np.ndarray) -> np.ndarray:

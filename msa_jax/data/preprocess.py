@@ -12,6 +12,7 @@ import numpy as np
 
 from msa_jax import json_text
 from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.text_end import TEXT_ENDS, TextEnd, text_end_of, text_mask
 from msa_jax.data.tokenize import Tokenizer, load_tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
@@ -35,6 +36,8 @@ class Preprocessor:
     statistics: {modality: [2, d] mean and standard deviation}; empty where nothing is standardised.
     clip: bound of a standardised value.
     frame: the first and the last id of every text of `text_bert`; empty if they differ, or the text is another column.
+    text_end: what tells how many steps of `text` a sample has; None in experiments that did not write it down, and for other
+      columns.
     """
 
     modalities: tuple[str, ...]
@@ -46,6 +49,7 @@ class Preprocessor:
     statistics: Mapping[str, np.ndarray]
     clip: float
     frame: tuple[int, ...] = ()
+    text_end: TextEnd | None = None
 
     @classmethod
     def fit(
@@ -80,14 +84,13 @@ class Preprocessor:
             statistics=statistics,
             clip=clip,
             frame=_frame(train.text_bert) if text_column == "text_bert" else (),
+            text_end=text_end_of(dataset.splits().values()) if text_column == "text" else None,
         )
 
     def reads(self) -> tuple[str, ...]:
         """The columns of a split that `apply` needs, where no modality is missing."""
         text = () if self.text_column is None else (self.text_column,)
-        text += (
-            ("text_bert",) if self.text_column == "text" else ()
-        )  # whose mask tells where the text ends, if it is there
+        text += ("text_bert",) if self.text_column == "text" else ()  # whose mask may tell where the text ends
         return (
             *text,
             *(
@@ -113,7 +116,7 @@ class Preprocessor:
           [N, L, d] float32, length [N] int32}; `label` and whichever of `label_t`, `label_a`, `label_v` there are.
 
         Raises:
-          InputError: a modality is absent, or has another feature size than in training.
+          InputError: a modality is absent, or has another feature size than in training; nothing tells where texts end.
         """
         columns: Columns = {}
         if self.text_column:
@@ -160,13 +163,7 @@ class Preprocessor:
             return _cut(ids * mask, mask, self.max_tokens)
         if split.text.shape[-1] != self.widths["text"]:
             raise InputError(f"{source}: text has {split.text.shape[-1]} features; expected {self.widths['text']}")
-        if split.text_bert is not None and split.text_bert.shape[-1] == split.text.shape[1]:
-            mask = split.text_bert[:, 1]
-        else:  # Without a mask, a step counts up to the last one that is not all zero.
-            filled = (split.text != 0).any(-1)
-            last = split.text.shape[1] - np.argmax(filled[:, ::-1], axis=1)
-            mask = (np.arange(split.text.shape[1]) < np.maximum(last * filled.any(1), 1)[:, None]).astype(np.int32)
-        return {"features": split.text, "mask": mask}
+        return {"features": split.text, "mask": text_mask(split, self.text_end, source=source)}
 
     def _sequence(self, name: str, split: Split, source: str) -> Columns:
         sequence = getattr(split, name)
@@ -220,6 +217,7 @@ class Preprocessor:
             "widths": dict(self.widths),
             "clip": self.clip,
             "frame": list(self.frame),
+            "text_end": self.text_end,
             "tokenizer": self.tokenizer is not None,
         }
         if self.tokenizer is not None:
@@ -241,6 +239,8 @@ class Preprocessor:
             tokenizer = load_tokenizer(folder / "tokenizer") if content.pop("tokenizer") else None
             content["modalities"] = tuple(content["modalities"])
             content["frame"] = tuple(content.get("frame", ()))  # which experiments did not have at first
+            if content.setdefault("text_end", None) not in (None, *TEXT_ENDS):  # nor this
+                raise ValueError(f"text_end is {content['text_end']!r}; expected one of {', '.join(TEXT_ENDS)}")
             return cls(tokenizer=tokenizer, statistics=statistics, **content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{folder}: the preprocessing of this experiment cannot be read ({error})") from None

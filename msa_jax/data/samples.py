@@ -11,8 +11,8 @@ import numpy as np
 from msa_jax import safe_pickle
 from msa_jax.data import SYNTHETIC, load_dataset
 from msa_jax.data.cmu import columns_of as cmu_columns
-from msa_jax.data.cmu import is_cmu
-from msa_jax.data.columns import COLUMNS, LABELS, Place, check_columns, check_lengths
+from msa_jax.data.cmu import is_bare_cmu, is_cmu
+from msa_jax.data.columns import COLUMNS, FEATURES, LABELS, Place, check_columns, check_lengths
 from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_card, read_npz
 from msa_jax.data.padding import settle_padding
@@ -116,10 +116,18 @@ def _chosen(path: Path, name: str | None, found: Collection[str]) -> str:
 
 def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
     """The columns of one split in a file of its own, or as a feature file has them; padding behind the steps."""
-    if is_cmu(found):
-        return cmu_columns({split: found}, source=source)[split]
+    if is_cmu(found) or is_bare_cmu(found):
+        return cmu_columns({split: _with_any_labels(found)}, source=source)[split]
     columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, Place(source=source, split=split))
     return settle_padding({split: columns}, source=source)[split]
+
+
+def _with_any_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns of a split of a file of MulT, with NaN for labels if there are none."""
+    if values.get("labels") is not None:
+        return values
+    rows = next((len(values[name]) for name in FEATURES if isinstance(values.get(name), np.ndarray)), 0)
+    return {**values, "labels": np.full(rows, np.nan, np.float32)}
 
 
 def _of_mmsa(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ import pytest
 
 from msa_jax.cli import main
 from msa_jax.data import load_dataset, read_cmu, read_native
+from msa_jax.data.aligned import is_aligned
 from msa_jax.data.preprocess import Preprocessor
 from msa_jax.data.samples import load_split
 from msa_jax.data.videos import videos_of
@@ -48,6 +49,25 @@ def test_the_words_of_a_text_are_those_that_its_mask_admits(tmp_path):
     )
     mask = fitted.apply(dataset.train)["text"]["mask"]
     assert mask.sum(axis=1).tolist() == [len(words) for words in truth["train"]["text"]]
+
+
+def test_a_last_word_without_a_vector_leaves_an_aligned_file_aligned(tmp_path):
+    content, truth = cmu_content()
+    for split in content.values():
+        split["text"][3, -1] = 0  # GloVe does not know it
+    (tmp_path / "data.pkl").write_bytes(pickle.dumps(content))
+    dataset = read_cmu(tmp_path / "data.pkl")
+    fitted = Preprocessor.fit(
+        dataset, tokenizer=None, text_column="text", vocab_size=0, max_tokens=50, standardise=False, clip=5.0
+    )
+    for name, split in dataset.splits().items():
+        columns = fitted.apply(split)
+        assert is_aligned(columns)
+        assert columns["text"]["mask"].sum(axis=1).tolist() == [len(words) for words in truth[name]["text"]]
+    fitted.save(tmp_path / "kept")
+    alone = Preprocessor.load(tmp_path / "kept").apply(dataset.test.take([3]))
+    assert is_aligned(alone)
+    assert alone["text"]["mask"].sum() == len(truth["test"]["text"][3])
 
 
 def test_what_was_changed_is_said(tmp_path):

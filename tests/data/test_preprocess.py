@@ -130,6 +130,34 @@ def test_features_take_the_mask_of_text_bert_of_the_same_length():
     np.testing.assert_array_equal(preprocessor.apply(split)["text"]["mask"], split.text_bert[:, 1])
 
 
+def test_where_a_mask_told_the_end_of_texts_in_training_new_data_need_one():
+    dataset = tiny_dataset(text="text_bert")
+    features = {name: np.ones((len(split), 8, 4), np.float32) for name, split in dataset.splits().items()}
+    splits = {name: replace(split, text=features[name]) for name, split in dataset.splits().items()}
+    preprocessor = fit(replace(dataset, **splits), "text")
+    with pytest.raises(InputError, match=r"somewhere: column text_bert is missing; in training its mask said where each"):
+        preprocessor.apply(replace(splits["test"], text_bert=None), source="somewhere")
+
+
+def test_zeros_tell_the_end_of_new_texts_where_they_agree_with_the_mask_of_training():
+    dataset = tiny_dataset(text="text_bert")
+    splits = {
+        name: replace(split, text=np.repeat(split.text_bert[:, 1, :, None], 4, axis=2).astype(np.float32))
+        for name, split in dataset.splits().items()
+    }
+    preprocessor = fit(replace(dataset, **splits), "text")
+    mask = preprocessor.apply(replace(splits["test"], text_bert=None))["text"]["mask"]
+    np.testing.assert_array_equal(mask, splits["test"].text_bert[:, 1])
+
+
+def test_frames_of_their_own_number_do_not_tell_the_end_of_texts():
+    dataset = tiny_dataset(text="text")
+    audio = np.ones((24, 7, 3), np.float32)  # as many steps as the text has, but not one for each word
+    train = replace(dataset.train, audio=audio, audio_length=np.full(24, 7, np.int32), vision=None, vision_length=None)
+    mask = fit(replace(dataset, train=train), "text").apply(train)["text"]["mask"]
+    np.testing.assert_array_equal(mask, (train.text != 0).any(-1))
+
+
 def test_lengths_are_known_of_token_ids_only():
     dataset = tiny_dataset(text="text")
     assert text_lengths(fit(dataset, "text").apply(dataset.train)) is None
@@ -195,6 +223,7 @@ def test_what_was_saved_does_the_same(tmp_path, column):
         ("preprocessing.json", b"{"),
         ("preprocessing.json", b"7"),
         ("preprocessing.json", json.dumps({"tokenizer": False}).encode()),
+        ("preprocessing.json", json.dumps({"tokenizer": False, "modalities": [], "text_end": "guess"}).encode()),
     ],
 )
 def test_damaged_preprocessing_is_an_input_error(tmp_path, name, content):

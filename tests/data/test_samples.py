@@ -10,6 +10,7 @@ from msa_jax.data import Split, load_dataset, make_synthetic, read_mmsa, write_n
 from msa_jax.data.samples import check_samples, load_split, read_texts
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.testing import tiny_dataset
+from tests.cmu_writer import cmu_content
 from tests.mmsa_writer import write_mmsa
 
 DATASET = tiny_dataset()
@@ -98,15 +99,55 @@ def test_a_table_with_splits_gives_the_split_that_is_asked_for(tmp_path):
     assert load_split(path).id.tolist() == ["a"]
 
 
+def padded_in_front(array: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    rows = zip(array, lengths, strict=True)
+    return np.stack([np.roll(row, len(row) - length, axis=0) for row, length in rows])
+
+
 def test_padding_in_front_of_the_frames_is_moved_behind_them(tmp_path):
     test = DATASET.test
-    audio = np.stack(
-        [np.roll(row, 6 - length, axis=0) for row, length in zip(test.audio, test.audio_length, strict=True)]
-    )
+    audio = padded_in_front(test.audio, test.audio_length)
     np.savez(tmp_path / "new.npz", **{**bare(test), "audio": audio, "audio_length": test.audio_length})
     with pytest.warns(DataWarning, match="the padding was in front"):
         split = load_split(tmp_path / "new.npz")
     np.testing.assert_array_equal(split.audio, test.audio)
+
+
+@pytest.mark.filterwarnings("ignore::msa_jax.errors.DataWarning")
+@pytest.mark.parametrize("aligned", [True, False])
+def test_a_file_of_mult_gives_the_same_features_without_labels(tmp_path, aligned):
+    content, _ = cmu_content(aligned=aligned)
+    path = tmp_path / "new.pkl"
+    path.write_bytes(pickle.dumps(content["test"]))
+    labelled = load_split(path)
+    path.write_bytes(pickle.dumps({key: value for key, value in content["test"].items() if key != "labels"}))
+    split = load_split(path)
+    assert_same(split, labelled, ("id", "text", "audio", "audio_length", "vision", "vision_length"))
+    assert np.isnan(split.label).all()
+    assert not np.isnan(labelled.label).any()
+
+
+def test_padding_in_front_of_text_features_is_moved_behind_them(tmp_path):
+    lengths = np.array([1, 3, 5])
+    text = np.ones((3, 5, 2), np.float32) * (np.arange(5) < lengths[:, None])[..., None]
+    np.savez(tmp_path / "new.npz", text=padded_in_front(text, lengths))
+    with pytest.warns(DataWarning, match=r"column text: in 2 of 3 samples the padding was in front; it was moved behind"):
+        np.testing.assert_array_equal(load_split(tmp_path / "new.npz").text, text)
+
+
+def test_a_text_whose_first_word_is_unknown_has_no_padding_if_its_frames_fill_all_steps(tmp_path):
+    text = np.ones((1, 5, 2), np.float32)
+    text[0, 0] = 0
+    np.savez(tmp_path / "new.npz", text=text, audio=np.ones((1, 5, 3), np.float32), audio_length=[5])
+    np.testing.assert_array_equal(load_split(tmp_path / "new.npz").text, text)
+
+
+def test_text_features_with_a_mask_stay_where_they_are(tmp_path):
+    text = np.ones((1, 4, 2), np.float32)
+    text[0, 0] = 0
+    bert = np.array([[[101, 7, 102, 0], [1, 1, 1, 0], [0] * 4]], np.int32)
+    np.savez(tmp_path / "new.npz", text=text, text_bert=bert)
+    np.testing.assert_array_equal(load_split(tmp_path / "new.npz").text, text)
 
 
 def test_features_of_a_file_that_are_not_finite_are_replaced_and_counted(tmp_path):
