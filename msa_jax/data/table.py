@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -152,23 +153,43 @@ def _decoded(path: Path) -> str:
 
 def _from_csv(path: Path) -> list[Row]:
     text = _decoded(path)
-    heading = next((line for line in text.splitlines() if line.strip()), "")
+    heading, *below = [line for line in text.splitlines() if line.strip()][:2] or [""]
+    said = _SEPARATOR.fullmatch(heading.strip())
+    if said is not None:
+        heading = "".join(below)
     separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=heading.count)
     records = _records(path, text, separator)
+    if said is not None:
+        next(records)
     _, header = next(records, (0, []))
     names = [cell.strip().lower() for cell in header]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"{path}: column {twice} is there twice")
-    rows = []
+    found = []
     for line, cells in records:
         if len(cells) != len(names):
             raise InputError(
                 f"{path}: line {line}: {len(cells)} cells; expected {len(names)} ({', '.join(names)}). "
                 "A text that holds a separator stands in double quotes"
             )
-        rows.append(Row(where=f"line {line}", cells=dict(zip(names, cells, strict=True))))
+        found.append((line, cells))
+    # Spreadsheets write columns that were cleared without a name.
+    kept = [place for place, name in enumerate(names) if name or any(cells[place].strip() for _, cells in found)]
+    names = _distinct([names[place] for place in kept], str(path))
+    rows = [
+        Row(where=f"line {line}", cells=dict(zip(names, (cells[place] for place in kept), strict=True)))
+        for line, cells in found
+    ]
     return rows or _no_rows(path, names)
+
+
+_SEPARATOR = re.compile(r'"?sep=[,;\t]?"?', re.IGNORECASE)  # a first line by which Excel is told the separator
+
+
+def _distinct(names: list[str], where: str) -> list[str]:
+    """The names of columns. Raises InputError if two are the same, as they may be in lower case."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: column {twice or 'without a name'} is there twice")
+    return names
 
 
 def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -196,7 +217,8 @@ def _from_jsonl(path: Path) -> list[Row]:
             raise InputError(f"{path}: line {number}: not JSON ({error})") from None
         if not isinstance(content, dict):
             raise InputError(f"{path}: line {number}: {type(content).__name__}; expected an object with text and label")
-        rows.append(Row(where=f"line {number}", cells={key.strip().lower(): cell for key, cell in content.items()}))
+        names = _distinct([key.strip().lower() for key in content], f"{path}: line {number}")
+        rows.append(Row(where=f"line {number}", cells=dict(zip(names, content.values(), strict=True))))
     return rows or _no_rows(path, [])
 
 
@@ -205,14 +227,18 @@ def _from_parquet(path: Path) -> list[Row]:
         import pandas  # pyright: ignore[reportMissingImports]
 
         frame = pandas.read_parquet(path)
+        if any(name is not None for name in frame.index.names):
+            frame = frame.reset_index(allow_duplicates=True)
     except ImportError:
         raise InputError(
             f"{path}: reading .parquet needs pandas and pyarrow (pip install pandas pyarrow); or save it as .csv"
         ) from None
     except Exception as error:  # what a damaged file raises has no common base
         raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())[:200]})") from None
-    names = [str(column).strip().lower() for column in frame.columns]
-    values = [frame.iloc[:, place].tolist() for place in range(len(names))]
+    names = _distinct([str(column).strip().lower() for column in frame.columns], str(path))
+    values = [
+        [None if cell is pandas.NA else cell for cell in frame.iloc[:, place].tolist()] for place in range(len(names))
+    ]
     rows = [
         Row(where=f"row {number}", cells=dict(zip(names, cells, strict=True)))
         for number, cells in enumerate(zip(*values, strict=True), start=1)
@@ -253,11 +279,16 @@ def _columns(path: Path, rows: Sequence[Row], required: Sequence[str] = ("text",
                 f"and if there are {' and '.join(name for name in COLUMNS if name not in required)}, "
                 "named in the first line"
             )
-    for column in COLUMNS:
-        for row in rows:
-            if column in columns and column not in row.cells:
-                refuse(path, row, column, "missing", "it, because other rows have it")
+    check_whole(path, rows, COLUMNS)
     return columns
+
+
+def check_whole(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Raises InputError if a row lacks one of these columns and another row has it."""
+    for column in names:
+        lacking = next((row for row in rows if column not in row.cells), None)
+        if lacking is not None and any(column in row.cells for row in rows):
+            refuse(path, lacking, column, "missing", "it, because other rows have it")
 
 
 def _texts(path: Path, rows: Sequence[Row]) -> list[str]:
@@ -269,11 +300,19 @@ def _texts(path: Path, rows: Sequence[Row]) -> list[str]:
 
 def _text(path: Path, row: Row) -> str:
     text = row.cells["text"]
-    if not isinstance(text, str):
-        refuse(path, row, "text", _shown(text), "text")
-    if not text.strip():
+    if is_empty(text):
         refuse(path, row, "text", "nothing", "text")
-    return _checked_unicode(path, row, "text", text)
+    return _checked_unicode(path, row, "text", read_text(path, row))
+
+
+def read_text(path: Path, row: Row, column: str = "text") -> str:
+    """The text in a cell; "" if it is empty. Raises InputError if it holds something else."""
+    text = row.cells[column]
+    if is_empty(text):
+        return ""
+    if not isinstance(text, str):
+        refuse(path, row, column, _shown(text), "text")
+    return text
 
 
 def read_label(path: Path, row: Row, column: str = "label") -> float:
@@ -287,11 +326,13 @@ def read_label(path: Path, row: Row, column: str = "label") -> float:
             return label
     except (ValueError, OverflowError):
         pass
-    refuse(path, row, column, _shown(cell), "a number")
+    comma = isinstance(cell, str) and re.fullmatch(r"[+-]?\d+,\d+", cell.strip())
+    written = f": write {cell.strip().replace(',', '.')}, with a point" if comma else ""
+    refuse(path, row, column, _shown(cell), f"a number{written}")
 
 
 def is_empty(cell: Any) -> bool:
-    """Whether a cell holds nothing: blank in a text file, null in .jsonl, null or NaN in .parquet. 0 is something."""
+    """Whether a cell holds nothing: blank in a text file, null in .jsonl, null, NA or NaN in .parquet. 0 is something."""
     return cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and cell != cell)
 
 
@@ -300,14 +341,17 @@ def _label_or_nan(path: Path, row: Row) -> float:
 
 
 def _id(path: Path, row: Row) -> str:
-    id = row.cells["id"]
-    if type(id) is int:
-        return str(id)
-    if not isinstance(id, str):
-        refuse(path, row, "id", _shown(id), "text or a whole number")
-    if not id.strip():
-        refuse(path, row, "id", "nothing", "text or a whole number")
-    return _checked_unicode(path, row, "id", id.strip())
+    return _checked_unicode(path, row, "id", read_name(path, row, "id"))
+
+
+def read_name(path: Path, row: Row, column: str) -> str:
+    """The text or whole number in a cell, without spaces around it. Raises InputError if it holds something else, or nothing."""
+    name = row.cells[column]
+    if type(name) is int:
+        return str(name)
+    if not isinstance(name, str) or not name.strip():
+        refuse(path, row, column, _shown(name), "text or a whole number")
+    return name.strip()
 
 
 def _checked_unicode(path: Path, row: Row, column: str, text: str) -> str:

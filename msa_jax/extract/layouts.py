@@ -21,6 +21,8 @@ from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from msa_jax.modalities import UNIMODAL_LABELS
 
 _TABLES = ("label.csv", "meta.csv")
+_READ = ("path", "video_id", "clip_id", "id", "text", "label", *UNIMODAL_LABELS, "mode")
+_OPTIONAL = ("id", "video_id")  # names that a table may have besides
 _FOLDERS = ("Raw/{video}", "{video}", "Video/Segmented", "Segmented", "Raw", ".")
 
 
@@ -61,15 +63,16 @@ def read_raw(raw: Path, labels: Path | None = None) -> RawFolder:
     path = _table(raw, labels)
     folder = raw if raw.is_dir() else raw.parent
     rows = table.read_rows(path)
-    columns = set(rows[0].cells)
+    columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     by_path = "path" in columns
     needed = ("path", "label") if by_path else ("video_id", "clip_id", "label")
     for column in needed:
         if column not in columns:
-            found = ", ".join(rows[0].cells)
             raise InputError(
-                f"{path}: column {column} is missing; found {found}, expected video_id, clip_id and label, or path and label"
+                f"{path}: column {column} is missing; found {', '.join(columns)}, expected video_id, clip_id and label, or "
+                "path and label"
             )
+    table.check_whole(path, rows, _READ)
     unimodal = [name for name in UNIMODAL_LABELS if all(_filled(row, name) for row in rows)]
     for name in UNIMODAL_LABELS:
         empty = sum(not _filled(row, name) for row in rows)
@@ -135,29 +138,30 @@ def _table(raw: Path, labels: Path | None) -> Path:
 
 
 def _clip(path: Path, row: table.Row, *, by_path: bool, labels: Sequence[str], where: "_Folders") -> Clip:
-    cells = {name: "" if table.is_empty(cell) else str(cell).strip() for name, cell in row.cells.items()}
-    for column in ("path",) if by_path else ("video_id", "clip_id"):
-        if not cells.get(column) or "\0" in cells[column]:
+    named = ("path",) if by_path else ("video_id", "clip_id")
+    names = {name: table.read_name(path, row, name) for name in (*named, *_OPTIONAL) if _filled(row, name)}
+    for column in named:
+        if not names.get(column) or "\0" in names[column]:
             table.refuse(path, row, column, "nothing", "text")
     if by_path:
-        if not Path(cells["path"]).name:
-            table.refuse(path, row, "path", repr(cells["path"]), "a file")
-        place = path.parent / cells["path"]
+        if not Path(names["path"]).name:
+            table.refuse(path, row, "path", repr(names["path"]), "a file")
+        place = path.parent / names["path"]
         # A file whose video nobody names counts as one of its own.
-        id, video, clip = Path(cells["path"]).with_suffix("").as_posix(), cells.get("video_id", ""), place.stem
+        id, video, clip = Path(names["path"]).with_suffix("").as_posix(), names.get("video_id", ""), place.stem
         video = video or id
         found, missing = (place, "") if place.is_file() else (None, f"no file {place}")
     else:
-        video, clip = cells["video_id"], cells["clip_id"]
+        video, clip = names["video_id"], names["clip_id"]
         id = f"{video}$_${clip}"
         found, missing = where.find(video, clip)
     return Clip(
-        id=cells.get("id") or id,
+        id=names.get("id", id),
         video=video,
         clip=clip,
         where=row.where,
         labels={name: table.read_label(path, row, name) for name in labels},
-        text=cells.get("text") or None,
+        text=(table.read_text(path, row).strip() if "text" in row.cells else "") or None,
         split=table.read_split(path, row, "mode") if "mode" in row.cells else None,
         path=found,
         missing=missing,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from msa_jax.data import columns, load_dataset, read_native, read_table, write_native
+from msa_jax.data.samples import load_split
 from msa_jax.errors import DataWarning, InputError
 
 SAID = {"name": "mine", "language": "en", "label_range": (-3, 3), "metrics": "mosi"}
@@ -66,8 +67,9 @@ def test_parquet_is_read_by_pandas(tmp_path, monkeypatch):
         def __getitem__(self, at):
             return np.array(cells[at[1]], object)
 
-    frame = types.SimpleNamespace(columns=("Text", "label", "split"), iloc=Columns())
-    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(read_parquet=lambda path: frame))
+    index = types.SimpleNamespace(names=[None])
+    frame = types.SimpleNamespace(columns=("Text", "label", "split"), iloc=Columns(), index=index)
+    monkeypatch.setitem(sys.modules, "pandas", types.SimpleNamespace(read_parquet=lambda path: frame, NA=object()))
     dataset = quietly(written(tmp_path, b"PAR1", "t.parquet"))
     assert (dataset.train.id.tolist(), dataset.test.raw_text.tolist()) == (["1"], ["c"])
 
@@ -81,6 +83,42 @@ def test_parquet_is_the_same_table_as_csv(tmp_path):
     cut = written(tmp_path, (tmp_path / "t.parquet").read_bytes()[:-20], "cut.parquet")
     with pytest.raises(InputError, match=r"cut\.parquet: not a readable parquet file"):
         quietly(cut)
+
+
+def parquet(tmp_path, frame):
+    frame.to_parquet(tmp_path / "t.parquet")
+    return tmp_path / "t.parquet"
+
+
+def test_the_index_of_a_parquet_is_a_column_if_it_has_a_name(tmp_path):
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    table = written(tmp_path, ROWS)
+    frame = pandas.read_csv(table)
+    assert quietly(parquet(tmp_path, frame.set_index("id"))).fingerprint() == quietly(table).fingerprint()
+    frame.index = frame.index.rename("ID")
+    with pytest.raises(InputError, match="column id is there twice"):
+        quietly(parquet(tmp_path, frame))
+
+
+def test_na_of_pandas_is_nothing(tmp_path):
+    pytest.importorskip("pyarrow")
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": ["a", "b"], "label": pandas.array([1, None], "Int64")})
+    path = parquet(tmp_path, frame)
+    with pytest.raises(InputError, match="row 2, column label: nothing; expected a number"):
+        quietly(path)
+    np.testing.assert_array_equal(load_split(path).label, np.array([1, np.nan], np.float32))
+
+
+def test_lines_and_columns_that_spreadsheets_add_are_left_out(tmp_path):
+    plain = "id;text;label;split\na;x;1;train\nb;y;1;valid\nc;z;1;test\n"
+    expected = quietly(written(tmp_path, plain)).fingerprint()
+    cleared = "".join(f"{line};;\n" for line in plain.splitlines()) + ";;;;;\n"
+    for content in ("sep=;\r\n" + plain, '"sep=;"\n' + cleared):
+        assert quietly(written(tmp_path, content)).fingerprint() == expected
+    with pytest.raises(InputError, match="line 3, column label: 'good'"):
+        quietly(written(tmp_path, "sep=;\ntext;label\na;good\n"))
 
 
 def test_without_pandas_parquet_is_one_clear_line(tmp_path, monkeypatch):
@@ -188,6 +226,8 @@ HEAD = "id,text,label,split\na,x,1,train\n"
         (HEAD + "b,y, z,1,test\n", "line 3: 5 cells; expected 4"),
         (HEAD + 'b,"y\nz",good,test\n', "line 3, column label: 'good'; expected a number"),
         (HEAD + 'b,"y\nz",1,test\nc,x,,test\n', "line 5, column label: nothing; expected a number"),
+        (HEAD + 'b,y,"0,5",test\n', "line 3, column label: '0,5'; expected a number: write 0.5, with a point"),
+        ("text,,label,\na,b,1,c\n", "column without a name is there twice"),
         (HEAD + "b,y,nan,test\n", "line 3, column label: 'nan'; expected a number"),
         (HEAD + "b,y,1_0,test\n", "line 3, column label: '1_0'; expected a number"),
         (HEAD + "b,y,7,test\n", r"line 3, column label: 7; expected a number in label_range \[-3, 3\]"),
@@ -222,6 +262,7 @@ GOOD = '{"text": "a", "label": 1, "id": 3, "split": "train"}\n'
     [
         (GOOD + "{'text'}", "line 2: not JSON"),
         (GOOD + "[" * 100_000, "line 2: not JSON"),
+        (GOOD + '{"text": "a", "Text": "b", "label": 1}', "line 2: column text is there twice"),
         (GOOD + "[1]", "line 2: list; expected an object"),
         (GOOD + '{"text": "a", "label": 1, "split": "test"}', "line 2, column id: missing; expected it, because"),
         (GOOD + '{"text": ["a"], "label": 1, "id": 1, "split": "test"}', "line 2, column text: list; expected text"),

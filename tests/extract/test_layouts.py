@@ -112,6 +112,34 @@ def test_tables_that_are_wrong_say_where(tmp_path, table, said):
     assert said in str(error.value)
 
 
+GOOD = {"video_id": "v", "clip_id": 1, "text": "x", "label": 1, "mode": "train"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mode": None}, "line 2, column mode: missing; expected it, because other rows have it"),
+        ({"label": None}, "line 2, column label: missing; expected it, because other rows have it"),
+        ({"clip_id": None}, "line 2, column clip_id: missing"),
+        ({"text": None}, "line 2, column text: missing"),
+        ({"text": ["x", "y"]}, "line 2, column text: list; expected text"),
+        ({"text": 5}, "line 2, column text: 5; expected text"),
+        ({"clip_id": 1.5}, "line 2, column clip_id: 1.5; expected text or a whole number"),
+        ({"id": ["v"]}, "line 1, column id: missing"),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_lines_of_objects_that_are_wrong_say_where(tmp_path, change, said, first):
+    other = {key: value for key, value in {**GOOD, "clip_id": 2, **change}.items() if value is not None}
+    rows = [other, GOOD] if first else [GOOD, other]
+    if first:
+        said = said.replace("line 2", "line 3").replace("line 1", "line 2").replace("line 3", "line 1")
+    raw = made(tmp_path, "\n".join(map(json.dumps, rows)), name="mine.jsonl")
+    with pytest.raises(InputError) as error:
+        read_raw(raw, raw / "mine.jsonl")
+    assert said in str(error.value)
+
+
 def test_without_a_table_or_a_folder(tmp_path):
     with pytest.raises(InputError, match=r"neither label.csv nor meta.csv"):
         read_raw(tmp_path)
