@@ -60,6 +60,7 @@ def score_clip(
     missing: Sequence[str] = (),
     tools: Tools,
     cache: Path | None = None,
+    within: Path | None = None,
 ) -> dict[str, Any]:
     """The scores of a clip and of its parts.
 
@@ -72,6 +73,7 @@ def score_clip(
       missing: modalities that are not read.
       tools: as for `read_clips`; those of modalities that are not read are left alone.
       cache: where its features are kept.
+      within: a folder out of which no link of a transcript leads.
 
     Returns:
       What `score_text` has, and {"seconds", "parts": [{"start", "end", "score", "heads"}], "face": as `face_view`, "wave": as
@@ -85,11 +87,12 @@ def score_clip(
     reads_text = "text" in read
     # The tools are those of the page, of which an experiment may need a part.
     needed = replace(tools, **{tool: None for tool, serves in _SERVES.items() if serves not in read})
-    if reads_text and not text.strip() and tools.asr is None and transcripts.beside(path) is None:
+    if reads_text and not text.strip() and tools.asr is None and transcripts.beside(path, within=within) is None:
         raise InputError("this experiment reads words too: type what is said in the clip, or leave text out")
     with _notes() as notes:
         texts = [text] if reads_text and text.strip() else None
-        clips = read_clips(predictor, [path], texts=texts, tools=needed, missing=missing, cache=cache)
+        places = {"cache": cache, "within": within}
+        clips = read_clips(predictor, [path], texts=texts, tools=needed, missing=missing, **places)
         whole = predictions_of(predictor, samples_of(clips), missing)[0]
         step = max(window / 2, LEAST_STEP, whole.end / MOST_PARTS)
         samples = samples_of(clips, window=max(window, step), step=step)

@@ -1,8 +1,9 @@
 """The page over HTTP: a few addresses on this machine, and nothing that is sent elsewhere."""
 
+import ipaddress
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -62,13 +63,14 @@ def address_of(bound: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
-def server(session: Session, *, any_host: bool, max_upload: float) -> Any:
+def server(session: Session, *, host: str, max_upload: float) -> Any:
     """A server of uvicorn; `server(...).run(sockets=[listen(...)])` serves until it is ended.
 
     Args:
       session: what the page shows.
-      any_host: answer whatever name the browser calls this machine. Otherwise only a name of this machine for itself, so that a
-        page of another site cannot pass for ours by a name of its own.
+      host: where it listens, which is by what names the browser may call this machine: a page of another site must not pass for
+        ours by a name of its own. At an address for this machine alone these are its names for itself; at any other also that
+        address, numbers, and the name of this machine.
       max_upload: MB.
 
     Raises:
@@ -82,7 +84,7 @@ def server(session: Session, *, any_host: bool, max_upload: float) -> Any:
         raise _not_installed() from None
     return uvicorn.Server(
         uvicorn.Config(
-            application(session, any_host=any_host, most=int(max_upload * 2**20)),
+            application(session, host=host, most=int(max_upload * 2**20)),
             http="h11",
             ws="none",
             loop="asyncio",
@@ -98,8 +100,16 @@ def server(session: Session, *, any_host: bool, max_upload: float) -> Any:
     )
 
 
-def application(session: Session, *, any_host: bool, most: int) -> Any:
-    """The ASGI application. most: bytes of an upload. Raises InputError if the extra `app` is not installed."""
+def application(session: Session, *, host: str, most: int) -> Any:
+    """The ASGI application.
+
+    Args:
+      session, host: as for `server`.
+      most: bytes of an upload.
+
+    Raises:
+      InputError: the extra `app` is not installed.
+    """
     try:
         from starlette.applications import Starlette
         from starlette.concurrency import run_in_threadpool
@@ -110,7 +120,7 @@ def application(session: Session, *, any_host: bool, most: int) -> Any:
     except ImportError:
         raise _not_installed() from None
 
-    files = _page_files()
+    files, names = _page_files(), _names(host)
 
     async def page(request: Request) -> Response:
         content, kind = files[request.url.path]
@@ -196,7 +206,7 @@ def application(session: Session, *, any_host: bool, most: int) -> Any:
             await send(message)
 
         request = Request(scope)
-        why = _why_refused(request.headers, api=scope["path"].startswith("/api/"), any_host=any_host)
+        why = _why_refused(request.headers, api=scope["path"].startswith("/api/"), names=names)
         if why:
             await JSONResponse({"error": why}, status_code=403)(scope, receive, with_headers)
         else:
@@ -219,12 +229,34 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
     return found
 
 
-def _why_refused(headers: Mapping[str, str], *, api: bool, any_host: bool) -> str:
-    """Why a request is not answered; empty if it is."""
+def _names(host: str) -> tuple[str, ...]:
+    """What this machine may be called by a browser; numbers are not among them."""
+    return (
+        LOOPBACK if host in LOOPBACK else tuple(dict.fromkeys((*LOOPBACK, host.lower(), socket.gethostname().lower())))
+    )
+
+
+def _is_number(name: str) -> bool:
+    """Whether it is an IP address, for which no other site can have a name of its own."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _why_refused(headers: Mapping[str, str], *, api: bool, names: Sequence[str]) -> str:
+    """Why a request is not answered; empty if it is.
+
+    names: of this machine, as `_names` has them. If others than itself may call it so, they may use numbers too.
+    """
     host = headers.get("host", "")
     name = host.rsplit(":", 1)[0].strip("[]") if not host.endswith("]") else host.strip("[]")
-    if not any_host and name not in LOOPBACK:
-        return "this page answers to 127.0.0.1 and localhost alone"
+    if name.lower() not in names and (names == LOOPBACK or not _is_number(name)):
+        if names == LOOPBACK:
+            return "this page answers to 127.0.0.1 and localhost alone"
+        words = ", ".join(one for one in names if not _is_number(one))
+        return f"this page answers to IP addresses and to {words} alone; --host sets another name"
     origin = headers.get("origin")
     if origin is not None and origin != f"http://{host}":
         return "this page answers no other site"

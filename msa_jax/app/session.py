@@ -105,7 +105,8 @@ class Session:
         if clip is None:
             with self._computing:
                 return score_text(self._predictor(run), text)
-        return self.score_file(run, self._inside(clip), name=clip, text=text, window=window, missing=missing)
+        named = {"text": text, "window": window, "missing": missing, "within": self.clips}
+        return self.score_file(run, self._inside(clip), name=clip, **named)
 
     def score_file(
         self,
@@ -117,11 +118,13 @@ class Session:
         window: float,
         missing: Sequence[str],
         cache: Path | None = None,
+        within: Path | None = None,
     ) -> dict[str, Any]:
         """The scores of a clip wherever it lies, as `score_clip` has them; `name` stands for its path in what is said of it."""
         if not 0 < window <= _LONGEST_WINDOW:
             raise InputError(f"window is {window:g} s; expected more than 0, and {_LONGEST_WINDOW:g} at most")
         named = {"text": text, "window": window, "missing": missing, "tools": self.tools, "cache": cache}
+        named["within"] = within
         try:
             with self._computing:
                 found = score_clip(self._predictor(run), path, **named)

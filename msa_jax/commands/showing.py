@@ -42,7 +42,7 @@ def app_command(arguments: argparse.Namespace) -> None:
     named = {name: getattr(arguments, name) for name in ("clips", "data", "face_model", "asr")}
     session = Session.of(arguments.folders, **named)
     any_host = arguments.host not in server.LOOPBACK
-    made = server.server(session, any_host=any_host, max_upload=arguments.max_upload)
+    made = server.server(session, host=arguments.host, max_upload=arguments.max_upload)
     with server.listen(arguments.host, arguments.port) as bound:
         address = server.address_of(bound)
         print_result(arguments, {"address": address}, f"{address} (Ctrl-C ends it)")

@@ -32,15 +32,19 @@ class Transcript:
         return " ".join(text for _, _, text in self.part(start, end)) if self.pieces else self.text
 
 
-def beside(clip: Path, *, timed: bool = False) -> Transcript | None:
+def beside(clip: Path, *, timed: bool = False, within: Path | None = None) -> Transcript | None:
     """The transcript in a file of the clip's name: .txt (not if times are wanted), .srt, .vtt or .json, the first of them.
+
+    Args:
+      clip: its path. timed: whether times are wanted.
+      within: a folder; a file that a link leads out of it is not read.
 
     Raises:
       InputError: the file is damaged.
     """
     for suffix in SUFFIXES[1:] if timed else SUFFIXES:
         path = clip.with_suffix(suffix)
-        if path.is_file():
+        if path.is_file() and (within is None or path.resolve().is_relative_to(within.resolve())):
             return read_transcript(path)
     return None
 

@@ -126,11 +126,16 @@ def tools_of(**paths: str | Path | None) -> Tools:
 
 
 def media_files(paths: Sequence[str | Path]) -> list[Path]:
-    """Clips; in the place of a folder, those in it by name. Raises InputError if there is no file, or a folder has no clip."""
+    """Clips; in the place of a folder, those in it by name, hidden ones left out.
+
+    Raises:
+      InputError: there is no such file, or a folder has no clip.
+    """
     found = []
     for path in map(user_path, paths):
         if path.is_dir():
-            inside = sorted(one for one in path.iterdir() if one.suffix.lower() in VIDEO_SUFFIXES + SOUND_SUFFIXES)
+            seen = (one for one in path.iterdir() if not one.name.startswith("."))
+            inside = sorted(one for one in seen if one.suffix.lower() in VIDEO_SUFFIXES + SOUND_SUFFIXES)
             if not inside:
                 raise InputError(f"{path}: no clip in this folder")
             found += inside
@@ -149,6 +154,7 @@ def read_clips(
     tools: Tools,
     missing: Sequence[str] = (),
     cache: Path | None = None,
+    within: Path | None = None,
 ) -> ReadClips:
     """Clips with the features that the experiment was trained on.
 
@@ -159,6 +165,7 @@ def read_clips(
       tools: where features come from besides the clips.
       missing: modalities that are not read.
       cache: where features are kept; by default in the user's cache.
+      within: a folder out of which no link of a transcript leads; by default links are followed anywhere.
 
     Raises:
       InputError: a clip cannot be used; no words where training had text; texts where none is read; the experiment's features
@@ -195,7 +202,7 @@ def read_clips(
     words: list[Transcript] = []
     if "text" in read and not bad:
         predictor.check_reads_texts()
-        words, bad = _transcripts(clips, found, texts, recipe)
+        words, bad = _transcripts(clips, found, texts, recipe, within)
     if bad:
         listed = "; ".join(reason if str(path) in reason else f"{path}: {reason}" for path, reason in bad[:_SHOWN])
         listed += "; ..." * (len(bad) > _SHOWN)
@@ -292,7 +299,11 @@ def _check_alignment(predictor: Trained, align: WordAlignment, read: Sequence[st
 
 
 def _transcripts(
-    clips: Sequence[Path], found: Sequence[Extracted], texts: Sequence[str] | None, recipe: Recipe
+    clips: Sequence[Path],
+    found: Sequence[Extracted],
+    texts: Sequence[str] | None,
+    recipe: Recipe,
+    within: Path | None,
 ) -> tuple[list[Transcript], list[tuple[Path, str]]]:
     """What is said in each clip, and the clips of which nobody knows."""
     timed = recipe.align is not None
@@ -305,8 +316,8 @@ def _transcripts(
     words, bad = [], []
     for number, (path, one) in enumerate(zip(clips, found, strict=True)):
         try:
-            said = Transcript(texts[number], "given") if texts is not None else transcripts.beside(path, timed=timed)
-            said = said or one.transcript
+            given = None if texts is None else Transcript(texts[number], "given")
+            said = given or transcripts.beside(path, timed=timed, within=within) or one.transcript
             if timed and said is not None:
                 said = with_times(said, one, recipe)
         except InputError as error:

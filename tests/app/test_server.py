@@ -62,7 +62,7 @@ def session():
 
 @pytest.fixture(scope="module")
 def port(session):
-    made = server.server(session, any_host=False, max_upload=MOST / 2**20)
+    made = server.server(session, host="127.0.0.1", max_upload=MOST / 2**20)
     with server.listen("127.0.0.1", 0) as bound:
         thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]})
         thread.start()
@@ -321,4 +321,24 @@ def test_a_port_that_is_taken_is_one_line():
             server.listen(host, number)
     for most in (0, -1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="max_upload is"):
-            server.server(FakeSession(), any_host=False, max_upload=most)
+            server.server(FakeSession(), host="127.0.0.1", max_upload=most)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "Lab.example"])
+def test_a_page_that_is_open_to_others_answers_to_no_name_that_a_stranger_chose(host, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "Workstation")
+    names = server._names(host)
+
+    def why(name: str) -> str:
+        return server._why_refused({"host": name, "origin": f"http://{name}"}, api=False, names=names)
+
+    for name in ("localhost:80", "127.0.0.1", "192.168.0.7:8321", "[fe80::1]:8321", "workstation:1", "WORKSTATION"):
+        assert why(name) == ""
+    assert why("evil.example:8321").endswith("workstation alone; --host sets another name")
+    assert why("") != ""
+    assert (why("lab.example:8321") == "") == (host == "Lab.example")
+
+
+def test_a_page_for_this_machine_alone_answers_to_no_other_number():
+    why = server._why_refused({"host": "192.168.0.7"}, api=False, names=server._names("localhost"))
+    assert why == "this page answers to 127.0.0.1 and localhost alone"

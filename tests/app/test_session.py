@@ -16,11 +16,11 @@ pytest.importorskip("av")
 
 from msa_jax.app import media_views, scores
 from msa_jax.app.samples import Wanted, page_of
-from msa_jax.app.session import Session
+from msa_jax.app.session import Run, Session
 from msa_jax.data import load_dataset, write_native
 from msa_jax.data.schema import Split
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.extract.clips import Tools
+from msa_jax.extract.clips import Extracted, Tools
 from msa_jax.extract.face_model import SHA256
 from msa_jax.extract.face_points import FACE_NAMES
 from msa_jax.extract.media import read_frames, read_sound
@@ -29,6 +29,7 @@ from msa_jax.extract.speech import speech_features
 from msa_jax.report.errors import Errors
 from msa_jax.report.sharing import export
 from msa_jax.testing import tiny_dataset
+from msa_jax.train import clips
 from tests.extract.material import BAD, TALKING, write_clip
 from tests.tiny import toy, train_toy  # noqa: F401
 
@@ -130,6 +131,23 @@ def test_no_face_model_is_needed_where_no_faces_are_read(monkeypatch):
         set="face-v1", dim=58, rate=15, tool="ai-edge-litert", tool_version="1", names=FACE_NAMES, model_sha256=SHA256
     )
     assert scores._landmarker(replace(recipe, vision=seeing), Tools(face_model=TALKING))() == TALKING
+
+
+@pytest.mark.filterwarnings("ignore:extracted with other versions")
+def test_a_transcript_that_a_link_leads_out_of_the_folder_to_is_not_read(tmp_path, monkeypatch):
+    inside = tmp_path / "clips"
+    inside.mkdir()
+    shutil.copy(TALKING, inside / "a.mp4")
+    (tmp_path / "secret.txt").write_text("other words")
+    (inside / "a.txt").symlink_to(tmp_path / "secret.txt")
+    session = Session(runs=(Run(folder=tmp_path, exported=False, about={}),), clips=inside)
+    session._predictors[0] = FakePredictor()
+    with pytest.raises(InputError, match="type what is said in the clip, or leave text out"):
+        session.score(0, text="", clip="a.mp4", window=1, missing=())
+    session.tools = Tools(asr=tmp_path)  # which may hear words, and has not
+    monkeypatch.setattr(clips, "extract_clips", lambda *given, **named: [Extracted()])
+    with pytest.raises(InputError, match="no words: give"):
+        session.score(0, text="", clip="a.mp4", window=1, missing=())
 
 
 @pytest.mark.filterwarnings("ignore:extracted with other versions")

@@ -23,6 +23,7 @@ from msa_jax.extract.layouts import Clip
 from msa_jax.extract.media import read_sound
 from msa_jax.extract.recipe import Recipe, audio_features
 from msa_jax.extract.speech import speech_features
+from msa_jax.train.clips import media_files
 from tests.extract.material import BAD, CLIPS, TALKING, face_model, raw_folder
 from tests.paths import REPOSITORY
 from tests.tiny import train_quick
@@ -163,6 +164,15 @@ def test_reasons_of_several_lines_are_one_cell_of_failed_csv():
         ["id", "file", "where", "reason"],
         ["a", "", "line 2", "one\rtwo"],
     ]
+
+
+def test_hidden_files_of_a_folder_are_no_clips(tmp_path):
+    (tmp_path / "._a.mp4").touch()
+    with pytest.raises(InputError, match="no clip in this folder"):
+        media_files([tmp_path])
+    (tmp_path / "a.mp4").touch()
+    assert media_files([tmp_path]) == [tmp_path / "a.mp4"]
+    assert media_files([tmp_path / "._a.mp4"]) == [tmp_path / "._a.mp4"]
 
 
 def test_a_recipe_survives_json_and_another_one_is_refused():

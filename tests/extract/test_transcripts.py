@@ -95,6 +95,23 @@ def test_beside_a_clip(tmp_path):
     assert beside(tmp_path / "a.mp4").text == "other words"
 
 
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_link_out_of_the_folder_is_no_transcript_where_it_must_not_be(tmp_path, linked):
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    written(inside, "b.srt", SRT)
+    (inside / "a.srt").symlink_to(inside / "b.srt")
+    (inside / "a.txt").symlink_to(written(tmp_path, "secret.txt", "other words"))
+    root = inside
+    if linked:
+        root = tmp_path / "root"
+        root.symlink_to(inside)
+    assert beside(root / "a.mp4").text == "other words"
+    assert beside(root / "a.mp4", within=root).source == "srt"
+    (inside / "a.srt").unlink()
+    assert beside(root / "a.mp4", within=root) is None
+
+
 def test_transcripts_of_cmu(tmp_path):
     folder = tmp_path / "Transcript" / "Segmented"
     (folder / "Combined").mkdir(parents=True)
