@@ -2,9 +2,10 @@
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from msa_jax import metrics
 from msa_jax.errors import InputError
@@ -59,6 +60,7 @@ def export(
     scores = {"runs": [{key: one[key] for key in kept if key in one} for one in runs], "mean": mean, "std": std}
     samples = {"train": run.inputs.rows} | {split: len(read_predictions(path, split)[0]) for split in ("valid", "test")}
     run = replace(run, seeds=chosen, data=run.dataset, preset=_last_part(run.preset), options=_public(run.options))
+    run = replace(run, extract=_public_recipe(run.extract))
     card = model_card(run, scores, read_json(path / "environment.json"), samples=samples, licence=licence)
     with _new_folder(out) as part:
         exported.write_parameters(part, {seed: predictor.variables[seed] for seed in chosen})
@@ -122,6 +124,14 @@ def _chosen(path: Path, run: RunConfig, seeds: Sequence[int] | None) -> tuple[in
 def _public(options: dict) -> dict:
     """Options without the places of one machine."""
     return {**options, "text_encoder": _last_part(options["text_encoder"]), "stages_from": None}
+
+
+def _public_recipe(recipe: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The recipe of the features with the name alone of the text encoder that they are aligned with."""
+    align = None if recipe is None else recipe.get("align")
+    if not isinstance(align, Mapping) or not isinstance(align.get("text_encoder"), str):
+        return recipe
+    return {**recipe, "align": {**align, "text_encoder": _last_part(align["text_encoder"])}}
 
 
 def _last_part(word: str | None) -> str | None:

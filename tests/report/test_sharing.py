@@ -140,9 +140,13 @@ def test_a_local_text_encoder_is_named_without_its_place(run, tmp_path):
     moved = Path(shutil.copytree(run, tmp_path / "run"))
     content = json.loads((moved / "config.json").read_text())
     content["options"]["text_encoder"] = str(tmp_path / "secret" / "my-bert")
+    align = {"to": "tokens", "text_encoder": str(tmp_path / "secret" / "my-bert"), "max_tokens": 50}
+    content["extract"] = {"align": align}
     (moved / "config.json").write_text(json.dumps(content))
     export(moved, tmp_path / "model")
     assert "secret" not in (tmp_path / "model" / "config.json").read_text()
+    shared = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert shared["run"]["extract"] == {"align": {**align, "text_encoder": "my-bert"}}
     assert "`my-bert`" in (tmp_path / "model" / "README.md").read_text()
     assert len(Predictor.from_pretrained(tmp_path / "model").predict(TEXT.test)) == len(TEXT.test)
 
