@@ -15,7 +15,7 @@ from typing import Any
 from msa_jax import signals
 from msa_jax.arguments import parse
 from msa_jax.commands import data, scoring, sharing, showing, studies, training
-from msa_jax.errors import InputError, one_line
+from msa_jax.errors import InputError, one_line, visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,8 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `msa-jax ... | head`
         _drop_output()
     except OSError as error:  # a full disk, a folder that may not be written
-        print(f"msa-jax: {error.filename or 'file system'}: {error.strerror or error}", file=sys.stderr)
+        print(f"msa-jax: {visible(str(error.filename or 'file system'))}: {error.strerror or error}", file=sys.stderr)
         _drop_output()
+        return 2
+    except MemoryError as error:
+        print(f"msa-jax: not enough memory: {one_line(error) or 'this needs more than there is'}", file=sys.stderr)
         return 2
     except (RuntimeError, AssertionError) as error:
         _end_if_alone(error)
@@ -102,7 +105,7 @@ def _end_if_alone(error: Exception) -> None:
 
 def _one_line_warning(message: Any, category: type, filename: str, lineno: int, *rest: Any) -> None:
     with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which ends no work
-        print(f"msa-jax: warning: {' '.join(str(message).split())}", file=sys.stderr)
+        print(f"msa-jax: warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 _COMMANDS = {

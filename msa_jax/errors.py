@@ -40,9 +40,17 @@ def refuse_newer(content: Mapping[str, Any], newest: int, source: str) -> None:
         raise InputError(f"{source}: format {found} is of a newer msa_jax, this one reads format {newest}; upgrade it")
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def visible(text: str) -> str:
+    """A text for a terminal: control characters become escapes like `\\x1b`, so that names and messages cannot steer it."""
+    return text.translate(_CONTROLS)
+
+
 def one_line(error: Exception) -> str:
     """The message of an error as one line that fits a screen: what is long in it, such as a value, loses its middle."""
-    text = " ".join(str(error).split())
+    text = visible(" ".join(str(error).split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 

@@ -19,6 +19,7 @@ import pytest
 from msa_jax import __version__, config, metrics
 from msa_jax.cli import main
 from msa_jax.data import load_dataset, read_native, write_native
+from msa_jax.data.describe import card_text
 from msa_jax.methods import METHODS
 from tests.mmsa_writer import write_mmsa
 from tests.paths import REPOSITORY
@@ -415,6 +416,14 @@ def test_a_crash_is_not_hidden(monkeypatch):
         main(["train", "toy", "--data", "synthetic"])
 
 
+def test_too_little_memory_is_one_line(run, monkeypatch):
+    def full(*arguments, **named):
+        np.empty(2**59)
+
+    monkeypatch.setattr("msa_jax.data.load_dataset", full)
+    refused(run("data check anything"), "not enough memory: Unable to allocate 4.00 EiB")
+
+
 # -- terminals and file names -----------------------------------------------------------------------------------------
 
 
@@ -449,3 +458,16 @@ def test_a_file_name_that_is_no_text_is_imported(place, tmp_path):
     done = subprocess.run(words, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert read_native(tmp_path / "new").card.provenance.isprintable()
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(run, tmp_path):
+    path = tmp_path / "a\x1b]0;b\x07\x9b.jsonl"
+    path.write_text("".join(f'{{"text": "x", "label": {n}, "\\u001b[2J": 1}}\n' for n in range(3)))
+    done = run(f"data check '{path}'")
+    assert done.status == 0
+    wrong = run(f"data check '{path}\x1b[31m'")
+    refused(wrong, "\\x07\\x9b.jsonl\\x1b[31m")
+    assert "not used: \\x1b[2j" in done.err
+    assert "a\\x1b]0;b\\x07\\x9b.jsonl: valid" in done.out
+    assert not set(done.out + done.err + wrong.err) & set("\x07\x1b\x9b")
+    assert card_text(tiny_dataset(name="\x1b[31mred")).startswith("name      \\x1b[31mred\n")

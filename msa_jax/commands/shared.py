@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from msa_jax.errors import visible
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 def print_result(arguments: argparse.Namespace, content: Any, text: str) -> None:
     """The content as JSON if --json was given, or else the text."""
-    print(json.dumps(content, indent=1) if arguments.json else text)
+    print(json.dumps(content, indent=1) if arguments.json else visible(text))
 
 
 def training_arguments(arguments: argparse.Namespace) -> dict[str, Any]:

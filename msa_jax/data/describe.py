@@ -10,6 +10,7 @@ from msa_jax.data.leaks import Fit, Leaks
 from msa_jax.data.native import card_entries
 from msa_jax.data.padding import filled_frames
 from msa_jax.data.schema import Dataset, Split
+from msa_jax.errors import visible
 from msa_jax.modalities import MODALITIES
 
 
@@ -106,7 +107,7 @@ def render(description: Mapping[str, Any]) -> str:
         "Splits (labels: mean ± standard deviation, negative/zero/positive; lengths: mean, median, longest; "
         "zeros: frames of zeros within the lengths)\n" + _aligned(rows, indent="  "),
     ]
-    return "\n\n".join(parts)
+    return visible("\n\n".join(parts))
 
 
 def leaks_text(leaks: Leaks) -> str:

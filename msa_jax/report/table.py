@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msa_jax.errors import visible
 from msa_jax.metrics import summarise
 
 Cell = str | int | float | None
@@ -215,7 +216,7 @@ def _shown(cell: Cell) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 def _paragraph(line: str) -> list[str]:

@@ -204,3 +204,9 @@ def test_a_row_of_another_length_is_refused():
 )
 def test_numbers_are_written_as_papers_write_them(written, expected):
     assert written == expected
+
+
+def test_control_characters_are_written_as_escapes():
+    table = Table(columns=("a\x1b[31m",), rows=[("b\tc\x07\x9b",)], caption="d\x7f")
+    assert table.text() == "d\\x7f\n\na\\x1b[31m\n-----------\nb c\\x07\\x9b"
+    assert table.json()["rows"] == [["b\tc\x07\x9b"]]
