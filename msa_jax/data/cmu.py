@@ -13,16 +13,23 @@ from typing import Any
 import numpy as np
 
 from msa_jax import safe_pickle
-from msa_jax.data.columns import COLUMNS, FEATURES, Place, numbers, texts
+from msa_jax.data.columns import COLUMNS, FEATURES
 from msa_jax.data.identity import said
 from msa_jax.data.mmsa import entries_of_file, split_dicts
-from msa_jax.data.padding import filled_frames, lengths_of, padded_in_front, settle_padding, shifted
+from msa_jax.data.padding import filled_frames, is_sequence, lengths_of, padded_in_front, settle_padding, shifted
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
+from msa_jax.data.values import Place, numbers, refuse_blank, texts
 from msa_jax.errors import DataWarning
 from msa_jax.paths import sha256, shown, user_path
 
 _KEYS = ("id", "text", "audio", "vision", "labels")
-_OTHERS = ("regression_labels", "raw_text", "text_bert", "audio_lengths", "vision_lengths")  # keys of MMSA's files alone
+_OTHERS = (
+    "regression_labels",
+    "raw_text",
+    "text_bert",
+    "audio_lengths",
+    "vision_lengths",
+)  # keys of MMSA's files alone
 _GLOVE_WIDTH = 300
 
 
@@ -32,10 +39,8 @@ def is_bare_cmu(values: Any) -> bool:
         return False
     if any(values.get(name) is not None for name in _OTHERS):
         return False
-    arrays = (values[name] for name in FEATURES if isinstance(values.get(name), np.ndarray))
-    return any(
-        array.ndim == 3 and array.dtype.kind in "fiu" and padded_in_front([filled_frames(array)]) for array in arrays
-    )
+    arrays = [values[name] for name in FEATURES if is_sequence(values.get(name))]
+    return any(padded_in_front([filled_frames(array)]) for array in arrays)
 
 
 def is_cmu(content: Any) -> bool:
@@ -94,6 +99,7 @@ def columns_of(splits: Mapping[str, Mapping[str, Any]], *, source: str) -> dict[
     parts = {}
     for split, values in splits.items():
         place = Place(source=source, split=split)
+        refuse_blank(place, values, _KEYS)
         columns[split] = {"label": _labels(values, place)}
         for name in FEATURES:
             if values.get(name) is not None:

@@ -1,16 +1,15 @@
 """The columns of a split, and the checks that need one split alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 
-from msa_jax.errors import InputError
+from msa_jax.data.values import Place, is_unicode, numbers, texts
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
 
-LARGEST_TEXTS = 4 * 2**30  # bytes of all texts as an array
 _LABEL_TOLERANCE = 1e-6  # relative to the width of the range: float32 cannot hold every end exactly
 
 
@@ -50,20 +49,6 @@ MODALITY_COLUMNS = {"text": ("raw_text", "text_bert", "text"), "audio": ("audio"
 def columns_of(modality: str) -> tuple[str, ...]:
     """The columns that belong to a modality: those that carry it, and its lengths."""
     return tuple(name for name in (*MODALITY_COLUMNS[modality], f"{modality}_length") if name in COLUMNS)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where in the data something is: part of every error about it."""
-
-    source: str
-    split: str
-
-    def refuse(self, column: str, found: str, expected: str, *, row: int | None = None, id: Any = None) -> NoReturn:
-        at = f", row {row}" if row is not None else ""
-        if id is not None:
-            at += f" (id {str(id)!r})"
-        raise InputError(f"{self.source}: split {self.split}, column {column}{at}: {found}; expected {expected}")
 
 
 def check_columns(
@@ -138,87 +123,6 @@ def _typed(place: Place, name: str, value: Any) -> np.ndarray:
         if row is not None:
             place.refuse(name, "an integer beyond 32 bits", str(column), row=row)
     return array
-
-
-def check_lengths(texts: Sequence[str], where: Callable[[int], str]) -> None:
-    """Raises InputError where texts take too much memory as an array, in which each takes that of the longest.
-
-    where: (number of a text) -> what to call it.
-    """
-    longest = max(range(len(texts)), key=lambda number: len(texts[number]), default=0)
-    if texts and 4 * len(texts) * len(texts[longest]) > LARGEST_TEXTS:
-        most = LARGEST_TEXTS // (4 * len(texts))
-        raise InputError(
-            f"{where(longest)}: {len(texts[longest]):,} characters; expected at most {most:,} in {len(texts):,} texts"
-        )
-
-
-def texts(place: Place, name: str, value: Any, *, whole_numbers: bool = False) -> np.ndarray:
-    """[N] text. Every element is looked at, because numpy would make text of anything: of NaN the word "nan".
-
-    Args:
-      value: an array or list of texts, or of bytes that are UTF-8.
-      whole_numbers: whether these are admitted too, as they are written.
-
-    Raises:
-      InputError: an element is something else.
-    """
-    if isinstance(value, np.ndarray) and value.dtype.kind == "U":
-        return value
-    shape = getattr(value, "shape", None)
-    if shape is not None and len(shape) != 1:
-        place.refuse(name, f"shape {list(shape)}", "text [N]")
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__len__"):
-        place.refuse(name, type(value).__name__, "text [N]")
-    found = []
-    for row, element in enumerate(value.tolist() if isinstance(value, np.ndarray) else value):
-        if isinstance(element, bytes):
-            try:
-                element = element.decode()
-            except UnicodeDecodeError:
-                place.refuse(name, "bytes that are not UTF-8", "text", row=row)
-        if not isinstance(element, str) and not (whole_numbers and type(element) is int):
-            number = f" {element}" if isinstance(element, (int, float)) else ""
-            joined = ", its words joined" if isinstance(element, (list, tuple)) else ""
-            place.refuse(name, f"{type(element).__name__}{number}", f"text{joined}", row=row)
-        found.append(str(element))
-    return np.array(found, np.str_)
-
-
-def numbers(place: Place, name: str, value: Any, expected: str) -> np.ndarray:
-    """Numbers in rows of one shape, as an array of rank 1 at least. Raises InputError where a row is something else."""
-    if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__len__") or getattr(value, "ndim", 1) == 0:
-        place.refuse(name, type(value).__name__, expected)
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "fiubO":
-        place.refuse(name, f"type {value.dtype}", expected)
-    try:
-        array = np.asarray(value)
-        if array.dtype.kind in "fiub":
-            return array
-    except (ValueError, TypeError, OverflowError):
-        pass
-    rows = []
-    for row, element in enumerate(value):
-        try:
-            array = np.asarray(element.tolist() if isinstance(element, np.ndarray) else element)
-        except (ValueError, TypeError, OverflowError):
-            place.refuse(name, "lists of different lengths", expected, row=row)
-        if array.dtype.kind not in "fiub":
-            found = type(element).__name__ if array.ndim == 0 else "something other than numbers"
-            place.refuse(name, found, expected, row=row)
-        if rows and array.shape != rows[0].shape:
-            place.refuse(name, f"shape {list(array.shape)} where row 0 has {list(rows[0].shape)}", expected, row=row)
-        rows.append(array)
-    return np.stack(rows) if rows else np.zeros(0, np.float32)
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a file can hold the text: half a surrogate pair cannot be encoded."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_rows(place: Place, arrays: Mapping[str, np.ndarray]) -> None:

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from msa_jax import safe_pickle
-from msa_jax.data.columns import COLUMNS, LABELS, Place, numbers, texts
+from msa_jax.data.columns import COLUMNS, LABELS
 from msa_jax.data.identity import CORPORA, corpus_said, entries_of, guessed, said
 from msa_jax.data.padding import lengths_by_zeros, settle_padding
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
+from msa_jax.data.values import Place, numbers, refuse_blank, texts
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import sha256, shown, user_path
 
@@ -59,9 +60,10 @@ def read_mmsa(
 ) -> Dataset:
     """The dataset in an MMSA feature file.
 
-    Recorded lengths are taken as they are (frames of zeros inside a sequence are common); 0 becomes 1. An aligned file
-    records none: audio and vision then have as many steps as the text has tokens, [CLS] and [SEP] included; without
-    `text_bert`, they end at the last frame that is not all zeros. Padding in front of the frames is moved behind them.
+    Recorded lengths are taken as they are (frames of zeros inside a sequence are common); 0 becomes 1, which is counted
+    in a warning. An aligned file records none: audio and vision then have as many steps as the text has tokens, [CLS] and
+    [SEP] included; without `text_bert`, they end at the last frame that is not all zeros. Padding in front of the frames
+    is moved behind them.
 
     A file that MMSA published is known by its SHA-256. Of any other, what is not said is guessed from its feature sizes,
     its path, its columns and its labels, in a warning, and the name is that of the file.
@@ -89,7 +91,7 @@ def dataset_of(content: Any, path: Path, words: Mapping[str, Any]) -> Dataset:
     published = next((corpus for (corpus, _), known in PUBLISHED.items() if digest == known), None)
     recorded = all("audio_lengths" in split or "vision_lengths" in split for split in splits.values())
     columns = {split: columns_of(values, Place(source=str(path), split=split)) for split, values in splits.items()}
-    columns = settle_padding(columns, source=str(path))
+    columns = settle_padding(columns, source=str(path), zero_is_one=True)
     entries = entries_of_file(words, path, digest, published, columns)
     card = _card(entries, path, columns["train"], digest=digest, published=published, recorded=recorded)
     return validate(card, columns, source=str(path))
@@ -188,11 +190,12 @@ def _resembled(path: Path, train: Mapping[str, np.ndarray]) -> tuple[str, str] |
 
 
 def columns_of(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]:
-    """MMSA's columns under our names, each as an array of its kind."""
+    """MMSA's columns under our names, each as an array of its kind. Recorded lengths of 0 are still 0."""
     for key in ("id", "regression_labels"):
         if key not in values:
             found = ", ".join(values) or "nothing"
             place.refuse(key, f"missing column (there are {found})", f"{COLUMNS[_COLUMN_OF_KEY[key]]}")
+    refuse_blank(place, values, _COLUMN_OF_KEY)
     columns = {}
     for key, column in _COLUMN_OF_KEY.items():
         if values.get(key) is not None:
@@ -237,11 +240,10 @@ def _integers(value: Any, key: str, place: Place) -> np.ndarray:
 
 
 def _lengths(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Valid steps of each row, as recorded, or as the text or the zeros at the end tell.  # [N] i32"""
+    """Valid steps of each row, as recorded, 0 among them, or as the text or the zeros at the end tell.  # [N] i32"""
     sequence, steps = columns[name], columns[name].shape[1]
     if f"{name}_length" in columns:
-        recorded = columns[f"{name}_length"]
-        return np.where(recorded == 0, 1, recorded)
+        return columns[f"{name}_length"]
     text_bert = columns.get("text_bert")
     if text_bert is not None and text_bert.shape == (len(sequence), 3, steps):
         return (text_bert[:, 1] != 0).sum(axis=1).astype(np.int32).clip(1, steps)

@@ -1,7 +1,6 @@
 """The native dataset folder: card.json, train.npz, valid.npz and test.npz; never a pickle."""
 
 import contextlib
-import io
 import json
 import warnings
 import zipfile
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from msa_jax import json_text
 from msa_jax.data.columns import COLUMNS
 from msa_jax.data.identity import said, with_corpus
 from msa_jax.data.padding import settle_padding
@@ -21,6 +21,8 @@ from msa_jax.paths import user_path
 from msa_jax.whole_files import new_folder, put_back, replace_folder
 
 FORMAT = 1  # of the folders that this version writes; a higher number for what older versions would read wrongly
+LARGEST_BLANK = 2**30  # bytes of an array that may be compressed without limit
+MOST_PACKED = 500  # times that data are compressed; those of people a few times
 _FILES = ("card.json", *(f"{split}.npz" for split in SPLITS))
 
 
@@ -68,17 +70,13 @@ def read_native(
 
 def read_card(path: Path) -> dict[str, Any]:
     """What a card.json holds. Raises InputError: it cannot be read, is no JSON object, or is of a newer format."""
-
-    def refuse_constant(constant: str) -> None:
-        raise InputError(f"{path}: holds {constant}, which is no JSON; expected a number")
-
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse_constant)
+        entries = json_text.parse(path.read_text(encoding="utf-8-sig"), strict=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8 text, expected JSON") from None
-    except (json.JSONDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(entries, dict):
         raise InputError(
@@ -90,19 +88,20 @@ def read_card(path: Path) -> dict[str, Any]:
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The columns of one split, none of them a pickle. Raises InputError where the file is damaged or something else."""
-    # Each member is read whole, which checks its CRC: np.load stops at the last value and would miss some damage.
     name = None
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_bomb(archive, path)
             arrays = {}
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
                 if name in arrays:
                     raise InputError(f"{path}: column {name} is there twice")
-                stream = io.BytesIO(archive.read(member))
-                arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
-                if stream.read(1):
-                    raise ValueError("bytes behind the last value")
+                # Read to its end, which checks the CRC: np.load stops at the last value and would miss some damage.
+                with archive.open(member) as stream:
+                    arrays[name] = np.lib.format.read_array(stream, allow_pickle=False)
+                    if stream.read(1):
+                        raise ValueError("bytes behind the last value")
             return arrays
     except InputError:
         raise
@@ -111,6 +110,17 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise InputError(
             f"{path}{within}: truncated, altered or not an npz file without pickles ({type(error).__name__}: {error})"
         ) from None
+
+
+def _refuse_bomb(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raises InputError if a few bytes would fill the memory."""
+    sizes = {member.filename: (member.file_size, member.compress_size) for member in archive.infolist()}
+    sizes["all columns"] = tuple(map(sum, zip(*sizes.values(), strict=True))) if sizes else (0, 0)
+    for name, (size, packed) in sizes.items():
+        if size > LARGEST_BLANK and size > MOST_PACKED * packed:
+            raise InputError(
+                f"{path}: {name.removesuffix('.npy')}: {size:,} bytes out of {packed:,}; expected data that are not blank"
+            )
 
 
 def _compare_with_card(entries: Mapping[str, Any], dataset: Dataset, path: Path) -> None:
@@ -178,7 +188,8 @@ def write_native(
                 np.savez_compressed(part / f"{name}.npz", **split.columns())
             entries = {"format": FORMAT, **card_entries(dataset)}
             text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
-            (part / "card.json").write_text(text + "\n", encoding="utf-8")
+            # What is no Unicode in a recipe becomes an escape, as JSON has it.
+            (part / "card.json").write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
             for name, content in (beside or {}).items():
                 (part / name).write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:

@@ -52,25 +52,34 @@ def lengths_of(filled: np.ndarray, *, in_front: bool) -> np.ndarray:
     return np.where(filled.any(axis=1), filled.shape[1] - counted.argmax(axis=1), 1).astype(np.int32)
 
 
-def settle_padding(splits: Mapping[str, Mapping[str, Any]], *, source: str) -> dict[str, dict[str, Any]]:
+def settle_padding(
+    splits: Mapping[str, Mapping[str, Any]], *, source: str, zero_is_one: bool = False
+) -> dict[str, dict[str, Any]]:
     """The splits, with sequences that begin at the first step. Arrays given are never changed.
 
-    A row of audio or vision is padded in front if its frames lie in the last `length` steps and not in the first ones. Such rows are shifted if
-    more rows of the column are so than are padded behind. Frames that are not zero and lie behind the length are counted,
-    and so are frames of zeros within it where these are more than half: one `DataWarning` for a column. `text` has no length: it
-    is taken from the zeros, if no mask of `text_bert` says where the tokens lie. Columns of wrong shapes are left for `validate`
-    to refuse.
+    A row of audio or vision is padded in front if its frames lie in the last `length` steps and not in the first ones. Such
+    rows are shifted if more rows of the column are so than are padded behind. Frames that are not zero and lie behind the
+    length are counted, and so are frames of zeros within it where these are more than half: one `DataWarning` for a column.
+    `text` has no length: it is taken from the zeros, if no mask of `text_bert` says where the tokens lie. Columns of wrong
+    shapes are left for `validate` to refuse.
+
+    Args:
+      splits: columns by split. source: what to call the data in messages.
+      zero_is_one: lengths of 0 become 1, and are counted in the warning; otherwise they are left for `validate` too.
     """
     settled = {name: dict(columns) for name, columns in splits.items()}
     for modality in ("audio", "vision"):
-        _settle(settled, modality, source)
+        zeros = _lengthened(settled, modality) if zero_is_one else 0
+        _settle(settled, modality, source, zeros)
     if not any("text_bert" in columns for columns in settled.values()):
         _settle_text(settled, source)
     return settled
 
 
 def _settle_text(splits: Mapping[str, dict[str, Any]], source: str) -> None:
-    filled = {name: filled_frames(columns["text"]) for name, columns in splits.items() if _is_sequence(columns, "text")}
+    filled = {
+        name: filled_frames(columns["text"]) for name, columns in splits.items() if is_sequence(columns.get("text"))
+    }
     if not padded_in_front(_without_full(frames, splits[name]) for name, frames in filled.items()):
         return
     moved = {}
@@ -90,14 +99,25 @@ def _without_full(frames: np.ndarray, columns: Mapping[str, Any]) -> np.ndarray:
 
 
 def _full(columns: Mapping[str, Any], steps: int) -> np.ndarray:
-    """Which rows of `text` are known to have no padding, by audio or vision of as many steps: a zero there is a word.  # [N] bool"""
+    """Which rows of `text` have no padding, as audio or vision of as many steps tells: a zero there is a word.  # [N] bool"""
     rows = len(columns["text"])
     there = [name for name in ("audio", "vision") if _well_formed(columns, name)]
     lengths = [columns[f"{name}_length"] for name in there if columns[name].shape[:2] == (rows, steps)]
     return np.any([np.zeros(rows, bool), *(length == steps for length in lengths)], axis=0)
 
 
-def _settle(splits: Mapping[str, dict[str, Any]], modality: str, source: str) -> None:
+def _lengthened(splits: Mapping[str, dict[str, Any]], modality: str) -> int:
+    """Makes 1 of lengths of 0, and counts them."""
+    count = 0
+    for columns in splits.values():
+        length = columns.get(f"{modality}_length")
+        if isinstance(length, np.ndarray) and length.dtype.kind in "iu":
+            columns[f"{modality}_length"] = np.where(length == 0, 1, length)
+            count += int((length == 0).sum())
+    return count
+
+
+def _settle(splits: Mapping[str, dict[str, Any]], modality: str, source: str, zeros: int) -> None:
     filled = {
         name: filled_frames(columns[modality]) for name, columns in splits.items() if _well_formed(columns, modality)
     }
@@ -120,6 +140,12 @@ def _settle(splits: Mapping[str, dict[str, Any]], modality: str, source: str) ->
                 splits[name][modality] = array
                 moved[name] = int(rows.sum())
     found = _oddities(filled, lengths, moved)
+    if zeros and lengths:
+        rows = sum(map(len, lengths.values()))
+        found.insert(
+            0,
+            f"in {zeros} of {rows} samples the recorded length is 0; their first frame is kept, so that they have one",
+        )
     if found:
         warnings.warn(f"{source}: column {modality}: {'; '.join(found)}", DataWarning, stacklevel=5)
 
@@ -148,11 +174,13 @@ def _oddities(
 
 def _said_moved(moved: Mapping[str, int], rows: int) -> str:
     each = ", ".join(f"{count} in {name}" for name, count in moved.items())
-    return f"in {sum(moved.values())} of {rows} samples the padding was in front; it was moved behind the frames ({each})"
+    return (
+        f"in {sum(moved.values())} of {rows} samples the padding was in front; it was moved behind the frames ({each})"
+    )
 
 
-def _is_sequence(columns: Mapping[str, Any], modality: str) -> bool:
-    sequence = columns.get(modality)
+def is_sequence(sequence: Any) -> bool:
+    """Whether something is an array [N, L, D] of numbers, with no size zero."""
     return (
         isinstance(sequence, np.ndarray)
         and sequence.ndim == 3
@@ -163,9 +191,9 @@ def _is_sequence(columns: Mapping[str, Any], modality: str) -> bool:
 
 def _well_formed(columns: Mapping[str, Any], modality: str) -> bool:
     length = columns.get(f"{modality}_length")
-    if not _is_sequence(columns, modality) or not isinstance(length, np.ndarray) or length.dtype.kind not in "iu":
+    sequence = columns.get(modality)
+    if not is_sequence(sequence) or not isinstance(length, np.ndarray) or length.dtype.kind not in "iu":
         return False
-    sequence = columns[modality]
     return length.shape == (len(sequence),) and bool(((length >= 1) & (length <= sequence.shape[1])).all())
 
 

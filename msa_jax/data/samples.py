@@ -12,12 +12,13 @@ from msa_jax import safe_pickle
 from msa_jax.data import SYNTHETIC, load_dataset
 from msa_jax.data.cmu import columns_of as cmu_columns
 from msa_jax.data.cmu import is_bare_cmu, is_cmu
-from msa_jax.data.columns import COLUMNS, FEATURES, LABELS, Place, check_columns, check_lengths
+from msa_jax.data.columns import COLUMNS, FEATURES, LABELS, check_columns
 from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_card, read_npz
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
 from msa_jax.data.table import SUFFIXES, read_table_samples
+from msa_jax.data.values import Place, check_lengths, refuse_blank
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
 
@@ -116,10 +117,14 @@ def _chosen(path: Path, name: str | None, found: Collection[str]) -> str:
 
 def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
     """The columns of one split in a file of its own, or as a feature file has them; padding behind the steps."""
+    place = Place(source=source, split=split)
+    if isinstance(found, Mapping):
+        refuse_blank(place, found, COLUMNS)
     if is_cmu(found) or is_bare_cmu(found):
         return cmu_columns({split: _with_any_labels(found)}, source=source)[split]
-    columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, Place(source=source, split=split))
-    return settle_padding({split: columns}, source=source)[split]
+    columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, place)
+    refuse_blank(place, columns, COLUMNS)
+    return settle_padding({split: columns}, source=source, zero_is_one=not isinstance(found, Path))[split]
 
 
 def _with_any_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:

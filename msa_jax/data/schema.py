@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, Place, check_columns, texts
+from msa_jax.data.columns import COLUMNS, MODALITY_COLUMNS, check_columns
 from msa_jax.data.identity import CORPORA
+from msa_jax.data.values import Place, is_unicode, texts
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.modalities import MODALITIES, SEQUENCES
 
@@ -175,6 +176,8 @@ def check_card(card: Card, *, source: str) -> None:
     for name in ("name", "language", "provenance", "caveats"):
         if not isinstance(getattr(card, name), str):
             raise InputError(f"{source}: {name} of the card is {getattr(card, name)!r}, expected text")
+        if not is_unicode(getattr(card, name)):
+            raise InputError(f"{source}: {name} of the card is {getattr(card, name)!r}, expected Unicode text")
     if not card.name:
         raise InputError(f"{source}: name of the card is empty, expected text")
     if card.metrics not in METRICS:
@@ -199,7 +202,7 @@ def check_card(card: Card, *, source: str) -> None:
             f"{_range(ends)}; choose metrics regression (`data import --metrics regression`)"
         )
     if not isinstance(card.modalities, dict) or not all(
-        key in MODALITIES and isinstance(value, str) for key, value in card.modalities.items()
+        key in MODALITIES and isinstance(value, str) and is_unicode(value) for key, value in card.modalities.items()
     ):
         raise InputError(
             f"{source}: modalities of the card is {card.modalities!r}, "

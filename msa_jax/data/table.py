@@ -13,9 +13,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from msa_jax.data.columns import check_lengths, is_unicode
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.schema import SPLITS, Card, Dataset, Split, check_card, validate
+from msa_jax.data.values import check_lengths, is_unicode
 from msa_jax.data.videos import SEPARATOR, groups_of
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import shown, user_path
@@ -345,7 +345,7 @@ def _id(path: Path, row: Row) -> str:
 
 
 def read_name(path: Path, row: Row, column: str) -> str:
-    """The text or whole number in a cell, without spaces around it. Raises InputError if it holds something else, or nothing."""
+    """The text or whole number in a cell, without spaces around it. Raises InputError if there is none."""
     name = row.cells[column]
     if type(name) is int:
         return str(name)

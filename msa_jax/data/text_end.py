@@ -19,8 +19,8 @@ def text_end_of(splits: Iterable[Split]) -> TextEnd:
 
     Returns:
       "mask": the mask of `text_bert`, and nothing else, because padding in `text` is not zero.
-      "frames": the length of audio and vision, whose steps are the words of the text. The vector of an unknown word is zeros, also
-        if it is the last one.
+      "frames": the length of audio and vision, whose steps are the words of the text. The vector of an unknown word is
+        zeros, also if it is the last one.
       "zeros": the last step that is not all zeros, with which a mask agrees if there is one.
     """
     splits = tuple(splits)
@@ -44,8 +44,8 @@ def text_mask(split: Split, end: TextEnd | None, *, source: str) -> np.ndarray:
         return split.text_bert[:, 1]
     if end == "mask":
         raise InputError(
-            f"{source}: column text_bert is missing; in training its mask said where each text ends, because padding in text was "
-            "not zero. Expected text_bert [N, 3, T] with as many steps as text; only its mask is read"
+            f"{source}: column text_bert is missing; in training its mask said where each text ends, because padding in "
+            "text was not zero. Expected text_bert [N, 3, T] with as many steps as text; only its mask is read"
         )
     count, steps = _by_zeros(split), split.text.shape[1]
     frames = _frames(split) if end == "frames" else None

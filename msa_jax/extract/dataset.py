@@ -14,6 +14,7 @@ from msa_jax.data.identity import corpus_said, entries_of, guessed, said
 from msa_jax.data.native import check_target, write_native
 from msa_jax.data.schema import Card, Dataset, validate
 from msa_jax.data.tokenize import Tokenizer
+from msa_jax.data.values import check_lengths
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import alignment, transcripts
 from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_recipe, reads_clips, with_times
@@ -308,7 +309,9 @@ def _columns(samples: Sequence[_Sample], longest: Mapping[str, int]) -> dict[str
     for name in samples[0].clip.labels:
         columns[name] = np.array([sample.clip.labels[name] for sample in samples], np.float32)
     if samples[0].transcript is not None:
-        columns["raw_text"] = np.array([sample.transcript.text for sample in samples], np.str_)
+        said = [sample.transcript.text for sample in samples]
+        check_lengths(said, lambda number: f"clip {samples[number].clip.id}, its words")
+        columns["raw_text"] = np.array(said, np.str_)
     for name, steps in longest.items():
         arrays = [getattr(sample.features, name) for sample in samples]
         padded = np.zeros((len(arrays), steps, arrays[0].shape[1]), np.float32)

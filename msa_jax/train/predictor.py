@@ -15,11 +15,12 @@ import numpy as np
 from msa_jax import config, methods
 from msa_jax.config import Options
 from msa_jax.data.aligned import check_aligned
-from msa_jax.data.columns import check_lengths, columns_of
+from msa_jax.data.columns import columns_of
 from msa_jax.data.masking import length_of
 from msa_jax.data.preprocess import Columns, Preprocessor
 from msa_jax.data.samples import check_samples
 from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.values import check_lengths
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.modalities import MODALITIES, SEQUENCES
@@ -208,8 +209,8 @@ class Predictor:
             export.
 
         Warns:
-          DataWarning: a modality is not read, some samples are not aligned as training's were, or more than a fifth of the tokens
-            are unknown to the tokenizer.
+          DataWarning: a modality is not read, some samples are not aligned as training's were, or more than a fifth of the
+            tokens are unknown to the tokenizer.
         """
         if not isinstance(split, Split):
             raise InputError(_no_split(split))

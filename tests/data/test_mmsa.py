@@ -11,6 +11,7 @@ import pytest
 
 from msa_jax.data import mmsa
 from msa_jax.data.mmsa import read_mmsa
+from msa_jax.data.samples import load_split
 from msa_jax.errors import DataWarning, InputError
 from tests.mmsa_writer import SHAPES, mmsa_content, write_mmsa
 
@@ -73,11 +74,16 @@ def test_recorded_lengths_win_over_frames_of_zeros(tmp_path):
 @pytest.mark.parametrize("kind", ["mosi", "sims"])
 def test_recorded_length_zero_becomes_one(kind, tmp_path):
     options = {"kind": kind, "zero_lengths": True, **QUIET}
-    with pytest.warns(
-        DataWarning, match=r"non-zero frames behind the recorded length \(in 3 of 17 samples\) are not used"
-    ) as caught:
-        dataset = read_mmsa(write_mmsa(tmp_path / "features.pkl", **options), name=kind)
+    said = (
+        r"column \w+: in 3 of 17 samples the recorded length is 0; their first frame is kept, so that they have one; "
+        r"\d+ non-zero frames behind the recorded length \(in 3 of 17 samples\) are not used"
+    )
+    path = write_mmsa(tmp_path / "features.pkl", **options)
+    with pytest.warns(DataWarning, match=said) as caught:
+        dataset = read_mmsa(path, name=kind)
     assert len(caught) == 2  # the rows of length 0, in audio and in vision
+    with pytest.warns(DataWarning, match="in 1 of 5 samples the recorded length is 0"):
+        np.testing.assert_array_equal(load_split(path).audio_length, dataset.test.audio_length)
     for split, content in mmsa_content(**options).items():
         recorded = list(content["vision_lengths"])
         assert recorded[-1] == 0

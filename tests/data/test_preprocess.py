@@ -135,7 +135,9 @@ def test_where_a_mask_told_the_end_of_texts_in_training_new_data_need_one():
     features = {name: np.ones((len(split), 8, 4), np.float32) for name, split in dataset.splits().items()}
     splits = {name: replace(split, text=features[name]) for name, split in dataset.splits().items()}
     preprocessor = fit(replace(dataset, **splits), "text")
-    with pytest.raises(InputError, match=r"somewhere: column text_bert is missing; in training its mask said where each"):
+    with pytest.raises(
+        InputError, match=r"somewhere: column text_bert is missing; in training its mask said where each"
+    ):
         preprocessor.apply(replace(splits["test"], text_bert=None), source="somewhere")
 
 

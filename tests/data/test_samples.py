@@ -131,7 +131,9 @@ def test_padding_in_front_of_text_features_is_moved_behind_them(tmp_path):
     lengths = np.array([1, 3, 5])
     text = np.ones((3, 5, 2), np.float32) * (np.arange(5) < lengths[:, None])[..., None]
     np.savez(tmp_path / "new.npz", text=padded_in_front(text, lengths))
-    with pytest.warns(DataWarning, match=r"column text: in 2 of 3 samples the padding was in front; it was moved behind"):
+    with pytest.warns(
+        DataWarning, match=r"column text: in 2 of 3 samples the padding was in front; it was moved behind"
+    ):
         np.testing.assert_array_equal(load_split(tmp_path / "new.npz").text, text)
 
 

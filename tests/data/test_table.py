@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from msa_jax.data import columns, load_dataset, read_native, read_table, write_native
+from msa_jax.data import load_dataset, read_native, read_table, values, write_native
 from msa_jax.data.samples import load_split
 from msa_jax.errors import DataWarning, InputError
 
@@ -161,7 +161,7 @@ def test_made_splits_keep_videos_whole(tmp_path):
 
 
 def test_one_far_too_long_text_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(columns, "LARGEST_TEXTS", 4 * 10 * 50)
+    monkeypatch.setattr(values, "LARGEST_TEXTS", 4 * 10 * 50)
     path = written(tmp_path, many(9) + "x" * 51 + ",1\n")
     with pytest.raises(InputError, match=r"line 11, column text: 51 characters; expected at most 50 in 10 texts"):
         read_table(path, **SAID)

@@ -311,7 +311,9 @@ def as_many_frames_as_tokens(predictor: Predictor, split: Split) -> Split:
 
 def test_samples_that_are_not_aligned_as_those_of_training_are_refused(predictor):
     aligned = only_run(predictor, inputs=replace(predictor.inputs, aligned=True))
-    with pytest.raises(InputError, match=r"a frame of audio for each token, .* differ \(row \d: \d+ tokens, \d frames of audio"):
+    with pytest.raises(
+        InputError, match=r"a frame of audio for each token, .* differ \(row \d: \d+ tokens, \d frames of audio"
+    ):
         aligned.predict(DATASET.test)
     split = as_many_frames_as_tokens(predictor, DATASET.test)
     assert np.isfinite(aligned.predict(split)).all()
