@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except (RuntimeError, AssertionError) as error:
         _end_if_alone(error)
-        message = _missing_backend()
+        message = _missing_backend() or _out_of_memory(error)
         if message is None:
             raise
         print(f"msa-jax: {message}", file=sys.stderr)
@@ -91,6 +91,12 @@ def _missing_backend() -> str | None:
     from msa_jax.train import processes
 
     return processes.missing_backend_message()
+
+
+def _out_of_memory(error: Exception) -> str | None:
+    from msa_jax.train import memory
+
+    return memory.out_of_memory_message(error)
 
 
 def _end_if_alone(error: Exception) -> None:

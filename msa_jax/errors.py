@@ -22,6 +22,10 @@ class TrainingStopped(InputError):
     """Training cannot go on: a loss is not finite. The message names run, epoch, step and loss term."""
 
 
+class OutOfMemory(TrainingStopped):
+    """Training cannot go on: a device has too little memory for it. The message names what needs less."""
+
+
 def refuse_newer(content: Mapping[str, Any], newest: int, source: str) -> None:
     """Checks the format number of a file that msa_jax wrote.
 

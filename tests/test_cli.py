@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -422,6 +423,17 @@ def test_too_little_memory_is_one_line(run, monkeypatch):
 
     monkeypatch.setattr("msa_jax.data.load_dataset", full)
     refused(run("data check anything"), "not enough memory: Unable to allocate 4.00 EiB")
+
+
+def test_a_device_with_too_little_memory_is_one_line(monkeypatch, capsys):
+    def broken(*arguments, **named):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes.\nof 5")
+
+    monkeypatch.setattr("msa_jax.train.predictor.Predictor.load", broken)
+    assert main(["predict", "run", "--text", "fine"]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "msa-jax: the device has too little memory (RESOURCE_EXHAUSTED: Out of memory allocating 7 bytes.)"
+    ]
 
 
 # -- terminals and file names -----------------------------------------------------------------------------------------

@@ -100,7 +100,8 @@ def reproduce(
     Raises:
       InputError: no such study or variant, an option that the study varies, a folder that holds another experiment, or a
         dataset on which no variant is possible; before anything is trained. Or nothing of it came to its end.
-      TrainingStopped: a loss of a variant is not finite, unless the study is a table, which says so in its row and goes on.
+      TrainingStopped: a loss of a variant is not finite, or a device has too little memory, unless the study is a table, which
+        says so in its row and goes on.
     """
     found = load_study(study)
     return run_study(

@@ -20,6 +20,7 @@ from msa_jax.methods.protocol import STATISTICS
 from msa_jax.paths import sha256
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_json, write_json
+from msa_jax.train.memory import out_of_memory_message
 from msa_jax.train.model import Variables, flat, nested
 from msa_jax.train.orbax_arrays import read_arrays, read_shapes
 from msa_jax.train.orbax_messages import check_there, load_orbax, writing
@@ -35,7 +36,8 @@ UNFINISHED = "params.orbax-checkpoint-tmp*"  # what a process that was killed le
 class RunCheckpoints:
     """The newest state of a run, or of several side by side, under `folder/state`.
 
-    A save is whole or absent, whenever the process dies.
+    A save is whole or absent, whenever the process dies. Which state is the newest, the first process says: the others may see
+    a disk that they share as it was a while ago, even without a folder that was just made there.
     """
 
     def __init__(self, folder: Path):
@@ -47,12 +49,15 @@ class RunCheckpoints:
                     max_to_keep=1, cleanup_tmp_directories=True, enable_async_checkpointing=True
                 ),
             )
-            self._held: int | None = os.open(self._folder, os.O_RDONLY)
+            self._held = os.open(self._folder, os.O_RDONLY) if processes.is_primary() else None
+        newest = self._manager.latest_step()
+        self._newest = int(processes.of_primary(np.int32(-1 if newest is None else newest)))
+        self._closed = False
 
     @property
     def empty(self) -> bool:
-        """Whether no state has been saved yet."""
-        return self._manager.latest_step() is None
+        """Whether there was no state to go on from."""
+        return self._newest < 0
 
     def save(self, state: RunState) -> None:
         """Writes the state in the background; the one before it stays until this one is whole.
@@ -68,32 +73,34 @@ class RunCheckpoints:
             self._manager.save(int(state.standing.epochs.max()), args=items)
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
-        """The newest state that is whole; there must be one.
+        """The state to go on from; there must be one.
 
         Args:
           like: gives a state of the same structure and shapes, for the number of a stage.
 
         Raises:
           InputError: the checkpoint is of another structure or other shapes, or cannot be read.
-          jax.errors.JaxRuntimeError: another process was lost.
+          jax.errors.JaxRuntimeError: another process was lost, or the device has too little memory.
         """
-        step, of = self._manager.latest_step(), self._ocp.args
+        step, of = self._newest, self._ocp.args
         try:
             stage = self._manager.restore(step, args=of.Composite(stage=of.JsonRestore()))["stage"]["stage"]
             target = jax.tree.map(self._ocp.utils.to_shape_dtype_struct, like(stage))
             state = self._manager.restore(step, args=of.Composite(state=of.StandardRestore(target)))["state"]
             return state.on_host()
         except Exception as error:  # orbax wraps what its threads meet into one of no class of its own
-            if processes.count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
-                raise  # another process was lost
+            of_device = processes.count() > 1 and isinstance(error, jax.errors.JaxRuntimeError)
+            if of_device or out_of_memory_message(error):
+                raise  # another process was lost, or the state has no room
             raise InputError(
                 f"{self._folder}: the checkpoint does not fit this experiment ({first_line(error)})"
             ) from None
 
     def close(self) -> None:
         """Waits for what is being written. Raises InputError where it cannot be."""
-        if self._held is None:
+        if self._closed:
             return
+        self._closed = True
         try:
             with writing(self._folder, self._held):
                 try:
@@ -101,8 +108,13 @@ class RunCheckpoints:
                 finally:
                     self._manager.close()
         finally:
-            os.close(self._held)
-            self._held = None
+            if self._held is not None:
+                os.close(self._held)
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a state lies under a folder that a `RunCheckpoints` could restore, once that is closed."""
+    return any(path.name.isdigit() for path in (folder / STATE).glob("*"))
 
 
 def delete_state(folder: Path) -> None:

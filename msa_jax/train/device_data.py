@@ -2,7 +2,6 @@
 
 import functools
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from msa_jax.config import Options
 from msa_jax.data.batches import Plan
 from msa_jax.data.preprocess import Columns
-from msa_jax.train import processes
+from msa_jax.train.memory import device_memory, host_memory
 from msa_jax.train.runs import ONE, Layout, Shared
 
 STREAM_BYTES = 256 * 2**20  # of one chunk
@@ -31,6 +30,11 @@ def fits(size: int, options: Options) -> bool:
     """
     devices = 1 if jax.local_devices()[0].platform == "cpu" else options.data_devices
     return size <= SHARE * device_memory() * devices
+
+
+def fits_host(size: int) -> bool:
+    """Whether arrays of so many bytes may stay in the memory of the machine."""
+    return size <= SHARE * host_memory()
 
 
 class DeviceData:
@@ -74,12 +78,3 @@ def bytes_of(columns: Columns) -> int:
 def _grow(array: np.ndarray, rows: int) -> np.ndarray:
     """The array with zeros behind, up to that many rows."""
     return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
-
-
-@functools.cache
-def device_memory() -> int:
-    """Bytes of memory of a device; of the machine, on a CPU. The least of all processes, so that all decide the same."""
-    statistics = jax.local_devices()[0].memory_stats()
-    if statistics and "bytes_limit" in statistics:
-        return processes.least(statistics["bytes_limit"])
-    return processes.least(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

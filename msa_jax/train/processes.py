@@ -106,6 +106,14 @@ def of_primary(values: np.ndarray) -> np.ndarray:
     return values if count() == 1 else np.asarray(multihost_utils.broadcast_one_to_all(values))
 
 
+def primary_says(question: Callable[[], bool]) -> bool:
+    """What the first process answers, in all of them; the others do not ask.
+
+    What lies on a disk that machines share is such a question: each may see it as it was a while ago.
+    """
+    return bool(of_primary(np.int32(is_primary() and question())))
+
+
 def least(size: int) -> int:
     """The least of the bytes that each process gives, in all of them, in whole MiB if there are several."""
     if count() == 1:

@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
-from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.errors import InputError, OutOfMemory, TrainingStopped
 from msa_jax.methods.protocol import Method
 from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
-from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
-from msa_jax.train.device_data import SHARE, bytes_of, device_memory, streams
+from msa_jax.train.checkpoint import RunCheckpoints, delete_state, has_state, save_stage, save_variables
+from msa_jax.train.device_data import SHARE, bytes_of, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
+from msa_jax.train.memory import device_memory, out_of_memory_message
 from msa_jax.train.orbax_messages import check_there
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
@@ -32,6 +34,11 @@ from msa_jax.train.stage_data import HELD_OUT, StageData
 from msa_jax.train.stage_inits import StageInits
 from msa_jax.train.state import Best, Flat, RunState, choose, copy, take
 from msa_jax.train.trackers import EpochRecord
+
+# What a person can do about a device that has too little memory.
+NEEDS_LESS = (
+    "a smaller --runs-per-program or --batch-size needs less, --remat true too, or --resident no; what is done is kept"
+)
 
 
 class Runner:
@@ -56,6 +63,7 @@ class Runner:
         self.inits = StageInits(method, options, prepared)
         self._layout = self.inits.layout
         self._epochs = EpochTrainer(prepared, self._layout, self._progress)
+        self._fitting: int | None = None  # runs side by side, once more of them had no room
 
     # -- side by side or one after the other --------------------------------------------------------------------------
 
@@ -107,6 +115,8 @@ class Runner:
     def _gainful(self, runs: int) -> int:
         """How many of so many runs the devices gain from side by side, with room for their states.
 
+        What a step needs besides is known only when it is compiled: `run` trains fewer together where that has no room.
+
         A run has parameters, two moments, gradients and the best parameters, twice over; what runs share they have once. On a
         CPU as many runs as it has cores (see `runs`), each with a copy of the dataset and of what is shared: more of them would
         only do the same work in larger pieces. Elsewhere as many as take a fraction of the memory.
@@ -145,26 +155,58 @@ class Runner:
           A result each; None for a run that failed.
 
         Raises:
-          TrainingStopped: a loss is not finite, if results are kept. InputError: the checkpoint is of something else;
-            stages_from has nothing that fits.
+          TrainingStopped: a loss is not finite, if results are kept. OutOfMemory: a device has too little memory; runs side by
+            side that have not begun are first tried in halves, one after the other. InputError: the checkpoint is of
+            something else; stages_from has nothing that fits.
         """
-        together = f"{runs[0].folder.name}_to_{runs[-1].folder.name}"
-        folder = runs[0].folder if len(runs) == 1 else runs[0].folder.parent / together
-        if all((run.folder / "result.json").is_file() for run in runs):
+
+        def halves() -> list[Result | None]:
+            train = partial(self.run, logs=logs, keep=keep, keep_state=keep_state, stopping=stopping)
+            return [result for half in _halves(runs) for result in train(half)]
+
+        folder = _folder(runs)
+        if processes.primary_says(lambda: self._comes_in_halves(runs)):
+            return halves()
+        try:
+            return self._run(runs, folder, logs, keep=keep, keep_state=keep_state, stopping=stopping)
+        except jax.errors.JaxRuntimeError as error:
+            message = out_of_memory_message(error)
+            if message is None:
+                raise
+        # Out of the handler, so that what the error holds has left the device. Several processes could not agree, since the
+        # devices of some may have room.
+        if len(runs) == 1 or processes.count() > 1 or has_state(folder):
+            raise OutOfMemory(f"{message}; {NEEDS_LESS}")
+        delete_state(folder)
+        self._fitting = len(runs) - len(runs) // 2
+        self._progress.line(f"{message}: {len(runs)} runs are trained in two parts, one after the other")
+        return halves()
+
+    def _comes_in_halves(self, runs: Sequence[Run]) -> bool:
+        """Whether so many had no room side by side, in this process or in one before, which left something of a part."""
+        if len(runs) == 1 or _begun(runs):
+            return False
+        too_many = self._fitting is not None and len(runs) > self._fitting
+        return too_many or any(_begun(half) or self._comes_in_halves(half) for half in _halves(runs))
+
+    def _run(
+        self,
+        runs: Sequence[Run],
+        folder: Path,
+        logs: Logs,
+        *,
+        keep: bool,
+        keep_state: bool,
+        stopping: MedianStopping | None,
+    ) -> list[Result | None]:
+        """What `run` does, with all of the runs side by side; folder: of their state."""
+        if processes.primary_says(lambda: _finished(runs)):
             if not keep_state:
                 delete_state(folder)  # of which a process that died may have left some
             return [load_result(run.folder) for run in runs]
         checkpoints = RunCheckpoints(folder)
-        state, data = self.inits.resume(runs, checkpoints)
-        stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
-        stage, options = data.programs.stage, data.programs.options
-        state = state.replace(standing=reopened(state.standing, stage_epochs, options, stage.select_from))
-        for place, run in enumerate(runs):
-            logs.rewind(run, int(state.standing.epochs[place]))
-        if stopping is not None:
-            stopping.begin(logs.metrics.read(), self.inits.stages[-1].stage.name)
-            state = self._given_up(runs, state, stopping)
         try:
+            state, data = self._resumed(runs, checkpoints, logs, stopping)
             while True:
                 if state.standing.ended.all():
                     if keep:
@@ -193,6 +235,21 @@ class Runner:
             for run in runs:
                 shutil.rmtree(run.folder, ignore_errors=True)  # what its stages left
         return results
+
+    def _resumed(
+        self, runs: Sequence[Run], checkpoints: RunCheckpoints, logs: Logs, stopping: MedianStopping | None
+    ) -> tuple[RunState, StageData]:
+        """What runs go on from and what they read, when the logs hold nothing of later epochs."""
+        state, data = self.inits.resume(runs, checkpoints)
+        stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
+        stage, options = data.programs.stage, data.programs.options
+        state = state.replace(standing=reopened(state.standing, stage_epochs, options, stage.select_from))
+        for place, run in enumerate(runs):
+            logs.rewind(run, int(state.standing.epochs[place]))
+        if stopping is not None:
+            stopping.begin(logs.metrics.read(), self.inits.stages[-1].stage.name)
+            state = self._given_up(runs, state, stopping)
+        return state, data
 
     def _given_up(self, runs: Sequence[Run], state: RunState, stopping: MedianStopping) -> RunState:
         """The state in which those runs have ended too that are given up."""
@@ -380,3 +437,23 @@ class Runner:
                 save_variables(run.folder, left, self.inits.pretrained(run))
                 save_result(run.folder, result)
         return results
+
+
+def _folder(runs: Sequence[Run]) -> Path:
+    """Where the state of runs side by side lies."""
+    first, last = runs[0].folder, runs[-1].folder
+    return first if len(runs) == 1 else first.parent / f"{first.name}_to_{last.name}"
+
+
+def _finished(runs: Sequence[Run]) -> bool:
+    return all((run.folder / "result.json").is_file() for run in runs)
+
+
+def _begun(runs: Sequence[Run]) -> bool:
+    """Whether these runs have something to go on from as they are, side by side, or have ended."""
+    return _finished(runs) or has_state(_folder(runs))
+
+
+def _halves(runs: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
+    middle = len(runs) // 2
+    return runs[:middle], runs[middle:]

@@ -12,7 +12,7 @@ from msa_jax.config import Options
 from msa_jax.data.packing import Capacity, choose_capacity
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.methods.protocol import Inputs, Method, Phase, Stage
-from msa_jax.train.device_data import DeviceData, bytes_of, fits, streams
+from msa_jax.train.device_data import DeviceData, bytes_of, fits, fits_host, streams
 from msa_jax.train.evaluate import Scorer
 from msa_jax.train.model import Variables
 from msa_jax.train.programs import StagePrograms
@@ -101,10 +101,8 @@ class StageReader:
             return False
         # That the dataset streams has been decided without them.
         train, options = self._columns["train"], programs.options
-        room = fits(bytes_of(train) + states["train"], options)
-        # On the host they are whole, whatever devices share them.
-        whole = fits(sum(states.values()), replace(options, data_devices=1))
-        return whole and (options.resident != "auto" or streams(train, options) or room)
+        room = streams(train, options) or fits(bytes_of(train) + states["train"], options)
+        return room and fits_host(sum(states.values()))  # where they are whole, whatever devices share them
 
     def bytes_of_states(self, programs: StagePrograms, split: str) -> int:
         """Of the states of a split's tokens, in float32; 0 if the text encoder does not run only once."""

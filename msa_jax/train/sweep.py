@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, OutOfMemory, one_line
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.asked import SWEEP_SEEDS, checked_seeds, results_folder
 from msa_jax.train.atomic import read_json, write_json
@@ -165,7 +165,8 @@ class _Points:
         self._failures: dict[int, str] = {}
 
     def train(self) -> Mapping[int, str]:
-        """Returns {number of a run: why} of those that could not begin. They are not kept: another time they may.
+        """Returns {number of a run: why} of those that could not begin, or had too little memory. They are not kept: another
+        time they may.
 
         Raises:
           InputError: no run of any point can begin.
@@ -210,7 +211,13 @@ class _Points:
             self._progress.line(
                 f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
             )
-            self._record(part, runner.run(part, self._logs, keep=False, stopping=self._stopping))
+            try:
+                results = runner.run(part, self._logs, keep=False, stopping=self._stopping)
+            except OutOfMemory as error:
+                self._failures |= {run.number: str(error) for run in part if run.number not in done}
+                self._progress.line(f"failed: {one_line(error)}")
+                continue
+            self._record(part, results)
 
     def _side_by_side(self, runner: Runner, runs: Sequence[Run], done: set[int]) -> int:
         """As many as before if they were interrupted: beside others, other runs would be given up."""

@@ -167,7 +167,9 @@ class WeightsAndBiases:
         self._runs: dict[int, Any] = {}
 
     def begin(self, run: Run, epoch: int) -> None:
-        """Opens the run. wandb itself leaves out what comes a second time, which has the same values."""
+        """Opens the run, anew if it is open. wandb itself leaves out what comes a second time, which has the same values."""
+        if run.seed in self._runs:
+            self._runs.pop(run.seed).finish()
         known = self._folder / "wandb" / "runs.json"
         names = read_json(known) if known.is_file() else {}
         if not isinstance(names, dict):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from msa_jax import methods
-from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.errors import InputError, OutOfMemory, TrainingStopped
 from msa_jax.report import studies, study_plan
 from msa_jax.report.studies import load_study, reproduce
 from tests.report.studies_kit import pretend_to_train, scores, write_study
@@ -238,12 +238,13 @@ def test_a_finished_experiment_of_something_else_is_not_taken(tmp_path, audio, c
 
 
 @pytest.mark.usefixtures("toy")
-def test_a_row_that_fails_is_named_in_a_table_and_stops_a_figure(tmp_path, audio, monkeypatch):
+@pytest.mark.parametrize("kind", [TrainingStopped, OutOfMemory])
+def test_a_row_that_fails_is_named_in_a_table_and_stops_a_figure(tmp_path, audio, monkeypatch, kind):
     well = pretend_to_train()
 
     def train(method, dataset, *, out, **named):
         if out.name == "a":
-            raise TrainingStopped("seed 1, epoch 2: the loss is nan")
+            raise kind("seed 1, epoch 2: the loss is nan")
         well(method, dataset, out=out, **named)
 
     monkeypatch.setattr(studies, "train", train)

@@ -3,7 +3,7 @@
 import contextlib
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from msa_jax.data.batches import Plan, epoch_plan, ordered_plan
 from msa_jax.data.schema import Dataset
 from msa_jax.methods.protocol import Method
 from msa_jax.train.epoch import WindowRange
+from msa_jax.train.epoch_trainer import EpochTrainer
 from msa_jax.train.experiment import train
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.optimiser import _Layout
@@ -26,7 +27,7 @@ from msa_jax.train.predictor import Predictor
 from msa_jax.train.prepare import prepare
 from msa_jax.train.report import Report
 from msa_jax.train.runner import Runner
-from msa_jax.train.state import TrainState
+from msa_jax.train.state import RunState, TrainState
 from tests.tiny import TOY_QUICK, tiny_dataset
 
 AUDIO = tiny_dataset(modalities=("audio",))
@@ -217,6 +218,21 @@ def outcome(folder: Path) -> dict[str, Any]:
 
 
 # -- interrupted experiments ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def room_for(most: int, *, epoch: int = 1) -> Iterator[None]:
+    """A device that has memory for so many runs side by side, and from this epoch on for no more."""
+    original = EpochTrainer.train
+
+    def train(self: EpochTrainer, runs: Sequence[Run], state: RunState, *rest: Any, **named: Any) -> Any:
+        if len(runs) > most and int(state.standing.epochs.max()) + 1 >= epoch:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 12345 bytes.\nmore")
+        return original(self, runs, state, *rest, **named)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(EpochTrainer, "train", train)
+        yield
 
 
 class Interrupting:

@@ -10,7 +10,7 @@ from msa_jax.data.batches import epoch_plan
 from msa_jax.data.packing import choose_capacity
 from msa_jax.data.preprocess import text_lengths
 from msa_jax.methods import METHODS
-from msa_jax.train import device_data, processes
+from msa_jax.train import device_data, memory, processes
 from msa_jax.train.device_data import DeviceData
 from msa_jax.train.prepare import prepare
 from tests.tiny import tiny_dataset, train_toy
@@ -79,19 +79,34 @@ def test_a_resident_dataset_is_one_chunk_and_the_plans_lie_side_by_side(prepared
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(arrays))
 
 
-@pytest.mark.parametrize(("memory", "streams"), [(1, True), (10**12, False)])
-def test_by_default_the_size_of_the_device_decides(prepared, monkeypatch, memory, streams):
-    monkeypatch.setattr(device_data, "device_memory", lambda: memory)
+@pytest.mark.parametrize(("room", "streams"), [(1, True), (10**12, False)])
+def test_by_default_the_size_of_the_device_decides(prepared, monkeypatch, room, streams):
+    monkeypatch.setattr(device_data, "device_memory", lambda: room)
     assert DeviceData(prepared.columns["train"], options_of()).streams is streams
 
 
 def test_the_memory_is_the_least_of_all_processes(monkeypatch):
-    device_data.device_memory.cache_clear()
+    whole = memory.device_memory()
+    forget_memory()
     monkeypatch.setattr(processes, "least", lambda size: size // 2)
-    half = device_data.device_memory()
-    device_data.device_memory.cache_clear()
-    monkeypatch.undo()
-    assert device_data.device_memory() // 2 == half
+    half = memory.device_memory()
+    forget_memory()
+    assert whole // 2 == half
+
+
+@pytest.mark.parametrize(("statistics", "bytes_"), [({"bytes_limit": 2**34}, 2**34), (None, 2**33), ({}, 2**33)])
+def test_an_accelerator_has_the_memory_that_it_tells_of_and_never_that_of_the_machine(monkeypatch, statistics, bytes_):
+    forget_memory()
+    device = SimpleNamespace(platform="tpu", memory_stats=lambda: statistics)
+    monkeypatch.setattr(jax, "local_devices", lambda: [device])
+    monkeypatch.setattr(memory.os, "sysconf", lambda name: 2**20)
+    assert (memory.device_memory(), memory.host_memory()) == (bytes_, 2**40)
+    forget_memory()
+
+
+def forget_memory() -> None:
+    memory.device_memory.cache_clear()
+    memory.host_memory.cache_clear()
 
 
 @pytest.mark.parametrize(("platform", "devices"), [("gpu", 4), ("cpu", 1)])
@@ -104,7 +119,7 @@ def test_devices_that_share_a_mini_batch_have_a_share_of_the_dataset_each(monkey
 
 
 def test_the_device_has_memory():
-    assert device_data.device_memory() > 2**27
+    assert memory.device_memory() > 2**27
 
 
 @pytest.mark.usefixtures("toy")

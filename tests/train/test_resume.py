@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
-from msa_jax.train import processes
+from msa_jax.train import checkpoint, processes
 from msa_jax.train.checkpoint import RunCheckpoints
 from msa_jax.train.experiment import train
 from tests.paths import REPOSITORY
@@ -273,6 +274,29 @@ def test_a_process_that_is_lost_is_no_checkpoint_that_does_not_fit(tmp_path, mon
     monkeypatch.setattr(checkpoints._manager, "restore", lost)
     with pytest.raises(error, match="UNAVAILABLE"):
         checkpoints.restore(lambda stage: pytest.fail("not read"))
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("newest", [7, -1])
+def test_a_process_that_does_not_see_what_lies_on_the_disk_goes_by_the_first_one(tmp_path, monkeypatch, newest):
+    original = checkpoint.os.open
+
+    def opened(path, *rest, **named):
+        if str(path) == str(tmp_path / "1" / "state"):
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return original(path, *rest, **named)
+
+    monkeypatch.setattr(checkpoint.os, "open", opened)
+    monkeypatch.setattr(processes, "is_primary", lambda: False)
+    monkeypatch.setattr(processes, "of_primary", lambda own: np.int32(newest))
+    checkpoints = RunCheckpoints(tmp_path / "1")
+    read = []
+    monkeypatch.setattr(checkpoints._manager, "restore", lambda step, args: read.append(step) or 1 / 0)
+    assert checkpoints.empty == (newest < 0)
+    with pytest.raises(InputError):
+        checkpoints.restore(lambda stage: pytest.fail("not read"))
+    assert read == [newest]
+    checkpoints.close()
     checkpoints.close()
 
 

@@ -3,23 +3,37 @@
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.errors import InputError, OutOfMemory, TrainingStopped
 from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import one_stage
 from msa_jax.train import checkpoint, device_data, processes
 from msa_jax.train import runner as runner_module
 from msa_jax.train.checkpoint import StageInit, load_stage
 from msa_jax.train.epoch_trainer import check_finite
-from msa_jax.train.experiment_dir import load_result
+from msa_jax.train.experiment import train
+from msa_jax.train.experiment_dir import Logs, MetricsFile, load_result
+from msa_jax.train.memory import out_of_memory_message
 from msa_jax.train.report import Report
 from msa_jax.train.runs import Layout
 from msa_jax.train.step import Measured
 from tests.tiny import QUICK, TOY, TOY_QUICK, contrary, tiny_dataset, train_toy
-from tests.train.kit import AUDIO, devices, kept_params, lines_of, registered, run_of, runner_of, seen_plans
+from tests.train.kit import (
+    AUDIO,
+    Interrupting,
+    devices,
+    kept_params,
+    lines_of,
+    registered,
+    room_for,
+    run_of,
+    runner_of,
+    seen_plans,
+)
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -57,7 +71,7 @@ def test_all_metrics_are_of_the_best_epoch(stopped):
 
 
 def test_what_the_first_process_measures_is_judged_in_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "of_primary", lambda values: 0 * values + next(told))
+    monkeypatch.setattr(processes, "of_primary", lambda values: 0 * values + next(told) if values.ndim else values)
     told = iter((3.0, 1.0, 2.0))
     options = {"max_epochs": 3}
     assert train_toy(tmp_path / "run", AUDIO, options=options).runs[0].best_epoch == 2
@@ -193,6 +207,23 @@ def test_the_running_state_is_removed_at_the_end(staged):
     assert not (staged.path / "checkpoints" / "1" / "state").exists()
 
 
+def test_whether_runs_are_finished_is_said_by_the_first_process(staged, tmp_path, monkeypatch):
+    runner, logs = runner_of(TOY, AUDIO, TOY_QUICK), Logs(metrics=MetricsFile(tmp_path / "metrics.jsonl"))
+    monkeypatch.setattr(processes, "is_primary", lambda: False)
+    monkeypatch.setattr(Path, "is_file", lambda path: pytest.fail(f"{path} is looked for"))
+    answers = iter((False, True, False, False))  # whether they come in halves, and whether they are finished
+    monkeypatch.setattr(processes, "of_primary", lambda own: np.int32(next(answers)))
+    (result,) = runner.run([run_of(1, staged.path / "checkpoints")], logs)
+    assert result.epochs == staged.runs[0].epochs
+
+    def begins(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner_module, "RunCheckpoints", begins)
+    with pytest.raises(KeyboardInterrupt):
+        runner.run([run_of(1, staged.path / "checkpoints")], logs)
+
+
 def test_a_state_that_is_being_removed_is_whole_or_gone(tmp_path, monkeypatch):
     state = tmp_path / "1" / "state"
     (state / "4" / "state").mkdir(parents=True)
@@ -249,6 +280,52 @@ def test_on_a_cpu_each_run_has_a_copy_of_the_states_of_a_text_encoder_that_runs_
         monkeypatch.setattr(runner_module, "device_memory", lambda room=3 * one: room / device_data.SHARE)
         found[once] = runner.together(4)
     assert found == {True: 3, False: 3}
+
+
+# -- too little memory ------------------------------------------------------------------------------------------------
+
+OOM = "too little memory .RESOURCE_EXHAUSTED: Out of memory allocating 12345 bytes"
+FIVE = {"seeds": (1, 2, 3, 4, 5), "options": {"runs_per_program": 5, "max_epochs": 3, "checkpoint_epochs": 1}}
+
+
+def test_runs_that_have_no_room_side_by_side_are_trained_in_parts(tmp_path):
+    straight = train_toy(tmp_path / "straight", AUDIO, **FIVE)
+    with room_for(2):
+        parted = train_toy(tmp_path / "parted", AUDIO, **FIVE)
+    for one, other in zip(parted.runs, straight.runs, strict=True):
+        np.testing.assert_allclose(one.scores["test"]["prediction"], other.scores["test"]["prediction"], atol=1e-5)
+    assert sorted((line["seed"], line["epoch"]) for line in lines_of(parted.path)) == [
+        (seed, epoch) for seed in FIVE["seeds"] for epoch in (1, 2, 3)
+    ]
+    assert sorted(path.name for path in (parted.path / "checkpoints").iterdir()) == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("most", [2, 5])
+def test_runs_in_parts_go_on_with_what_each_part_has(tmp_path, most):
+    options = {**TOY_QUICK, **FIVE["options"]}
+    with room_for(2), pytest.raises(KeyboardInterrupt):  # the second part has had an epoch, and the first has ended
+        train("toy", AUDIO, seeds=FIVE["seeds"], out=tmp_path / "run", log=Interrupting(6), options=options)
+    assert (tmp_path / "run" / "checkpoints" / "2" / "result.json").is_file()
+    before = [line for line in lines_of(tmp_path / "run") if line["seed"] in (1, 2)]
+    with room_for(most):
+        done = train_toy(tmp_path / "run", AUDIO, **FIVE)
+    assert [run.seed for run in done.runs] == list(FIVE["seeds"])
+    assert [line for line in lines_of(done.path) if line["seed"] in (1, 2)] == before
+
+
+@pytest.mark.parametrize(("most", "epoch"), [(0, 1), (1, 2)])
+def test_a_run_that_has_no_room_or_runs_that_have_begun_stop_and_say_what_helps(tmp_path, most, epoch):
+    seeds, options = ((1,) if most == 0 else (1, 2)), {"runs_per_program": 2, "checkpoint_epochs": 1}
+    with room_for(most, epoch=epoch), pytest.raises(OutOfMemory, match=f"{OOM}.*--runs-per-program") as caught:
+        train_toy(tmp_path / "run", AUDIO, seeds=seeds, options=options)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__context__ is None  # which would hold what lies on the device
+    assert train_toy(tmp_path / "run", AUDIO, seeds=seeds, options=options).runs
+
+
+def test_other_errors_of_a_device_are_not_of_its_memory():
+    assert out_of_memory_message(jax.errors.JaxRuntimeError("INTERNAL: no")) is None
+    assert out_of_memory_message(InputError("RESOURCE_EXHAUSTED")) is None
 
 
 # -- losses that are not finite ---------------------------------------------------------------------------------------

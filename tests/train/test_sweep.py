@@ -15,9 +15,10 @@ from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method, Stage
 from msa_jax.report import sweep as shown
 from msa_jax.train.experiment_dir import MetricsFile
+from msa_jax.train.runner import Runner
 from msa_jax.train.sweep import sweep
 from tests.tiny import TOY, TOY_QUICK, ToyNetwork, train_toy
-from tests.train.kit import AUDIO, Interrupting, runner_of
+from tests.train.kit import AUDIO, Interrupting, room_for, runner_of
 
 pytestmark = pytest.mark.usefixtures("toy")
 sweep_module = importlib.import_module("msa_jax.train.sweep")  # whose name is also that of its function
@@ -188,6 +189,23 @@ def test_a_point_that_cannot_be_is_recorded(tmp_path):
     assert [line["point"] for line in MetricsFile(tmp_path / "run" / "results.jsonl").read()] == [0]
     with pytest.raises(InputError, match="no point can be trained: option accumulate is 30"):
         sweep_toy(tmp_path / "other", {"accumulate": [30, 40]}, seeds=(1,), options={"tail": "drop"})
+
+
+def test_a_point_that_has_no_room_is_recorded_and_stops_no_other(tmp_path, monkeypatch):
+    original = Runner.run
+
+    def run(self: Runner, runs: Any, *rest: Any, **named: Any) -> Any:
+        if self.options.batch_size == 7:
+            with room_for(0):
+                return original(self, runs, *rest, **named)
+        return original(self, runs, *rest, **named)
+
+    monkeypatch.setattr(Runner, "run", run)
+    done = sweep_toy(tmp_path / "run", {"batch_size": [7, 8]}, seeds=(1,))
+    assert done.best.point == {"batch_size": 8}
+    assert "too little memory" in done.ranking[1].failed[1]
+    # With another device there may be room.
+    assert [line["point"] for line in MetricsFile(tmp_path / "run" / "results.jsonl").read()] == [1]
 
 
 @pytest.mark.slow

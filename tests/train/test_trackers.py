@@ -237,6 +237,17 @@ def test_wandb_gets_a_run_for_each_seed_which_goes_on_under_its_name(tmp_path, m
         train_toy(tmp_path / "other", AUDIO, **named)
 
 
+def test_wandb_ends_a_run_that_begins_again(tmp_path, monkeypatch):
+    made, fake = [], types.ModuleType("wandb")
+    fake.init = lambda **named: made.append(FakeRun(**named)) or made[-1]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    tracker = trackers.WeightsAndBiases(tmp_path, {})
+    for _ in range(2):
+        tracker.begin(Run(number=0, seed=3, folder=tmp_path), 0)
+    assert [run.finished for run in made] == [True, False]
+    assert made[0].named["id"] == made[1].named["id"]
+
+
 def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     train_toy(tmp_path / "run", AUDIO, options={"max_epochs": 1})
