@@ -34,8 +34,7 @@ def train_command(arguments: argparse.Namespace) -> None:
         said=said,
         **training_arguments(arguments),
     )
-    if processes.is_primary():
-        print_experiment(arguments, experiment.path)
+    processes.run_on_primary(lambda: print_experiment(arguments, experiment.path))  # while the others wait
 
 
 def _join(arguments: argparse.Namespace) -> None:
@@ -68,8 +67,7 @@ def resume_command(arguments: argparse.Namespace) -> None:
         trackers=trackers(arguments),
         said=said,
     )
-    if processes.is_primary():
-        print_experiment(arguments, experiment.path)
+    processes.run_on_primary(lambda: print_experiment(arguments, experiment.path))  # while the others wait
 
 
 def sweep_command(arguments: argparse.Namespace) -> None:

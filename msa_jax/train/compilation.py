@@ -12,6 +12,7 @@ import jax
 
 from msa_jax.errors import InputError
 from msa_jax.paths import cache_folder
+from msa_jax.train import processes
 
 _SECONDS = [0.0]
 _BEFORE: list[int | None] = [None]  # the highest memory of the device, before an experiment
@@ -21,12 +22,16 @@ def keep_compiled_programs() -> Path | None:
     """Turns JAX's persistent compilation cache on, in the user's cache folder, and returns that folder.
 
     Who has chosen for themselves is left alone: by `JAX_COMPILATION_CACHE_DIR` or its option, or by
-    `JAX_ENABLE_COMPILATION_CACHE=false`. A folder that cannot be written costs a warning, not the run.
+    `JAX_ENABLE_COMPILATION_CACHE=false`. A folder that cannot be written costs a warning, not the run. Several processes keep
+    nothing unless a folder is chosen, which they must share: XLA divides the search for the fastest kernels among them, and
+    those that compile would wait for those that read the program from a folder of their own.
     """
     if not jax.config.jax_enable_compilation_cache:
         return None
     if jax.config.jax_compilation_cache_dir is not None:
         return Path(jax.config.jax_compilation_cache_dir)
+    if processes.count() > 1:
+        return None
     try:
         folder = cache_folder() / "compiled"
         folder.mkdir(parents=True, exist_ok=True)

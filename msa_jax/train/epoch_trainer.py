@@ -19,7 +19,7 @@ from msa_jax.train.progress import Progress
 from msa_jax.train.report import Report, term_means
 from msa_jax.train.runs import Layout
 from msa_jax.train.stage_data import StageData
-from msa_jax.train.state import RunState, TrainState, put, take
+from msa_jax.train.state import RunState, TrainState, putting, take, taking
 
 STAGE_EPOCHS = 2**20  # more than any stage has
 PHASE_EPOCHS = 2**40  # more than the epochs of all stages
@@ -62,7 +62,7 @@ class EpochTrainer:
         stage_epoch = int(np.asarray(self._layout.to_host(state.train.epoch))[active[0]])
         together = [runs[place] for place in places]
         values = {name: np.float32([run.values[name] for run in together]) for name in runs[0].values}
-        part = state.train if whole else self._layout.shard_runs(take(state.train, places), len(places))
+        part = state.train if whole else self._picked(state.train, places, len(runs))
         frozen = data.frozen.on(len(places))
         means: dict[str, np.ndarray] = {}
         weights: dict[str, np.ndarray] = {}
@@ -83,10 +83,24 @@ class EpochTrainer:
             failed |= np.asarray(report.bad_batch[: len(active)]) >= 0
         part = part.replace(epoch=part.epoch + 1)
         if not whole:
-            kept = self._layout.replicate(take(part, np.arange(len(active))), len(runs))
-            part = put(state.train, active, kept)
+            part = self._put_back(state.train, active, part, len(runs))
         seconds = (time.monotonic() - begun) / len(active)
         return part, Epoch(number, stage_epoch, active, means, weights, report, batches, failed, seconds)
+
+    def _picked(self, states: TrainState, places: np.ndarray, runs: int) -> TrainState:
+        """The states of r of so many runs, on the devices of r runs, a share on each."""
+        spread = self._layout.spread(len(places))
+        if spread == self._layout.spread(runs):
+            return taking(spread)(states, places)
+        # On other devices: all of them lie on each device for a moment.
+        return self._layout.shard_runs(take(states, places), len(places))
+
+    def _put_back(self, states: TrainState, places: np.ndarray, part: TrainState, runs: int) -> TrainState:
+        """The states of so many runs with the first of `part` at these places."""
+        spread = self._layout.spread(runs)
+        if spread != self._layout.spread(len(part.rate)):
+            part = self._layout.replicate(part, runs)
+        return putting(spread)(states, places, part)
 
     def plans(
         self, phase: PhasePrograms, index: int, runs: Sequence[Run], data: StageData, *, stage: int, stage_epoch: int

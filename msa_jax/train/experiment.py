@@ -100,7 +100,7 @@ def train(
     Raises:
       InputError: Something that was asked for cannot be done, which is said before anything is written; or the folder is
         finished, in use, or of another configuration.
-      TrainingStopped: A loss is not finite. The last checkpoint stays.
+      TrainingStopped: A loss is not finite, or a device has too little memory (`OutOfMemory`). The last checkpoint stays.
     """
     use_cores()
     watch_compiler()
@@ -165,7 +165,7 @@ def resume(
 
     Raises:
       InputError: not an experiment, finished and not to have more epochs, its dataset is gone or has changed, or it is in use.
-        TrainingStopped: a loss is not finite.
+        TrainingStopped: as of `train`.
     """
     use_cores()
     watch_compiler()
@@ -175,7 +175,7 @@ def resume(
     before = RunConfig.read(path)
     method = methods.get(before.method)
     old = config.override(method.options(), before.options)
-    had, finished = old.max_epochs, (path / "result.json").is_file()
+    had, finished = old.max_epochs, processes.primary_says((path / "result.json").is_file)
     if max_epochs is None and finished:
         raise InputError(
             f"{path}: finished after at most {had} epochs; to train further, give --max-epochs with a number above {had}"
@@ -336,27 +336,36 @@ def _train_all(
         for first in range(0, len(runs), together):
             ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
             results += [result for result in ended if result is not None]  # none fails: the first that does stops all
-    costs = {
-        "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
-        "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
-        "process": {  # the last one, if several had to resume
-            "peak_memory_mb": peak_memory_mb(),
-            "compile_seconds": round(compile_seconds() - compiled, 1),
-        },
-    }
-    experiment = _write_results(path, content, dataset, results, costs)
+        _check_rows(path / "checkpoints", content.seeds, results, dataset)
+        mean, std = metrics.summarise([result.test for result in results])
+
+        def end() -> None:
+            costs = {
+                "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
+                "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
+                "process": {  # the last one, if several had to resume
+                    "peak_memory_mb": peak_memory_mb(),
+                    "compile_seconds": round(compile_seconds() - compiled, 1),
+                },
+            }
+            _write_results(path, content, dataset, results, costs)
+            watched.close()  # at last, since one that waits for a network may be killed while it does
+
+        # The others wait: once they have ended, the first would not have long.
+        processes.run_on_primary(end)
     progress.line(f"{path}: {len(results)} run{'s' * (len(results) > 1)} in {time.monotonic() - begun:.0f} s")
-    return experiment
+    return Experiment(
+        path=path, method=content.method, dataset=content.dataset, runs=tuple(results), mean=mean, std=std
+    )
 
 
 def _write_results(
     path: Path, content: RunConfig, dataset: Dataset, results: Sequence[Result], costs: Mapping[str, Any]
-) -> Experiment:
+) -> None:
     """Writes predictions, the last unimodal labels, and at the end `result.json`, which says that all of it is there.
 
-    costs: what `result.json` says besides. Raises InputError if a result is of another run or of other samples.
+    costs: what `result.json` says besides.
     """
-    _check_rows(path / "checkpoints", content.seeds, results, dataset)
     for split in HELD_OUT:
         part = dataset.splits()[split]
         scores = {str(result.seed): result.scores[split] for result in results}
@@ -380,9 +389,6 @@ def _write_results(
         for result in results
     ]
     write_json(path / "result.json", {**head, "runs": runs, "mean": mean, "std": std, **costs})
-    return Experiment(
-        path=path, method=content.method, dataset=content.dataset, runs=tuple(results), mean=mean, std=std
-    )
 
 
 def _check_rows(folder: Path, seeds: Sequence[int], results: Sequence[Result], dataset: Dataset) -> None:

@@ -56,7 +56,12 @@ class Layout:
         return dict(sorted(owned.items()))
 
     def check(self) -> None:
-        """Raises InputError where there are not as many devices, or the processes do not have as many each."""
+        """Raises InputError where there are not as many devices, the processes do not have as many each, or did not meet."""
+        if jax.process_count() > processes.count():
+            raise InputError(
+                f"this host is one of {jax.process_count()} whose devices are used together; run the same command on all of "
+                "them with --distributed"
+            )
         counts = [len(own) for own in self._owned.values()]
         if len(set(counts)) > 1:
             raise InputError(
@@ -117,6 +122,11 @@ class Layout:
     def shard_runs(self, tree: Any, runs: int) -> Any:
         """Leaves [R, ...] on the devices of `runs` runs, a share each."""
         return self._placed(tree, runs, RUNS)
+
+    def spread(self, runs: int) -> NamedSharding | None:
+        """How leaves [R, ...] of so many runs lie on their devices; None for one device."""
+        mesh = self.mesh(runs)
+        return None if mesh is None else NamedSharding(mesh, RUNS)
 
     def replicate(self, tree: Any, runs: int) -> Any:
         """All leaves, whole, on every device of `runs` runs."""

@@ -1,12 +1,14 @@
 """Everything a run is, as one pytree of arrays; and several runs side by side, with a leading axis [R]: a checkpoint."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Sharding
 
 Array = jax.Array
 Flat = Mapping[str, Any]  # arrays by path, as in `text_encoder/bert/pooler/kernel`
@@ -119,10 +121,20 @@ def take(tree: Any, places: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[places], tree)
 
 
-@jax.jit
-def put(tree: Any, places: Array, part: Any) -> Any:
-    """Leaves [R, ...] with those of `part` [r, ...] at `places` [r]."""
-    return jax.tree.map(lambda leaf, new: leaf.at[places].set(new), tree, part)
+@functools.cache
+def taking(sharding: Sharding | None) -> Callable[[Any, Any], Any]:
+    """`take` of several places, whose result lies as `sharding` says and never whole on every device; None for one device."""
+    return jax.jit(take.__wrapped__, out_shardings=sharding)
+
+
+@functools.cache
+def putting(sharding: Sharding | None) -> Callable[[Any, Any, Any], Any]:
+    """(leaves [R, ...], places [r], part) -> the leaves with the first r of `part` there; sharding: as of `taking`."""
+
+    def put(tree: Any, places: Array, part: Any) -> Any:
+        return jax.tree.map(lambda leaf, new: leaf.at[places].set(new[: len(places)]), tree, part)
+
+    return jax.jit(put, out_shardings=sharding)
 
 
 @jax.jit

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from msa_jax.train import compilation
+from msa_jax.train import compilation, processes
 from msa_jax.train.compilation import keep_compiled_programs
 
 OPTIONS = (
@@ -53,6 +53,15 @@ def test_a_cache_that_the_user_turned_off_stays_off(unset, tmp_path):
     assert keep_compiled_programs() is None
     assert jax.config.jax_compilation_cache_dir is None
     assert not list(tmp_path.iterdir())
+
+
+def test_several_processes_keep_none_unless_a_folder_is_chosen(unset, monkeypatch, tmp_path):
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    assert keep_compiled_programs() is None
+    assert jax.config.jax_compilation_cache_dir is None
+    assert not list(tmp_path.iterdir())
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "shared"))
+    assert keep_compiled_programs() == tmp_path / "shared"
 
 
 def test_a_folder_that_cannot_be_made_is_a_warning(unset, tmp_path):

@@ -9,11 +9,12 @@ import pytest
 
 from msa_jax import config
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.train.epoch_trainer import side_by_side
+from msa_jax.train import processes
+from msa_jax.train.epoch_trainer import EpochTrainer, side_by_side
 from msa_jax.train.experiment import Experiment
 from msa_jax.train.runs import ONE, Layout, Shared
 from tests.tiny import TOY, TOY_QUICK, tiny_dataset, train_quick, train_toy
-from tests.train.kit import AUDIO, devices, interrupt_and_resume, lines_of, outcome, runner_of, toy_experiment
+from tests.train.kit import AUDIO, devices, interrupt_and_resume, lines_of, outcome, run_of, runner_of, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -123,6 +124,27 @@ def test_few_sizes_are_compiled(ended, places):
     assert side_by_side(np.array(ended, bool), ONE).tolist() == places
 
 
+@pytest.mark.parametrize("order", [[3, 0, 1, 2], [2, 1]])
+def test_states_go_to_the_runs_that_go_on_and_back_without_lying_whole_on_a_device(monkeypatch, order):
+    layout, places = Layout(), np.array(order)
+    trainer = EpochTrainer(None, layout, None)
+    monkeypatch.setattr(Layout, "replicate", lambda *given: pytest.fail("whole on every device"))
+    inits, keys = runner_of(TOY, AUDIO, TOY_QUICK).inits, jax.random.split(jax.random.key(0), 4)
+    states = inits.stages[0].start([inits.initial(run_of(1))] * 4, list(keys)).replace(rate=np.arange(4.0))
+    states = layout.shard_runs(states, 4)
+    part = trainer._picked(states, places, 4)
+    assert part.rate.tolist() == order
+    for leaf in (part.rate, part.params["score/kernel"]):
+        assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {len(order) // 2}
+    # Those of two runs that go on; the others were computed along.
+    back = trainer._put_back(states, places[:2], part.replace(rate=part.rate + 10), 4)
+    expected = np.arange(4.0)
+    expected[order[:2]] += 10
+    np.testing.assert_array_equal(back.rate, expected)
+    assert jax.random.key_data(back.key).tolist() == jax.random.key_data(keys).tolist()
+    assert {shard.data.shape[0] for shard in back.params["score/kernel"].addressable_shards} == {2}
+
+
 def test_no_device_gets_more_runs_since_others_have_ended():
     layout, ended = Layout(1, devices(5)), np.arange(15) >= 7  # three on each device; seven would lie on one
     assert len(side_by_side(ended, layout)) == 15
@@ -189,6 +211,14 @@ def test_processes_must_have_as_many_devices_each():
     Layout(2, devices(2, 2)).check()
     with pytest.raises(InputError, match="the processes have 4, 2 devices; expected the same number in each"):
         Layout(1, devices(4, 2)).check()
+
+
+def test_a_host_of_several_that_has_not_met_the_others_says_so(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    with pytest.raises(InputError, match=r"one of 4 .* with --distributed"):
+        Layout(1, devices(4)).check()
+    monkeypatch.setattr(processes, "count", lambda: 4)
+    Layout(1, devices(4)).check()
 
 
 def test_what_is_read_by_two_numbers_of_runs_in_turn_is_put_on_the_devices_once_for_each():
