@@ -106,8 +106,9 @@ class Options:
       stages_from: Folder of another experiment of this method and dataset. All its stages but the last are taken
         instead of being trained: those of the run with the same seed, or of its only run.
     Machine:
-      precision: Number format of the computation. `auto` is bfloat16 on GPU and TPU, and float32 on a CPU. Parameters,
-        losses and labels are always float32.
+      precision: Number format of the computation. `auto` is bfloat16 on GPU and TPU, and float32 on a CPU, as it is when
+        the experiment begins. Parameters, losses and labels are always float32. On GPU and TPU, products in float32 are
+        those of float32, which takes longer than what these devices do by default.
       remat: Whether the backward pass computes the layers of BERT again, which takes their time once more and far less
         memory.
       evaluation_batch_size: Number of samples at a time in evaluation and prediction.

@@ -45,10 +45,10 @@ class LowRankFusion(nn.Module):
         for name, z in embeddings.items():
             extended = with_one(z)
             factor = self.param(f"{name}_factor", _xavier(self.rank, extended.shape[1]), (self.rank, extended.shape[1]))
-            product = product * (extended @ factor.T)
+            product = product * jnp.matmul(extended, factor.T, precision=jax.lax.Precision.HIGHEST)
         weights = self.param("weights", _xavier(self.rank, 1), (self.rank,))
         bias = self.param("bias", nn.initializers.zeros, (1,))
-        return product, product @ weights + bias
+        return product, jnp.matmul(product, weights, precision=jax.lax.Precision.HIGHEST) + bias
 
 
 def _xavier(one: int, other: int) -> nn.initializers.Initializer:

@@ -5,9 +5,10 @@ Nothing is selected here: every experiment given is reported, on the split given
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -201,6 +202,7 @@ class _Experiment:
     kind: str
     runs: dict[int, dict[str, float | None]]  # seed -> metrics
     predictions: Path
+    precision: str | None = None  # the number format that it was computed in; None where it does not tell
     ids: np.ndarray | None = None  # [N] str
     label: np.ndarray | None = None  # [N] f32
     heads: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)  # "seed/head" -> [N] f32
@@ -233,8 +235,14 @@ def _load(name: str, folder: str | Path, split: str) -> _Experiment:
         kind=kind,
         runs={run["seed"]: run[split] for run in result["runs"]},
         predictions=predictions,
+        precision=_precision(result["runs"][0].get("hyperparameters")),
         **rows,
     )
+
+
+def _precision(options: Any) -> str | None:
+    found = options.get("precision") if isinstance(options, Mapping) else None
+    return found if found in ("float32", "bfloat16") else None  # auto is that of an older version, whatever it came to
 
 
 def _refuse_other_dataset(first: _Experiment, other: _Experiment) -> None:
@@ -297,6 +305,9 @@ def _notes(
             notes.append(f"{summary.name} has one seed, so there is no spread.")
         elif n < FEW_SEEDS:
             notes.append(f"{summary.name}: {n} seeds, fewer than {FEW_SEEDS}: the spread itself is uncertain.")
+        of_first = experiments[0].precision
+        if experiment.precision and of_first and experiment.precision != of_first:
+            notes.append(f"{summary.name} was computed in {experiment.precision}, {first.name} in {of_first}.")
         undefined = [METRIC_LABELS[key] for key, mean in summary.mean.items() if mean is None]
         if undefined:
             notes.append(f"{summary.name}: {', '.join(undefined)} not defined in at least one run, so no mean.")

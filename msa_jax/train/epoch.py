@@ -221,6 +221,19 @@ class PhaseWalk:
 
         Ends early only if no run has finite losses any more.
         """
+        with self.model.exact():
+            return self._walk_runs(states, frozen, data, plans, span, reports, values)
+
+    def _walk_runs(
+        self,
+        states: TrainState,
+        frozen: Flat,
+        data: Any,
+        plans: Plan,
+        span: WindowRange,
+        reports: Report,
+        values: Mapping[str, Array],
+    ) -> tuple[TrainState, Report]:
         if plans.rows.shape[0] == 1:  # outside of the loop, so that nothing in it has the axis
             one = jax.tree.map(lambda leaf: leaf[0], (states, plans, reports, dict(values)))
             state, report = self.walk(one[0], frozen, data, one[1], span, one[2], one[3])
@@ -235,7 +248,8 @@ class PhaseWalk:
     def end_epoch(self, means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
         """The memory of one run after the phase's part of an epoch."""
         model = self.model.with_values(values)
-        return self.phase.end_epoch(memory, means, model.options, model.inputs)
+        with model.exact():
+            return self.phase.end_epoch(memory, means, model.options, model.inputs)
 
 
 def _walk(

@@ -52,7 +52,8 @@ class Forward:
         def one(best: Best) -> dict[str, Array]:
             return eval_step(self.model, {**best.params, **frozen}, best.statistics, batch, names)
 
-        return vmap_runs(one, best)
+        with self.model.exact():
+            return vmap_runs(one, best)
 
     def _terms(
         self,
@@ -73,7 +74,8 @@ class Forward:
             params = {**best.params, **frozen}
             return eval_terms(self.model, phase, params, best.statistics, memory, batch, jax.random.key(0))
 
-        return vmap_runs(one, best, memory)
+        with self.model.exact():
+            return vmap_runs(one, best, memory)
 
     def _batch(self, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None) -> Any:
         batch = dict(batch)
@@ -89,7 +91,8 @@ class Forward:
         trees = {"params": nested(variables.params)}
         if variables.statistics:
             trees[STATISTICS] = nested(variables.statistics)
-        _, seen = self.model.network.apply(trees, batch, train=False, capture_intermediates=self.model.is_text)
+        with self.model.exact():
+            _, seen = self.model.network.apply(trees, batch, train=False, capture_intermediates=self.model.is_text)
         return states_as_features(seen["intermediates"][self.model.method.text_encoder]["__call__"][0])
 
 

@@ -32,7 +32,7 @@ from msa_jax.train.compilation import (
     watch_compiler,
 )
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
-from msa_jax.train.prepare import prepare, save_preprocessing, used_part
+from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, used_part, with_format
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
@@ -130,6 +130,7 @@ def train(
         check,
         checked_trackers(trackers, on_epoch),
         said,
+        precision=settled_format(settings.options, None if overwrite else path / "config.json"),
         record_labels=record_labels,
         keep_state=keep_state,
     )
@@ -214,6 +215,7 @@ def resume(
         check,
         checked_trackers(trackers, on_epoch),
         said,
+        precision=before.precision,
         record_labels=before.record_labels,
         keep_state=keep_state or before.keep_state,
     )
@@ -240,17 +242,22 @@ def _train_in(
     trackers: Sequence[str | Tracker],
     said: Collection[str],
     *,
+    precision: str | None,
     record_labels: bool,
     keep_state: bool,
 ) -> Experiment:
-    """Trains what is left to train of an experiment in its folder, once `check` found nothing against it."""
+    """Trains what is left to train of an experiment in its folder, once `check` found nothing against it.
+
+    precision: the number format that `auto` comes to.
+    """
     asked = Asked(
         method=settings.method.name, protocol=settings.protocol, preset=settings.preset, seeds=seeds, path=path
     )
-    lines, dataset = asked.lines(dataset), used_part(dataset, settings.options)
-    progress.announce(lines, settings.options, said, reads_text=dataset.has("text"))
+    options = with_format(settings.options, precision)
+    lines, dataset = asked.lines(dataset), used_part(dataset, options)
+    progress.announce(lines, options, said, reads_text=dataset.has("text"))
     keep_compiled_programs()
-    runner = prepared_runner(settings.method, settings.options, dataset, progress)
+    runner = prepared_runner(settings.method, options, dataset, progress)
     for text in (runner.inits.describe(), *runner.inits.notes()):
         progress.line(text)
     content = RunConfig(
@@ -267,6 +274,7 @@ def _train_in(
         options=config.to_json(settings.options),
         inputs=runner.prepared.inputs,
         extract=dataset.card.extract,
+        precision=precision,
     )
 
     def begin() -> None:
@@ -380,7 +388,7 @@ def _write_results(
     runs = [
         {
             "seed": result.seed,
-            "hyperparameters": content.options,
+            "hyperparameters": content.computed,
             "best_epoch": result.best_epoch,
             "epochs": result.epochs,
             "valid": result.valid,

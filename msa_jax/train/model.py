@@ -80,6 +80,14 @@ class Model:
         is_text = self.is_text(context.module, context.method_name)
         return function(*arguments, **({**named, "train": False} if is_text else named))
 
+    def exact(self) -> contextlib.AbstractContextManager[Any]:
+        """What steps and forward passes are traced in: products in float32 are then those of float32 on every device.
+
+        By default a TPU rounds the factors of such a product to bfloat16, and a recent GPU to TF32.
+        """
+        rounds = self.dtype == jnp.float32 and jax.default_backend() != "cpu"
+        return jax.default_matmul_precision("highest") if rounds else contextlib.nullcontext()
+
     # -- where it begins ----------------------------------------------------------------------------------------------
 
     def shapes(self, batch: Any) -> Variables:

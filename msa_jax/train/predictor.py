@@ -113,7 +113,7 @@ class Predictor:
         with ThreadPoolExecutor(1) as beside:
             arrays = beside.submit(read)  # while the network is traced here
             method = methods.get(content.method)
-            options = config.override(method.options(), content.options)
+            options = config.override(method.options(), content.computed)
             model = Model(method, options, content.inputs, compute_dtype(options))
             shapes = model.shapes(example_batch(_like_training(content.inputs), 2))
             variables = fit(arrays.result(), shapes)

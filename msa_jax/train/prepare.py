@@ -1,5 +1,6 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax.config import Options
+from msa_jax.config import Options, override
 from msa_jax.data.aligned import is_aligned
 from msa_jax.data.calibrated import with_calibrated_labels
 from msa_jax.data.masking import Tokens, steps_of
@@ -22,10 +23,13 @@ from msa_jax.encoders.bert_weights import load_bert, resolve_source
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Inputs, Method, SequenceInput, TextInput, check_inputs
 from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.train import processes
+from msa_jax.train.atomic import read_json
 from msa_jax.train.model import flat
 from msa_jax.train.state import Flat
 from msa_jax.whole_files import new_folder
 
+FORMATS = (None, "float32", "bfloat16")  # what the precision `auto` may have come to
 HEAD_WIDTH = 32  # of the heads of the "scratch" encoder
 FEWEST_TOKENS = 0.5  # of a vocabulary, as a share of the rows of the embedding table that it is for
 UNKNOWN = 100  # [UNK] of the published BERT vocabularies, English and Chinese, where token ids come without a tokenizer
@@ -240,8 +244,36 @@ def check_unknown(preprocessor: Preprocessor, inputs: Inputs, needed_by: str) ->
 def compute_dtype(options: Options) -> jnp.dtype:
     """What the network computes in."""
     if options.precision == "auto":
-        return jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+        return jnp.dtype(jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16)
     return jnp.dtype(options.precision)
+
+
+def settled_format(options: Options, mark: Path | None) -> str | None:
+    """The number format that `auto` comes to, so that whatever goes on has the same; None where the options name one.
+
+    Args:
+      mark: the file of the experiment or sweep that goes on, if it is there: then what that says, or None if it does not.
+        None for a new one.
+    """
+    if options.precision != "auto":
+        return None
+    found = _format_there(mark, compute_dtype(options).name) if processes.is_primary() else None
+    return FORMATS[int(processes.of_primary(np.int32(FORMATS.index(found))))]
+
+
+def _format_there(mark: Path | None, otherwise: str) -> str | None:
+    """The number format of what was begun, or what it is otherwise. Whatever else is wrong with it is said elsewhere."""
+    if mark is None or not mark.is_file():
+        return otherwise
+    with contextlib.suppress(InputError, LookupError, TypeError):
+        found = read_json(mark)["precision"]
+        return found if found in FORMATS else None
+    return None
+
+
+def with_format(options: Options, precision: str | None) -> Options:
+    """The options that are computed with; precision: of `settled_format`."""
+    return options if precision is None else override(options, {"precision": precision})
 
 
 def pretrained(bert: Any, module: str | None, shapes: Flat) -> dict[str, np.ndarray]:

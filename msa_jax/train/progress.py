@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import jax
+import jax.numpy as jnp
 
 from msa_jax.config import Options
 from msa_jax.train.experiment_dir import Run
+from msa_jax.train.prepare import compute_dtype
 
 SECONDS_PER_LINE = 0.002  # two CPU cores: 5,100 lines of Self-MM in 9 s, 13,700 of MMCL in 25 s
 BEAT = 10.0  # seconds between two signs of life
@@ -76,7 +78,9 @@ class Progress:
         devices = jax.devices()
         what = [f"text encoder {options.text_encoder}"] if reads_text else []
         what += [f"{' and '.join(options.leave_out)} left out"] if options.leave_out else []
-        self.line(f"{', '.join(what)}{'; ' if what else ''}on {len(devices)} × {devices[0].device_kind}")
+        number = jnp.dtype(compute_dtype(options)).name
+        told = "" if (devices[0].platform, number) == ("cpu", "float32") else f", in {number}"
+        self.line(f"{', '.join(what)}{'; ' if what else ''}on {len(devices)} × {devices[0].device_kind}{told}")
 
     @contextlib.contextmanager
     def compiling(self, lines: int) -> Iterator[None]:

@@ -73,6 +73,7 @@ _JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "preset": (str, type(None)),
     "options": (dict,),
     "extract": (dict, type(None)),
+    "precision": (str, type(None)),
 }
 
 
@@ -82,6 +83,7 @@ class RunConfig:
 
     data: where the dataset was. metrics: their kind. options: by dotted name, as JSON. runs_per_program: runs side by side.
     keep_state: the last states of the runs are kept. extract: how msa_jax extracted audio and vision from clips, if it did.
+    precision: the number format that `auto` came to when it began; None where the options name one, and in old experiments.
     """
 
     method: str
@@ -97,6 +99,12 @@ class RunConfig:
     options: Mapping[str, Any]
     inputs: Inputs
     extract: Mapping[str, Any] | None = None
+    precision: str | None = None
+
+    @property
+    def computed(self) -> dict[str, Any]:
+        """The options that it is computed with."""
+        return dict(self.options) if self.precision is None else {**self.options, "precision": self.precision}
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -118,7 +126,7 @@ class RunConfig:
         """What `to_json` made. Raises InputError, naming the source, if it is something else, or of a newer version."""
         try:
             # Which experiments did not have at first.
-            content = {"keep_state": False, "extract": None, "runs_per_program": 1, **content}
+            content = {"keep_state": False, "extract": None, "runs_per_program": 1, "precision": None, **content}
             refuse_newer(content, FORMAT, source)
             named = {field.name: content[field.name] for field in fields(cls)}
             named |= {"seeds": checked_seeds(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,7 +23,7 @@ from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import checked_dataset, prepared_runner
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
-from msa_jax.train.prepare import used_part
+from msa_jax.train.prepare import settled_format, used_part, with_format
 from msa_jax.train.progress import Progress
 from msa_jax.train.pruning import MedianStopping, Prune
 from msa_jax.train.runner import Runner
@@ -113,8 +113,10 @@ def sweep(
     rule = (Prune() if prune else None) if isinstance(prune, bool) else prune
     values = {option: grid_values(option, given, settings.options) for option, given in (grid or {}).items()}
     found = make_points(values, draws or {}, count=points, seed=draw_seed)
-    resolved = [config.override(settings.options, point) for point in found]
     path = results_folder(out, method, dataset, "sweep-")
+    precision = settled_format(settings.options, None if overwrite else path / MARK)
+    computed = replace(settings, options=with_format(settings.options, precision))
+    resolved = [config.override(computed.options, point) for point in found]
     content = {
         "method": method,
         "dataset": dataset.card.name,
@@ -122,6 +124,7 @@ def sweep(
         "protocol": settings.protocol,
         "preset": settings.preset,
         "options": config.to_json(settings.options),
+        "precision": precision,
         "seeds": list(seeds),
         "rank_by": rank_by,
         "prune": None if rule is None else asdict(rule),
@@ -135,7 +138,7 @@ def sweep(
         experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
         begun = time.monotonic()
         stopping = None if rule is None else MedianStopping(rule, rank_by)
-        failures = _Points(path, settings, dataset, found, resolved, seeds, progress, stopping).train()
+        failures = _Points(path, computed, dataset, found, resolved, seeds, progress, stopping).train()
         ranking = _rank(path, found, seeds, rank_by, failures)
         _write(path, content, settings, ranking)
         progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")

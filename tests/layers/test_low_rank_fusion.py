@@ -50,6 +50,14 @@ def test_it_is_the_linear_map_of_the_outer_product_by_a_tensor_of_its_rank(names
     np.testing.assert_allclose(products @ params["weights"] + params["bias"], score, rtol=1e-5, atol=1e-5)
 
 
+def test_products_are_exact_to_float32_on_every_device_whatever_the_embeddings_are():
+    given = {name: jnp.asarray(value, jnp.bfloat16) for name, value in embeddings().items()}
+    text = jax.jit(LowRankFusion(RANK).apply).lower({"params": parameters()}, given).as_text()
+    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    assert len(products) == 4
+    assert all("precision = [HIGHEST, HIGHEST]" in line and "bf16" not in line for line in products)
+
+
 def test_the_tensor_has_no_more_than_its_rank():
     unfolded = tensor(parameters(rank=2)).reshape(SIZES["audio"] + 1, -1)
     assert np.linalg.matrix_rank(unfolded) == 2

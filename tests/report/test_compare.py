@@ -65,6 +65,19 @@ def test_means_spreads_and_paired_differences_are_those_of_numpy(pair):
     assert found.bootstrap == ()
 
 
+@pytest.mark.parametrize(
+    ("formats", "said"),
+    [(("float32", "bfloat16"), True), (("float32", "float32"), False), (("auto", "float32"), False)],
+)
+def test_experiments_that_were_computed_in_different_number_formats_are_named(pair, formats, said):
+    for folder, found in zip(pair, formats, strict=True):
+        result = json.loads((folder / "result.json").read_text())
+        for run in result["runs"]:
+            run["hyperparameters"] = {"precision": found}
+        (folder / "result.json").write_text(json.dumps(result))
+    assert ("b was computed in bfloat16, a in float32." in compare(pair).notes) == said
+
+
 def test_text_holds_the_numbers_and_the_reading(pair):
     lines = compare(pair).text().splitlines()
     assert "MAE         0.720 ± 0.016  0.708 ± 0.013" in lines

@@ -7,14 +7,18 @@ import time
 from dataclasses import replace
 
 import jax
+import numpy as np
 import pytest
 
 from msa_jax import config, methods
 from msa_jax.data import make_synthetic
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.methods.protocol import TextInput
-from msa_jax.train.prepare import prepare
-from msa_jax.train.runs import Layout
+from msa_jax.train.evaluate import Forward
+from msa_jax.train.model import Model
+from msa_jax.train.prepare import compute_dtype, example_batch, prepare
+from msa_jax.train.runs import ONE, Layout
+from msa_jax.train.state import Best
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, tiny_dataset
 from tests.train.abstract import programs
@@ -48,6 +52,26 @@ def test_training_exports_for_gpu_and_tpu(name, monkeypatch):
         states = jax.tree.leaves(shapes[0])
         assert [leaf.shape for leaf in exported.out_avals[: len(states)]] == [leaf.shape for leaf in states]
         assert "bf16" in exported.mlir_module()
+
+
+@pytest.mark.parametrize(("precision", "backend", "exact"), [
+    ("float32", "gpu", True), ("float32", "cpu", False), ("bfloat16", "tpu", False),
+])  # fmt: skip
+def test_products_in_float32_are_those_of_float32(monkeypatch, precision, backend, exact):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    method = methods.get("text_only")
+    options = method.options(precision=precision, batch_size=4, scratch_layers=1, scratch_width=32, max_tokens=8)
+    prepared = prepare(tiny_dataset(modalities=("text",)), method, options)
+    ((_, function, shapes),) = programs("text_only", options, prepared.inputs, prepared.columns["train"])
+    forward = Forward(Model(method, options, prepared.inputs, compute_dtype(options)), ONE)
+    held = forward.model.shapes(example_batch(prepared.columns["train"], 2))
+    best = Best({path: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype) for path, leaf in held.params.items()}, {})
+    score = forward.outputs.compiled(1, {"capacity": None, "names": ("prediction",)})
+    batch, place = example_batch(prepared.columns["train"], 2), np.zeros(2, np.int32)
+    for lowered in (function.lower(*shapes), score.lower(best, {}, batch, place, place)):
+        products = [line for line in lowered.as_text().splitlines() if "stablehlo.dot_general" in line]
+        assert len(products) > 5
+        assert {"precision = [HIGHEST, HIGHEST]" in line for line in products} == {exact}
 
 
 # Describing a TPU starts its library, which then is there for the whole process: so in another one.
@@ -84,25 +108,39 @@ def test_layers_that_are_computed_again_save_memory_on_a_tpu(capsys):
     assert again["temporary"] < 0.7 * kept["temporary"]
 
 
+@pytest.mark.slow
+@pytest.mark.tpu_aot
+def test_two_runs_on_two_chips_each_compile_for_a_tpu(capsys):
+    (stage,) = compiled_elsewhere("text_only", data_devices=2, runs_per_program=2)
+    with capsys.disabled():
+        print("\ntwo runs on two chips each: {:.0f} + {:.0f} MiB".format(stage["arguments"], stage["temporary"]))
+    assert stage["gflop"] > 0.1
+    assert stage["arguments"] + stage["temporary"] < 16 * 1024
+
+
 def compile_for_tpu(name: str, changes: dict) -> None:
-    """Prints a line for each phase: MOSI's unaligned shapes, a BERT of MiniLM's sizes, 4 chips that share mini-batches.
+    """Prints a line for each phase: MOSI's unaligned shapes, a BERT of MiniLM's sizes, four chips.
+
+    changes: of options; by default all chips share each mini-batch of a single run.
 
     GFLOP of a step, MiB of arguments (state, dataset) and of temporary arrays, of each chip; seconds of the compiler.
     """
     from jax.experimental import topologies
 
     devices = tuple(topologies.get_topology_desc(platform="tpu", topology_name=SLICE).devices)
-    layout = Layout(len(devices), devices)
+    changes = {"data_devices": len(devices), "runs_per_program": 1, "batch_size": 32, **changes}
+    layout, runs = Layout(changes["data_devices"], devices), changes["runs_per_program"]
     jax.default_backend = lambda: "tpu"  # what code asks that has another way on a CPU
     dataset = make_synthetic(train=1284, valid=8, test=8, audio_steps=375, vision_steps=500)
     method = methods.get(name)
-    options = config.override(method.options(), {"data_devices": len(devices), "batch_size": 32, **changes})
+    options = config.override(method.options(), changes)
     prepared = prepare(dataset, method, options)
     assert prepared.inputs.text is not None
     bert = BertConfig(hidden_size=384, num_layers=6, intermediate_size=1536)
     text = TextInput(width=bert.hidden_size, steps=prepared.inputs.text.steps, bert=bert)
     inputs = replace(prepared.inputs, text=text)
-    for stage, function, shapes in programs(name, options, inputs, prepared.columns["train"], layout=layout):
+    columns = prepared.columns["train"]
+    for stage, function, shapes in programs(name, options, inputs, columns, layout=layout, runs=runs):
         begun = time.monotonic()
         compiled = function.lower(*shapes).compile()
         memory = compiled.memory_analysis()

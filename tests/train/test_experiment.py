@@ -1,9 +1,13 @@
 """Experiments: the folder, seeds, what selection may see, which data and options are accepted."""
 
 import csv
+import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,10 +15,13 @@ from msa_jax import metrics
 from msa_jax.csv_text import predictions_csv
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.train.experiment import train
+from msa_jax.train import processes
+from msa_jax.train.experiment import resume, train
 from msa_jax.train.experiment_dir import locked
-from tests.tiny import QUICK, tiny_dataset, train_quick, train_toy
-from tests.train.kit import AUDIO, csv_of, lines_of
+from msa_jax.train.predictor import Predictor
+from msa_jax.train.prepare import FORMATS, settled_format
+from tests.tiny import QUICK, TOY, TOY_QUICK, tiny_dataset, train_quick, train_toy
+from tests.train.kit import AUDIO, Interrupting, csv_of, lines_of
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -268,6 +275,91 @@ def test_the_options_of_an_experiment_are_in_its_folder(finished):
     assert set(QUICK) - {"dropout"} <= set(content["options"])
     environment = json.loads((finished.path / "environment.json").read_text())
     assert environment["dataset_sha256"] == AUDIO.fingerprint()
+
+
+# -- the number format ------------------------------------------------------------------------------------------------
+
+
+def test_an_experiment_stays_in_the_number_format_in_which_it_began(tmp_path, monkeypatch):
+    options, path = {**TOY_QUICK, "checkpoint_epochs": 1}, tmp_path / "run"
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(KeyboardInterrupt):
+        train("toy", AUDIO, seeds=(1,), out=path, log=Interrupting(2), options=options)
+    monkeypatch.undo()
+    content = json.loads((path / "config.json").read_text())
+    assert (content["options"]["precision"], content["precision"]) == ("auto", "bfloat16")
+    told = io.StringIO()
+    train("toy", AUDIO, seeds=(1,), out=path, log=told, options=options)
+    assert ", in bfloat16\n" in told.getvalue()
+    assert json.loads((path / "result.json").read_text())["runs"][0]["hyperparameters"]["precision"] == "bfloat16"
+    assert Predictor.load(path).forward.model.dtype == jnp.bfloat16
+    resume(path, max_epochs=5, data=AUDIO, log=None)
+    assert json.loads((path / "config.json").read_text())["precision"] == "bfloat16"
+    train("toy", AUDIO, seeds=(1,), out=path, log=None, overwrite=True, options=options)
+    assert json.loads((path / "config.json").read_text())["precision"] == "float32"
+
+
+def test_an_experiment_of_a_version_that_did_not_write_the_number_format_goes_on(tmp_path):
+    options = {**TOY_QUICK, "checkpoint_epochs": 1}
+    with pytest.raises(KeyboardInterrupt):
+        train("toy", AUDIO, seeds=(1,), out=tmp_path / "run", log=Interrupting(2), options=options)
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    del content["precision"]
+    path.write_text(json.dumps(content))
+    done = train("toy", AUDIO, seeds=(1,), out=tmp_path / "run", log=None, options=options)
+    assert json.loads(path.read_text()).get("precision") is None
+    assert Predictor.load(done.path).forward.model.dtype == jnp.float32
+
+
+def test_all_processes_take_the_number_format_that_the_first_one_finds(tmp_path, monkeypatch):
+    (tmp_path / "config.json").write_text('{"precision": "bfloat16"}')
+    (tmp_path / "other.json").write_text('{"precision": [7]}')
+    options = TOY.options()
+    assert settled_format(options, tmp_path / "config.json") == "bfloat16"
+    assert settled_format(options, tmp_path / "other.json") is None
+    assert settled_format(options, tmp_path / "none.json") == "float32"
+    assert settled_format(TOY.options(precision="float32"), tmp_path / "config.json") is None
+    monkeypatch.setattr(processes, "is_primary", lambda: False)
+    monkeypatch.setattr(Path, "is_file", lambda path: False)  # as a disk may look from another machine
+    monkeypatch.setattr(processes, "of_primary", lambda own: np.int32(FORMATS.index("bfloat16")))
+    assert settled_format(options, tmp_path / "config.json") == "bfloat16"
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+class Closing:
+    """Sees what is there when it is closed."""
+
+    measures = False
+
+    def __init__(self, folder: Path, waiting: list[bool]):
+        self._folder, self._waiting = folder, waiting
+        self.seen: list[tuple[bool, bool]] = []
+
+    def begin(self, run, epoch):
+        pass
+
+    def epoch(self, records):
+        pass
+
+    def close(self):
+        self.seen.append(((self._folder / "result.json").is_file(), bool(self._waiting)))
+
+
+def test_trackers_are_closed_when_all_is_written_and_while_the_other_processes_wait(tmp_path, monkeypatch):
+    waiting, original = [], processes.run_on_primary
+
+    def run_on_primary(action):
+        waiting.append(True)
+        original(action)
+        waiting.pop()
+
+    monkeypatch.setattr(processes, "run_on_primary", run_on_primary)
+    tracker = Closing(tmp_path / "run", waiting)
+    train_toy(tmp_path / "run", AUDIO, options={"max_epochs": 1}, trackers=[tracker])
+    assert tracker.seen == [(True, True)]
 
 
 # -- datasets that somebody made --------------------------------------------------------------------------------------
