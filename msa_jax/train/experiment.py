@@ -14,7 +14,6 @@ import numpy as np
 
 from msa_jax import config, methods, metrics
 from msa_jax.config import Options
-from msa_jax.csv_text import labels_csv, predictions_csv
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
@@ -22,7 +21,7 @@ from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
 from msa_jax.train import experiment_dir, processes
 from msa_jax.train.asked import SEEDS, Asked, checked_seeds, results_folder
-from msa_jax.train.atomic import write_arrays, write_json, write_text
+from msa_jax.train.atomic import write_arrays
 from msa_jax.train.checkpoint import STATE
 from msa_jax.train.compilation import (
     compile_seconds,
@@ -32,12 +31,13 @@ from msa_jax.train.compilation import (
     watch_compiler,
 )
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
+from msa_jax.train.experiment_results import check_rows, write_results
 from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, used_part, with_format
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.settings import RunConfig, Settings, resolve
-from msa_jax.train.stage_data import HELD_OUT, resolve_stages
+from msa_jax.train.stage_data import resolve_stages
 from msa_jax.train.trackers import Tracker, checked_trackers, made
 
 
@@ -344,7 +344,7 @@ def _train_all(
         for first in range(0, len(runs), together):
             ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
             results += [result for result in ended if result is not None]  # none fails: the first that does stops all
-        _check_rows(path / "checkpoints", content.seeds, results, dataset)
+        check_rows(path / "checkpoints", content.seeds, results, dataset)
         mean, std = metrics.summarise([result.test for result in results])
 
         def end() -> None:
@@ -356,7 +356,7 @@ def _train_all(
                     "compile_seconds": round(compile_seconds() - compiled, 1),
                 },
             }
-            _write_results(path, content, dataset, results, costs)
+            write_results(path, content, dataset, results, costs)
             watched.close()  # at last, since one that waits for a network may be killed while it does
 
         # The others wait: once they have ended, the first would not have long.
@@ -365,45 +365,3 @@ def _train_all(
     return Experiment(
         path=path, method=content.method, dataset=content.dataset, runs=tuple(results), mean=mean, std=std
     )
-
-
-def _write_results(
-    path: Path, content: RunConfig, dataset: Dataset, results: Sequence[Result], costs: Mapping[str, Any]
-) -> None:
-    """Writes predictions, the last unimodal labels, and at the end `result.json`, which says that all of it is there.
-
-    costs: what `result.json` says besides.
-    """
-    for split in HELD_OUT:
-        part = dataset.splits()[split]
-        scores = {str(result.seed): result.scores[split] for result in results}
-        write_text(path / "predictions" / f"{split}.csv", predictions_csv(part.id, part.label, scores))
-    for result in results:
-        if result.records:  # the last unimodal labels of every training sample, if the method generates any
-            named = {"id": np.asarray(dataset.train.id, np.str_), "label": dataset.train.label, **result.records}
-            write_arrays(path / "labels" / f"{result.seed}.npz", named)
-            write_text(path / "labels" / f"{result.seed}.csv", labels_csv(named))
-    mean, std = metrics.summarise([result.test for result in results])
-    head = {"method": content.method, "dataset": content.dataset, "metrics": content.metrics}
-    runs = [
-        {
-            "seed": result.seed,
-            "hyperparameters": content.computed,
-            "best_epoch": result.best_epoch,
-            "epochs": result.epochs,
-            "valid": result.valid,
-            "test": result.test,
-        }
-        for result in results
-    ]
-    write_json(path / "result.json", {**head, "runs": runs, "mean": mean, "std": std, **costs})
-
-
-def _check_rows(folder: Path, seeds: Sequence[int], results: Sequence[Result], dataset: Dataset) -> None:
-    """Raises InputError if what a run left in `folder/SEED` when it ended is not of this seed or of these samples."""
-    for seed, result in zip(seeds, results, strict=True):
-        arrays = [(dataset.train, array) for array in result.records.values()]
-        for split in HELD_OUT:
-            arrays += [(dataset.splits()[split], array) for array in result.scores[split].values()]
-        if result.seed != seed or any(array.shape != (len(part),) for part, array in arrays):
-            raise InputError(f"{folder / str(seed)}: the result of another run or of other samples")

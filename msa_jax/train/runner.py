@@ -14,17 +14,18 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
-from msa_jax.errors import InputError, OutOfMemory, TrainingStopped
+from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method
 from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
-from msa_jax.train.checkpoint import RunCheckpoints, delete_state, has_state, save_stage, save_variables
+from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, bytes_of, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
+from msa_jax.train.halving import Halving, finished
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
-from msa_jax.train.memory import device_memory, out_of_memory_message
+from msa_jax.train.memory import device_memory
 from msa_jax.train.orbax_messages import check_there
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
@@ -34,11 +35,6 @@ from msa_jax.train.stage_data import HELD_OUT, StageData
 from msa_jax.train.stage_inits import StageInits
 from msa_jax.train.state import Best, Flat, RunState, choose, copy, take
 from msa_jax.train.trackers import EpochRecord
-
-# What a person can do about a device that has too little memory.
-NEEDS_LESS = (
-    "a smaller --runs-per-program or --batch-size needs less, --remat true too, or --resident no; what is done is kept"
-)
 
 
 class Runner:
@@ -62,8 +58,7 @@ class Runner:
         self._progress = progress or Progress(None)
         self.inits = StageInits(method, options, prepared)
         self._layout = self.inits.layout
-        self._epochs = EpochTrainer(prepared, self._layout, self._progress)
-        self._fitting: int | None = None  # runs side by side, once more of them had no room
+        self._epochs, self._halving = EpochTrainer(prepared, self._layout, self._progress), Halving(self._progress)
 
     # -- side by side or one after the other --------------------------------------------------------------------------
 
@@ -155,39 +150,11 @@ class Runner:
           A result each; None for a run that failed.
 
         Raises:
-          TrainingStopped: a loss is not finite, if results are kept. OutOfMemory: a device has too little memory; runs side by
-            side that have not begun are first tried in halves, one after the other. InputError: the checkpoint is of
-            something else; stages_from has nothing that fits.
+          TrainingStopped: a loss is not finite, if results are kept. OutOfMemory: as of `Halving`.
+          InputError: the checkpoint is of something else; stages_from has nothing that fits.
         """
-
-        def halves() -> list[Result | None]:
-            train = partial(self.run, logs=logs, keep=keep, keep_state=keep_state, stopping=stopping)
-            return [result for half in _halves(runs) for result in train(half)]
-
-        folder = _folder(runs)
-        if processes.primary_says(lambda: self._comes_in_halves(runs)):
-            return halves()
-        try:
-            return self._run(runs, folder, logs, keep=keep, keep_state=keep_state, stopping=stopping)
-        except jax.errors.JaxRuntimeError as error:
-            message = out_of_memory_message(error)
-            if message is None:
-                raise
-        # Out of the handler, so that what the error holds has left the device. Several processes could not agree, since the
-        # devices of some may have room.
-        if len(runs) == 1 or processes.count() > 1 or has_state(folder):
-            raise OutOfMemory(f"{message}; {NEEDS_LESS}")
-        delete_state(folder)
-        self._fitting = len(runs) - len(runs) // 2
-        self._progress.line(f"{message}: {len(runs)} runs are trained in two parts, one after the other")
-        return halves()
-
-    def _comes_in_halves(self, runs: Sequence[Run]) -> bool:
-        """Whether so many had no room side by side, in this process or in one before, which left something of a part."""
-        if len(runs) == 1 or _begun(runs):
-            return False
-        too_many = self._fitting is not None and len(runs) > self._fitting
-        return too_many or any(_begun(half) or self._comes_in_halves(half) for half in _halves(runs))
+        own = partial(self._run, logs=logs, keep=keep, keep_state=keep_state, stopping=stopping)
+        return self._halving.train(runs, own)
 
     def _run(
         self,
@@ -200,13 +167,21 @@ class Runner:
         stopping: MedianStopping | None,
     ) -> list[Result | None]:
         """What `run` does, with all of the runs side by side; folder: of their state."""
-        if processes.primary_says(lambda: _finished(runs)):
+        if processes.primary_says(lambda: finished(runs)):
             if not keep_state:
                 delete_state(folder)  # of which a process that died may have left some
             return [load_result(run.folder) for run in runs]
         checkpoints = RunCheckpoints(folder)
         try:
-            state, data = self._resumed(runs, checkpoints, logs, stopping)
+            state, data = self.inits.resume(runs, checkpoints)
+            stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
+            stage, options = data.programs.stage, data.programs.options
+            state = state.replace(standing=reopened(state.standing, stage_epochs, options, stage.select_from))
+            for place, run in enumerate(runs):
+                logs.rewind(run, int(state.standing.epochs[place]))
+            if stopping is not None:
+                stopping.begin(logs.metrics.read(), self.inits.stages[-1].stage.name)
+                state = self._given_up(runs, state, stopping)
             while True:
                 if state.standing.ended.all():
                     if keep:
@@ -235,21 +210,6 @@ class Runner:
             for run in runs:
                 shutil.rmtree(run.folder, ignore_errors=True)  # what its stages left
         return results
-
-    def _resumed(
-        self, runs: Sequence[Run], checkpoints: RunCheckpoints, logs: Logs, stopping: MedianStopping | None
-    ) -> tuple[RunState, StageData]:
-        """What runs go on from and what they read, when the logs hold nothing of later epochs."""
-        state, data = self.inits.resume(runs, checkpoints)
-        stage_epochs = np.asarray(self._layout.to_host(state.train.epoch)) - 1
-        stage, options = data.programs.stage, data.programs.options
-        state = state.replace(standing=reopened(state.standing, stage_epochs, options, stage.select_from))
-        for place, run in enumerate(runs):
-            logs.rewind(run, int(state.standing.epochs[place]))
-        if stopping is not None:
-            stopping.begin(logs.metrics.read(), self.inits.stages[-1].stage.name)
-            state = self._given_up(runs, state, stopping)
-        return state, data
 
     def _given_up(self, runs: Sequence[Run], state: RunState, stopping: MedianStopping) -> RunState:
         """The state in which those runs have ended too that are given up."""
@@ -437,23 +397,3 @@ class Runner:
                 save_variables(run.folder, left, self.inits.pretrained(run))
                 save_result(run.folder, result)
         return results
-
-
-def _folder(runs: Sequence[Run]) -> Path:
-    """Where the state of runs side by side lies."""
-    first, last = runs[0].folder, runs[-1].folder
-    return first if len(runs) == 1 else first.parent / f"{first.name}_to_{last.name}"
-
-
-def _finished(runs: Sequence[Run]) -> bool:
-    return all((run.folder / "result.json").is_file() for run in runs)
-
-
-def _begun(runs: Sequence[Run]) -> bool:
-    """Whether these runs have something to go on from as they are, side by side, or have ended."""
-    return _finished(runs) or has_state(_folder(runs))
-
-
-def _halves(runs: Sequence[Run]) -> tuple[Sequence[Run], Sequence[Run]]:
-    middle = len(runs) // 2
-    return runs[:middle], runs[middle:]
