@@ -210,6 +210,7 @@ class MISANetwork(nn.Module):
             feedforward=options.fusion_feedforward,
             dropout=options.fusion_dropout,
             attention_dropout=options.fusion_dropout,
+            input_dropout=0.0,  # as torch.nn.TransformerEncoder, whose layer begins with attention
             dtype=self.dtype,
             norms="after",
             positions=False,

@@ -294,6 +294,23 @@ def test_without_text_the_lengths_are_their_own():
     np.testing.assert_array_equal(own["prediction"], text["prediction"])
 
 
+# -- fusion -----------------------------------------------------------------------------------------------------------
+
+
+def test_dropout_of_the_fusion_drops_none_of_its_input():
+    batch = make_batch(("text",))
+    network = MISANetwork(options_of(fusion_dropout=0.5), inputs_of(("text",)))
+    params = make_params(network, batch)
+    for name in ("output", "contract"):  # nothing is left of the branches, in which dropout does act
+        params["fusion"]["layers"][name] = jax.tree.map(np.zeros_like, params["fusion"]["layers"][name])
+
+    def scores(train):
+        apply = lambda: network.apply({"params": params}, batch, train=train, rngs={"dropout": jax.random.key(0)})  # noqa: E731
+        return quick_jit(apply)()["prediction"]
+
+    np.testing.assert_allclose(scores(True), scores(False), rtol=1e-6)
+
+
 # -- what there is ----------------------------------------------------------------------------------------------------
 
 
