@@ -33,7 +33,9 @@ Readings and deviations. The paper's equations were read off its code.
     out.
  6. The code moves the parameters after each mini-batch by the sum of the gradients since the last multiple of four, and twice
     there. Here every mini-batch has its own update. Its plateau schedule waits as long as the stop, so its rate never falls.
- 7. Epochs are selected on valid, whole as it is; the code takes steps from it too.
+    Its Adam adds the weight decay to the gradient, as ours does here (`weight_decay_mode` "coupled").
+ 7. Epochs are selected on valid, whole as it is; the code takes steps from it too. Training ends after 100 epochs at the
+    latest; the code has no cap, and neither has `reference`.
 Absent modalities: their encoders, readings and R are left out. A sample that lacks a modality has no R of it, on aligned data
 too, where its frames are zeros; with `padding` "included" zeros are data, as in the code.
 """
@@ -143,6 +145,7 @@ class TFRNetOptions(Options):
     clip_value: float | None = 0.8
     learning_rate: PerGroup = RATES
     weight_decay: PerGroup = DECAYS
+    weight_decay_mode: Literal["decoupled", "coupled"] = "coupled"
     width: int = 30
     heads: int = 6
     layers: int = 3
@@ -188,7 +191,6 @@ REFERENCE: dict[str, Any] = {
     "future_mask": "offset",
     "masks": "fixed",
     "weights.similarity": 5.0,
-    "weight_decay_mode": "coupled",
     "max_epochs": 1000,
     "validation_mean": "batches",
     "validation_decimals": 4,

@@ -189,6 +189,11 @@ def test_a_preset_of_mmsa_has_its_rates_and_the_reference_protocol_those_of_the_
     assert reference.learning_rate == tfr_net.RATES
 
 
+def test_weight_decay_is_part_of_the_gradient_in_both_protocols():
+    for protocol in ("paper", "reference"):
+        assert resolve("tfr_net", preset="tfr_net_mosi", protocol=protocol).options.weight_decay_mode == "coupled"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
