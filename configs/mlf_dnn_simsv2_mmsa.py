@@ -2,7 +2,7 @@
 
     msa-jax train mlf_dnn --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset mlf_dnn_simsv2_mmsa
 
-The time means and the LSTM read padding, the validation loss is rounded.
+The time means and the LSTM read padding, the validation loss is the mean of its batches, rounded.
 Its number of tokens is not known here; set `max_tokens` to that of the file.
 Published by MMSA, mean of five seeds: Acc-2 76.59, Acc-3 68.47, Acc-5 49.67, F1 76.62, MAE 0.335, Corr 0.640.
 """

@@ -2,7 +2,8 @@
 
     msa-jax train mtfn --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset mtfn_simsv2_mmsa
 
-The time means and the LSTM read padding, the multimodal score lies in ±3, the validation loss is rounded.
+The time means and the LSTM read padding, the multimodal score lies in ±3, the validation loss is the mean of its batches,
+rounded.
 Its number of tokens is not known here; set `max_tokens` to that of the file.
 Published by MMSA, mean of five seeds: Acc-2 80.43, Acc-3 73.71, Acc-5 56.05, F1 80.50, MAE 0.293, Corr 0.720.
 """

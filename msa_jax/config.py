@@ -92,8 +92,8 @@ class Options:
       selection: What chooses the best epoch: the key of a metric, such as `MAE`; `loss`, the mean absolute error;
         `mse`, the mean squared error; or `term.NAME`, a loss term of the method that can be computed on valid.
       min_delta: Smallest change of `selection` that counts as an improvement.
-      validation_mean: `samples` takes the mean over samples. `batches` takes the mean of the means of mini-batches,
-        which MMSA selects by.
+      validation_mean: If `selection` is an error or a loss term, `samples` takes its mean over samples. `batches` takes the
+        mean of the means of mini-batches, which MMSA selects by.
       validation_decimals: Number of decimals to which `selection` is rounded before it is compared. `none` does not
         round.
     Data and stages:

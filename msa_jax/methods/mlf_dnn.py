@@ -16,9 +16,8 @@ from typing import Any, Literal
 from msa_jax.config import PerGroup
 from msa_jax.methods.lf_dnn import LFDNNNetwork, LFDNNOptions
 from msa_jax.methods.protocol import Method, one_stage
-from msa_jax.methods.shared.fusion_networks import Rates, SubnetworkRates
+from msa_jax.methods.shared.fusion_networks import FUSION_REFERENCE, Rates, SubnetworkRates
 from msa_jax.methods.shared.human_tasks import (
-    TASKS_REFERENCE,
     VALID_TERMS,
     HumanTasks,
     PerGroupAndSubnetwork,
@@ -58,7 +57,7 @@ class MLFDNNOptions(HumanTasks, LFDNNOptions):
         check_tasks(self)
 
 
-REFERENCE: dict[str, Any] = TASKS_REFERENCE
+REFERENCE: dict[str, Any] = FUSION_REFERENCE
 
 
 class MLFDNNNetwork(UnimodalHeads, LFDNNNetwork):

@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from msa_jax.methods.lmf import LMFNetwork, LMFOptions, PerGroupAndFactor, exports, factor_group, frozen
 from msa_jax.methods.protocol import Group, Inputs, Method, Stage, one_stage
-from msa_jax.methods.shared.fusion_networks import SubnetworkRates
+from msa_jax.methods.shared.fusion_networks import FUSION_REFERENCE, SubnetworkRates
 from msa_jax.methods.shared.human_tasks import (
-    TASKS_REFERENCE,
     VALID_TERMS,
     HumanTasks,
     PerGroupAndSubnetwork,
@@ -55,7 +54,7 @@ class MLMFOptions(HumanTasks, LMFOptions):
         check_tasks(self)
 
 
-REFERENCE: dict[str, Any] = {"train_fusion_weights": False, **TASKS_REFERENCE}
+REFERENCE: dict[str, Any] = {"train_fusion_weights": False, **FUSION_REFERENCE}
 
 
 class MLMFNetwork(UnimodalHeads, LMFNetwork):

@@ -16,9 +16,8 @@ from typing import Any, Literal
 
 from msa_jax.config import PerGroup
 from msa_jax.methods.protocol import Method, one_stage
-from msa_jax.methods.shared.fusion_networks import Rates, SubnetworkRates
+from msa_jax.methods.shared.fusion_networks import FUSION_REFERENCE, Rates, SubnetworkRates
 from msa_jax.methods.shared.human_tasks import (
-    TASKS_REFERENCE,
     VALID_TERMS,
     HumanTasks,
     PerGroupAndSubnetwork,
@@ -57,7 +56,7 @@ class MTFNOptions(HumanTasks, TFNOptions):
         check_tasks(self)
 
 
-REFERENCE: dict[str, Any] = {"output_range": "published", **TASKS_REFERENCE}
+REFERENCE: dict[str, Any] = {"output_range": "published", **FUSION_REFERENCE}
 
 
 class MTFNNetwork(UnimodalHeads, TFNNetwork):

@@ -1,7 +1,8 @@
 """Scoring whole splits: every sample once, the last batch padded and its padding thrown away."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -96,6 +97,15 @@ class Forward:
         return states_as_features(seen["intermediates"][self.model.method.text_encoder]["__call__"][0])
 
 
+class Walk(NamedTuple):
+    """Which samples make which batch. size: samples of a batch. order: the samples of each split, one batch behind the other.
+    capacity: of the packed text of a batch; None where text is not packed."""
+
+    size: int
+    order: Mapping[str, np.ndarray]
+    capacity: Capacity | None
+
+
 class Scorer:
     """Scores splits with one compiled forward pass: all of them are padded to common shapes.
 
@@ -103,23 +113,35 @@ class Scorer:
     """
 
     def __init__(self, forward: Forward, splits: Mapping[str, Columns], options: Options, *, padded_rows: bool = False):
-        self._forward = forward
-        self._size = min(options.evaluation_batch_size, max(len(columns["label"]) for columns in splits.values()))
+        self._forward, self._options, self._padded_rows = forward, options, padded_rows
         self._splits = dict(zip(splits, _common_shapes(list(splits.values())), strict=True))
-        self._order = {name: np.arange(len(columns["label"])) for name, columns in self._splits.items()}
-        self._capacity: Capacity | None = None
+        self._walk = self._walk_of(options.evaluation_batch_size)
+
+    @cached_property
+    def _walk_of_terms(self) -> Walk:
+        """The batches over which a term is a mean: those of training where these count, in the order of the split."""
+        if self._options.validation_mean == "samples":
+            return self._walk
+        return self._walk_of(self._options.batch_size, in_order=True)
+
+    def _walk_of(self, size: int, *, in_order: bool = False) -> Walk:
+        """Batches of at most `size` samples. in_order: samples are not moved to batches in which their text fits better."""
+        size = min(size, max(len(columns["label"]) for columns in self._splits.values()))
+        order = {name: np.arange(len(columns["label"])) for name, columns in self._splits.items()}
         found = {name: text_lengths(columns) for name, columns in self._splits.items()}
         lengths = {name: length for name, length in found.items() if length is not None}
-        if options.pack_text and lengths:
+        if not (self._options.pack_text and lengths):
+            return Walk(size, order, None)
+        if not in_order:
             # Batches of about the same tokens need the fewest rows that hold them all.
-            self._order = {name: deal(self._order[name], length, self._size) for name, length in lengths.items()}
-            dealt = [length[self._order[name]] for name, length in lengths.items()]
-            if padded_rows:
-                width = max(steps_of(columns["text"]) for columns in self._splits.values())
-            else:
-                width = max(choose_capacity(length, self._size, ordered=True).width for length in dealt)
-            plans = [choose_capacity(length, self._size, ordered=True, widths=(width,)) for length in dealt]
-            self._capacity = Capacity(max(capacity.rows for capacity in plans), width)
+            order |= {name: deal(order[name], length, size) for name, length in lengths.items()}
+        walked = [length[order[name]] for name, length in lengths.items()]
+        if self._padded_rows:
+            width = max(steps_of(columns["text"]) for columns in self._splits.values())
+        else:
+            width = max(choose_capacity(length, size, ordered=True).width for length in walked)
+        plans = [choose_capacity(length, size, ordered=True, widths=(width,)) for length in walked]
+        return Walk(size, order, Capacity(max(capacity.rows for capacity in plans), width))
 
     def scores(self, best: Best, frozen: Flat, split: str, names: Sequence[str], *, runs: int) -> dict[str, np.ndarray]:
         """Outputs of a split of R runs, {name: [R, N] or [R, N, d]}, samples in the order of the split.
@@ -128,7 +150,7 @@ class Scorer:
         """
 
         def forward(batch: Any, row: Array, offset: Array) -> dict[str, Array]:
-            static = {"capacity": self._capacity, "names": tuple(names)}
+            static = {"capacity": self._walk.capacity, "names": tuple(names)}
             return self._forward.outputs(
                 runs=runs, static=static, best=best, frozen=frozen, batch=batch, row=row, offset=offset
             )
@@ -140,10 +162,14 @@ class Scorer:
     def term(
         self, best: Best, frozen: Flat, memory: Any, split: str, phase: Phase, name: str, *, runs: int
     ) -> np.ndarray:
-        """[R]: the mean of a loss term over a split, of R runs. A batch term is weighted by the samples of each batch."""
-        total, count = np.zeros(runs), 0.0
-        static = {"capacity": self._capacity, "phase": phase}
-        for batch, row, offset in self._batches(split):
+        """[R]: the mean of a loss term over a split, of R runs, as `validation_mean` says.
+
+        "samples": over samples; a batch term is weighted by the samples of each batch. "batches": of the means of mini-batches
+        of batch_size.
+        """
+        walk, total, count = self._walk_of_terms, np.zeros(runs), 0.0
+        static = {"capacity": walk.capacity, "phase": phase}
+        for batch, row, offset in self._batches(split, walk):
             measured: Measured = self._forward.layout.to_host(
                 self._forward.terms(
                     runs=runs,
@@ -156,23 +182,23 @@ class Scorer:
                     memory=memory,
                 )
             )
-            counted = float(np.asarray(measured.count)[0])
-            total += counted * np.asarray(measured.means[name], np.float64)
-            count += counted
+            share = float(np.asarray(measured.count)[0]) if self._options.validation_mean == "samples" else 1.0
+            total += share * np.asarray(measured.means[name], np.float64)
+            count += share
         return (total / count).astype(np.float32)
 
     def text_states(self, variables: Variables, split: str) -> dict[str, np.ndarray]:
         """A split's text as the text encoder with these parameters has it, in the place of its tokens."""
 
         def forward(batch: Any, row: Array, offset: Array) -> dict[str, Array]:
-            return self._forward.text_states(variables, batch, row, offset, capacity=self._capacity)
+            return self._forward.text_states(variables, batch, row, offset, capacity=self._walk.capacity)
 
         return self._over(split, forward, axis=0)
 
-    def _batches(self, split: str) -> Any:
+    def _batches(self, split: str, walk: Walk) -> Any:
         """Yields every batch of a split, and where its text goes in packed rows."""
         columns = self._splits[split]
-        plan = ordered_plan(self._order[split], self._size, text_lengths(columns), self._capacity)
+        plan = ordered_plan(walk.order[split], walk.size, text_lengths(columns), walk.capacity)
         for index in range(len(plan)):
             batch = jax.tree.map(lambda column, rows=plan.rows[index]: column[rows], columns)
             batch["row"], batch["weight"] = plan.rows[index], plan.weight[index]
@@ -180,8 +206,8 @@ class Scorer:
 
     def _over(self, split: str, forward: Callable[..., dict[str, Any]], *, axis: int) -> dict[str, np.ndarray]:
         """What `forward` gives for all samples of a split, which lie along `axis`."""
-        parts = [self._forward.layout.to_host(forward(*batch)) for batch in self._batches(split)]
-        place = np.argsort(self._order[split])  # of each sample among what was computed
+        parts = [self._forward.layout.to_host(forward(*batch)) for batch in self._batches(split, self._walk)]
+        place = np.argsort(self._walk.order[split])  # of each sample among what was computed
         return {
             name: np.concatenate([np.asarray(part[name]) for part in parts], axis).take(place, axis)
             for name in parts[0]

@@ -201,6 +201,7 @@ def test_each_task_is_the_absolute_error_on_its_own_human_label_of_samples_that_
 @pytest.mark.parametrize("name", MULTI)
 def test_the_weighted_sum_of_the_tasks_selects(name):
     assert options_of(name).selection == "term.loss"
+    assert methods.get(name).reference["validation_mean"] == "batches"  # of the sum as well
     assert "loss" in methods.get(name).valid_terms
 
 

@@ -101,6 +101,9 @@ def _objective(step, options, inputs):
 PHASE = Phase(objective=_objective, batch_terms=("largest",), weights=lambda *arguments: {"row": 0.0, "largest": 2.0})
 
 
+OF_LABELS = Phase(objective=lambda step, *arguments: ({"label": step.batch["label"]}, step.memory))
+
+
 @pytest.mark.parametrize("size", [4, 64])
 def test_a_term_is_the_mean_over_the_samples_and_a_batch_term_over_them_by_its_batch(audio, size):
     forward, variables, columns = audio
@@ -114,6 +117,22 @@ def test_a_term_is_the_mean_over_the_samples_and_a_batch_term_over_them_by_its_b
     parts = np.split(error, range(4, 9, 4)) if size == 4 else [error]
     largest = sum(len(part) * part.max() for part in parts) / 9
     want = {"error": error.mean(), "row": 4.0, "largest": largest, "loss": error.mean() + 2 * largest}
+    assert found == pytest.approx(want, rel=1e-5)
+
+
+def test_a_term_can_be_the_mean_of_the_means_of_mini_batches(audio):
+    forward, variables, columns = audio
+    options = TOY.options(validation_mean="batches", batch_size=4, evaluation_batch_size=64)
+    scorer = Scorer(forward, {name: columns[name] for name in ("valid", "test")}, options)
+    memory = {"nothing": np.zeros((1, 2), np.float32)}
+    found = {
+        name: float(scorer.term(one_run(variables), {}, memory, "test", PHASE, name, runs=1)[0])
+        for name in ("error", "row", "largest", "loss")
+    }
+    error = np.abs(by_hand(variables.params, columns["test"]) - columns["test"]["label"])
+    parts = np.split(error, [4, 8])  # of nine samples
+    mean, largest = np.mean([part.mean() for part in parts]), np.mean([part.max() for part in parts])
+    want = {"error": mean, "row": np.mean([1.5, 5.5, 8]), "largest": largest, "loss": mean + 2 * largest}
     assert found == pytest.approx(want, rel=1e-5)
 
 
@@ -132,6 +151,16 @@ def text_only():
         scorer = Scorer(forward, {name: columns[name] for name in ("valid", "test")}, own)
         scores[packed, size] = {name: predicted(scorer, variables, name) for name in ("valid", "test")}
     return scores
+
+
+def test_the_mini_batches_of_a_term_are_those_of_the_split_in_its_order_in_packed_text_too():
+    dataset, method = tiny_dataset(modalities=("text",), rows=(16, 5, 13)), METHODS["text_only"]
+    options = override(method.options(), {**QUICK, "pack_text": True, "validation_mean": "batches", "batch_size": 4})
+    forward, variables, columns = network_of(method, dataset, options)
+    scorer = Scorer(forward, {"test": columns["test"]}, options)
+    label = columns["test"]["label"]
+    found = scorer.term(one_run(variables), {}, {}, "test", OF_LABELS, "label", runs=1)
+    np.testing.assert_allclose(found, np.mean([part.mean() for part in np.split(label, [4, 8, 12])]), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["valid", "test"])

@@ -12,7 +12,7 @@ embedding alone. Each of these tasks has human labels of its own, so the sub-net
 The best epoch is that of the smallest L on valid.
 
 Readings and deviations.
-- MMSA's L on valid is the mean of its mini-batches, here it is the mean of the samples, in both protocols.
+- L on valid is the mean over samples; MMSA has the mean of the means of mini-batches (`validation_mean`, reference).
 - MMSA logs metrics of the scores of single modalities against the multimodal label. Here these scores are only written
   beside the multimodal ones.
 - Each sub-network has a weight decay of its own, as in the paper, and all layers behind them have one together.
@@ -34,7 +34,7 @@ from msa_jax.config import PerGroup, check_not_negative, check_rates, check_size
 from msa_jax.errors import InputError
 from msa_jax.layers.subnetworks import ScoreHead
 from msa_jax.methods.protocol import Clock, Group, Inputs, Step, Terms, labels
-from msa_jax.methods.shared.fusion_networks import FUSION_REFERENCE, FusionNetwork, SubnetworkRates
+from msa_jax.methods.shared.fusion_networks import FusionNetwork, SubnetworkRates
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.presence import has
 from msa_jax.methods.shared.sizes import Sizes
@@ -84,9 +84,6 @@ def check_tasks(options: Any) -> None:
     check_sizes(options, "head_hidden")
     check_rates(options, "head_dropout")
     check_not_negative(options, "weights")
-
-
-TASKS_REFERENCE: dict[str, Any] = {k: v for k, v in FUSION_REFERENCE.items() if k != "validation_mean"}
 
 
 class UnimodalHeads(FusionNetwork):
