@@ -40,13 +40,18 @@ CHEAP = {"xla_backend_optimization_level": 0}
 class Conformance:
     """One method on a tiny dataset. One program in evaluation mode and one for each phase serve nearly all checks."""
 
-    def __init__(self, method: Method, options: Mapping[str, Any] | None = None):
+    def __init__(self, method: Method, options: Mapping[str, Any] | None = None, *, text: str = "text_bert"):
+        """text: the column that carries it."""
         self.method = method
         changes = {name: value for name, value in QUICK.items() if name in config.flatten(method.options())}
         self.changes = {**changes, **(options or {})}
         self.options = config.override(method.options(), self.changes)
         aligned = method.needs_aligned(self.options)
-        self.dataset = tiny_dataset(text="text_bert", human_labels=True, aligned=aligned)
+        self.dataset = tiny_dataset(text=text, human_labels=True, aligned=aligned)
+
+    def with_text_features(self) -> "Conformance":
+        """The same method on data whose text is features, without a text encoder."""
+        return Conformance(self.method, {**self.changes, "text_encoder": "features"}, text="text")
 
     # -- what the checks share ----------------------------------------------------------------------------------------
 

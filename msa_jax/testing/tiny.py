@@ -32,7 +32,7 @@ def tiny_dataset(
       text: the column that carries it: "raw_text", "text_bert" (ids below 40) or "text" (features [N, 7, 8]).
       label_range, metrics, name: of the card.
       human_labels: add label_t, label_a and label_v.
-      aligned: as many frames as tokens, at most 8; for text "text_bert".
+      aligned: as many frames as tokens, at most 8; for text "text_bert" or "text".
     """
     low, high = label_range
     splits = {}
@@ -45,11 +45,11 @@ def tiny_dataset(
         tokens = None
         if "text" in modalities:
             columns |= _text(rng, text, signal)
-            tokens = columns["text_bert"][:, 1].sum(1) if text == "text_bert" else None
+            tokens = _tokens(columns)
         for modality, steps, width in (("audio", 6, 3), ("vision", 5, 4)):
             if modality in modalities:
                 if aligned:
-                    assert tokens is not None, "aligned data need text_bert"
+                    assert tokens is not None, "aligned data need text_bert or text"
                     steps, length = 8, tokens.astype(np.int32)
                 else:
                     length = rng.integers(1, steps + 1, count).astype(np.int32)
@@ -63,6 +63,13 @@ def tiny_dataset(
         splits[split] = columns
     card = Card(name=name, metrics=metrics, label_range=label_range)  # pyright: ignore[reportArgumentType]
     return validate(card, splits, source=name)
+
+
+def _tokens(columns: dict[str, Any]) -> np.ndarray | None:
+    """[N], how many tokens a text has; None for raw text."""
+    if "text_bert" in columns:
+        return columns["text_bert"][:, 1].sum(1)
+    return columns["text"].any(-1).sum(1) if "text" in columns else None
 
 
 def _text(rng: np.random.Generator, kind: str, signal: np.ndarray) -> dict[str, np.ndarray]:

@@ -96,10 +96,15 @@ def test_more_devices_than_there_are(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def fitting(name: str) -> Dataset:
-    """A dataset that the method of this name can be trained on."""
-    method = METHODS[name]
-    return tiny_dataset(text="text_bert", human_labels=True, aligned=method.needs_aligned(method.options()))
+def fitting(name: str) -> tuple[Dataset, dict]:
+    """A dataset that the method of this name can be trained on, and options with which its runs go side by side if it has one
+    stage: where the text encoder is frozen, each seed would have one of its own."""
+    options = METHODS[name].options()
+    features = not options.finetune_text
+    dataset = tiny_dataset(
+        text="text" if features else "text_bert", human_labels=True, aligned=METHODS[name].needs_aligned(options)
+    )
+    return dataset, {**SMALL.get(name, {}), **({"text_encoder": "features"} if features else {})}
 
 
 SCRIPT = """
@@ -107,7 +112,6 @@ import json, sys
 from pathlib import Path
 from msa_jax import methods
 from tests.tiny import TOY, tiny_dataset, train_quick, train_toy
-from tests.methods.small import SMALL
 from tests.train.test_data_devices import fitting
 methods.register(TOY)
 out = Path(sys.argv[1])
@@ -118,8 +122,8 @@ for name, options in json.loads(sys.argv[3]).items():
     if method == "toy":
         done = train_toy(out / name, tiny_dataset(modalities=("audio",)), seeds=(1, 2, 3, 4), options=options)
     else:
-        options |= SMALL.get(method, {})
-        done = train_quick(method, fitting(method), out / name, seeds=(1, 2), options=options)
+        dataset, needed = fitting(method)
+        done = train_quick(method, dataset, out / name, seeds=(1, 2), options={**options, **needed})
     scores[name] = [run.scores["test"]["prediction"].tolist() for run in done.runs]
 print(json.dumps(scores))
 """
@@ -150,11 +154,9 @@ def test_runs_and_data_on_eight_devices(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_on_eight_devices(tmp_path, name):
-    method, dataset = METHODS[name], fitting(name)
-    # Stages, or a frozen encoder of its own: its runs go one after the other.
-    sequential = runner_of(method, dataset, QUICK).why_sequential() is not None
-    together = {"runs_per_program": 1} if sequential else {}
+    dataset, needed = fitting(name)
+    inits = runner_of(METHODS[name], dataset, {**QUICK, **needed}).inits
+    together = {"runs_per_program": 1} if len(inits.stages) > 1 else {}  # then runs go one after the other
     found = on_eight(name, tmp_path, {"eight": {"data_devices": 4, **together}})["eight"]
-    options = {"runs_per_program": 1, **SMALL.get(name, {})}
-    alone = train_quick(name, dataset, tmp_path / "alone", seeds=(1, 2), options=options)
+    alone = train_quick(name, dataset, tmp_path / "alone", seeds=(1, 2), options={"runs_per_program": 1, **needed})
     np.testing.assert_allclose(found, np.stack([run.scores["test"]["prediction"] for run in alone.runs]), atol=2e-3)
