@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError, first_line
-from msa_jax.everyday_names import hint, value_hint
+from msa_jax.everyday_names import hint, synonym, value_hint
 from msa_jax.literals import read_literal
 from msa_jax.option_values import convert
 from msa_jax.paths import user_path
@@ -282,10 +282,12 @@ def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _value(name: str, kind: Any, value: Any) -> Any:
-    """The value of an option as its type has it; where it is an everyday word, the message names ours."""
+    """The value of an option as its type has it; another word for one is taken, for an everyday word the message names ours."""
     try:
         return convert(name, kind, value)
     except InputError as error:
+        if (ours := synonym(name, value)) is not None:
+            return convert(name, kind, ours)
         raise InputError(f"{error}{value_hint(name, value)}") from None
 
 

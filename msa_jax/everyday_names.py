@@ -66,15 +66,21 @@ ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("verbose", "silent"), "--quiet shows no progress, in Python log=None"),
 }
 
+# Another word for the value of an option, taken as ours, and ours.
+SYNONYMS: Mapping[str, Mapping[str, str]] = {"alignment": {"mean": "adaptive"}}
+
 # Everyday words for the value of an option, and ours.
 VALUES: Mapping[str, Mapping[str, str]] = {
-    "alignment": dict.fromkeys(
-        ("mean", "average", "avg", "avg_pool", "adaptive_mean", "adaptive_avg_pool"), "adaptive"
-    ),
+    "alignment": dict.fromkeys(("average", "avg", "avg_pool", "adaptive_mean", "adaptive_avg_pool"), "adaptive"),
     "precision": {"fp32": "float32", "f32": "float32", "32": "float32", "bf16": "bfloat16"},
     "schedule": dict.fromkeys(("reduce_on_plateau", "reducelronplateau"), "plateau"),
     "standardise": {**dict.fromkeys(("true", "yes", "zscore"), "train"), **dict.fromkeys(("false", "no"), "none")},
 }
+
+
+def synonym(name: str, value: object) -> str | None:
+    """Our word for a value that the option `name` does not have, if the value is another word for it."""
+    return SYNONYMS.get(name, {}).get(str(value).lower())
 
 
 def value_hint(name: str, value: object) -> str:

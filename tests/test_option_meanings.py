@@ -173,9 +173,15 @@ def test_everyday_names_are_names_of_no_option_and_lead_to_real_ones():
 @pytest.mark.parametrize("method", ["mfn", "tetfn"])
 def test_an_everyday_value_leads_to_ours(method):
     with pytest.raises(
-        InputError, match=r"option alignment is 'mean'; expected one of adaptive, .*; did you mean adaptive\?$"
+        InputError, match=r"option alignment is 'average'; expected one of adaptive, .*; did you mean adaptive\?$"
     ):
-        config.override(METHODS[method].options(), {"alignment": "mean"})
+        config.override(METHODS[method].options(), {"alignment": "average"})
+
+
+@pytest.mark.parametrize("method", [name for name in BUILT_IN if hasattr(METHODS[name].options(), "alignment")])
+def test_mean_is_another_word_for_the_adaptive_alignment_and_is_recorded_as_that(method):
+    options = config.override(METHODS[method].options(), {"alignment": "mean"})
+    assert config.to_json(options)["alignment"] == "adaptive"
 
 
 def test_everyday_values_are_values_of_no_option_and_lead_to_real_ones():

@@ -54,8 +54,9 @@ class AlignmentOptions(Options):
     """How audio and vision come onto the axis of the text.
 
     Alignment:
-      alignment: How sequences of their own lengths are brought to the tokens of the text, see `layers.alignment.align`.
-        With `ctc` the alignment is learned together with the method, which needs text. Nothing happens to aligned data.
+      alignment: How sequences of their own lengths are brought to the tokens of the text, see `layers.alignment.align`;
+        `mean` is another word for `adaptive`. With `ctc` the alignment is learned together with the method, which needs text.
+        Nothing happens to aligned data.
       ctc: Learned alignment.
     """
 
