@@ -6,7 +6,7 @@ Padding is read as data, steps of the future are hidden, a sample is rebuilt fro
 it loses is drawn once. One quirk has no option: MMSA moves the parameters after each mini-batch by a sum of gradients; here
 each mini-batch has an update of its own.
 MMSA selects and tests on data of which 20 % of the steps are lost, too; here valid and test are whole. A score on such data is
-that of `msa-jax robustness RUN --protocol steps --rates 0.2`. MMSA publishes no row.
+that of `msa-jax robustness RUN --protocol steps --rates 0.2 --out DIR`. MMSA publishes no row.
 """
 
 PRESET = {"extends": "tfr_net_mosei", "protocol": "reference"}

@@ -7,7 +7,7 @@ it loses is drawn once. One quirk has no option: MMSA moves the parameters after
 each mini-batch has an update of its own. MMSA itself ends with an error on this file: its 25 heads over features divide neither
 39 nor 55. Here there are 13 and 11.
 MMSA selects and tests on data of which 20 % of the steps are lost, too; here valid and test are whole. A score on such data is
-that of `msa-jax robustness RUN --protocol steps --rates 0.2`. MMSA publishes no row.
+that of `msa-jax robustness RUN --protocol steps --rates 0.2 --out DIR`. MMSA publishes no row.
 """
 
 PRESET = {"extends": "tfr_net_sims", "protocol": "reference"}

@@ -11,6 +11,7 @@ from msa_jax import config, methods
 from msa_jax.config import Options, PerGroup, load_preset, override
 from msa_jax.errors import InputError
 from msa_jax.literals import read_literal
+from msa_jax.train.asked import chosen_preset
 from msa_jax.train.settings import protocol_options
 from tests.paths import REPOSITORY
 
@@ -292,6 +293,35 @@ def test_an_unknown_preset_is_answered_with_the_nearest():
 def test_presets_are_found_by_name():
     assert {"self_mm_mosi", "self_mm_synthetic"} <= set(config.preset_names())
     assert load_preset("self_mm_mosi").method == "self_mm"
+
+
+@pytest.mark.parametrize(
+    ("method", "dataset", "preset"),
+    [
+        ("mmim", "mosi", "mmim_mosi_reference"),
+        ("mmim", "mosei", "mmim_mosei_reference"),
+        ("mmim", "sims", "mmim_sims_mmsa"),
+        ("mfm", "simsv2", "mfm_simsv2_mmsa"),
+        ("mfm", "sims", "mfm_sims_mmsa"),
+    ],
+)
+def test_the_reference_protocol_takes_the_values_of_the_code_for_the_dataset(method, dataset, preset):
+    found = chosen_preset(method, dataset, None, "reference")
+    assert found is not None
+    assert (found.name, found.protocol) == (preset, "reference")
+
+
+def test_mmsa_has_one_set_of_values_for_mmim_and_trains_q_over_half_of_mosei():
+    mosi, mosei, sims = (load_preset(f"mmim_{dataset}_mmsa").options for dataset in ("mosi", "mosei", "sims"))
+    assert mosei == {**mosi, "bound_share": 0.5}
+    assert sims == {**mosi, "max_tokens": 39}
+
+
+def test_mfm_has_no_cap_on_epochs_on_sims_v2_as_in_mmsa():
+    own, sims = (load_preset(f"mfm_{dataset}_mmsa").options for dataset in ("simsv2", "sims"))
+    assert own == {**sims, "max_tokens": 50}
+    assert methods.get("mfm").reference["max_epochs"] == 1000
+    assert "max_epochs" not in own
 
 
 def test_the_methods_whose_defaults_are_values_for_mosi_are_those_that_the_documents_name():
