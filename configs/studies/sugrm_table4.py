@@ -17,10 +17,11 @@ on MOSEI over all rows, printed as "0.79.5", is left out. How the parts were fit
 gates what its encoders read, and [CLS]; the SPT reads all three sequences and gives audio and vision their states; the
 ULGM of SUGRM needs one feature space, so all features are 32 wide, as SUGRM's are. TE and LSTM are as wide as the SPT. TE is
 cited as that of MulT, which has cross attention; here it is a Transformer for each sequence by itself. Inside Self-MM the SPT
-learns at the rate of "other", 1e-3, where SUGRM has 5e-4, and under `--protocol reference` it keeps shifts, dropout of
-attention and masked padding, which SUGRM's then has not.
+and MRM are those of SUGRM in either protocol: the SPT learns at 5e-4, and under `--protocol reference` nothing shifts its
+input windows, no attention weight is dropped, and both read padding, for which their rows do not pack the text.
 In Self-MM the SPT has SUGRM's sizes for MOSI; on MOSEI add --spt.heads 4 --spt.attention-dropout 0.1
---spt.relu-dropout 0.1 --spt.residual-dropout 0.1 --spt.embed-dropout 0.2, which SUGRM's preset has anyway.
+--spt.relu-dropout 0.1 --spt.residual-dropout 0.1 --spt.embed-dropout 0.2, which SUGRM's preset has anyway. Under
+`--protocol reference` leave out the dropout of attention, which would be set for SUGRM's too.
 """
 
 STUDY = {
@@ -52,12 +53,12 @@ STUDY = {
         {
             "name": "Self-MM, with MRM",
             "method": "self_mm",
-            "options": {"label_generation": "self_mm", "recalibration": True, "encoder": "lstm"},
+            "options": {"label_generation": "self_mm", "recalibration": True, "encoder": "lstm", "pack_text": False},
         },
         {
             "name": "Self-MM, SPT for LSTM",
             "method": "self_mm",
-            "options": {"label_generation": "self_mm", "recalibration": False, "encoder": "spt"},
+            "options": {"label_generation": "self_mm", "recalibration": False, "encoder": "spt", "pack_text": False},
         },
         {
             "name": "Self-MM, ULGM of SUGRM",

@@ -16,6 +16,10 @@ Deviations and why.
 - Optimiser: Adam, 5e-5 for BERT and 1e-3 for the rest, as the paper says; the code's coupled weight decay, windows of four
   summed mini-batch gradients, learning rates per group, linear layer behind each LSTM and middle layer in each head are
   the `reference` protocol, each an option by itself. So is training until 8 epochs bring no gain; otherwise it ends at 40.
+- With parts of SUGRM (its Table 4) the Sparse Phased Transformer learns at a rate of its own, `learning_rate.encoder`, and
+  `reference` gives it and the recalibration what SUGRM's `reference` gives them: no shifts of input windows, no dropout of
+  attention weights, and padding that is read (`padding`, which needs `pack_text` false with these parts). LSTMs never read
+  padding.
 - Absent modalities: their encoder, their part of the concatenation and their task are left out. A sample that lacks a
   modality has no part in its task: no loss, and its u-label stays.
 """
@@ -28,21 +32,36 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax.config import check_rates, check_sizes
+from msa_jax.config import PerGroup, check_rates, check_sizes
 from msa_jax.encoders.lstm import end_states_of_several
 from msa_jax.encoders.sequences import SequenceEncoder
 from msa_jax.encoders.sparse_phased import SparsePhasedConfig
-from msa_jax.encoders.text import TextEncoder
 from msa_jax.layers.dense import Linear
 from msa_jax.layers.recalibration import Recalibration
 from msa_jax.layers.subnetworks import FeatureScoreHead
-from msa_jax.methods.protocol import Batch, Inputs, Method, frames, one_stage
+from msa_jax.methods.protocol import Batch, Group, Inputs, Method, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.padded_text import check_padding, encode_text
+from msa_jax.methods.shared.sequences import SPT_REFERENCE, frames_of
 from msa_jax.methods.shared.unimodal_tasks import PerTask, UnimodalTaskOptions
 from msa_jax.modalities import MODALITY, SEQUENCES
 
 Array = jax.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerGroupAndEncoder(PerGroup):
+    """One value for each parameter group.
+
+    Groups:
+      encoder: The Sparse Phased Transformer, if it is the encoder.
+    """
+
+    encoder: float
+
+
+RATES = PerGroupAndEncoder(text=5e-5, audio=1e-3, vision=1e-3, other=1e-3, encoder=5e-4)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +80,11 @@ class SelfMMOptions(UnimodalTaskOptions):
       recalibration: Whether the Modality Recalibration Module stands in front of the encoders.
       encoder: Encoder of audio and vision: `lstm`, or `spt`, the Sparse Phased Transformer, which reads the text too.
       spt: Sparse Phased Transformer.
+      padding: What these parts read; an LSTM reads no padding. `masked` leaves it out. `included` reads it up to `max_tokens`
+        and to the longest sequences of the training split, where longer ones are cut, and needs `pack_text` false.
     """
+
+    learning_rate: PerGroupAndEncoder = RATES
 
     audio_hidden: int = 32
     vision_hidden: int = 64
@@ -74,12 +97,20 @@ class SelfMMOptions(UnimodalTaskOptions):
     recalibration: bool = False
     encoder: Literal["lstm", "spt"] = "lstm"
     spt: SparsePhasedConfig = SparsePhasedConfig()
+    padding: Literal["masked", "included"] = "masked"
     lstm: Literal["scan", "kernel"] = "scan"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_rates(self, "dropout")
         check_sizes(self, "audio_hidden", "vision_hidden", "audio_size", "vision_size", "feature_size")
+        if self.has_parts_of_sugrm:
+            check_padding(self)
+
+    @property
+    def has_parts_of_sugrm(self) -> bool:
+        """Whether something reads the sequences that may read their padding."""
+        return self.recalibration or self.encoder == "spt"
 
 
 REFERENCE: dict[str, Any] = {
@@ -99,6 +130,8 @@ REFERENCE: dict[str, Any] = {
     "weight_decay.vision": 1e-3,
     "weight_decay.other": 1e-3,
     "learning_rate.vision": 1e-4,
+    "padding": "included",
+    **SPT_REFERENCE,
 }
 
 
@@ -116,21 +149,19 @@ class SelfMMNetwork(nn.Module):
     @nn.compact
     def __call__(self, batch: Batch, *, train: bool) -> dict[str, Any]:
         options, inputs = self.options, self.inputs
-        sequences: dict[str, Array] = {}
-        length: dict[str, Array] = {}
+        tokens = options.has_parts_of_sugrm  # otherwise only [CLS] is read
+        included = tokens and options.padding == "included"
+        sequences, length = frames_of(inputs, batch, included=included)
         representation: dict[str, Array] = {}  # F_s [B, d_s]
         if inputs.text is not None:
-            tokens = options.recalibration or options.encoder == "spt"  # otherwise only [CLS] is read
-            encoder = TextEncoder(inputs.text.bert, self.dtype, tokens=tokens, remat=options.remat, name="text_encoder")
-            text = encoder(batch["text"], train=train)
+            text = encode_text(options, inputs, batch, self.dtype, included=included, train=train, tokens=tokens)
             representation["text"] = text["first"]
             if tokens:
                 sequences["text"], length["text"] = text["hidden"], text["mask"].sum(-1)
-        for name in SEQUENCES:
-            if name in inputs.modalities:
-                sequences[name], length[name] = frames(batch, name)["features"], frames(batch, name)["length"]
         if options.recalibration:
-            sequences, gates = Recalibration(dtype=self.dtype, name="recalibration")(sequences, length)
+            sequences, gates = Recalibration(include_padding=included, dtype=self.dtype, name="recalibration")(
+                sequences, length
+            )
             if "text" in representation:
                 representation["text"] = representation["text"] * gates["text"]
         representation |= self._encode(sequences, length, train)
@@ -154,7 +185,7 @@ class SelfMMNetwork(nn.Module):
         """Audio and vision [B, L, d] -> [B, d_s]."""
         options = self.options
         if options.encoder == "spt":
-            encoder = SequenceEncoder("spt", options.spt, dtype=self.dtype, name="sequence_encoder")
+            encoder = SequenceEncoder("spt", options.spt, options.padding, self.dtype, name="sequence_encoder")
             states = encoder(sequences, length, train=train)
             return {name: states[name] for name in SEQUENCES if name in states}
         hidden = {"audio": options.audio_hidden, "vision": options.vision_hidden}
@@ -175,6 +206,16 @@ class SelfMMNetwork(nn.Module):
         return states
 
 
+def groups(options: SelfMMOptions) -> tuple[Group, ...]:
+    """BERT (decay only on its matrices), audio LSTM, vision LSTM, everything else: the five groups of the code; and the Sparse
+    Phased Transformer, if it is the encoder."""
+    if options.encoder == "lstm":
+        return encoder_groups(options)
+    rate, decay = options.learning_rate.encoder, options.weight_decay.other
+    encoder = Group(name="encoder", pattern=r"^sequence_encoder/", learning_rate=rate, weight_decay=decay)
+    return (encoder, *encoder_groups(options))
+
+
 METHOD = Method(
     name="self_mm",
     paper="Yu et al., AAAI 2021: Self-Supervised Multi-Task Learning for Multimodal Sentiment Analysis",
@@ -182,7 +223,7 @@ METHOD = Method(
     reference=REFERENCE,
     network=SelfMMNetwork,
     stages=one_stage(unimodal_tasks.objective, end_epoch=unimodal_tasks.end_epoch),
-    groups=encoder_groups,  # the five of the code
+    groups=groups,
     heads=unimodal_tasks.heads,
     exports=("representation",),
     init_memory=unimodal_tasks.init_memory,

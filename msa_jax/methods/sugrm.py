@@ -13,11 +13,12 @@ human label and on u-labels, which move after the loss by the distance between f
 
 Deviations and why.
 - Padding takes no part: means are over valid steps and the representation is the last valid hidden state. The authors'
-  code reads padding everywhere (`padding="included"`, part of the `reference` protocol).
-- Input windows shift as the configuration of both codes names it, "S,P,R"; there a string is tested as a list, so that
-  nothing shifts (`reference`). R is one draw for each iteration here, in training only, below 5 % of the context; in the
-  code it would be one for each query, from a bound that makes it 0, and in evaluation too. With padding masked, the last
-  window of a sequence whose length is no multiple of 5 wraps around its end to the first steps.
+  code reads padding everywhere (`padding="included"`, part of the `reference` protocol). In it BERT's vector of [PAD] stays
+  as it is; here it is then trained.
+- Input windows shift as the configuration of both codes names it, "S,P,R"; there a string is tested as a list, so that no
+  input window shifts (`reference`). R is one draw for each iteration here, in training only, below 5 % of the context; in the
+  code it would be one for each query, from a bound that makes it 0 but for vision, and in evaluation too. With padding
+  masked, the last window of a sequence whose length is no multiple of 5 wraps around its end to the first steps.
 - u-labels stay within the label range in both protocols, as in the code. What the rule does is in docs/sugrm_labels.md.
 - Training ends at 40 epochs at the latest; in the code it ends when 8 epochs bring no gain, and so in `reference`.
 - "Transformer" of the ablation (Table 4, TE) is an encoder for each sequence by itself. The paper cites MulT for it, whose
@@ -49,7 +50,7 @@ from msa_jax.methods.protocol import Batch, Group, Inputs, Method, one_stage
 from msa_jax.methods.shared import unimodal_tasks
 from msa_jax.methods.shared.groups import text_groups
 from msa_jax.methods.shared.padded_text import check_padding
-from msa_jax.methods.shared.sequences import sequences_of
+from msa_jax.methods.shared.sequences import SPT_REFERENCE, sequences_of
 from msa_jax.methods.shared.unimodal_tasks import UnimodalTaskOptions
 from msa_jax.modalities import MODALITY
 
@@ -112,8 +113,7 @@ REFERENCE: dict[str, Any] = {
     "max_epochs": 1000,
     "padding": "included",
     "pack_text": False,
-    "spt.input_shift": "",
-    "spt.attention_dropout": 0.0,
+    **SPT_REFERENCE,
     "linear_features": True,
     "zero_is_positive": True,
     "scale_distances": False,

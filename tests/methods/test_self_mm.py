@@ -13,7 +13,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods import self_mm
 from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, TextInput
 from msa_jax.methods.shared import unimodal_tasks
-from tests.methods.cases import step_of
+from tests.methods.cases import params_far_from_start, step_of
 from tests.methods.one_run import OneRun
 from tests.quick import quick_jit
 
@@ -150,3 +150,36 @@ def test_parameters_without_bert_are_as_many_as_in_the_published_code(preset, sh
     batch["text"] = {"features": np.zeros((1, 5, 768), np.float32), "mask": np.ones((1, 5), np.int32)}
     made = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
     assert sum(leaf.size for leaf in jax.tree.leaves(made)) == parameters
+
+
+@pytest.mark.parametrize("padding", ["masked", "included"])
+def test_the_parts_of_sugrm_read_padding_as_frames_of_zeros_if_they_are_to(padding):
+    small = {"spt.iterations": 1, "spt.width": 8, "spt.heads": 2, "pack_text": False}
+    options = config.override(
+        self_mm.SelfMMOptions(), {**small, "encoder": "spt", "recalibration": True, "padding": padding}
+    )
+    short = _data(3)
+    for name in ("audio", "vision"):
+        short[name]["length"] = np.array([2, 3, 1], np.int32)
+        short[name]["features"] *= (np.arange(short[name]["features"].shape[1]) < short[name]["length"][:, None])[
+            ..., None
+        ]
+    whole = {**short, **{name: _data(3)[name] | {"features": short[name]["features"]} for name in ("audio", "vision")}}
+    network = self_mm.SelfMMNetwork(options, INPUTS)
+    params = params_far_from_start(network, short)
+    score = quick_jit(lambda batch: network.apply({"params": params}, batch, train=False)["prediction"])
+    assert np.allclose(score(short), score(whole), rtol=1e-5) == (padding == "included")
+
+
+def test_only_the_parts_of_sugrm_ask_for_text_that_is_not_packed():
+    reference = config.override(self_mm.SelfMMOptions(), self_mm.REFERENCE)
+    assert (reference.padding, reference.pack_text, reference.encoder) == ("included", True, "lstm")
+    with pytest.raises(InputError, match="set pack_text to false"):
+        config.override(reference, {"encoder": "spt"})
+
+
+def test_the_transformer_has_a_rate_of_its_own_and_the_lstms_have_none():
+    with_lstms, with_spt = (config.override(self_mm.SelfMMOptions(), {"encoder": kind}) for kind in ("lstm", "spt"))
+    names = [[group.name for group in self_mm.groups(options)] for options in (with_lstms, with_spt)]
+    assert names[1] == ["encoder", *names[0]]
+    assert self_mm.groups(with_spt)[0].learning_rate == 5e-4

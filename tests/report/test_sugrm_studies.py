@@ -140,6 +140,23 @@ def test_the_options_that_table_4_names_for_mosei_are_those_of_the_preset():
     }
 
 
+@pytest.mark.parametrize("protocol", ["paper", "reference"])
+def test_the_transformer_of_table_4_is_the_same_in_self_mm_and_in_sugrm(protocol):
+    rows = {variant.name: variant for variant in load_study("sugrm.table4").variants}
+    found = [
+        resolve(rows[name].method, preset="none", protocol=protocol, **rows[name].options)
+        for name in ("Self-MM, SPT for LSTM", "SUGRM, without MRM")
+    ]
+    one, other = (settings.options for settings in found)
+    assert (one.spt, one.padding) == (other.spt, other.padding)
+    assert one.padding == ("included" if protocol == "reference" else "masked")
+    groups = [
+        next(group for group in settings.method.groups(settings.options) if group.name == "encoder")
+        for settings in found
+    ]
+    assert groups[0] == groups[1]
+
+
 @pytest.mark.usefixtures("pretend")
 def test_table_4_compares_each_half_with_its_own_method(tmp_path):
     found = reproduce("sugrm.table4", tiny_dataset(), seeds=(1, 2), out=tmp_path / "out", log=None)

@@ -45,14 +45,17 @@ def steps_of(options: Any, inputs: Inputs, name: str, *, included: bool) -> int:
 
 
 def encode_text(
-    options: Any, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, included: bool, train: bool
+    options: Any, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, included: bool, train: bool, tokens: bool = True
 ) -> dict[str, Array]:
     """What the text encoder gives, see `TextEncoder`. Called inside a compact `__call__`, where it makes `text_encoder`.
 
     included: with padding, as many steps as `steps_of` says, and the encoder's states there.
+    tokens: the states of all tokens, and not of the first alone.
     """
     assert inputs.text is not None
-    encoder = TextEncoder(inputs.text.bert, dtype, keep_padding=included, remat=options.remat, name="text_encoder")
+    encoder = TextEncoder(
+        inputs.text.bert, dtype, keep_padding=included, tokens=tokens, remat=options.remat, name="text_encoder"
+    )
     steps = steps_of(options, inputs, "text", included=included)
     return encoder(text_to_steps(batch["text"], steps) if included else batch["text"], train=train)
 

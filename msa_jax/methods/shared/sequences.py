@@ -12,6 +12,10 @@ from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
 
+# What the codes of SPT and of SUGRM do with the Sparse Phased Transformer: no input window shifts, and no attention weight is
+# dropped.
+SPT_REFERENCE: dict[str, Any] = {"spt.input_shift": "", "spt.attention_dropout": 0.0}
+
 
 def sequences_of(
     options: Any, inputs: Inputs, batch: Batch, dtype: jnp.dtype, *, included: bool, train: bool
@@ -31,6 +35,14 @@ def sequences_of(
         text = encode_text(options, inputs, batch, dtype, included=included, train=train)
         length["text"] = text["mask"].sum(-1)
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length["text"])
+    own, own_length = frames_of(inputs, batch, included=included)
+    return {**sequences, **own}, {**length, **own_length}
+
+
+def frames_of(inputs: Inputs, batch: Batch, *, included: bool) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Audio and vision as far as they are there, as `sequences_of` gives them."""
+    sequences: dict[str, Array] = {}
+    length: dict[str, Array] = {}
     for name in SEQUENCES:
         if (shape := getattr(inputs, name)) is not None:
             features, own = jnp.asarray(frames(batch, name)["features"]), frames(batch, name)["length"]
