@@ -9,8 +9,8 @@ file cannot be compared at all, and otherwise 0.
 
 The relative difference of an array is max |ours - theirs| / max |theirs|. Some gradients are mathematically 0 and what
 stands there is rounding (the bias of an attention's keys, for one): for gradients the divisor is at least FLOOR times the
-largest gradient of the file. An error that moves no gradient by more than 2e-4 * FLOOR = 1e-7 of the largest one is
-therefore not seen: that is the precision of float32.
+largest gradient of the file. An error that moves no gradient by more than 2e-4 * FLOOR = 1e-8 of the largest one is
+therefore not seen.
 """
 
 import argparse
@@ -28,7 +28,9 @@ import tests.golden
 from tests.golden.copying import Arrays, Comparison, Pairs, part
 
 TOLERANCE = 2e-4
-FLOOR = 5e-4
+# The gradients of the biases of BERT's keys are 0, and ours and theirs are apart by up to 3e-9 of the largest one, in MMIM's
+# file: a floor of 1.4e-5 would do, and this one leaves room for the rounding of another machine. No other gradient needs one.
+FLOOR = 5e-5
 
 
 class Difference(NamedTuple):

@@ -112,6 +112,18 @@ def test_outputs_and_gradients_equal_those_without_tiles(case, tile):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("steps", "places"), [(46, 371), (371, 46), (46, 46)])
+def test_steps_so_far_are_those_of_an_index_at_the_sizes_of_mosi_and_in_the_tiles_of_the_device(
+    steps, places, monkeypatch
+):
+    monkeypatch.setitem(globals(), "QUERIES", np.full(2, steps, np.int32))
+    monkeypatch.setitem(globals(), "KEYS", np.full(2, places, np.int32))
+    fields = {"offset": abs(places - steps), "own": places == steps}
+    data = given()
+    close(with_gradients(tiled, *data, tile=None, **fields), with_gradients(dense, *data, **fields), atol=1e-4)
+
+
+@pytest.mark.slow
 def test_padding_of_queries_and_of_the_context_changes_nothing():
     plain, padded = given(), given(fill=9.0, extra=4)
     fields = {"tile": SMALL, "offset": None, "own": False}
