@@ -2,7 +2,7 @@
 
     msa-jax train misa --data SIMS/Processed/unaligned_39.pkl --text-encoder bert-base-chinese --preset misa_sims_mmsa
 
-Audio and vision are read for as many frames as the text has tokens, which is the first half a second of unaligned sequences.
+Audio and vision are read for as many frames as the text has tokens, which is a small part of unaligned sequences.
 Windows of two mini-batches with summed gradients, the last incomplete window dropped; the validation loss is the mean of its
 batches, rounded. MMSA clips the sum after each mini-batch of a window, which here is clipped once.
 MMSA publishes no row of MISA on SIMS.

@@ -2,7 +2,7 @@
 
     msa-jax train misa --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset misa_simsv2_mmsa
 
-Audio and vision are read for as many frames as the text has tokens, which is the first half a second of unaligned sequences.
+Audio and vision are read for as many frames as the text has tokens, which is a small part of unaligned sequences.
 Windows of two mini-batches with summed gradients, the last incomplete window dropped; the validation loss is the mean of its
 batches, rounded. MMSA clips the sum after each mini-batch of a window, which here is clipped once.
 Its number of tokens is not known here; set `max_tokens` to that of the file.

@@ -39,6 +39,7 @@ Readings and deviations, and why.
 - The code trains one set of encoders and reuses it for five seeds of the fusion, so that published spreads are those of the
   fusion alone. Here every seed trains its own; `stages_from` with the folder of an experiment of one seed does as the code,
   if that one has the same `between_samples` and `retrieval.candidates`, which decide what is remembered.
+- The layers of an encoder of audio or vision start different; in the code all layers of one start as copies of one layer.
 - Text is BERT's pooled [CLS] of the tokens that the dataset gives; the code tokenises anew, up to 256.
 - Absent modalities: a sample without a modality has no loss in its stage and in the scores of its parts. Without text V_s takes
   the place of T_s as the anchor within samples. With a single modality there are pairs between samples only, and no contrast

@@ -35,7 +35,8 @@ Readings and why.
 15. The first stages keep ConFEDE's squared error and epochs: the objective that the paper replaces is that of the fusion
     (`encoder_loss`). 16. BERT is frozen in the fusion, as in ConFEDE (`finetune_text_in_fusion`).
 17. The encoders are ConFEDE's, but the mean of audio and vision leaves padding out, which must not change a result
-    (`padding_mean`). 18. The order of the parts in eq. 6 does not matter; ConFEDE's is kept.
+    (`padding_mean`), and their layers do not start as copies of one layer. 18. The order of the parts in eq. 6 does not
+    matter; ConFEDE's is kept.
 19. Selection by the mean absolute error on valid, for every dataset: the paper names nothing, ConFEDE takes it for MOSI and
     MOSEI (`selection`). 20. Five seeds are not named: those of the project.
 21. Section 3.1 constrains y* to [-R, R] and gives no formula: the score is unbounded, as in ConFEDE's code. `restricted` lies

@@ -28,8 +28,8 @@ Readings and deviations. The paper's equations were read off its code.
     into the text. Here the gradient is reversed in front of the discriminator alone (`reversal` "proxy" is the code).
  2. The code adds to the norm of H_h^j instead of to H_h^j, in place. The norm of the tokens, all ones at first, is 0
     (`hyper_norm`).
- 3. Attention reads valid steps alone; the code reads padding as data (`padding` "included"). The token in front of the last T
-    is left out on the side that nothing reads.
+ 3. Attention reads valid steps alone; the code reads padding as data (`padding` "included"). In it BERT's vector of
+    [PAD] stays as it is; here it is trained. The token in front of the last T is left out on the side that nothing reads.
  4. Rates and masks are drawn in every step. In the code all masks begin at one seed, so those of text, audio and vision are
     the same numbers, in every epoch; it draws rates anew where sample 0 is fetched, which with eight loading processes reaches
     only what that process loads later in the epoch. So most samples keep the masks of the beginning (`masks` "fixed"). What

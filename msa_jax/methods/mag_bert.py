@@ -15,6 +15,7 @@ Readings and why.
 - The settings are those of the authors' code for MOSI: squared error, AdamW at 1e-5 for all parameters, decay 0.01 except
   for biases and norms, warm-up over 10 % of 40 epochs, linear decay to 0, batches of 48, dropout 0.5 in the gate and 0.1
   before the score. Its AdamW divides by sqrt(v) + 1e-6, ours by sqrt(v) + 1e-8.
+  Its schedule counts 40 int(N / 48) updates, so that the rate is 0 before the last of the 40 epochs ends; ours counts them all.
 - That code selects no epoch: it logs the accuracy on test after each, and the best of them. Here all 40 epochs are run,
   and the one with the lowest squared error on valid is kept.
 - The reference protocol is MMSA's for MOSI: Adam at 2e-5 without decay or schedule, L1, early stopping.

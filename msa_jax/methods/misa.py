@@ -25,8 +25,9 @@ Readings and deviations.
  3. Sizes, rates, weights and the orthogonal start of the recurrent matrices are those of the code for MOSI. `patience` is the
     paper's 6; the code stops at the seventh epoch without improvement (reference). Dropout stands before the ReLU in the
     code's head, which is the same as behind it.
- 4. Audio and vision are read to their own lengths. MMSA reads as many frames as there are tokens, which of unaligned
-    sequences are the first half a second (`lengths` "text", reference); on aligned data both are the same.
+ 4. Audio and vision are read to their own lengths. MMSA reads as many frames as there are tokens, of unaligned
+    sequences a small part: the first half a second of the vision of MOSI and MOSEI (`lengths` "text", reference). On aligned
+    data both are the same.
  5. `similarity` "adversarial" is the variant of the code in which L_sim is the cross-entropy of a classifier that tells the
     modality of s_m, behind a reversed gradient. A classifier of private and shared parts, which the code has without a
     loss, is left out, as is a LayerNorm for text that nothing passes through.

@@ -29,7 +29,8 @@ Readings and deviations.
 - beta is the code's 0.2; the paper's value is not known to us.
 - The code normalises audio by a BatchNorm over word positions. Here features are standardised.
 - It is never put into evaluation mode, so that dropout acts on test. Here it does not.
-- It trains 500 epochs and takes the best on valid by absolute error; here, by patience, it may end before (500 in
+- It trains 500 epochs and takes the best on valid by absolute error, and for the correlation and for the accuracy each the
+  epoch that is best on valid by that; here all come from one epoch, and by patience, it may end before (500 in
   `reference`). Batch, rate, dropout and sizes are its own. It leaves out utterances of no or more than 50 words; here text is
   cut to max_tokens.
 - Sequences of their own lengths are averaged to the tokens of the text (`alignment`), or with "ctc" aligned as it learns.
