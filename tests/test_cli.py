@@ -21,6 +21,7 @@ from msa_jax import __version__, config, metrics
 from msa_jax.cli import main
 from msa_jax.data import load_dataset, read_native, write_native
 from msa_jax.data.describe import card_text
+from msa_jax.errors import InputError
 from msa_jax.methods import METHODS
 from tests.mmsa_writer import write_mmsa
 from tests.paths import REPOSITORY
@@ -109,21 +110,49 @@ def test_train_prints_a_table_and_its_progress_goes_to_standard_error(run, here)
     assert "MAE" in done.out
     assert "mine" in done.out
     lines = done.err.splitlines()
-    assert lines[:4] == [
+    assert lines[:5] == [
+        "method toy, reading ../place/audio",
         "method toy, paper protocol, no preset",
         "data tiny: train 24, valid 8, test 8; audio",
         "1 run (seed 1), into mine",
         "loading JAX",
     ]
-    assert lines[4].startswith("on ")  # the dataset has no text for a text encoder
-    assert not set(lines[:4]) & set(lines[4:])  # nothing is said twice
-    assert [line.split()[:4] for line in lines[4:-1] if "epoch" in line] == [
+    assert lines[5].startswith("on ")  # the dataset has no text for a text encoder
+    assert not set(lines[:5]) & set(lines[5:])  # nothing is said twice
+    assert [line.split()[:4] for line in lines[5:-1] if "epoch" in line] == [
         ["seed", "1", "epoch", str(n)] for n in (1, 2)
     ]
     assert any("parameters" in line for line in lines)
     assert (here / "mine" / "result.json").is_file()
     content = json.loads((here / "mine" / "config.json").read_text())
     assert content["options"]["batch_size"] == 7
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train self_mm --data large.pkl", "method self_mm, reading large.pkl\n"),
+        ("sweep tfn --data large.pkl --grid batch_size=4,8", "method tfn, reading large.pkl\n"),
+        ("train self_mm --data large.pkl --quiet", ""),
+    ],
+)
+def test_that_data_are_read_is_said_before_they_are(run, here, monkeypatch, line, said):
+    def reading(source):
+        raise InputError(f"{source}: is being read")
+
+    monkeypatch.setattr("msa_jax.data.load_dataset", reading)
+    assert run(line).err == f"{said}msa-jax: large.pkl: is being read\n"
+
+
+@pytest.mark.parametrize(("primary", "said"), [(True, "method self_mm, reading large.pkl\n"), (False, "")])
+def test_of_several_processes_only_the_first_says_that_it_reads(run, here, monkeypatch, primary, said):
+    def reading(source):
+        raise InputError(f"{source}: is being read")
+
+    monkeypatch.setattr("msa_jax.train.processes.join", lambda *address: None)
+    monkeypatch.setattr("msa_jax.train.processes.is_primary", lambda: primary)
+    monkeypatch.setattr("msa_jax.data.load_dataset", reading)
+    assert run("train self_mm --data large.pkl --distributed").err == f"{said}msa-jax: large.pkl: is being read\n"
 
 
 @pytest.mark.slow

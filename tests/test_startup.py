@@ -116,11 +116,17 @@ main(sys.argv[1:])
     [
         (
             "train self_mm --data synthetic --seeds 3 4 --out x",
-            ["method self_mm, paper protocol, preset self_mm_synthetic", SYNTHETIC, "2 runs (seeds 3, 4), into x"],
+            [
+                "method self_mm, reading synthetic",
+                "method self_mm, paper protocol, preset self_mm_synthetic",
+                SYNTHETIC,
+                "2 runs (seeds 3, 4), into x",
+            ],
         ),
         (
             "sweep tfn --data synthetic --protocol reference --preset none --grid batch_size=4,8",
             [
+                "method tfn, reading synthetic",
                 "method tfn, reference protocol, no preset",
                 SYNTHETIC,
                 "1 run (seed 1111), into runs/sweep-tfn-synthetic",

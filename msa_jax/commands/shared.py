@@ -34,14 +34,28 @@ def trackers(arguments: argparse.Namespace) -> Sequence[str] | None:
 
 
 def read_dataset(arguments: argparse.Namespace) -> "Dataset":
-    """The dataset to train on, if the method is known by its name: what is wrong with either is said before JAX is imported."""
+    """The dataset to train on, if the method is known by its name: what is wrong with either is said before JAX is imported.
+
+    A file of gigabytes takes minutes to read, so that it is read is said first.
+    """
     from msa_jax import methods
 
     if arguments.method not in methods.METHODS:
         methods.get(arguments.method)  # raises an error that suggests the nearest names
+    if not arguments.quiet and _speaks(arguments):
+        print(f"method {arguments.method}, reading {arguments.data}", file=sys.stderr, flush=True)
     from msa_jax.data import load_dataset
 
     return load_dataset(arguments.data)
+
+
+def _speaks(arguments: argparse.Namespace) -> bool:
+    """Whether this process tells what happens: of several that train as one, which have loaded JAX, only the first does."""
+    if not getattr(arguments, "distributed", False):
+        return True
+    from msa_jax.train import processes
+
+    return processes.is_primary()
 
 
 def say_what_is_asked(
