@@ -26,6 +26,11 @@ class OutOfMemory(TrainingStopped):
     """Training cannot go on: a device has too little memory for it. The message names what needs less."""
 
 
+def install(extra: str) -> str:
+    """What to do where a package of one of msa_jax's extras is missing. msa_jax is installed from its source alone."""
+    return f"pip install '.[{extra}]' in the source folder of msa_jax"
+
+
 def refuse_newer(content: Mapping[str, Any], newest: int, source: str) -> None:
     """Checks the format number of a file that msa_jax wrote.
 

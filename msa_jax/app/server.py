@@ -10,7 +10,7 @@ from typing import Any
 from msa_jax.app.samples import Wanted
 from msa_jax.app.session import SUFFIXES, Session
 from msa_jax.app.uploads import TooLarge, received
-from msa_jax.errors import InputError, one_line
+from msa_jax.errors import InputError, install, one_line
 from msa_jax.paths import shown
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -216,7 +216,7 @@ def application(session: Session, *, host: str, most: int) -> Any:
 
 
 def _not_installed() -> InputError:
-    return InputError("the page needs Starlette and uvicorn: pip install 'msa-jax[app]'")
+    return InputError(f"the page needs Starlette and uvicorn: {install('app')}")
 
 
 def _page_files() -> dict[str, tuple[bytes, str]]:

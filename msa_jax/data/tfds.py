@@ -13,7 +13,7 @@ import numpy as np
 
 from msa_jax.data.columns import COLUMNS
 from msa_jax.data.schema import SPLITS, Dataset, parse_card, validate
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 from msa_jax.paths import user_path
 
 NAMES = ("msa_mosi", "msa_mosei", "msa_sims", "msa_native")
@@ -64,9 +64,7 @@ def _import_builders() -> tuple[ModuleType, ModuleType]:
 
         from msa_jax.data import tfds_builders
     except ImportError as error:
-        raise InputError(
-            f"reading TFDS datasets needs tensorflow-datasets ({error}): pip install 'msa-jax[tfds]'"
-        ) from None
+        raise InputError(f"reading TFDS datasets needs tensorflow-datasets ({error}): {install('tfds')}") from None
     return tfds, tfds_builders
 
 

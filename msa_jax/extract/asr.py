@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from msa_jax.errors import InputError, first_line
+from msa_jax.errors import InputError, first_line, install
 from msa_jax.extract.media import probe, read_sound
 
 
@@ -13,7 +13,7 @@ def check(folder: Path) -> None:
     try:
         import faster_whisper  # noqa: F401
     except ImportError:
-        raise InputError("--asr needs faster-whisper: pip install 'msa-jax[asr]'") from None
+        raise InputError(f"--asr needs faster-whisper: {install('asr')}") from None
     if not (folder / "model.bin").is_file():
         raise InputError(f"{folder}: no model.bin; expected the folder of a Whisper model for faster-whisper")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 
 RATE = 100  # frames a second
 
@@ -35,6 +35,6 @@ def _smile() -> Any:
             warnings.simplefilter("ignore")
             import opensmile
     except ImportError:
-        raise InputError("egemaps-v02 needs openSMILE: pip install 'msa-jax[opensmile]'") from None
+        raise InputError(f"egemaps-v02 needs openSMILE: {install('opensmile')}") from None
     level = opensmile.FeatureLevel.LowLevelDescriptors
     return opensmile.Smile(feature_set=opensmile.FeatureSet.eGeMAPSv02, feature_level=level)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 from msa_jax.extract.face_model import read_networks
 from msa_jax.extract.face_points import BLENDSHAPE_POINTS, FACE_NAMES, LANDMARK_NAMES, own_points, pose
 
@@ -56,7 +56,7 @@ class FaceLandmarker:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError:
-            raise InputError("face features need LiteRT: pip install 'msa-jax[extract]'") from None
+            raise InputError(f"face features need LiteRT: {install('extract')}") from None
         networks = [Interpreter(model_content=content, num_threads=1) for content in read_networks(model).values()]
         self._detector, self._mesh, self._blendshapes = networks
         for network in networks:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax.errors import InputError, first_line
+from msa_jax.errors import InputError, first_line, install
 
 SAMPLE_RATE = 16_000  # Hz, of all sound that is read here
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts", ".3gp")
@@ -36,7 +36,7 @@ def require() -> None:
     try:
         import av  # noqa: F401
     except ImportError:
-        raise InputError("reading clips needs PyAV: pip install 'msa-jax[extract]'") from None
+        raise InputError(f"reading clips needs PyAV: {install('extract')}") from None
 
 
 def versions() -> dict[str, str]:

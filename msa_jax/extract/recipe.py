@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from importlib import metadata
 from typing import Any
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 from msa_jax.extract import egemaps, face_model, face_points, media, speech
 
 VERSION = 1
@@ -19,7 +19,7 @@ ALLOWED = ("silent", "faceless")  # what else makes a clip a bad one
 MOST_SECONDS = 60.0
 FRAME_RATE = 15  # pictures a second
 _LEAST_RATE = 1e-3  # frames a second
-_PIP = {"egemaps-v02": "'msa-jax[opensmile]'"}
+_EXTRAS = {"egemaps-v02": "opensmile"}  # that hold the tool of a set; of others: extract
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,5 +229,4 @@ def _installed(tool: str, name: str) -> str:
     try:
         return metadata.version(tool)
     except metadata.PackageNotFoundError:
-        pip = _PIP.get(name, "'msa-jax[extract]'")
-        raise InputError(f"{name} needs the package {tool}: pip install {pip}") from None
+        raise InputError(f"{name} needs the package {tool}: {install(_EXTRAS.get(name, 'extract'))}") from None

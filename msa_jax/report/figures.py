@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 from msa_jax.losses import neutral_point
 from msa_jax.train.atomic import write_bytes
 
@@ -30,7 +30,7 @@ def available() -> bool:
 def check_matplotlib() -> None:
     """Raises InputError where matplotlib is not installed."""
     if not available():
-        raise InputError("a figure needs matplotlib: pip install 'msa-jax[plots]'")
+        raise InputError(f"a figure needs matplotlib: {install('plots')}")
 
 
 def save(figure: Any, path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from msa_jax import methods as known
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report import figures, leaderboard_figure, leaderboard_tables
 from msa_jax.report.comparability import Comparability, remarks
@@ -94,7 +94,7 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
             title=f"{data}, test: MAE, {len(found[0]['seeds'])} seeds",
         )
     else:
-        notes.append("No figure: it needs two methods, and matplotlib: pip install '.[plots]'")
+        notes.append(f"No figure: it needs two methods, and matplotlib: {install('plots')}")
     content = {
         "metrics": keys,
         "best": best,

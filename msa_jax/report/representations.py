@@ -8,7 +8,7 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import InputError
+from msa_jax.errors import InputError, install
 from msa_jax.losses import neutral_point
 from msa_jax.report import figures
 from msa_jax.report.comparability import Comparability, remarks
@@ -27,7 +27,7 @@ KEYS = {"silhouette": 3, "probe_corr": 3, "rank": 1, "uniformity": 2}  # digits
 def check(study: Study) -> None:
     """scikit-learn must be there, and every method must export a representation."""
     if importlib.util.find_spec("sklearn") is None:
-        raise InputError("t-SNE needs scikit-learn: pip install 'msa-jax[plots]'")
+        raise InputError(f"t-SNE needs scikit-learn: {install('plots')}")
     for variant in study.variants:
         if NAME not in exported_names(variant.method):
             raise InputError(f"study {study.name}: method {variant.method} exports no {NAME}")

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from msa_jax.errors import InputError, first_line
+from msa_jax.errors import InputError, first_line, install
 
 MEET_WITHIN = 120  # seconds
 LOST_AFTER = 30  # seconds without a sign of life
@@ -140,7 +140,7 @@ def missing_backend_message() -> str | None:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
         extra = next((of for word, of in (("tpu", "tpu"), ("cuda", "cuda"), ("gpu", "cuda")) if word in named), None)
-        remedy = f"install what it needs with pip install 'msa-jax[{extra}]'" if extra else "expected cpu, cuda or tpu"
+        remedy = f"install what it needs with {install(extra)}" if extra else "expected cpu, cuda or tpu"
         reason = f" ({first_line(error)})" if str(error) else ""
         return f"JAX_PLATFORMS is {named}: JAX finds no such device{reason}; {remedy}, or unset JAX_PLATFORMS"
     return None

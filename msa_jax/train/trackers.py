@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from msa_jax.errors import InputError, first_line
+from msa_jax.errors import InputError, first_line, install
 from msa_jax.train import event_file
 from msa_jax.train.atomic import read_json, write_bytes, write_text
 from msa_jax.train.experiment_dir import MetricsFile, Run
@@ -252,7 +252,7 @@ def checked_trackers(
                 expected = f"did you mean {near[0]}?" if near else f"expected some of {', '.join(NAMES)}"
                 raise InputError(f"log {one!r}: {expected}")
             if one == "wandb" and importlib.util.find_spec("wandb") is None:
-                raise InputError("log wandb needs the package wandb: pip install 'msa-jax[wandb]'")
+                raise InputError(f"log wandb needs the package wandb: {install('wandb')}")
         elif not isinstance(one, Tracker):
             raise InputError(f"trackers holds a {type(one).__name__}; expected measures, begin, epoch and close")
     names = [one for one in trackers if isinstance(one, str)]

@@ -204,7 +204,7 @@ def test_without_tensorflow_datasets_the_extra_is_named(tmp_path, monkeypatch):
         return real(name, *arguments, **named)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(InputError, match=r"pip install 'msa-jax\[tfds\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[tfds\]'"):
         read_tfds("msa_mosi", data_dir=tmp_path)
 
 

@@ -175,5 +175,5 @@ def test_drawing_leaves_no_global_state():
 
 def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'msa-jax\[plots\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[plots\]'"):
         figures.check_matplotlib()

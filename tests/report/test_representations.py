@@ -173,7 +173,7 @@ def test_a_study_groups_stars_around_their_middle(tmp_path, study, monkeypatch):
     ("exports", "installed", "message"),
     [
         ((), True, "method toy exports no representation"),
-        (("representation",), False, r"pip install 'msa-jax\[plots\]'"),
+        (("representation",), False, r"pip install '\.\[plots\]'"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_before_anything_is_trained(

@@ -253,7 +253,7 @@ def test_a_device_that_jax_has_no_plugin_for_says_what_to_install(tmp_path):
     assert status == 2
     assert len(error.splitlines()) == 1
     assert error.startswith("msa-jax: JAX_PLATFORMS is cuda: JAX finds no such device")
-    assert "pip install 'msa-jax[cuda]'" in error
+    assert "pip install '.[cuda]'" in error
     assert not (tmp_path / "run").exists()
 
 

@@ -251,7 +251,7 @@ def test_wandb_ends_a_run_that_begins_again(tmp_path, monkeypatch):
 def test_wandb_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(trackers.importlib.util, "find_spec", lambda name: None)
     train_toy(tmp_path / "run", AUDIO, options={"max_epochs": 1})
-    with pytest.raises(InputError, match=r"pip install 'msa-jax\[wandb\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[wandb\]'"):
         train_toy(tmp_path / "run", AUDIO, trackers=["wandb"], overwrite=True)
     assert (tmp_path / "run" / "result.json").is_file()  # nothing was overwritten before it was said
 
