@@ -1,5 +1,6 @@
 """What the documents say is so: links lead somewhere, commands and options exist, Python and notebooks run."""
 
+import argparse
 import ast
 import functools
 import importlib
@@ -132,6 +133,27 @@ def test_commands_parse_and_their_options_exist(page):
             assert preset in ("none", *config.preset_names()) or preset.endswith((".py", ".json")), line
         if getattr(parsed, "method", None) in methods.METHODS and parsed.command in ("train", "sweep"):
             config.override(methods.get(parsed.method).options(), parsed.options)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_two_commands_of_a_page_write_one_folder(page):
+    asked: dict[Path, dict] = {}
+    for line in block_lines(page, "bash"):
+        if not line.startswith("msa-jax "):
+            continue
+        parsed = command_line.parse(shlex.split(line, comments=True)[1:])
+        # A leaderboard's experiments may be more later; `reproduce --list` has no data.
+        if parsed.command not in ("train", "sweep", "reproduce") or parsed.data is None:
+            continue
+        what = {key: value for key, value in vars(parsed).items() if key != "process"}  # those that train as one
+        # Two that are the same are one that is resumed.
+        assert asked.setdefault(written(parsed), what) == what, f"{line}: writes where another command does"
+
+
+def written(parsed: argparse.Namespace) -> Path:
+    """The folder that a command writes, as far as its words tell."""
+    names = {"train": "{method}-", "sweep": "sweep-{method}-", "reproduce": "{study}-"}
+    return parsed.out or Path("runs") / (names[parsed.command].format(**vars(parsed)) + Path(parsed.data).stem)
 
 
 def test_commands_that_the_demo_runs_and_names_parse():
