@@ -115,6 +115,7 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     train.add_argument("--record-labels", action="store_true", help="keep the unimodal labels of every epoch")
     keep = "keep the last state of every run, from which `msa-jax resume` goes on to more epochs"
     train.add_argument("--keep-state", action="store_true", help=keep)
+    train.add_argument("--with-text", action="store_true", help="write the text beside the scores in predictions/*.csv")
     logs = "besides metrics.jsonl: csv, tensorboard, wandb, with commas, or none; default csv, and tensorboard if installed"
     train.add_argument("--log", type=_names, metavar="NAMES", help=logs)
     _add_several(train)

@@ -30,6 +30,7 @@ def train_command(arguments: argparse.Namespace) -> None:
         overwrite=arguments.overwrite,
         record_labels=arguments.record_labels,
         keep_state=arguments.keep_state,
+        with_text=arguments.with_text,
         trackers=trackers(arguments),
         said=said,
         **training_arguments(arguments),

@@ -85,7 +85,7 @@ def predictions_path(folder: str | Path, split: str) -> Path:
 
 
 def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Per-sample predictions of one split, in the order of the dataset.
+    """Per-sample predictions of one split, in the order of the dataset. A column of texts is not read.
 
     Returns:
         ids `[N]` str (unique), label `[N]` float32, and one `[N]` float32 per run and head, named "seed/head" as in
@@ -114,8 +114,12 @@ def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.nda
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise InputError(f"{path}: id {twice!r} occurs {ids.count(twice)} times: expected unique ids")
-    label, *heads = (_numbers(cells, path, name) for cells, name in zip(columns, header[1:], strict=True))
-    return np.array(ids), label, dict(zip(header[2:], heads, strict=True))
+    numbers = {
+        name: _numbers(cells, path, name)
+        for name, cells in zip(header[1:], columns, strict=True)
+        if name != "text"  # of a training `--with-text`; a head is SEED/NAME
+    }
+    return np.array(ids), numbers.pop("label"), numbers
 
 
 def read_metrics(folder: str | Path) -> list[dict]:

@@ -37,7 +37,7 @@ from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.settings import RunConfig, Settings, resolve
-from msa_jax.train.stage_data import resolve_stages
+from msa_jax.train.stage_data import HELD_OUT, resolve_stages
 from msa_jax.train.trackers import Tracker, checked_trackers, made
 
 
@@ -64,6 +64,7 @@ def train(
     overwrite: bool = False,
     record_labels: bool = False,
     keep_state: bool = False,
+    with_text: bool = False,
     log: TextIO | None = sys.stderr,
     trackers: Sequence[str | Tracker] | None = None,
     on_epoch: Callable[[dict[str, Any]], object] | None = None,
@@ -86,6 +87,7 @@ def train(
       record_labels: Whether the unimodal labels of every epoch are kept.
       keep_state: Whether the last state of every run is kept, four times the size of the parameters, so that `resume` goes
         on from there to more epochs.
+      with_text: Whether the tables of predictions show the text of each sample.
       log: Stream that progress is written to. None is silent.
       trackers: Where numbers go besides metrics.jsonl: "csv", "tensorboard", "wandb", or objects of the form of
         `msa_jax.train.trackers.Tracker`. By default csv, and tensorboard if that is installed.
@@ -133,6 +135,7 @@ def train(
         precision=settled_format(settings.options, None if overwrite else path / "config.json"),
         record_labels=record_labels,
         keep_state=keep_state,
+        with_text=with_text,
     )
 
 
@@ -218,6 +221,7 @@ def resume(
         precision=before.precision,
         record_labels=before.record_labels,
         keep_state=keep_state or before.keep_state,
+        with_text=before.with_text,
     )
 
 
@@ -245,6 +249,7 @@ def _train_in(
     precision: str | None,
     record_labels: bool,
     keep_state: bool,
+    with_text: bool,
 ) -> Experiment:
     """Trains what is left to train of an experiment in its folder, once `check` found nothing against it.
 
@@ -255,6 +260,8 @@ def _train_in(
     )
     options = with_format(settings.options, precision)
     lines, dataset = asked.lines(dataset), used_part(dataset, options)
+    if with_text and not all(dataset.splits()[split].raw_text is not None for split in HELD_OUT):
+        raise InputError(f"{dataset.source}: no column raw_text, so no text can be written beside the scores")
     progress.announce(lines, options, said, reads_text=dataset.has("text"))
     keep_compiled_programs()
     runner = prepared_runner(settings.method, options, dataset, progress)
@@ -271,6 +278,7 @@ def _train_in(
         seeds=seeds,
         record_labels=record_labels,
         keep_state=keep_state,
+        with_text=with_text,
         options=config.to_json(settings.options),
         inputs=runner.prepared.inputs,
         extract=dataset.card.extract,

@@ -40,8 +40,8 @@ _NAMES = (
     "report.html"
 )
 _WRITTEN = frozenset(_NAMES.split())
-# How an experiment is computed and where its dataset was: may be others when it is resumed.
-FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state"), ("data_devices", "runs_per_program")
+# How an experiment is computed and shown, and where its dataset was: may be others when it is resumed.
+FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state", "with_text"), ("data_devices", "runs_per_program")
 
 
 @contextlib.contextmanager
@@ -174,10 +174,10 @@ def begin(
     told = read_json(folder / "environment.json")
     if not isinstance(told, dict) or told.get("dataset_sha256") != fingerprint:
         raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
-    # What is left to train is written as this version does, its state stays if it is to stay now, and as many runs go side by
-    # side as before unless another number is asked for.
+    # What is left to train is written as this version does, its state stays and its text is shown if that is asked now, and as
+    # many runs go side by side as before unless another number is asked for.
     asked = wanted.get("runs_per_program", "auto") != "auto"
-    changed = ("keep_state", *(["runs_per_program"] if asked else []))
+    changed = ("keep_state", "with_text", *(["runs_per_program"] if asked else []))
     now = {**before, "format": FORMAT, **{key: content[key] for key in changed if key in content}}
     if now != before:
         write_json(folder / mark, now)

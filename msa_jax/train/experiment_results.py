@@ -26,7 +26,8 @@ def write_results(
     for split in HELD_OUT:
         part = dataset.splits()[split]
         scores = {str(result.seed): result.scores[split] for result in results}
-        write_text(path / "predictions" / f"{split}.csv", predictions_csv(part.id, part.label, scores))
+        text = part.raw_text if content.with_text else None
+        write_text(path / "predictions" / f"{split}.csv", predictions_csv(part.id, part.label, scores, text=text))
     for result in results:
         if result.records:  # the last unimodal labels of every training sample, if the method generates any
             named = {"id": np.asarray(dataset.train.id, np.str_), "label": dataset.train.label, **result.records}

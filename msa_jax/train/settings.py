@@ -68,7 +68,7 @@ def protocol_options(method: Method, protocol: str) -> Options:
 
 _JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("method", "dataset", "data", "metrics", "protocol"), (str,)),
-    **dict.fromkeys(("record_labels", "keep_state"), (bool,)),
+    **dict.fromkeys(("record_labels", "keep_state", "with_text"), (bool,)),
     "runs_per_program": (int,),
     "preset": (str, type(None)),
     "options": (dict,),
@@ -82,8 +82,9 @@ class RunConfig:
     """`config.json` of an experiment folder: enough to train it again, and to use it.
 
     data: where the dataset was. metrics: their kind. options: by dotted name, as JSON. runs_per_program: runs side by side.
-    keep_state: the last states of the runs are kept. extract: how msa_jax extracted audio and vision from clips, if it did.
-    precision: the number format that `auto` came to when it began; None where the options name one, and in old experiments.
+    keep_state: the last states of the runs are kept. with_text: predictions show the text of each sample. extract: how
+    msa_jax extracted audio and vision from clips, if it did. precision: the number format that `auto` came to when it began;
+    None where the options name one, and in old experiments.
     """
 
     method: str
@@ -96,6 +97,7 @@ class RunConfig:
     seeds: tuple[int, ...]
     record_labels: bool
     keep_state: bool = False
+    with_text: bool = False
     options: Mapping[str, Any]
     inputs: Inputs
     extract: Mapping[str, Any] | None = None
@@ -126,7 +128,8 @@ class RunConfig:
         """What `to_json` made. Raises InputError, naming the source, if it is something else, or of a newer version."""
         try:
             # Which experiments did not have at first.
-            content = {"keep_state": False, "extract": None, "runs_per_program": 1, "precision": None, **content}
+            since = {"keep_state": False, "with_text": False, "extract": None, "runs_per_program": 1, "precision": None}
+            content = {**since, **content}
             refuse_newer(content, FORMAT, source)
             named = {field.name: content[field.name] for field in fields(cls)}
             named |= {"seeds": checked_seeds(named["seeds"]), "inputs": inputs_from_json(named["inputs"])}

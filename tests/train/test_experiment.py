@@ -15,6 +15,7 @@ from msa_jax import metrics
 from msa_jax.csv_text import predictions_csv
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
+from msa_jax.report.experiment import read_predictions
 from msa_jax.train import processes
 from msa_jax.train.experiment import resume, train
 from msa_jax.train.experiment_dir import locked
@@ -88,6 +89,26 @@ def test_predictions_keep_all_digits_and_odd_ids():
     rows = list(csv.reader(text.splitlines()))[1:]
     assert [row[0] for row in rows] == ids.tolist()
     assert np.array([row[2] for row in rows], np.float32).tolist() == scores.tolist()
+
+
+def test_the_text_stands_beside_the_scores_if_that_is_asked_for_and_stays_when_training_goes_on(tmp_path):
+    dataset = tiny_dataset(modalities=("text", "audio"))
+    path = train_toy(tmp_path / "run", dataset, seeds=(1,), options={"max_epochs": 1}, with_text=True).path
+    resume(path, max_epochs=2, data=dataset, log=None)
+    for split in ("valid", "test"):
+        header, columns = csv_of(path, split)
+        assert header == ["id", "label", "text", "1/prediction"]
+        assert columns["text"] == dataset.splits()[split].raw_text.tolist()
+        ids, label, heads = read_predictions(path, split)
+        assert (ids.tolist(), list(heads)) == (columns["id"], ["1/prediction"])
+        assert label.tolist() == dataset.splits()[split].label.tolist()
+        assert heads["1/prediction"].tolist() == np.array(columns["1/prediction"], np.float32).tolist()
+
+
+def test_text_that_is_not_there_is_missed_before_anything_is_written(tmp_path):
+    with pytest.raises(InputError, match="no column raw_text, so no text can be written"):
+        train_toy(tmp_path / "run", AUDIO, with_text=True)
+    assert not (tmp_path / "run").exists()
 
 
 def test_labels_are_recorded_once_an_epoch_where_that_is_asked_for(tmp_path, finished):
