@@ -16,18 +16,20 @@ five_seeds_minilm, five_seeds_base: seconds of five seeds of PyTorch ("eager"), 
     side by side, text encoder fine-tuned.
 peak_share_minilm, peak_share_base: operations on real tokens a second in our BERT's forward and backward pass, over
     those of the fastest matrix multiplication here (`benchmark_workload.flops`).
-methods: seconds of a training step and of a prediction of SUGRM and MMCL over Self-MM's, at the same shapes, each method
-    at its defaults; and their parameters besides BERT's.
+methods_minilm, methods_base: seconds of a training step and of a prediction of SUGRM, MMCL, DMMSA and ConFEDE over Self-MM's,
+    at the same shapes, each method at its defaults; and their parameters besides BERT's. Of DMMSA and ConFEDE a step of each
+    stage: those before the fusion have batches of 128, and are the same in both.
 systems: samples a second of each compared system, ours over eager PyTorch's, at MOSI's aligned shapes (text states of 768,
-    audio 5, vision 20, 50 steps), batches of 32, and MMSA's sizes. NAME: in the reference protocol, where both sides read
+    audio 5, vision 20, 50 steps), batches of 32, and MMSA's sizes (of mtfn, mlmf and mlf_dnn those for SIMS). An epoch is as
+    many steps as MOSI's 1,284 training rows take, without scoring. NAME: in the reference protocol, where both sides read
     padding; NAME_masked: ours in the paper protocol, which does not, over the same PyTorch.
 mult: the same for MulT at MOSI's unaligned shapes (50, 375 and 500 steps), batches of 16, and the memory of a step.
 compile: of every method's training program, or of one for each of its stages, at MiniLM's sizes: lines of StableHLO, and
     seconds of tracing and compiling it from nothing. Each is compiled in a process of its own.
 launches: kernels that a training step launches on an NVIDIA H200, of every method, or of each of its stages, at MOSI's
-    shapes and BERT-base's sizes: counted in the program that is compiled for one. Self-MM is also counted with --lstm kernel.
-    It needs no GPU but the extra `cuda` (pip install '.[cuda]'), and is measured only if it is named. The bytes that a step
-    reads and writes are there if the compiler says them; it counts a loop once.
+    shapes and BERT-base's sizes: counted in the program that is compiled for one. Self-MM is also counted with --lstm
+    kernel, as `self_mm/lstm kernel`. It needs no GPU but the extra `cuda` (pip install '.[cuda]'), and is measured only if
+    it is named. The bytes that a step reads and writes are there if the compiler says them; it counts a loop once.
 start: of every method, seconds from nothing to the end of a first mini-batch with its update, at MiniLM's sizes, imports
     included: cold, with no program kept, and warm. start_self_mm: eager PyTorch's, also of one mini-batch, over ours, warm.
 serving: of a trained Self-MM with a MiniLM in a fresh process: seconds until it is loaded (imports included), of the first

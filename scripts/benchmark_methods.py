@@ -18,11 +18,16 @@ ROWS = 4  # sequences in a batch of the attention layers
 
 
 class MethodCost:
-    """Training steps and predictions of a method from the second epoch on, at the defaults of a protocol but for `changes`."""
+    """Training steps and predictions of a method from the second epoch on, at the defaults of a protocol but for `changes`.
 
-    def __init__(self, name: str, workload: Workload, *, protocol: str = "paper", **changes: Any):
+    stage: its name; by default the last one.
+    """
+
+    def __init__(
+        self, name: str, workload: Workload, *, protocol: str = "paper", stage: int | str = -1, **changes: Any
+    ):
         options = options_of(name, workload, protocol=protocol, **changes)
-        self._training, self._next = Training(name, options, workload), 0
+        self._training, self._next = Training(name, options, workload, stage=stage), 0
 
     def parameters(self) -> int:
         """How many parameters there are besides the text encoder's."""

@@ -1,8 +1,10 @@
-"""The peer's side of the compared systems: eager PyTorch that walks them as their published codes do, at MMSA's sizes for MOSI.
+"""The peer's side of the compared systems: eager PyTorch that walks them as their published codes do, at MMSA's sizes for MOSI,
+or for SIMS if it has none.
 
 Every network takes text [B, T, 768], audio [B, T, 5] and vision [B, T, 20] (MulT: of any lengths), reads padding as MMSA does,
-and gives the score [B] and what is added to its absolute error. Memory networks step through time in Python, with an LSTMCell
-for each modality; other LSTMs are torch.nn.LSTM. Parameters have MMSA's names, so that weights can be copied between the sides.
+and gives the score [B], or one of each task [4, B], and what is added to the absolute error. Memory networks step through time
+in Python, with an LSTMCell for each modality; other LSTMs are torch.nn.LSTM. Parameters have MMSA's names, so that weights can
+be copied between the sides.
 """
 
 import time
@@ -55,7 +57,7 @@ class PeerSystem:
             batch = {name: column[rows] for name, column in self._columns.items() if not name.endswith("_length")}
             self._optimizer.zero_grad()
             score, more = self.model(batch["text"], batch["audio"], batch["vision"], batch["mask"])
-            loss = (score - batch["label"]).abs().mean() + more
+            loss = (score - batch["label"]).abs().mean(-1).sum() + more  # of all tasks
             loss.backward()
             self._optimizer.step()
         wait(self._device)
@@ -88,27 +90,46 @@ class TextSubnet(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Three sub-networks. sizes: of what they give, in the order text, audio, vision. text_hidden: of the LSTM."""
+    """Three sub-networks, and what a class makes of them. sizes: of what they give, in the order text, audio, vision.
 
-    def __init__(self, sizes: tuple[int, int, int], rate: float, text_hidden: int = 128):
+    text_hidden: of the LSTM. A multi-task form has a head for each modality, too, and gives [4, B] scores.
+    """
+
+    def __init__(self, sizes: tuple[int, int, int], rate: float, text_hidden: int):
         super().__init__()
-        text, audio, vision = sizes
+        text, audio, vision = self.sizes = sizes
         self.text_subnet = TextSubnet(text_hidden, text)
         self.audio_subnet = FeatureSubnet(WIDTHS[1], audio, rate)
         self.video_subnet = FeatureSubnet(WIDTHS[2], vision, rate)
+        self._alone: tuple[str, ...] = ()
 
-    def make_head(self, width: int, hidden: int, rate: float) -> None:
-        self.post_fusion_dropout = nn.Dropout(rate)
-        self.post_fusion_layer_1 = nn.Linear(width, hidden)
-        self.post_fusion_layer_2 = nn.Linear(hidden, hidden)
-        self.post_fusion_layer_3 = nn.Linear(hidden, 1)
+    def make_head(self, name: str, width: int, hidden: int, rate: float) -> None:
+        self.add_module(f"post_{name}_dropout", nn.Dropout(rate))
+        for number, (into, out) in enumerate(((width, hidden), (hidden, hidden), (hidden, 1)), start=1):
+            self.add_module(f"post_{name}_layer_{number}", nn.Linear(into, out))
 
-    def head(self, x: Tensor) -> Tensor:
-        x = self.post_fusion_layer_1(self.post_fusion_dropout(x)).relu()
-        return self.post_fusion_layer_3(self.post_fusion_layer_2(x).relu())[:, 0]
+    def head(self, name: str, x: Tensor) -> Tensor:
+        dropout, *layers = (
+            getattr(self, f"post_{name}_{part}") for part in ("dropout", "layer_1", "layer_2", "layer_3")
+        )
+        return layers[2](layers[1](layers[0](dropout(x)).relu()).relu())[:, 0]
 
-    def embedded(self, text: Tensor, audio: Tensor, vision: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self.audio_subnet(audio), self.video_subnet(vision), self.text_subnet(text)
+    def make_heads(self, hidden: tuple[int, int, int], rate: float) -> None:
+        """Of text, audio and vision."""
+        for name, width, own in zip(("text", "audio", "video"), self.sizes, hidden, strict=True):
+            self.make_head(name, width, own, rate)
+        self._alone = ("audio", "video", "text")
+
+    def fuse(self, a: Tensor, v: Tensor, t: Tensor) -> Tensor:
+        raise AssertionError
+
+    def forward(self, text: Tensor, audio: Tensor, vision: Tensor, mask: Tensor) -> Scored:
+        embedded = self.audio_subnet(audio), self.video_subnet(vision), self.text_subnet(text)
+        score = self.fuse(*embedded)
+        if not self._alone:
+            return score, 0.0
+        alone = [self.head(name, x) for name, x in zip(self._alone, embedded, strict=True)]
+        return torch.stack([score, *alone]), 0.0
 
 
 def with_one(x: Tensor) -> Tensor:
@@ -116,43 +137,58 @@ def with_one(x: Tensor) -> Tensor:
 
 
 class TFN(Fusion):
-    def __init__(self):
-        super().__init__((32, 32, 128), 0.3)
-        self.make_head(33 * 33 * 129, 64, 0.5)
+    def __init__(self, sizes=(32, 32, 128), rate=0.3, text_hidden=128, hidden=64, fusion_rate=0.5):
+        super().__init__(sizes, rate, text_hidden)
+        self.make_head("fusion", (sizes[0] + 1) * (sizes[1] + 1) * (sizes[2] + 1), hidden, fusion_rate)
 
-    def forward(self, text: Tensor, audio: Tensor, vision: Tensor, mask: Tensor) -> Scored:
-        a, v, t = (with_one(x) for x in self.embedded(text, audio, vision))
+    def fuse(self, a: Tensor, v: Tensor, t: Tensor) -> Tensor:
+        a, v, t = with_one(a), with_one(v), with_one(t)
         pairs = torch.bmm(a[:, :, None], v[:, None]).flatten(1)
         fused = torch.bmm(pairs[:, :, None], t[:, None]).flatten(1)
-        return 6 * self.head(fused).sigmoid() - 3, 0.0
+        return 6 * self.head("fusion", fused).sigmoid() - 3
+
+
+class MTFN(TFN):
+    def __init__(self):
+        super().__init__((256, 32, 256), 0.2, 256, 64, 0.2)
+        self.make_heads((64, 4, 8), 0.2)
 
 
 class LMF(Fusion):
-    def __init__(self, rank: int = 3):
-        super().__init__((64, 16, 128), 0.3)
-        factors = {"audio": 16, "video": 128, "text": 64}
-        for name, size in factors.items():
+    def __init__(self, sizes=(64, 16, 128), text_hidden=128, rank: int = 3):
+        super().__init__(sizes, 0.3, text_hidden)
+        for name, size in zip(("audio", "video", "text"), (sizes[1], sizes[2], sizes[0]), strict=True):
             self.register_parameter(f"{name}_factor", nn.Parameter(torch.empty(rank, size + 1, 1)))
             nn.init.xavier_normal_(getattr(self, f"{name}_factor"))
         self.fusion_weights, self.fusion_bias = nn.Parameter(torch.empty(1, rank)), nn.Parameter(torch.zeros(1, 1))
         nn.init.xavier_normal_(self.fusion_weights)
 
-    def forward(self, text: Tensor, audio: Tensor, vision: Tensor, mask: Tensor) -> Scored:
+    def fuse(self, a: Tensor, v: Tensor, t: Tensor) -> Tensor:
         factors = self.audio_factor, self.video_factor, self.text_factor
-        of_modality = [
-            with_one(x) @ factor for x, factor in zip(self.embedded(text, audio, vision), factors, strict=True)
-        ]
+        of_modality = [with_one(x) @ factor for x, factor in zip((a, v, t), factors, strict=True)]
         product = of_modality[0] * of_modality[1] * of_modality[2]  # [rank, B, 1]
-        return (self.fusion_weights @ product[:, :, 0] + self.fusion_bias)[0], 0.0
+        return (self.fusion_weights @ product[:, :, 0] + self.fusion_bias)[0]
+
+
+class MLMF(LMF):
+    def __init__(self):
+        super().__init__((128, 32, 256), 256)
+        self.make_heads((8, 4, 32), 0.4)
 
 
 class LFDNN(Fusion):
-    def __init__(self):
-        super().__init__((256, 16, 128), 0.2)
-        self.make_head(256 + 16 + 128, 128, 0.2)
+    def __init__(self, sizes=(256, 16, 128), rate=0.2, text_hidden=128, hidden=128, fusion_rate=0.2):
+        super().__init__(sizes, rate, text_hidden)
+        self.make_head("fusion", sum(sizes), hidden, fusion_rate)
 
-    def forward(self, text: Tensor, audio: Tensor, vision: Tensor, mask: Tensor) -> Scored:
-        return self.head(torch.cat(self.embedded(text, audio, vision), 1)), 0.0
+    def fuse(self, a: Tensor, v: Tensor, t: Tensor) -> Tensor:
+        return self.head("fusion", torch.cat([a, v, t], 1))
+
+
+class MLFDNN(LFDNN):
+    def __init__(self):
+        super().__init__((32, 32, 64), 0.3, 64, 32, 0.5)
+        self.make_heads((16, 4, 32), 0.5)
 
 
 # -- LSTMs ------------------------------------------------------------------------------------------------------------
@@ -343,6 +379,6 @@ def mmd(x: Tensor, y: Tensor) -> Tensor:
 
 SYSTEMS = {
     "tfn": TFN, "lmf": LMF, "lf_dnn": LFDNN, "ef_lstm": EFLSTM, "lf_lstm": LFLSTM, "mfn": MFN, "graph_mfn": GraphMFN,
-    "mfm": MFM, "mult": MulT,
+    "mfm": MFM, "mult": MulT, "mtfn": MTFN, "mlmf": MLMF, "mlf_dnn": MLFDNN,
 }  # fmt: skip
-TIME_MEANS = ("tfn", "lmf", "lf_dnn")
+TIME_MEANS = ("tfn", "lmf", "lf_dnn", "mtfn", "mlmf", "mlf_dnn")

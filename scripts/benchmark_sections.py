@@ -39,7 +39,8 @@ def sections(
         if f"five_seeds_{name}" in names:
             yield f"five seeds, {name}", partial(sides.measure_seeds, name, workload, effort)
         if f"methods_{name}" in names:
-            yield f"methods, {name}", partial(sides.measure_methods, name, workload, effort)
+            yield f"methods, {name}", partial(sides.measure_methods, name, sides.OTHERS, workload, effort)
+            yield f"stages, {name}", partial(sides.measure_methods, name, sides.STAGES, workload, effort)
         if f"peak_share_{name}" in names:
             yield f"share of the peak, {name}", partial(sides.measure_peak_share, name, workload, effort)
     if "step_cost_1e6_over_1e3" in names:

@@ -31,7 +31,7 @@ from scripts.benchmark_workload import Workload
 class PhaseShapes:
     """The epoch program of one phase of one stage, and the shapes that it is called with.
 
-    name: METHOD, METHOD/STAGE, METHOD/PHASE or METHOD/STAGE/PHASE, and the options that were changed.
+    name: METHOD, METHOD/STAGE, METHOD/PHASE or METHOD/STAGE/PHASE, and /OPTION VALUE behind it for each changed option.
     arguments: of `phase.train`, for a run alone; states, plans and reports have a leading axis [1].
     """
 
@@ -59,7 +59,7 @@ def phase_shapes(name: str, workload: Workload, **changes: Any) -> Iterator[Phas
     tokens = special_tokens(NO_PREPROCESSING, inputs)
     held = Model(method, options, inputs, dtype).shapes(example_batch(columns, 2))
     stages = resolve_stages(method, options, inputs)
-    changed = "".join(f", {option} {value}" for option, value in changes.items())
+    changed = "".join(f"/{option} {value}" for option, value in changes.items())
     for stage, own in stages:
         model = Model(method, own, inputs, dtype)
         programs = StagePrograms(

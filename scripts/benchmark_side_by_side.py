@@ -1,7 +1,8 @@
 """Training of ours beside that of the peer, or of one method beside another, the sides taking turns."""
 
+import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,18 +10,23 @@ from msa_jax import config
 from scripts.benchmark_effort import MATMULS, Effort, cores
 from scripts.benchmark_findings import Findings, ratio, take_turns
 from scripts.benchmark_worker import Worker
-from scripts.benchmark_workload import ALIGNED, ENCODERS, SEEDS, UNALIGNED, WINDOW, Workload
+from scripts.benchmark_workload import ALIGNED, ENCODERS, ROWS, SEEDS, UNALIGNED, WINDOW, Workload
 
 OURS, PEER, OUR_SEEDS = "scripts.benchmark_ours:", "scripts.benchmark_peer:", "scripts.benchmark_seeds:OurSeeds"
 METHOD, ATTENTION = "scripts.benchmark_methods:MethodCost", "scripts.benchmark_methods:AttentionCost"
 PEER_SYSTEM = "scripts.benchmark_peer_systems:PeerSystem"
-SYSTEMS = ("tfn", "lmf", "lf_dnn", "ef_lstm", "lf_lstm", "mfn", "graph_mfn", "mfm")
-# What is compared with Self-MM, and the options in which it differs from its defaults.
-OTHERS = {
+SYSTEMS = ("tfn", "lmf", "lf_dnn", "ef_lstm", "lf_lstm", "mfn", "graph_mfn", "mfm", "mtfn", "mlmf", "mlf_dnn")
+# What is compared with Self-MM, and the options in which it differs from its defaults, or the stage that is trained.
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "sugrm": ("sugrm", {}),
     "mmcl": ("mmcl", {}),
     "mmcl_no_contrast": ("mmcl", {"contrast": ""}),
     "mmcl_linear": ("mmcl", {"unimodal": "linear"}),
+}
+# The first stages of ConFEDE are those of DMMSA. Measured apart from the others: each of them is a process with its memory.
+STAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    **{f"dmmsa/{stage}": ("dmmsa", {"stage": stage}) for stage in ("text_head", "text", "audio", "vision", "fusion")},
+    "confede/fusion": ("confede", {"stage": "fusion"}),
 }
 LENGTHS = (500, 1000, 2000, 4000)
 SMALL, LARGE = 1_000, 1_000_000
@@ -86,27 +92,43 @@ def _multiplier(stack: ExitStack, *side: Any, **named: Any) -> Callable[[], floa
     return lambda: worker.call("block", 5)
 
 
-def measure_methods(name: str, workload: Workload, effort: Effort, findings: Findings) -> None:
-    """A training step and a prediction of each method, and their ratios to Self-MM's."""
+def measure_methods(
+    name: str,
+    others: Mapping[str, tuple[str, dict[str, Any]]],
+    workload: Workload,
+    effort: Effort,
+    findings: Findings,
+) -> None:
+    """A training step and a prediction of each of `others`, and their ratios to Self-MM's.
+
+    Of a method of several stages a step of each is measured, at the stage's own batch size, and a prediction of the last.
+    """
     steps = effort.method_steps[name]
     with ExitStack() as stack:
         workers = {
             label: stack.enter_context(Worker(METHOD, method, workload, **changes))
-            for label, (method, changes) in {"self_mm": ("self_mm", {}), **OTHERS}.items()
+            for label, (method, changes) in {"self_mm": ("self_mm", {}), **others}.items()
         }
+        whole = {method: worker for method, worker in workers.items() if _predicts(others.get(method))}
         for method, worker in workers.items():
             worker.call("train", 1)
-            worker.call("predict", 1)
-            findings.counts[f"{method} parameters besides {name}'s"] = worker.call("parameters")
-        for what in ("train", "predict"):
+            if method in whole:
+                worker.call("predict", 1)
+                findings.counts[f"{method} parameters besides {name}'s"] = worker.call("parameters")
+        for what, measured in (("train", workers), ("predict", whole)):
             sides = {
-                method: lambda worker=worker, what=what: worker.call(what, steps) for method, worker in workers.items()
+                method: lambda worker=worker, what=what: worker.call(what, steps) for method, worker in measured.items()
             }
             seconds = take_turns(sides, effort.repetitions[name])
             for method, each in seconds.items():
                 findings.seconds[f"{name} {method} {what} batch"] = statistics.median(each)
-            for method in OTHERS:
+            for method in measured.keys() - {"self_mm"}:
                 findings.ratios[f"{method}_over_self_mm_{what}_{name}"] = ratio(seconds[method], seconds["self_mm"])
+
+
+def _predicts(side: tuple[str, dict[str, Any]] | None) -> bool:
+    """Whether a side of `measure_methods` is a whole method, or its last stage."""
+    return side is None or side[1].get("stage", "fusion") == "fusion"
 
 
 def mmsa_options(name: str) -> dict[str, Any]:
@@ -117,7 +139,7 @@ def mmsa_options(name: str) -> dict[str, Any]:
 
 
 def measure_system(name: str, effort: Effort, findings: Findings) -> None:
-    """A training step of a compared system, and its ratio to PyTorch's."""
+    """A training step and an epoch of a compared system, and the ratio of the step to PyTorch's."""
     options = mmsa_options(name)
     with (
         Worker(METHOD, name, ALIGNED, protocol="reference", **options) as ours,
@@ -131,9 +153,14 @@ def measure_system(name: str, effort: Effort, findings: Findings) -> None:
         sides = {kind: lambda of=of: of.call("train", effort.system_steps) for kind, of in workers.items()}
         seconds = take_turns(sides, effort.step_repetitions)
     for kind, each in seconds.items():
-        findings.seconds[f"{name} {kind} step"] = statistics.median(each)
+        findings.seconds |= step_and_epoch(f"{name} {kind}", statistics.median(each), ALIGNED)
     findings.ratios[name] = ratio(seconds["eager"], seconds["ours"])
     findings.ratios[f"{name}_masked"] = ratio(seconds["eager"], seconds["masked"])
+
+
+def step_and_epoch(name: str, step: float, workload: Workload) -> dict[str, float]:
+    """Seconds of a step, and of as many as an epoch of MOSI's training rows has in batches of that size, scoring left out."""
+    return {f"{name} step": step, f"{name} epoch": math.ceil(ROWS / workload.batch_size) * step}
 
 
 def measure_mult(effort: Effort, findings: Findings) -> None:
@@ -158,7 +185,7 @@ def measure_mult(effort: Effort, findings: Findings) -> None:
         findings.memory_mb["mult ours step"] = ours.call("memory_mb")
         findings.memory_mb["mult masked step"] = masked.call("memory_mb")
     for kind, each in seconds.items():
-        findings.seconds[f"mult {kind} step"] = statistics.median(each)
+        findings.seconds |= step_and_epoch(f"mult {kind}", statistics.median(each), UNALIGNED)
     findings.ratios["mult"] = ratio(seconds["eager"], seconds["ours"])
     findings.ratios["mult_masked"] = ratio(seconds["eager"], seconds["masked"])
 

@@ -74,7 +74,7 @@ class Training:
     Args:
       name: of the method. options: its options. workload: gives the shapes.
       seeds: one run each. columns: the training columns, by default those of the workload.
-      stage, phase: numbers; by default the last of each.
+      stage, phase: numbers, of a stage also its name; by default the last of each.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Training:
         *,
         seeds: Sequence[int] = (1,),
         columns: Mapping[str, Any] | None = None,
-        stage: int = -1,
+        stage: int | str = -1,
         phase: int = -1,
     ):
         use_cores()
@@ -99,7 +99,8 @@ class Training:
             bert=None,
         )
         self.inits = StageInits(methods.get(name), options, prepared)
-        self.stage = stage % len(self.inits.stages)
+        names = [programs.stage.name for programs in self.inits.stages]
+        self.stage = names.index(stage) if isinstance(stage, str) else stage % len(names)
         self.programs = self.inits.stages[self.stage]
         number = phase % len(self.programs.phases)
         self.phase = self.programs.phases[number]
@@ -115,7 +116,7 @@ class Training:
         plans = [
             epoch_plan(
                 inputs.rows,
-                options.batch_size,
+                self.programs.options.batch_size,
                 seed=run.seed,
                 epoch=EPOCH,
                 lengths=data.lengths if packed else None,

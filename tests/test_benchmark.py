@@ -198,10 +198,11 @@ def system(name):
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
-def test_both_sides_of_a_system_have_as_many_parameters(peer_systems, name):
+def test_both_sides_of_a_system_have_as_many_parameters(torch, peer_systems, name):
     network, batch = system(name)
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), batch, train=False))["params"]
-    model = peer_systems.SYSTEMS[name]()
+    with torch.device("meta"):  # sizes alone: MTFN has 140 million
+        model = peer_systems.SYSTEMS[name]()
     # MFM has the output layers of an MFN, which nothing reads; ours leaves them out.
     idle = {path for path, _ in model.named_parameters() if path.startswith("mfn_encoder.out")}
     size = sum(value.numel() for path, value in model.named_parameters() if path not in idle)
@@ -222,7 +223,7 @@ def test_a_system_of_the_peer_is_trained(peer_systems, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in ("lf_lstm", "graph_mfn")])
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in ("lf_lstm", "graph_mfn", "mtfn")])
 def test_both_sides_of_a_system_give_the_same_scores(torch, peer_systems, name):
     golden = importlib.import_module(f"tests.golden.{name}")
     network, batch = system(name)
@@ -235,14 +236,15 @@ def test_both_sides_of_a_system_give_the_same_scores(torch, peer_systems, name):
         scores, _ = model(*(columns[column] for column in ("text", "audio", "vision", "mask")))
     bare = getattr(golden, "BARE", {})  # parameters of no module, [rank, d, 1] or of one axis
     named = {path: value.numpy() for path, value in model.state_dict().items()}
-    places = getattr(golden, "PLACES", None) or tfn_places.SUBNETWORKS
+    places = {**(getattr(golden, "PLACES", None) or tfn_places.SUBNETWORKS), **getattr(golden, "HEADS", {})}
     parameters, statistics = copying.copied({path: named[path] for path in named if path not in bare}, places)
     for path, ours in bare.items():
         parameters[ours] = named[path][..., 0] if named[path].ndim == 3 else named[path].reshape(-1)
     outputs, _ = copying.evaluate(
         network, batch, parameters, lambda outputs: outputs["prediction"].sum(), statistics=statistics
     )
-    np.testing.assert_allclose(outputs["prediction"], scores, atol=1e-4)
+    heads = ("prediction", "audio", "vision", "text") if scores.ndim == 2 else ("prediction",)
+    np.testing.assert_allclose(np.stack([outputs[head] for head in heads]), np.atleast_2d(scores), atol=1e-4)
 
 
 @pytest.mark.slow
@@ -276,6 +278,66 @@ def test_both_sides_of_mult_have_as_many_parameters_and_take_steps(peer_systems)
     peer = peer_systems.PeerSystem("mult", few, threads=1)
     assert ours.parameters() == peer.parameters()
     assert min(ours.train(1), peer.train(1), ours.memory_mb()) > 0
+
+
+class Side:
+    """In the place of a worker: each call takes two seconds, and what was asked of it is told."""
+
+    asked: ClassVar[list] = []
+
+    def __init__(self, side, name, *arguments, **named):
+        self.name = name
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def peak_mb(self):
+        return 1.0
+
+    def call(self, what, *arguments):
+        self.asked.append((self.name, what))
+        return 2.0
+
+
+def test_a_step_and_an_epoch_of_every_system_are_measured(monkeypatch):
+    monkeypatch.setattr(benchmark_side_by_side, "Worker", Side)
+    findings, effort = benchmark_findings.Findings(), benchmark_effort.QUICK
+    for name in SYSTEMS:
+        benchmark_side_by_side.measure_system(name, effort, findings)
+    benchmark_side_by_side.measure_mult(effort, findings)
+    assert {"mtfn", "mlmf", "mlf_dnn"} < set(SYSTEMS)
+    kinds = [f"{name} {kind}" for name in (*SYSTEMS, "mult") for kind in ("ours", "masked", "eager")]
+    assert findings.seconds.keys() == {f"{kind} {what}" for kind in kinds for what in ("step", "epoch")}
+    assert findings.seconds["mtfn eager epoch"] == 41 * 2.0  # 1284 rows in batches of 32
+    assert findings.seconds["mult ours epoch"] == 81 * 2.0
+
+
+def test_every_stage_of_dmmsa_and_confede_is_measured_beside_self_mm(monkeypatch):
+    monkeypatch.setattr(benchmark_side_by_side, "Worker", Side)
+    findings = benchmark_findings.Findings()
+    for _, measure in benchmark_sections.sections(["methods_minilm"], benchmark_effort.QUICK):
+        measure(findings)
+    trained = {name.removesuffix("_over_self_mm_train_minilm") for name in findings.ratios if "_train_" in name}
+    workload = Workload(encoder=ENCODERS["minilm"], rows=8)
+    inputs = benchmark_training.inputs_of(benchmark_training.columns_of(workload), workload)
+    asked = {
+        f"{name}/{stage.name}"
+        for name in ("dmmsa", "confede")
+        for stage in methods.get(name).stages(benchmark_training.options_of(name, workload), inputs)
+    }
+    same = {f"confede/{stage}" for stage in ("text_head", "text", "audio", "vision")}  # as DMMSA's
+    assert trained == {"sugrm", "mmcl", "mmcl_no_contrast", "mmcl_linear", *(asked - same)}
+    predicted = {name.removesuffix("_over_self_mm_predict_minilm") for name in findings.ratios if "_predict_" in name}
+    assert predicted == trained - {f"dmmsa/{stage}" for stage in ("text_head", "text", "audio", "vision")}
+
+
+@pytest.mark.slow
+def test_a_step_of_a_stage_is_timed():
+    few = replace(TINY, vision=(10, 20), rows=300)  # two batches of the stage's own 128
+    assert benchmark_methods.MethodCost("dmmsa", few, stage="audio").train(1) > 0
 
 
 @pytest.mark.slow
