@@ -19,6 +19,7 @@ from msa_jax.extract.recipe import IMPORTED, TABLES, Recipe, audio_features, vis
 from msa_jax.extract.tables import find_table, read_feature_table
 from msa_jax.extract.transcripts import Transcript
 from msa_jax.extract.workers import run_jobs
+from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import cache_folder, user_path
 
 _SECONDS_PER_LINE = 10.0  # of progress where no bar can be drawn
@@ -95,7 +96,7 @@ def new_recipe(
 
 def seconds_of(found: Extracted, recipe: Recipe) -> float:
     """Of the clip's file; of the frames where it was not read."""
-    arrays = [(getattr(found, name), getattr(recipe, name)) for name in ("audio", "vision")]
+    arrays = [(getattr(found, name), getattr(recipe, name)) for name in SEQUENCES]
     lengths = [len(array) / features.rate for array, features in arrays if array is not None and features is not None]
     return found.facts.get("seconds") or max(lengths, default=0.0)
 
@@ -199,7 +200,7 @@ def _cores() -> int:
 def _read(recipe: Recipe, tools: Tools) -> dict[str, Path]:
     """Folders of tables that the recipe reads."""
     folders = {}
-    for name in ("audio", "vision"):
+    for name in SEQUENCES:
         features = getattr(recipe, name)
         if features is not None and features.set == IMPORTED[name]:
             if name not in tools.tables():
@@ -215,7 +216,7 @@ def _result(answer: Mapping[str, Any], recipe: Recipe) -> Extracted:
     if reason:
         return Extracted(reason=reason)
     with open(answer["file"], "rb") as raw, np.load(raw, allow_pickle=False) as arrays:
-        found = {name: arrays[name] for name in ("audio", "vision") if name in arrays.files}
+        found = {name: arrays[name] for name in SEQUENCES if name in arrays.files}
     pieces = tuple((start, end, text) for start, end, text in answer.get("pieces", ()))
     heard = Transcript(" ".join(text for _, _, text in pieces), "asr", pieces) if pieces else None
     return Extracted(**found, facts=answer["facts"], transcript=heard)

@@ -21,6 +21,7 @@ from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, new_r
 from msa_jax.extract.layouts import Clip, read_raw, split_by_video
 from msa_jax.extract.recipe import ALLOWED, MOST_SECONDS, Recipe
 from msa_jax.extract.transcripts import Transcript
+from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import shown, user_path
 
 _SHOWN = 5  # bad clips in an error message, and clips in a warning
@@ -202,7 +203,7 @@ def _source(clip: Clip) -> Source:
 
 
 def _modalities(recipe: Recipe) -> tuple[str, ...]:
-    return tuple(name for name in ("audio", "vision") if getattr(recipe, name) is not None)
+    return tuple(name for name in SEQUENCES if getattr(recipe, name) is not None)
 
 
 def _with_text(
@@ -333,7 +334,7 @@ def _card(samples: Sequence[_Sample], recipe: Recipe, table: Path, raw: Path, wo
         else guessed(words, source=str(table), stem=stem, labels=labels, texts=texts)
     )
     described = {"text": f"transcripts ({recipe.text})" if texts else "absent"}
-    for name in ("audio", "vision"):
+    for name in SEQUENCES:
         features = getattr(recipe, name)
         rate = f"{features.rate:g} Hz" if features and recipe.align is None else "a frame for each token"
         described[name] = f"{features.set}, {features.dim}-d, {rate}" if features else "absent"

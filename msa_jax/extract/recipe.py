@@ -9,6 +9,7 @@ from typing import Any
 
 from msa_jax.errors import InputError, install
 from msa_jax.extract import egemaps, face_model, face_points, media, speech
+from msa_jax.modalities import SEQUENCES
 
 VERSION = 1
 AUDIO_SETS = ("speech-v1", "egemaps-v02", "none")
@@ -76,7 +77,7 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         content = asdict(self)
-        for name in ("audio", "vision"):
+        for name in SEQUENCES:
             if content[name] is not None:
                 content[name]["names"] = list(content[name]["names"])
         return {**content, "allow": list(self.allow), "decoder": dict(self.decoder), "clips": dict(self.clips)}
@@ -92,7 +93,7 @@ class Recipe:
             named["allow"] = tuple(named["allow"])
             if content.get("align") is not None:
                 named["align"] = WordAlignment(**content["align"])
-            for name in ("audio", "vision"):
+            for name in SEQUENCES:
                 if named[name] is not None:
                     named[name] = Features(**{**named[name], "names": tuple(named[name]["names"])})
                     _check(named[name], name, source)
@@ -211,7 +212,7 @@ def with_tools_here(recipe: Recipe) -> tuple[Recipe, list[str]]:
       InputError: one is not installed.
     """
     changed, said = {}, []
-    for name in ("audio", "vision"):
+    for name in SEQUENCES:
         features = getattr(recipe, name)
         if features is not None and features.set not in IMPORTED.values():
             now = _installed(features.tool, features.set)

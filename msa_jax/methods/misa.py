@@ -57,6 +57,7 @@ from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms, frames
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.padded_text import to_steps
+from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
 
@@ -232,7 +233,7 @@ class MISANetwork(nn.Module):
             encoder = TextEncoder(inputs.text.bert, self.dtype, remat=options.remat, name="text_encoder")
             text = encoder(batch["text"], train=train)
             vectors["text"] = masked_mean(text["hidden"], text["mask"].sum(-1))
-        for name in ("audio", "vision"):
+        for name in SEQUENCES:
             if name in inputs.modalities:
                 x, length = frames(batch, name)["features"], frames(batch, name)["length"]
                 if options.lengths == "text" and inputs.text is not None:

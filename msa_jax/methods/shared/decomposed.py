@@ -339,7 +339,7 @@ def check(options: DecomposedOptions, inputs: Inputs) -> None:
       InputError: otherwise.
     """
     width = encoder_width(options, inputs)
-    if width % options.heads and set(inputs.modalities) & {"audio", "vision"}:
+    if width % options.heads and set(inputs.modalities) & set(SEQUENCES):
         raise InputError(
             f"option heads is {options.heads}; expected a divisor of {width}, the width of encoded audio and vision"
         )

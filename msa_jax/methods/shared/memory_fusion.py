@@ -15,6 +15,7 @@ from msa_jax.methods.protocol import Group
 from msa_jax.methods.shared.aligned_sequences import AlignedOptions
 from msa_jax.methods.shared.groups import text_groups
 from msa_jax.methods.shared.sizes import Sizes
+from msa_jax.modalities import MODALITIES
 
 Array = jax.Array
 
@@ -95,7 +96,7 @@ class MemoryOptions(AlignedOptions):
 
 def lstms(options: MemoryOptions, dtype: jnp.dtype) -> ParallelLSTM:
     """The LSTMs that the memory's fusion looks at."""
-    sizes = {name: getattr(options.hidden, name) for name in ("text", "audio", "vision")}
+    sizes = {name: getattr(options.hidden, name) for name in MODALITIES}
     return ParallelLSTM(sizes, dtype, name="lstms")
 
 
