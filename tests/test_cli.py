@@ -144,6 +144,11 @@ def test_that_data_are_read_is_said_before_they_are(run, here, monkeypatch, line
     assert run(line).err == f"{said}msa-jax: large.pkl: is being read\n"
 
 
+def test_a_control_character_in_the_name_of_data_that_are_read_is_shown(run, here):
+    said, *_ = run("train self_mm --data 'a\x1b[2Jb'").err.splitlines()
+    assert said == r"method self_mm, reading a\x1b[2Jb"
+
+
 @pytest.mark.parametrize(("primary", "said"), [(True, "method self_mm, reading large.pkl\n"), (False, "")])
 def test_of_several_processes_only_the_first_says_that_it_reads(run, here, monkeypatch, primary, said):
     def reading(source):

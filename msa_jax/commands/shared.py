@@ -43,7 +43,7 @@ def read_dataset(arguments: argparse.Namespace) -> "Dataset":
     if arguments.method not in methods.METHODS:
         methods.get(arguments.method)  # raises an error that suggests the nearest names
     if not arguments.quiet and _speaks(arguments):
-        print(f"method {arguments.method}, reading {arguments.data}", file=sys.stderr, flush=True)
+        print(visible(f"method {arguments.method}, reading {arguments.data}"), file=sys.stderr, flush=True)
     from msa_jax.data import load_dataset
 
     return load_dataset(arguments.data)
