@@ -326,6 +326,7 @@ def test_other_sequences_in_the_batch_change_nothing():
     np.testing.assert_allclose(together[:1], alone, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_parameters_start_uniform_within_one_over_the_root_of_the_hidden_size():
     frames = jnp.zeros((1, 2, 40))
     params = LSTM(64).init(jax.random.key(0), frames, jnp.array([2]))["params"]

@@ -130,7 +130,7 @@ def test_outputs_and_gradients_equal_those_of_torch(tile, layers):
         assert scale > 1e-3 or name.endswith("key/bias")  # shifts every score of a query alike
 
 
-@pytest.mark.parametrize(("tile", "steps"), [(ONE, 12), ((2, 4), 13)], ids=str)
+@pytest.mark.parametrize(("tile", "steps"), [pytest.param(ONE, 12, marks=pytest.mark.slow), ((2, 4), 13)], ids=str)
 def test_padding_changes_nothing(tile, steps):
     params = init_params()
     want = run(params, sequences(LENGTHS), LENGTHS)
@@ -215,6 +215,7 @@ def test_without_rates_training_asks_for_no_key():
     np.testing.assert_allclose(apply(x), forward(params, x, length), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_attention_dropout_keeps_the_expectation_of_what_is_read():
     # One layer whose feed-forward part gives 0, so that only attention is random, small beside the residual, so that the
     # last norm is as good as linear in it.

@@ -27,7 +27,7 @@ def _labels(seed: int = 0) -> np.ndarray:
     return labels.astype(np.float32)
 
 
-@pytest.mark.parametrize("exclude_zero", [True, False])
+@pytest.mark.parametrize("exclude_zero", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_reference_update_equals_loops_over_samples(exclude_zero):
     labels = _labels()
     state = self_mm.init(labels, DIMS, zero_is_positive=not exclude_zero)

@@ -137,7 +137,7 @@ def test_padding_changes_nothing_and_is_read_where_that_is_asked_for(name):
         assert np.abs(other - one).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", ["lmf", "mlf_dnn"])
+@pytest.mark.parametrize("name", ["lmf", pytest.param("mlf_dnn", marks=pytest.mark.slow)])
 def test_samples_of_weight_0_change_neither_scores_nor_statistics_nor_gradients(name):
     found = []
     for fill in (0.0, 50.0):

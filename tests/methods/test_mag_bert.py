@@ -379,7 +379,9 @@ def test_aligned_data_can_be_required():
 
 
 @pytest.mark.parametrize(
-    "change", [{"beta": -0.1}, {"gate_dropout": 1.0}, {"dropout": -0.5}, {"alignment": "median"}, {"loss": "l3"}], ids=str
+    "change",
+    [{"beta": -0.1}, {"gate_dropout": 1.0}, {"dropout": -0.5}, {"alignment": "median"}, {"loss": "l3"}],
+    ids=str,
 )
 def test_impossible_options_are_refused(change):
     with pytest.raises(InputError, match=next(iter(change))):

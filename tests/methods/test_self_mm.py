@@ -152,7 +152,7 @@ def test_parameters_without_bert_are_as_many_as_in_the_published_code(preset, sh
     assert sum(leaf.size for leaf in jax.tree.leaves(made)) == parameters
 
 
-@pytest.mark.parametrize("padding", ["masked", "included"])
+@pytest.mark.parametrize("padding", [pytest.param("masked", marks=pytest.mark.slow), "included"])
 def test_the_parts_of_sugrm_read_padding_as_frames_of_zeros_if_they_are_to(padding):
     small = {"spt.iterations": 1, "spt.width": 8, "spt.heads": 2, "pack_text": False}
     options = config.override(

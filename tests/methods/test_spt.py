@@ -29,6 +29,7 @@ def test_the_head_has_the_parameters_of_the_authors():
     assert sum(leaf.size for leaf in jax.tree.leaves(made)) == 18_721
 
 
+@pytest.mark.slow
 def test_the_score_is_a_line_over_the_states_in_the_order_text_audio_vision():
     outputs, head = KIT.evaluated(), jax.tree.map(np.asarray, KIT.variables()["params"]["head"])
     z = np.concatenate([outputs[f"{name}_embedding"] for name in ALL], -1)

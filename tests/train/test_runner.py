@@ -300,7 +300,7 @@ def test_runs_that_have_no_room_side_by_side_are_trained_in_parts(tmp_path):
     assert sorted(path.name for path in (parted.path / "checkpoints").iterdir()) == ["1", "2", "3", "4", "5"]
 
 
-@pytest.mark.parametrize("most", [2, 5])
+@pytest.mark.parametrize("most", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_runs_in_parts_go_on_with_what_each_part_has(tmp_path, most):
     options = {**TOY_QUICK, **FIVE["options"]}
     with room_for(2), pytest.raises(KeyboardInterrupt):  # the second part has had an epoch, and the first has ended
