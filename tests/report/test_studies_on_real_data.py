@@ -48,9 +48,9 @@ def trained(study: Study) -> list[str]:
 
 
 def small_presets(study: Study, folder: Path) -> str:
-    """A preset for each method of a study: one epoch, and small parts."""
-    files = []
-    for name in sorted({variant.method for variant in study.variants}):
+    """A preset for each method that is trained: one epoch, and small parts."""
+    files, names = [], trained(study)
+    for name in sorted({variant.method for variant in study.variants if variant.name in names}):
         known = config.flatten(methods.get(name).options())
         options = {**{option: value for option, value in FEW.items() if option in known}, **SMALL.get(name, {})}
         files.append(folder / f"{name}.py")
