@@ -74,6 +74,7 @@ def test_each_modality_is_predicted_from_the_two_others_and_its_target_made_from
     }
 
 
+@pytest.mark.slow
 def test_the_twin_shares_all_parameters_and_differs_by_the_cutoff_alone():
     with_twin, without = (set(shapes(contrast=contrast)[0]) for contrast in ("uni,cross", "cross"))
     assert with_twin == without

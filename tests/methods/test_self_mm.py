@@ -71,6 +71,7 @@ def test_tasks_choose_the_terms_of_the_loss(tasks, terms):
     assert {*heads, *self_mm.METHOD.export_names(options, INPUTS)} == set(outputs) - {"features"}
 
 
+@pytest.mark.slow
 def test_unimodal_terms_are_zero_until_labels_differ_and_then_weighted_by_tanh():
     options, batch, outputs, memory = _scored()
     terms, _ = unimodal_tasks.objective(step_of(outputs, batch, memory), options, INPUTS)

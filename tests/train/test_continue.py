@@ -49,7 +49,8 @@ def straight(toy, tmp_path_factory) -> dict[str, Any]:  # noqa: F811
     return outcome(begin(tmp_path_factory.mktemp("straight") / "run", max_epochs=6).path)
 
 
-@pytest.mark.parametrize("keep_state", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("keep_state", [True, False])
 def test_three_epochs_and_three_more_are_six(tmp_path, straight, keep_state):
     path = begin(tmp_path / "run", keep_state=keep_state).path
     assert any((path / "checkpoints").glob("*/state")) == keep_state

@@ -36,10 +36,8 @@ def finish(runner: Runner, folder):
     return runner.run([run_of(1, folder)], Logs(metrics=MetricsFile(folder / "m")))[0]
 
 
-@pytest.mark.parametrize(
-    ("name", "packed"),
-    [("text_only", True), *(pytest.param("self_mm", packed, marks=pytest.mark.slow) for packed in (True, False))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "packed"), [("text_only", True), ("self_mm", True), ("self_mm", False)])
 def test_running_it_once_is_running_it_in_every_step(tmp_path, name, packed):
     dataset = TEXT if name == "text_only" else tiny_dataset()
     short = {"pack_text": packed, "max_epochs": 2}  # Adam makes rounding larger with every update
