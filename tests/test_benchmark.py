@@ -280,13 +280,8 @@ def test_both_sides_of_mult_have_as_many_parameters_and_take_steps(peer_systems)
     assert min(ours.train(1), peer.train(1), ours.memory_mb()) > 0
 
 
-class Side:
-    """In the place of a worker: each call takes two seconds, and what was asked of it is told."""
-
-    asked: ClassVar[list] = []
-
-    def __init__(self, side, name, *arguments, **named):
-        self.name = name
+class StandIn:
+    """What stands in the place of a worker."""
 
     def __enter__(self):
         return self
@@ -296,6 +291,15 @@ class Side:
 
     def peak_mb(self):
         return 1.0
+
+
+class Side(StandIn):
+    """In the place of a worker: each call takes two seconds, and what was asked of it is told."""
+
+    asked: ClassVar[list] = []
+
+    def __init__(self, side, name, *arguments, **named):
+        self.name = name
 
     def call(self, what, *arguments):
         self.asked.append((self.name, what))
@@ -563,22 +567,13 @@ def test_sweeps_are_timed_and_pruned():
     assert findings.counts["sweep epochs"] == 36 > findings.counts["sweep epochs pruned"] >= 12
 
 
-class Epochs:
+class Epochs(StandIn):
     """In the place of a worker: of the dataset, the numbers of the epochs that it is told to time."""
 
     told: ClassVar[list] = []
 
     def __init__(self, side, *arguments, **named):
         self.ours = side.endswith("OurDataset")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
-
-    def peak_mb(self):
-        return 1.0
 
     def call(self, what, *arguments):
         if what == "block" and not self.ours:

@@ -13,7 +13,7 @@ import numpy as np
 from msa_jax.app.media_views import face_view, wave_form
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import transcripts
-from msa_jax.extract.clips import Tools
+from msa_jax.extract.clips import SERVES, Tools
 from msa_jax.extract.face import FaceLandmarker
 from msa_jax.extract.face_model import find_face_model
 from msa_jax.extract.recipe import Recipe
@@ -23,7 +23,6 @@ from msa_jax.train.predictor import Predictor
 MOST_PARTS = 120  # of a clip, in the course of its scores
 LEAST_STEP = 0.05  # seconds
 LONGEST_TEXT = 5000  # characters
-_SERVES = {"asr": "text", "face_model": "vision"}
 
 
 def score_text(predictor: Predictor, text: str) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def score_clip(
     read = [name for name in predictor.preprocessor.modalities if name not in missing]
     reads_text = "text" in read
     # The tools are those of the page, of which an experiment may need a part.
-    needed = replace(tools, **{tool: None for tool, serves in _SERVES.items() if serves not in read})
+    needed = replace(tools, **{tool: None for tool, serves in SERVES.items() if serves not in read})
     if reads_text and not text.strip() and tools.asr is None and transcripts.beside(path, within=within) is None:
         raise InputError("this experiment reads words too: type what is said in the clip, or leave text out")
     with _notes() as notes:

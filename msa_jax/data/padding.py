@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from msa_jax.errors import DataWarning
+from msa_jax.modalities import SEQUENCES
 
 _BLOCK = 256  # rows looked at together, so that little memory is taken beside a large array
 
@@ -68,7 +69,7 @@ def settle_padding(
       zero_is_one: lengths of 0 become 1, and are counted in the warning; otherwise they are left for `validate` too.
     """
     settled = {name: dict(columns) for name, columns in splits.items()}
-    for modality in ("audio", "vision"):
+    for modality in SEQUENCES:
         zeros = _lengthened(settled, modality) if zero_is_one else 0
         _settle(settled, modality, source, zeros)
     if not any("text_bert" in columns for columns in settled.values()):
@@ -101,7 +102,7 @@ def _without_full(frames: np.ndarray, columns: Mapping[str, Any]) -> np.ndarray:
 def _full(columns: Mapping[str, Any], steps: int) -> np.ndarray:
     """Which rows of `text` have no padding, as audio or vision of as many steps tells: a zero there is a word.  # [N] bool"""
     rows = len(columns["text"])
-    there = [name for name in ("audio", "vision") if _well_formed(columns, name)]
+    there = [name for name in SEQUENCES if _well_formed(columns, name)]
     lengths = [columns[f"{name}_length"] for name in there if columns[name].shape[:2] == (rows, steps)]
     return np.any([np.zeros(rows, bool), *(length == steps for length in lengths)], axis=0)
 

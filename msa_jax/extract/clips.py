@@ -34,6 +34,9 @@ class Source:
     clip: str
 
 
+SERVES = {"asr": "text", "face_model": "vision"}  # the modality that a tool beside the tables serves
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tools:
     """Where features come from besides the clips.

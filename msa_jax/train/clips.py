@@ -13,7 +13,7 @@ from msa_jax.data.schema import Split
 from msa_jax.data.tokenize import Tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract import alignment, transcripts
-from msa_jax.extract.clips import Extracted, Source, Tools, extract_clips, seconds_of, with_times
+from msa_jax.extract.clips import SERVES, Extracted, Source, Tools, extract_clips, seconds_of, with_times
 from msa_jax.extract.dataset import counted, oddities
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from msa_jax.extract.recipe import IMPORTED, TABLES, Recipe, WordAlignment, with_tools_here
@@ -179,9 +179,9 @@ def read_clips(
     if texts is not None and "text" not in read:
         why = "missing names text" if "text" in without else "this experiment was trained without text"
         raise InputError(f"--text says what is said in the clips, and {why}, so no text is read; leave it out")
-    for given, option, modality in ((tools.asr, "--asr", "text"), (tools.face_model, "--face-model", "vision")):
-        if given is not None and modality not in read:
-            raise InputError(f"{option} serves {modality}, which is not read here; leave it out")
+    for tool, modality in SERVES.items():
+        if getattr(tools, tool) is not None and modality not in read:
+            raise InputError(f"--{tool.replace('_', '-')} serves {modality}, which is not read here; leave it out")
     for name in tools.tables():
         if name not in read:
             raise InputError(f"{TABLES[name]} gives the features of {name}, which is not read here; leave it out")

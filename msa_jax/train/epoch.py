@@ -221,29 +221,17 @@ class PhaseWalk:
 
         Ends early only if no run has finite losses any more.
         """
-        with self.model.exact():
-            return self._walk_runs(states, frozen, data, plans, span, reports, values)
-
-    def _walk_runs(
-        self,
-        states: TrainState,
-        frozen: Flat,
-        data: Any,
-        plans: Plan,
-        span: WindowRange,
-        reports: Report,
-        values: Mapping[str, Array],
-    ) -> tuple[TrainState, Report]:
-        if plans.rows.shape[0] == 1:  # outside of the loop, so that nothing in it has the axis
-            one = jax.tree.map(lambda leaf: leaf[0], (states, plans, reports, dict(values)))
-            state, report = self.walk(one[0], frozen, data, one[1], span, one[2], one[3])
-            return jax.tree.map(lambda leaf: leaf[None], (state, report))
 
         def window(number: Array, state: TrainState, report: Report, plan: Plan, value: Any) -> Any:
             return self.window(number, state, report, plan, value, frozen=frozen, data=data, span=span)
 
-        every = jax.vmap(window, in_axes=(None, 0, 0, 0, 0))
-        return _walk(lambda *carry: every(*carry, plans, dict(values)), span, states, reports)
+        with self.model.exact():
+            if plans.rows.shape[0] == 1:  # outside of the loop, so that nothing in it has the axis
+                one = jax.tree.map(lambda leaf: leaf[0], (states, plans, reports, dict(values)))
+                state, report = self.walk(one[0], frozen, data, one[1], span, one[2], one[3])
+                return jax.tree.map(lambda leaf: leaf[None], (state, report))
+            every = jax.vmap(window, in_axes=(None, 0, 0, 0, 0))
+            return _walk(lambda *carry: every(*carry, plans, dict(values)), span, states, reports)
 
     def end_epoch(self, means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
         """The memory of one run after the phase's part of an epoch."""

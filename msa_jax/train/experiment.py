@@ -356,7 +356,9 @@ def _train_all(
         mean, std = metrics.summarise([result.test for result in results])
 
         def end() -> None:
-            costs = {
+            summary = {
+                "mean": mean,
+                "std": std,
                 "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
                 "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
                 "process": {  # the last one, if several had to resume
@@ -364,7 +366,7 @@ def _train_all(
                     "compile_seconds": round(compile_seconds() - compiled, 1),
                 },
             }
-            write_results(path, content, dataset, results, costs)
+            write_results(path, content, dataset, results, summary)
             watched.close()  # at last, since one that waits for a network may be killed while it does
 
         # The others wait: once they have ended, the first would not have long.

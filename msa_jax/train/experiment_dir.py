@@ -96,18 +96,20 @@ def holds_other_things(folder: Path, mark: str = "config.json") -> bool:
 
 def is_ours(mark: Path) -> bool:
     """Whether a file tells of an experiment or a sweep: other software has a `config.json` too."""
-    return has_keys(mark, "method", "protocol", "dataset", "seeds", "options") and isinstance(
-        read_json(mark)["options"], dict
-    )
+    content = _object(mark)
+    return set(content) >= {"method", "protocol", "dataset", "seeds"} and isinstance(content.get("options"), dict)
 
 
 def has_keys(path: Path, *keys: str) -> bool:
     """Whether a file is a JSON object with these keys, so that it can be told from what others name so."""
-    try:
-        content = read_json(path)
-    except InputError:
-        return False
-    return isinstance(content, dict) and set(content) >= set(keys)
+    return set(_object(path)) >= set(keys)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing if it is none, or no object."""
+    with contextlib.suppress(InputError):
+        return content if isinstance(content := read_json(path), dict) else {}
+    return {}
 
 
 def reopen(folder: Path, seeds: Sequence[int], max_epochs: int) -> None:

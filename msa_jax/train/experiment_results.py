@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from msa_jax import metrics
 from msa_jax.csv_text import labels_csv, predictions_csv
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
@@ -17,11 +16,11 @@ from msa_jax.train.stage_data import HELD_OUT
 
 
 def write_results(
-    path: Path, content: RunConfig, dataset: Dataset, results: Sequence[Result], costs: Mapping[str, Any]
+    path: Path, content: RunConfig, dataset: Dataset, results: Sequence[Result], summary: Mapping[str, Any]
 ) -> None:
     """Writes predictions, the last unimodal labels, and at the end `result.json`, which says that all of it is there.
 
-    costs: what `result.json` says besides.
+    summary: what `result.json` says of all runs.
     """
     for split in HELD_OUT:
         part = dataset.splits()[split]
@@ -33,7 +32,6 @@ def write_results(
             named = {"id": np.asarray(dataset.train.id, np.str_), "label": dataset.train.label, **result.records}
             write_arrays(path / "labels" / f"{result.seed}.npz", named)
             write_text(path / "labels" / f"{result.seed}.csv", labels_csv(named))
-    mean, std = metrics.summarise([result.test for result in results])
     head = {"method": content.method, "dataset": content.dataset, "metrics": content.metrics}
     runs = [
         {
@@ -46,7 +44,7 @@ def write_results(
         }
         for result in results
     ]
-    write_json(path / "result.json", {**head, "runs": runs, "mean": mean, "std": std, **costs})
+    write_json(path / "result.json", {**head, "runs": runs, **summary})
 
 
 def check_rows(folder: Path, seeds: Sequence[int], results: Sequence[Result], dataset: Dataset) -> None:

@@ -68,7 +68,7 @@ class Model:
             variables[STATISTICS] = nested(statistics)
         if not train:
             return self.network.apply(variables, batch, train=False), statistics
-        rngs = {"dropout": mask_key(jax.random.split(key, 1)[0])}
+        rngs = {"dropout": mask_key(jax.random.split(key, 1)[0])}  # an experiment that goes on draws as it began
         with nn.intercept_methods(self._still) if self.still_text else contextlib.nullcontext():
             if not statistics:
                 return self.network.apply(variables, batch, train=True, rngs=rngs), statistics
