@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +19,7 @@ from msa_jax.train.progress import Progress
 from msa_jax.train.report import Report, term_means
 from msa_jax.train.runs import Layout
 from msa_jax.train.stage_data import StageData
-from msa_jax.train.state import RunState, TrainState, putting, take, taking
+from msa_jax.train.state import Best, RunState, TrainState, putting, take, taking
 
 STAGE_EPOCHS = 2**20  # more than any stage has
 PHASE_EPOCHS = 2**40  # more than the epochs of all stages
@@ -68,10 +68,18 @@ class EpochTrainer:
         weights: dict[str, np.ndarray] = {}
         failed = np.zeros(len(active), bool)
         report, batches = None, 0
+
+        def compile_scoring(states: TrainState) -> None:
+            if whole:  # for as many runs as will be scored
+                best = Best(states.params, states.statistics)
+                data.scorer.compile(best, frozen, "valid", programs.heads, runs=len(runs))
+
         for index, phase in enumerate(programs.phases):
             plans = self.plans(phase, index, together, data, stage=int(state.stage), stage_epoch=stage_epoch)
             checked = len(active) if strict else 0  # the others have ended, and are computed along with these
-            part, report = self._walk(phase, data, frozen, part, plans, values, together, number, checked)
+            part, report = self._walk(
+                phase, data, frozen, part, plans, values, together, number, checked, compile_scoring
+            )
             own = term_means(report)
             memory = phase.end_epoch(runs=len(places), means=own, memory=part.memory, values=values)
             part, batches = part.replace(memory=memory), len(plans[0])
@@ -134,10 +142,12 @@ class EpochTrainer:
         runs: Sequence[Run],
         epoch: int,
         checked: int,
+        meanwhile: Callable[[TrainState], None],
     ) -> tuple[TrainState, Report]:
         """All mini-batches of a phase of an epoch. Returns the states, and what they report [R] on the host.
 
-        checked: how many of the runs, the first ones, stop the training if a loss of theirs is not finite.
+        checked: how many of the runs, the first ones, stop the training if a loss of theirs is not finite. meanwhile: is
+        called with the states to come while the device trains.
         """
         report: Report | None = None
         accumulate, batches = phase.options.accumulate, len(plans[0])
@@ -159,6 +169,7 @@ class EpochTrainer:
                 }
                 phase.compile(self._progress, len(runs), arguments)
                 states, report = phase.train(runs=len(runs), **arguments)
+                meanwhile(states)
                 report = jax.device_get(self._layout.to_host(report))
                 check_finite(report, runs[:checked], epoch, batches)
                 label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"

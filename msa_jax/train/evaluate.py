@@ -116,6 +116,7 @@ class Scorer:
         self._forward, self._options, self._padded_rows = forward, options, padded_rows
         self._splits = dict(zip(splits, _common_shapes(list(splits.values())), strict=True))
         self._walk = self._walk_of(options.evaluation_batch_size)
+        self._compiled: set[tuple[int, tuple[str, ...]]] = set()  # runs and names for which `compile` has been called
 
     @cached_property
     def _walk_of_terms(self) -> Walk:
@@ -149,8 +150,9 @@ class Scorer:
         best: [R, ...], parameters that differ from run to run, and statistics. frozen: parameters that are the same for all.
         """
 
+        static = self._static(names)
+
         def forward(batch: Any, row: Array, offset: Array) -> dict[str, Array]:
-            static = {"capacity": self._walk.capacity, "names": tuple(names)}
             return self._forward.outputs(
                 runs=runs, static=static, best=best, frozen=frozen, batch=batch, row=row, offset=offset
             )
@@ -158,6 +160,18 @@ class Scorer:
         found = self._over(split, forward, axis=1)
         # A compiled program returns its outputs sorted by name; people read them in the method's order.
         return {name: found[name] for name in names}
+
+    def compile(self, best: Best, frozen: Flat, split: str, names: Sequence[str], *, runs: int) -> None:
+        """Compiles the program of `scores`, of whose arguments only the shapes are read, unless that has happened."""
+        if (runs, tuple(names)) not in self._compiled:
+            self._compiled.add((runs, tuple(names)))
+            batch, row, offset = next(self._batches(split, self._walk))
+            self._forward.outputs.compile(
+                runs=runs, static=self._static(names), best=best, frozen=frozen, batch=batch, row=row, offset=offset
+            )
+
+    def _static(self, names: Sequence[str]) -> dict[str, Any]:
+        return {"capacity": self._walk.capacity, "names": tuple(names)}
 
     def term(
         self, best: Best, frozen: Flat, memory: Any, split: str, phase: Phase, name: str, *, runs: int

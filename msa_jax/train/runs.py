@@ -265,6 +265,10 @@ class ShardedRuns:
         """
         return self.compiled(runs, static)(*(arguments[name] for name in self._specs))
 
+    def compile(self, *, runs: int, static: Mapping[str, Any] | None = None, **arguments: Any) -> None:
+        """Compiles what a call with arguments of these shapes needs, and runs nothing. The call finds it in JAX's cache."""
+        self.compiled(runs, static).lower(*(arguments[name] for name in self._specs)).compile()
+
     def compiled(self, runs: int, static: Mapping[str, Any] | None = None) -> Any:
         """The jitted function of `runs` runs; it takes the arguments in the order of `specs`."""
         key = self._layout.mesh(runs), tuple(sorted((static or {}).items()))

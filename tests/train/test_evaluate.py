@@ -8,6 +8,7 @@ import pytest
 from msa_jax.config import override
 from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import Phase
+from msa_jax.train.compilation import compile_seconds, watch_compiler
 from msa_jax.train.evaluate import Forward, Scorer, one_run
 from msa_jax.train.model import Model
 from msa_jax.train.prepare import prepare
@@ -15,7 +16,7 @@ from msa_jax.train.runs import ONE
 from msa_jax.train.stage_inits import StageInits
 from msa_jax.train.state import Best, stack
 from tests.tiny import QUICK, TOY, tiny_dataset
-from tests.train.kit import run_of
+from tests.train.kit import run_of, toy_experiment
 
 
 def network_of(method, dataset, options):
@@ -161,6 +162,25 @@ def test_the_mini_batches_of_a_term_are_those_of_the_split_in_its_order_in_packe
     label = columns["test"]["label"]
     found = scorer.term(one_run(variables), {}, {}, "test", OF_LABELS, "label", runs=1)
     np.testing.assert_allclose(found, np.mean([part.mean() for part in np.split(label, [4, 8, 12])]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("together", [1, 2])
+def test_the_program_that_scores_is_compiled_while_the_first_epoch_trains(tmp_path, toy, monkeypatch, together):
+    spent, scores = [], Scorer.scores
+
+    def watched(self, *arguments, **named):
+        begun = compile_seconds()
+        found = scores(self, *arguments, **named)
+        spent.append(compile_seconds() - begun)
+        return found
+
+    watch_compiler()
+    monkeypatch.setattr(Scorer, "scores", watched)
+    begun = compile_seconds()
+    toy_experiment(tmp_path / "runs", runs_per_program=together)(None)
+    assert spent
+    assert not any(spent)
+    assert compile_seconds() > begun
 
 
 @pytest.mark.parametrize("name", ["valid", "test"])
