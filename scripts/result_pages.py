@@ -241,14 +241,16 @@ def _variants(result: Result) -> list[Table]:
         if name in names:
             runs = runs_of(result, name)
             mean, std = summarise(list(runs.values()))
-            rows.append([name, data_name(result), len(runs), *(metric_cell(k, mean.get(k), std.get(k)) for k in keys)])
+            cells = [metric_cell(k, mean.get(k), std.get(k)) for k in keys]
+            rows.append([name, data_name(result), len(runs), _on_valid(result, name), *cells])
         if name in theirs:
             source = source_cell(paper, theirs[name]["origin"].get(paper))
-            rows.append([name, source, None, *(paper_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys)])
+            cells = [paper_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys]
+            rows.append([name, source, None, None, *cells])
     caption = f"{data_name(result)}, test, mean ± sample standard deviation over seeds"
     reasons = [f"Not comparable with the paper: {reason}" for reason in result.get("not_comparable_because", ())]
     notes = ("Acc and F1 in percent.", *reasons, *_not_possible(result))
-    columns = ["what", "source", "runs", *(METRIC_LABELS[key] for key in keys)]
+    columns = ["what", "source", "runs", "MAE valid", *(METRIC_LABELS[key] for key in keys)]
     if not theirs:
         columns, rows = [columns[0], *columns[2:]], [[row[0], *row[2:]] for row in rows]
     tables = [Table(columns=columns, rows=rows, caption=caption, notes=notes)]
@@ -263,6 +265,13 @@ def _variants(result: Result) -> list[Table]:
         caption = "Difference of MAE on test, paired by seed"
         tables.append(Table(columns=columns, rows=lines, caption=caption, notes=(NOT_WIDENED,)))
     return tables
+
+
+def _on_valid(result: Result, name: str) -> str | None:
+    """The MAE on valid, which selects, of one experiment."""
+    runs = next(one["runs"] for one in result["experiments"] if one["name"] == name)
+    mean, std = summarise([run["valid"] for run in runs])
+    return metric_cell("MAE", mean.get("MAE"), std.get("MAE"))
 
 
 def _not_possible(result: Result) -> list[str]:

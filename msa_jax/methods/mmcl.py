@@ -40,6 +40,7 @@ Readings and why.
     as often as there are modalities in it), without the anchor itself. 20. Classes are the sign of the label.
 21. F_t of the fusion is the state of [CLS] (`text_pooling`; "mean" over the tokens). P_u enters as predicted. Section 3.4.2
     brings P_u and G_u to unit length, for the contrasts alone or for the fusion too (`fused_prediction`: "raw" or "unit").
+    F_a and F_v reach the score by predictions alone; `fused_encoded` shows what that costs, and is none of the readings.
 22. Warm-up over 10 % of the steps of max_epochs, 4 of 40 epochs however early a run stops, then linear decay to 0 there.
 23. No weight decay, for none is stated. Gradients are clipped at norm 1. Adam divides by their usual size, so that this does
     not make its steps smaller: it keeps a single large gradient from filling Adam's means.
@@ -141,6 +142,7 @@ class MMCLOptions(Options):
       predictor_init: Start of the predictive networks.
       text_pooling: Text vector in the fusion: the state of [CLS], or the mean over the tokens.
       fused_prediction: Whether predicted vectors enter the fusion as they are (`raw`) or at unit length.
+      fused_encoded: Whether the fusion reads the encoded audio and vision, too, averaged over steps, which is not in the paper.
       dropout: Dropout rate in Transformers and MLPs.
       modalities: Modalities that are used. Zeros take the place of the others (Table 4), which prediction does not need.
     Losses:
@@ -182,6 +184,7 @@ class MMCLOptions(Options):
     predictor_init: PredictorInit = PredictorInit()
     text_pooling: Literal["first", "mean"] = "first"
     fused_prediction: Literal["raw", "unit"] = "raw"
+    fused_encoded: bool = False
     dropout: float = 0.1
     modalities: tuple[str, ...] = ("t", "a", "v")
     contrast: tuple[str, ...] = CONTRASTS
@@ -258,6 +261,8 @@ class MMCLNetwork(nn.Module):
                 if name not in kept:
                     states = jax.tree.map(jnp.zeros_like, states)._replace(length=states.length)
                 encoded[name] = states.original, states.length
+                if options.fused_encoded:
+                    fused.append(masked_mean(*encoded[name]))
                 if states.cutoff is not None:
                     outputs[f"encoded_{name}"] = masked_mean(states.original, states.length)
                     outputs[f"cutoff_{name}"] = masked_mean(states.cutoff, states.length)

@@ -155,6 +155,20 @@ def test_the_spread_stands_in_the_metrics_of_every_epoch(tmp_path):
 # -- what is fused ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_the_encoded_modalities_reach_the_score_by_themselves_where_the_option_says_so(reads):
+    """Predictions that say the same of every sample leave it nothing else."""
+    batch = make_batch(("audio", "vision"))
+    network = network_of(batch, fused_encoded=reads, **LINEAR)
+    params = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: 0 * leaf if "predict" in jax.tree_util.keystr(path) else leaf, params_of(network)
+    )
+    found = forward_of(network)(params, batch)
+    for name in ("audio", "vision"):
+        np.testing.assert_array_equal(found[f"predicted_{name}"], 0 * found[f"predicted_{name}"])
+    assert (np.ptp(found["prediction"]) > 1e-4) == reads
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("there", [("text", "audio", "vision"), ("audio",)], ids=str)
 def test_predictions_can_enter_the_fusion_at_unit_length(there):

@@ -19,7 +19,7 @@ from tests.tiny import tiny_dataset
 PAPER = REPOSITORY.parent / "shared" / "papers" / "mmcl.txt"
 KEYS = ("Mult_acc_7", "Has0_acc_2", "Non0_acc_2", "Has0_F1_score", "Non0_F1_score", "MAE", "Corr")  # the paper's order
 TABLES = tuple(f"mmcl.table{number}" for number in range(1, 6))
-STUDIES = (*TABLES, "mmcl.figure4", "mmcl.figure5", "mmcl.retrieval")
+STUDIES = (*TABLES, "mmcl.figure4", "mmcl.figure5", "mmcl.retrieval", "mmcl.hypotheses")
 EVERY = ("uni", "cross", "alignment", "uniformity", "sentiment")
 
 
@@ -144,6 +144,18 @@ def test_a_weight_varies_alone():
         weights = options("mmcl.table5", variant.name).weights
         assert {term: getattr(weights, term) for term in want} == want
     assert len(load_study("mmcl.table5").variants) == 16
+
+
+def test_a_hypothesis_changes_one_thing_alone():
+    usual = config.flatten(methods.get("mmcl").options())
+    changed = {}
+    for variant in load_study("mmcl.hypotheses").variants[1:]:
+        found = config.flatten(options("mmcl.hypotheses", variant.name))
+        changed[variant.name] = {name for name in usual if found[name] != usual[name]}
+    assert changed.pop("15 epochs") == {"max_epochs", "patience"}
+    assert changed.pop("larger CNN kernels at the start") == {"predictor_init.cnn_gain", "predictor_init.zero_biases"}
+    assert len(changed) == 8
+    assert all(len(names) == 1 for names in changed.values())
 
 
 def test_a_modality_that_is_absent_is_left_out_of_the_study():
