@@ -137,7 +137,7 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
         epilog="Options that are the same in all points may follow as --name value.",
     )  # fmt: skip
     sweep.add_argument("--data", required=True, metavar="D")
-    values, ranges = "values (of a list: A/B), or a grid of a paper by name", "ranges to draw values from"
+    values, ranges = "values to combine (of a list: A/B), or a grid of a paper by name", "ranges to draw values from"
     sweep.add_argument("--grid", nargs="+", default=[], metavar="OPTION=A,B,...", help=values)
     sweep.add_argument("--draw", nargs="+", default=[], metavar="OPTION=LOW:HIGH[:log]", help=ranges)
     points = "draw N points from grid and ranges; default the whole grid"
@@ -255,7 +255,7 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     reproduce.add_argument("--variants", nargs="+", metavar="NAME", help=some)
     _add_training(
         reproduce,
-        preset="for the variants of its method, by name or file; several, of different methods, with commas; none for none",
+        preset="for the variants of its method, by name or file; several, of different methods, with commas; `none`: no preset",
         seeds="runs of each variant; default 1111 to 1115",
         out="default runs/STUDY-DATASET",
     )
@@ -268,7 +268,7 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     leaderboard.add_argument("--methods", nargs="+", metavar="METHOD", help="default all (see `msa-jax methods`)")
     _add_training(
         leaderboard,
-        preset="for its method, by name or file; several, of different methods, with commas; none for none",
+        preset="for its method, by name or file; several, of different methods, with commas; `none`: no preset",
         seeds="runs of each method; default 1111 to 1115",
         out="default runs/leaderboard-DATASET",
     )
@@ -295,7 +295,7 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     _add_extract(command("data extract", "make a dataset of video clips and a table of labels", group=kinds))
     describe = command("data describe", "show a dataset's card", group=kinds)
     describe.add_argument("path", metavar="D")
-    describe.add_argument("--leaks", action="store_true", help="features that know the labels of train alone")
+    describe.add_argument("--leaks", action="store_true", help="look for features that contain the labels of train")
 
     listing = command("methods", "what there is: methods, or the options of one with their meaning")
     listing.add_argument("method", nargs="?", metavar="METHOD")
