@@ -127,6 +127,8 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
     resume.add_argument("--data", metavar="D", help="where the dataset is now; default where it was")
     share = "devices that share each mini-batch now; default as many as did, or all there are if these are fewer"
     resume.add_argument("--data-devices", type=int, metavar="N", help=share)
+    side = "runs side by side; default as many as were; with another number, unfinished runs begin again"
+    resume.add_argument("--runs-per-program", type=int, metavar="N", help=side)
     resume.add_argument("--keep-state", action="store_true", help=keep)
     resume.add_argument("--log", type=_names, metavar="NAMES", help=logs)
     resume.add_argument("--quiet", action="store_true", help="no progress")

@@ -23,7 +23,14 @@ class TrainingStopped(InputError):
 
 
 class OutOfMemory(TrainingStopped):
-    """Training cannot go on: a device has too little memory for it. The message names what needs less."""
+    """Training cannot go on: a device has too little memory for it. The message names what needs less.
+
+    runs: how many runs side by side may have room, if fewer may, and these have nothing yet that would be lost.
+    """
+
+    def __init__(self, message: str, runs: int | None = None):
+        super().__init__(message)
+        self.runs = runs
 
 
 def install(extra: str) -> str:

@@ -63,6 +63,7 @@ def resume_command(arguments: argparse.Namespace) -> None:
         max_epochs=arguments.max_epochs,
         data=arguments.data,
         data_devices=arguments.data_devices,
+        runs_per_program=arguments.runs_per_program,
         keep_state=arguments.keep_state,
         log=None if arguments.quiet else sys.stderr,
         trackers=trackers(arguments),

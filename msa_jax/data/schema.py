@@ -297,10 +297,10 @@ def _check_across_splits(arrays: Mapping[str, Mapping[str, np.ndarray]], source:
 
 
 def _check_ids_differ(ids: Mapping[str, list[str]], source: str, *, numbered: bool) -> None:
-    """numbered: whether row numbers, which `Split` gives where it has no ids, may be in several splits."""
+    """numbered: whether row numbers may be in several splits: a `Split` without ids has them, and so have its parts."""
     owner: dict[str, tuple[str, int]] = {}
     for name in SPLITS:
-        if numbered and ids[name] == [str(row) for row in range(len(ids[name]))]:
+        if numbered and all(id.isdecimal() for id in ids[name]):
             continue
         for row, id in enumerate(ids[name]):
             if id in owner:

@@ -85,8 +85,18 @@ def remarks(study: Study, outcomes: Sequence[Outcome], against: Comparability) -
             f"{names(o for o in possible if o.ignored == options)}."
             for options in lacking
         ),
+        *_number_formats(possible),
         *study.notes,
     )
+
+
+def _number_formats(outcomes: Sequence[Outcome]) -> list[str]:
+    """Said where they are not the same: a table that began on one device may go on on another."""
+    found = {outcome.precision for outcome in outcomes} - {None}
+    return [
+        f"Computed in {name}: {'; '.join(o.variant.name for o in outcomes if o.precision == name)}."
+        for name in sorted(found if len(found) > 1 else ())
+    ]
 
 
 def _setup(outcome: Outcome) -> str:

@@ -5,10 +5,9 @@ Nothing is selected here: every experiment given is reported, on the split given
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from msa_jax.report.differences import (
     bootstrap_difference,
     paired_difference,
 )
-from msa_jax.report.experiment import experiment_names, predictions_path, read_predictions, read_result
+from msa_jax.report.experiment import experiment_names, number_format, predictions_path, read_predictions, read_result
 from msa_jax.report.table import METRIC_LABELS, UNITS, Table, interval_cell, metric_cell
 
 
@@ -235,14 +234,9 @@ def _load(name: str, folder: str | Path, split: str) -> _Experiment:
         kind=kind,
         runs={run["seed"]: run[split] for run in result["runs"]},
         predictions=predictions,
-        precision=_precision(result["runs"][0].get("hyperparameters")),
+        precision=number_format(result),
         **rows,
     )
-
-
-def _precision(options: Any) -> str | None:
-    found = options.get("precision") if isinstance(options, Mapping) else None
-    return found if found in ("float32", "bfloat16") else None  # auto is that of an older version, whatever it came to
 
 
 def _refuse_other_dataset(first: _Experiment, other: _Experiment) -> None:

@@ -12,6 +12,7 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path
 
 SPLITS = ("valid", "test")  # the splits a run is scored on
+MOST_CHARACTERS = 2**31 - 1  # of a cell; 131,072 by default
 
 
 def read_result(folder: str | Path) -> dict:
@@ -84,6 +86,13 @@ def predictions_path(folder: str | Path, split: str) -> Path:
     return user_path(folder) / "predictions" / f"{split}.csv"
 
 
+def number_format(result: Mapping[str, Any]) -> str | None:
+    """What a finished experiment was computed in, by its `result.json`; None if it does not tell, as old ones do not."""
+    options = result["runs"][0].get("hyperparameters")
+    found = options.get("precision") if isinstance(options, Mapping) else None
+    return found if found in ("float32", "bfloat16") else None
+
+
 def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Per-sample predictions of one split, in the order of the dataset. A column of texts is not read.
 
@@ -95,6 +104,7 @@ def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.nda
         InputError: file or column missing, a row of another width, a cell that is not a finite number, an id twice.
     """
     path = predictions_path(folder, split)
+    limit = csv.field_size_limit(MOST_CHARACTERS)  # of the module; a sample's text may be longer
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = [*csv.reader(file)] or [[]]
@@ -102,6 +112,8 @@ def read_predictions(folder: str | Path, split: str) -> tuple[np.ndarray, np.nda
         raise InputError(f"{path}: no such file; expected the per-sample predictions of split {split}") from None
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise InputError(f"{path}: not a readable CSV file: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
     if header[:2] != ["id", "label"] or len(set(header)) < len(header):
         found = ", ".join(header) or "absent"
         raise InputError(f"{path}: columns are {found}: expected id, label, then one per run and head, each once")

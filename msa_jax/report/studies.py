@@ -29,7 +29,7 @@ from msa_jax.report import (
     valid_curves,
 )
 from msa_jax.report.comparability import Comparability, comparability
-from msa_jax.report.experiment import read_result
+from msa_jax.report.experiment import number_format, read_result
 from msa_jax.report.study import Outcome, Rendering, Study, list_studies, load_study
 from msa_jax.train import processes
 from msa_jax.train.asked import SEEDS, checked_seeds
@@ -149,16 +149,19 @@ def run_study(
         study_plan.plan_variant(variant, dataset, folder, chosen.get(variant.method), protocol, options)
         for variant in (whole if study.share_stages else study).variants
     ]
+    read = planned
     if study.share_stages:
         names = {variant.name for variant in study.variants}
-        planned = study_plan.with_sources(names, study_plan.share_stages(planned))
+        read = study_plan.with_sources(names, study_plan.share_stages(planned))
+        # So a part of a study leaves what the whole one would.
+        planned = [outcome for outcome in read if outcome.variant.name in names or not outcome.finished]
         kept = {outcome.variant.name for outcome in planned}
         study = replace(study, variants=tuple(variant for variant in whole.variants if variant.name in kept))
     if all(outcome.reason for outcome in planned):
         reasons = "; ".join(f"{outcome.variant.name}: {outcome.reason}" for outcome in planned)
         raise InputError(f"study {study.name}: nothing of it is possible on {dataset.source}: {reasons}")
     study_plan.check_folder(folder, kind.stem)
-    study_plan.check_finished(planned, dataset, seeds, kind.record_labels)
+    study_plan.check_finished(read, dataset, seeds, kind.record_labels)
     outcomes = [
         _run(outcome, f"{study.name}: {outcome.variant.name} ({number} of {len(planned)})", dataset, seeds, kind, log)
         for number, outcome in enumerate(planned, start=1)
@@ -223,11 +226,13 @@ def _run(
                 raise
             progress.line(f"{label}: failed: {one_line(error)}")
             return replace(outcome, reason=one_line(error))
-    runs = {run["seed"]: run for run in read_result(outcome.path)["runs"]}
+    result = read_result(outcome.path)
+    runs = {run["seed"]: run for run in result["runs"]}
     return replace(
         outcome,
         runs={seed: runs[seed]["test"] for seed in seeds},
         epochs={seed: runs[seed].get("best_epoch") for seed in seeds},
+        precision=number_format(result),
     )
 
 

@@ -154,7 +154,7 @@ class Outcome:
     path: its experiment folder. settings: method and options it runs with. asked: those options that the user set for
     all variants. ignored: those of them that its method does not have. reason: why it is not possible here; None where
     it is. runs: {seed: {metric: value or None}} on test. epochs: {seed: best epoch or None}. Both are empty where it is
-    not possible.
+    not possible. precision: the number format that it was computed in; None where that is not known.
     """
 
     variant: Variant
@@ -165,6 +165,7 @@ class Outcome:
     reason: str | None = None
     runs: dict[int, dict[str, float | None]] = field(default_factory=dict)
     epochs: dict[int, int | None] = field(default_factory=dict)
+    precision: str | None = None
 
     @property
     def finished(self) -> bool:

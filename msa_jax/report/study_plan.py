@@ -17,7 +17,7 @@ from msa_jax.option_values import shown
 from msa_jax.report import figures
 from msa_jax.report.study import Outcome, Study, Variant
 from msa_jax.train.atomic import read_json
-from msa_jax.train.experiment_dir import has_keys
+from msa_jax.train.experiment_dir import FREE_OPTIONS, has_keys
 from msa_jax.train.prepare import used_part
 from msa_jax.train.settings import resolve
 
@@ -130,17 +130,10 @@ def share_stages(planned: Sequence[Outcome]) -> list[Outcome]:
 
 
 def with_sources(names: Collection[str], planned: Sequence[Outcome]) -> list[Outcome]:
-    """The variants of these names, and the one that trains the stages which they take, unless it is finished.
-
-    So a part of a study leaves what the whole one would.
-    """
+    """The variants of these names, and the one that trains the stages which they take."""
     asked = [outcome for outcome in planned if outcome.variant.name in names]
     sources = {outcome.settings.options.stages_from for outcome in asked if not outcome.reason}
-    return [
-        outcome
-        for outcome in planned
-        if outcome in asked or (str(outcome.path.resolve()) in sources and not outcome.finished)
-    ]
+    return [outcome for outcome in planned if outcome in asked or str(outcome.path.resolve()) in sources]
 
 
 def _has(dataset: Dataset, need: str) -> bool:
@@ -203,7 +196,11 @@ def check_finished(planned: Sequence[Outcome], dataset: Dataset, seeds: Sequence
             "dataset": dataset.card.name,
             "protocol": settings.protocol,
             "seeds": list(seeds),
-            **{f"option {name}": value for name, value in config.to_json(settings.options).items()},
+            **{
+                f"option {name}": value
+                for name, value in config.to_json(settings.options).items()
+                if name not in FREE_OPTIONS
+            },
         }
         if record_labels:
             expected["record_labels"] = True

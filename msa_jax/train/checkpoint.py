@@ -30,6 +30,7 @@ from msa_jax.train.tensor_file import read_tensor_shapes, read_tensors, write_on
 
 STATE = "state"  # the folder of the newest state
 STAGES = "stages"  # the folder of what stages leave, each in one of its name
+GONE = f".{STATE}.gone"  # what a process that was killed leaves of a state that it deleted
 UNFINISHED = "params.orbax-checkpoint-tmp*"  # what a process that was killed leaves of parameters
 
 
@@ -124,7 +125,7 @@ def delete_state(folder: Path) -> None:
     """
     if not processes.is_primary():
         return
-    gone = folder / f".{STATE}.gone"
+    gone = folder / GONE
     shutil.rmtree(gone, ignore_errors=True)
     with contextlib.suppress(OSError):
         (folder / STATE).rename(gone)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msa_jax.errors import InputError, first_line
 from msa_jax.paths import user_path
-from msa_jax.train.checkpoint import STAGES, STATE, UNFINISHED
+from msa_jax.train.checkpoint import GONE, STAGES, STATE, UNFINISHED
 from msa_jax.train.experiment_dir import is_ours, locked
 from msa_jax.train.exported import is_exported
 from msa_jax.train.settings import RunConfig
@@ -95,6 +95,7 @@ def _planned(path: Path) -> Cleaning:
     states, left = _sorted_out((folder / STATE for folder in (*runs, *together)), _OF_STATE)
     stages, other = _sorted_out((stage for one in runs for stage in _folders(one / STAGES)), _OF_STAGE)
     unfinished = [part for one in runs for part in one.glob(UNFINISHED) if _is_folder(part)]
+    unfinished += [one / GONE for one in (*runs, *together) if _is_folder(one / GONE)]
     dropped = [*states, *stages, *unfinished]
     users = [sums.parent for sums in checkpoints.rglob("params.json") if sums.parent not in stages]
     needed = {kept.resolve() for user in users if (kept := shared_file(user)) is not None}

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -32,6 +33,7 @@ from msa_jax.train.compilation import (
 )
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.experiment_results import check_rows, write_results
+from msa_jax.train.in_parts import train_in_parts
 from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, used_part, with_format
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
@@ -145,6 +147,7 @@ def resume(
     max_epochs: int | None = None,
     data: Dataset | str | Path | None = None,
     data_devices: int | None = None,
+    runs_per_program: int | None = None,
     keep_state: bool = False,
     log: TextIO | None = sys.stderr,
     trackers: Sequence[str | Tracker] | None = None,
@@ -163,6 +166,8 @@ def resume(
       max_epochs: of the last stage, more than it had; None for an unfinished experiment.
       data: where the dataset is now, by default where it was.
       data_devices: devices that share each mini-batch now, by default as many as did, or all there are if these are fewer.
+      runs_per_program: how many runs go side by side, by default as many as did. With another number, runs that are not
+        finished begin again.
       keep_state: keep the last states once more; if they were kept before, they are.
       log: where progress goes; None is silent.
       trackers, on_epoch, said: as of `train`.
@@ -191,7 +196,10 @@ def resume(
                 f"{path}: max_epochs is {max_epochs!r}; expected a whole number from {least}, since it had {had}"
             )
     devices = min(old.data_devices, jax.device_count()) if data_devices is None else data_devices
-    options = config.override(old, {"max_epochs": had if max_epochs is None else max_epochs, "data_devices": devices})
+    changed = {"max_epochs": had if max_epochs is None else max_epochs, "data_devices": devices}
+    if runs_per_program is not None:
+        changed["runs_per_program"] = runs_per_program
+    options = config.override(old, changed)
     dataset = checked_dataset(before.data if data is None else data)
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
     settings = Settings(method=method, options=options, protocol=before.protocol, preset=before.preset)
@@ -287,14 +295,16 @@ def _train_in(
 
     def begin() -> None:
         check(runner)
-        experiment_dir.begin(path, content.to_json(), dataset.fingerprint())
+        # Resumed on a machine with other devices, the same runs stay side by side.
+        fixed = options.runs_per_program != "auto" or runner.why_sequential() is not None
+        together = content.runs_per_program if fixed else None
+        experiment_dir.begin(path, content.to_json(), dataset.fingerprint(), together=together)
         save_preprocessing(runner.prepared.preprocessor, path / "preprocessing")
 
     with experiment_dir.locked(path):
         processes.run_on_primary(begin)
-        # Resumed on a machine with other devices, the same runs stay side by side, unless the memory is too small there.
-        begun = RunConfig.read(path).runs_per_program
-        content = replace(content, runs_per_program=1 if runner.why_sequential() else begun)
+        begun = RunConfig.read(path).runs_per_program if processes.is_primary() else 0
+        content = replace(content, runs_per_program=int(processes.of_primary(np.int32(begun))))
         return _train_all(path, content, dataset, runner, progress, trackers)
 
 
@@ -345,13 +355,16 @@ def _train_all(
         record=record if content.record_labels else None,
         trackers=tuple(told),
     )
-    together, results = content.runs_per_program, []
     with contextlib.ExitStack() as watched:
         for tracker in logs.trackers:
             watched.callback(tracker.close)
-        for first in range(0, len(runs), together):
-            ended = runner.run(runs[first : first + together], logs, keep_state=content.keep_state)
-            results += [result for result in ended if result is not None]  # none fails: the first that does stops all
+        ended = train_in_parts(
+            runs,
+            content.runs_per_program,
+            lambda part: runner.run(part, logs, keep_state=content.keep_state),
+            fewer=partial(experiment_dir.write_together, path),
+        )
+        results = [result for result in ended if result is not None]  # none fails: the first that does stops all
         check_rows(path / "checkpoints", content.seeds, results, dataset)
         mean, std = metrics.summarise([result.test for result in results])
 

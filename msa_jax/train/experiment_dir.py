@@ -41,7 +41,9 @@ _NAMES = (
 )
 _WRITTEN = frozenset(_NAMES.split())
 # How an experiment is computed and shown, and where its dataset was: may be others when it is resumed.
-FREE, FREE_OPTIONS = ("data", "runs_per_program", "keep_state", "with_text"), ("data_devices", "runs_per_program")
+FREE = ("data", "runs_per_program", "keep_state", "with_text")
+_NEED_LESS = ("runs_per_program", "remat", "resident")  # options that need less memory and change nothing but rounding
+FREE_OPTIONS = ("data_devices", *_NEED_LESS)
 
 
 @contextlib.contextmanager
@@ -143,6 +145,7 @@ def begin(
     *,
     kind: str = "experiment",
     mark: str = "config.json",
+    together: int | None = None,
 ) -> None:
     """Starts the folder of an experiment or a sweep, or makes sure that what is there is this very one.
 
@@ -151,6 +154,8 @@ def begin(
       content: of the file `mark`: what makes it this one, all but `FREE` and, of its "options", `FREE_OPTIONS`.
       fingerprint: of the dataset.
       kind: as people call it.
+      together: how many runs go side by side, at most, by these options; None for as many as before. As long as the options ask
+        for the same number, no more than before: so many may have had no room.
 
     Raises:
       InputError: there is something else, or it began with another dataset.
@@ -176,17 +181,24 @@ def begin(
     told = read_json(folder / "environment.json")
     if not isinstance(told, dict) or told.get("dataset_sha256") != fingerprint:
         raise InputError(f"{folder}: the dataset is not the one that this {kind} began with; --overwrite starts anew")
-    # What is left to train is written as this version does, its state stays and its text is shown if that is asked now, and as
-    # many runs go side by side as before unless another number is asked for.
-    asked = wanted.get("runs_per_program", "auto") != "auto"
-    changed = ("keep_state", "with_text", *(["runs_per_program"] if asked else []))
-    now = {**before, "format": FORMAT, **{key: content[key] for key in changed if key in content}}
+    # What is left to train is written as this version does; its state stays and its text is shown if that is asked now.
+    asked = {key: content[key] for key in ("keep_state", "with_text") if key in content}
+    options = {**known, **{name: wanted[name] for name in _NEED_LESS if name in wanted}}
+    now = {**before, "format": FORMAT, **asked, "options": options}
+    if together is not None:
+        same = options.get("runs_per_program") == known.get("runs_per_program")
+        now["runs_per_program"] = min(before.get("runs_per_program", 1), together) if same else together
     if now != before:
         write_json(folder / mark, now)
     if now.get("runs_per_program") != before.get("runs_per_program"):
         # States of other runs side by side, which nobody goes on with.
         for state in (folder / "checkpoints").glob(f"*/{STATE}"):
             delete_state(state.parent)
+
+
+def write_together(folder: Path, runs: int) -> None:
+    """Writes down that so many runs of an experiment go side by side from now on; folder: locked."""
+    write_json(folder / "config.json", {**read_json(folder / "config.json"), "runs_per_program": runs})
 
 
 def _a(kind: str) -> str:

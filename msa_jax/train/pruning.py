@@ -62,6 +62,8 @@ class MedianStopping:
         self._bests.clear()
         self._epochs.clear()
         self.see(line for line in lines if line.get("stage", stage) == stage)
+        # Runs that have begun again were not given up.
+        self.pruned = {run: why for run, why in self.pruned.items() if self._epochs.get(run, 0) >= why.epoch}
 
     def see(self, lines: Iterable[Mapping[str, Any]]) -> None:
         """Takes lines of the last stage's next epochs."""

@@ -4,7 +4,6 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,18 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
-from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.errors import InputError, OutOfMemory, TrainingStopped
 from msa_jax.methods.protocol import Method
 from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
-from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
+from msa_jax.train.checkpoint import RunCheckpoints, delete_state, has_state, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, bytes_of, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
-from msa_jax.train.halving import Halving, finished
+from msa_jax.train.in_parts import NEEDS_LESS
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
-from msa_jax.train.memory import device_memory
+from msa_jax.train.memory import device_memory, out_of_memory_message
 from msa_jax.train.orbax_messages import check_there
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
@@ -58,7 +57,7 @@ class Runner:
         self._progress = progress or Progress(None)
         self.inits = StageInits(method, options, prepared)
         self._layout = self.inits.layout
-        self._epochs, self._halving = EpochTrainer(prepared, self._layout, self._progress), Halving(self._progress)
+        self._epochs = EpochTrainer(prepared, self._layout, self._progress)
 
     # -- side by side or one after the other --------------------------------------------------------------------------
 
@@ -110,7 +109,7 @@ class Runner:
     def _gainful(self, runs: int) -> int:
         """How many of so many runs the devices gain from side by side, with room for their states.
 
-        What a step needs besides is known only when it is compiled: `run` trains fewer together where that has no room.
+        What a step needs besides is known only when it is compiled: `run` says where that has no room.
 
         A run has parameters, two moments, gradients and the best parameters, twice over; what runs share they have once. On a
         CPU as many runs as it has cores (see `runs`), each with a copy of the dataset and of what is shared: more of them would
@@ -150,11 +149,25 @@ class Runner:
           A result each; None for a run that failed.
 
         Raises:
-          TrainingStopped: a loss is not finite, if results are kept. OutOfMemory: as of `Halving`.
+          TrainingStopped: a loss is not finite, if results are kept.
+          OutOfMemory: a device has too little memory. It names a number of runs that may have room if these are several, have
+            no checkpoint, and are trained in one process: the devices of some processes may have room for more than others'.
           InputError: the checkpoint is of something else; stages_from has nothing that fits.
         """
-        own = partial(self._run, logs=logs, keep=keep, keep_state=keep_state, stopping=stopping)
-        return self._halving.train(runs, own)
+        folder = _folder(runs)
+        try:
+            return self._run(runs, folder, logs, keep=keep, keep_state=keep_state, stopping=stopping)
+        except jax.errors.JaxRuntimeError as error:
+            message = out_of_memory_message(error)
+            if message is None:
+                raise
+        # Out of the handler, so that what the error holds has left the device.
+        if len(runs) == 1 or processes.count() > 1 or has_state(folder):
+            raise OutOfMemory(f"{message}; {NEEDS_LESS}")
+        delete_state(folder)
+        fewer = len(runs) - len(runs) // 2
+        self._progress.line(f"{message} for {len(runs)} runs side by side: from here on {fewer}")
+        raise OutOfMemory(f"{message}; {NEEDS_LESS}", runs=fewer)
 
     def _run(
         self,
@@ -166,8 +179,8 @@ class Runner:
         keep_state: bool,
         stopping: MedianStopping | None,
     ) -> list[Result | None]:
-        """What `run` does, with all of the runs side by side; folder: of their state."""
-        if processes.primary_says(lambda: finished(runs)):
+        """What `run` does; folder: of the runs' state."""
+        if processes.primary_says(lambda: all((run.folder / "result.json").is_file() for run in runs)):
             if not keep_state:
                 delete_state(folder)  # of which a process that died may have left some
             return [load_result(run.folder) for run in runs]
@@ -397,3 +410,9 @@ class Runner:
                 save_variables(run.folder, left, self.inits.pretrained(run))
                 save_result(run.folder, result)
         return results
+
+
+def _folder(runs: Sequence[Run]) -> Path:
+    """Where the state of runs side by side lies."""
+    first, last = runs[0].folder, runs[-1].folder
+    return first if len(runs) == 1 else first.parent / f"{first.name}_to_{last.name}"

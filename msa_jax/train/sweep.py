@@ -23,6 +23,7 @@ from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.experiment import checked_dataset, prepared_runner
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
+from msa_jax.train.in_parts import train_in_parts
 from msa_jax.train.prepare import settled_format, used_part, with_format
 from msa_jax.train.progress import Progress
 from msa_jax.train.pruning import MedianStopping, Prune
@@ -166,6 +167,7 @@ class _Points:
         self._logs = Logs(metrics=MetricsFile(path / "metrics.jsonl"))
         self._last: tuple[Options, Runner] | None = None
         self._failures: dict[int, str] = {}
+        self._done: set[int] = set()  # the numbers of runs that have ended, and were written down
 
     def train(self) -> Mapping[int, str]:
         """Returns {number of a run: why} of those that could not begin, or had too little memory. They are not kept: another
@@ -175,7 +177,7 @@ class _Points:
           InputError: no run of any point can begin.
         """
         self._results.rewind(run=-1, epoch=0)  # no run: only a line that was not finished
-        done = {line["run"] for line in self._results.read()}
+        self._done = {line["run"] for line in self._results.read()}
         taken = self._arguments()
         alike: dict[tuple[Any, ...], list[int]] = {}
         for number, point in enumerate(self._points):
@@ -183,8 +185,8 @@ class _Points:
             alike.setdefault(key, []).append(number)
         for numbers in alike.values():
             runs = [self._run(number, place, taken) for number in numbers for place in range(len(self._seeds))]
-            if any(run.number not in done for run in runs):
-                self._train(runs, done, self._resolved[numbers[0]])
+            if any(run.number not in self._done for run in runs):
+                self._train(runs, self._resolved[numbers[0]])
         if len(self._failures) == len(self._points) * len(self._seeds):
             raise InputError(f"no point can be trained: {self._failures[0]}")
         shutil.rmtree(self._path / "checkpoints", ignore_errors=True)
@@ -199,42 +201,60 @@ class _Points:
             values={name: float(value) for name, value in self._points[number].items() if name in taken},
         )
 
-    def _train(self, runs: Sequence[Run], done: set[int], options: Options) -> None:
+    def _train(self, runs: Sequence[Run], options: Options) -> None:
         """Runs of points that share their programs."""
         try:
             runner = self._runner(options)
-            together = self._side_by_side(runner, runs, done)
+            together = self._side_by_side(runner, runs)
         except InputError as error:
-            self._failures |= {run.number: str(error) for run in runs if run.number not in done}
+            self._fail(runs, error)
             return
-        for first in range(0, len(runs), together):
-            part = runs[first : first + together]
-            if all(run.number in done for run in part):
-                continue
+
+        def train(part: Sequence[Run]) -> list[Result | None]:
+            if all(run.number in self._done for run in part):
+                return [None] * len(part)
             self._progress.line(
                 f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
             )
             try:
                 results = runner.run(part, self._logs, keep=False, stopping=self._stopping)
             except OutOfMemory as error:
-                self._failures |= {run.number: str(error) for run in part if run.number not in done}
+                if error.runs is not None:
+                    for run in part:  # they begin again, and no other is compared with this try of theirs
+                        self._logs.metrics.rewind(run.number, 0)
+                    raise
+                self._fail(part, error)
                 self._progress.line(f"failed: {one_line(error)}")
-                continue
+                return [None] * len(part)
             self._record(part, results)
+            return results
 
-    def _side_by_side(self, runner: Runner, runs: Sequence[Run], done: set[int]) -> int:
+        train_in_parts(runs, together, train, fewer=lambda number: self._write_together(runs, number))
+
+    def _fail(self, runs: Sequence[Run], error: InputError) -> None:
+        self._failures |= {run.number: str(error) for run in runs if run.number not in self._done}
+
+    def _write_together(self, runs: Sequence[Run], number: int) -> None:
+        """Writes down how many of these runs go side by side."""
+        content = read_json(self._path / MARK)
+        together = {**content.get("together", {}), str(runs[0].number): number}
+        asked = self._settings.options.runs_per_program
+        write_json(self._path / MARK, {**content, "together": together, "together_asked": asked})
+
+    def _side_by_side(self, runner: Runner, runs: Sequence[Run]) -> int:
         """As many as before if they were interrupted: beside others, other runs would be given up."""
-        content, first = read_json(self._path / MARK), str(runs[0].number)
-        known = content.get("together", {})
-        before = known.get(first)
+        content = read_json(self._path / MARK)
+        before = content.get("together", {}).get(str(runs[0].number))
         now = runner.together(len(runs), before)
+        if before is not None and content.get("together_asked") == self._settings.options.runs_per_program:
+            now = min(now, before)  # more may have had no room
         if before not in (now, None):  # runs that were not finished begin again, beside others
             for run in runs:
-                if run.number not in done:
+                if run.number not in self._done:
                     self._logs.metrics.rewind(run.number, 0)
             shutil.rmtree(self._path / "checkpoints", ignore_errors=True)
         if before != now:
-            write_json(self._path / MARK, {**content, "together": {**known, first: now}})
+            self._write_together(runs, now)
         return now
 
     def _record(self, runs: Sequence[Run], results: Sequence[Result | None]) -> None:
@@ -253,6 +273,7 @@ class _Points:
                 pruned = None if self._stopping is None else self._stopping.pruned.get(run.number)
                 lines.append(line if pruned is None else {**line, "pruned": pruned._asdict()})
         self._results.append(*lines)
+        self._done |= {run.number for run in runs}
 
     def _runner(self, options: Options) -> Runner:
         """The last one again where it fits: it may have run a text encoder over the dataset."""

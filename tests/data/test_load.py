@@ -45,6 +45,8 @@ def test_ids_that_nobody_gave_may_be_in_several_splits():
     assert load_dataset(numbered) is numbered
     mixed = replace(numbered, train=dataset.train)
     assert load_dataset(mixed) is mixed
+    parts = {name: split.take(np.arange(0, len(split), 2)) for name, split in numbered.splits().items()}
+    assert len(load_dataset(replace(numbered, **parts)).train) == len(parts["train"])
     with pytest.raises(InputError, match="an id that split train has in row 1"):
         load_dataset(replace(dataset, valid=replace(dataset.valid, id=["a", dataset.train.id[1]])))
 

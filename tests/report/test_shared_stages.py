@@ -86,6 +86,14 @@ def test_a_part_and_then_the_whole_train_each_variant_once(tmp_path, study, audi
 
 
 @pytest.mark.usefixtures("toy", "pretend")
+def test_a_part_does_not_take_stages_of_other_options(tmp_path, study, audio):
+    given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
+    reproduce(study, audio, variants=["A"], options={"max_epochs": 1}, **given)
+    with pytest.raises(InputError, match="a: a finished experiment with option max_epochs 1; the study runs"):
+        reproduce(study, audio, variants=["B"], **given)
+
+
+@pytest.mark.usefixtures("toy", "pretend")
 def test_stages_of_two_experiments_of_one_name_are_not_the_same(tmp_path, study, audio):
     given = {"seeds": (1,), "out": tmp_path / "out", "log": None}
     reproduce(study, audio, options={"stages_from": str(tmp_path / "one" / "a")}, **given)

@@ -237,6 +237,33 @@ def test_a_finished_experiment_of_something_else_is_not_taken(tmp_path, audio, c
         reproduce(study, **given | changes)
 
 
+@pytest.mark.usefixtures("toy", "pretend")
+@pytest.mark.parametrize(
+    "option", [{"runs_per_program": 1}, {"data_devices": 2}, {"remat": True}, {"resident": "no"}], ids=str
+)
+def test_a_study_goes_on_with_options_that_need_less_memory(tmp_path, audio, option):
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS[:2])
+    given = {"data": audio, "seeds": (1, 2), "out": tmp_path / "out", "log": None}
+    reproduce(study, variants=["A"], **given)
+    again = reproduce(study, options=option, **given)
+    assert [len(row["runs"]) for row in again.content["rows"]] == [2, 2]
+
+
+@pytest.mark.usefixtures("toy", "pretend")
+def test_rows_that_were_computed_in_different_formats_are_told(tmp_path, audio):
+    study = write_study(tmp_path / "toy_table9.py", variants=VARIANTS[:2])
+    given = {"data": audio, "seeds": (1, 2), "out": tmp_path / "out", "log": None}
+    reproduce(study, **given)
+    for name, precision in (("a", "bfloat16"), ("b-big", "float32")):
+        path = tmp_path / "out" / name / "result.json"
+        result = json.loads(path.read_text())
+        result["runs"] = [{**run, "hyperparameters": {"precision": precision}} for run in result["runs"]]
+        path.write_text(json.dumps(result))
+        notes = reproduce(study, **given).tables[0].notes
+        told = [note for note in notes if note.startswith("Computed in")]
+        assert told == (["Computed in bfloat16: A.", "Computed in float32: B, big."] if name == "b-big" else [])
+
+
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("kind", [TrainingStopped, OutOfMemory])
 def test_a_row_that_fails_is_named_in_a_table_and_stops_a_figure(tmp_path, audio, monkeypatch, kind):

@@ -54,6 +54,14 @@ def test_states_and_stages_are_dropped_and_nothing_else(run):
     assert clean(run).size == 0  # and it can be done again
 
 
+def test_what_a_killed_deletion_of_a_state_left_is_dropped_too(run):
+    left = run / "checkpoints" / "1_to_2" / ".state.gone"
+    left.mkdir(parents=True)
+    (left / "big").write_bytes(bytes(1000))
+    clean(run)
+    assert not left.parent.exists()
+
+
 def test_predictions_are_the_same_afterwards(run, kept):
     clean(run)
     np.testing.assert_array_equal(Predictor.load(run).predict(AUDIO.test), Predictor.load(kept).predict(AUDIO.test))

@@ -105,6 +105,14 @@ def test_the_text_stands_beside_the_scores_if_that_is_asked_for_and_stays_when_t
         assert heads["1/prediction"].tolist() == np.array(columns["1/prediction"], np.float32).tolist()
 
 
+def test_a_text_of_any_length_stands_beside_the_scores(tmp_path):
+    dataset = tiny_dataset(modalities=("text", "audio"))
+    texts = np.array(["a" * 200_000, *dataset.test.raw_text[1:]], object)
+    dataset = replace(dataset, test=replace(dataset.test, raw_text=texts))
+    path = train_toy(tmp_path / "run", dataset, seeds=(1,), options={"max_epochs": 1}, with_text=True).path
+    assert read_predictions(path, "test")[0].tolist() == dataset.test.id.tolist()
+
+
 def test_text_that_is_not_there_is_missed_before_anything_is_written(tmp_path):
     with pytest.raises(InputError, match="no column raw_text, so no text can be written"):
         train_toy(tmp_path / "run", AUDIO, with_text=True)

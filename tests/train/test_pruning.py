@@ -12,7 +12,7 @@ from msa_jax.train.pruning import MedianStopping, Prune, Pruned, parse_prune
 from msa_jax.train.runner import Runner
 from msa_jax.train.sweep import sweep
 from tests.tiny import TOY_QUICK
-from tests.train.kit import AUDIO, Interrupting, lines_of
+from tests.train.kit import AUDIO, Interrupting, lines_of, room_for
 
 
 def line(run: int, epoch: int, value: float | None, **more) -> dict:
@@ -179,6 +179,17 @@ def test_another_number_of_runs_side_by_side_forgets_what_was_not_finished(tmp_p
         why = one.pruned[1]
         others = [min(found[other][: why["epoch"]]) for other in range(one.number)]
         assert why["median"] == np.median(others)
+
+
+@pytest.mark.slow
+def test_runs_that_begin_again_in_parts_are_judged_anew(toy, tmp_path):
+    """Of a try that ended for too little memory nothing is left, neither lines nor runs that were given up."""
+    named = {"prune": Prune(warmup=1, runs=1), "log": None}
+    alone = sweep_toy(tmp_path / "alone", together=1, **named)
+    options = {**TOY_QUICK, "runs_per_program": 4, "max_epochs": 6, "learning_rate.other": 1e-7, "checkpoint_epochs": 9}
+    with room_for(1, epoch=4):
+        parted = sweep_toy(tmp_path / "parted", options=options, **named)
+    assert parted.ranking == alone.ranking
 
 
 def test_what_is_no_way_to_prune_is_an_input_error_before_anything_is_written(toy, tmp_path):

@@ -17,7 +17,8 @@ import pytest
 from msa_jax.errors import InputError
 from msa_jax.train import checkpoint, processes
 from msa_jax.train.checkpoint import RunCheckpoints
-from msa_jax.train.experiment import train
+from msa_jax.train.experiment import resume, train
+from msa_jax.train.settings import RunConfig
 from tests.paths import REPOSITORY
 from tests.tiny import QUICK, TOY_QUICK, contrary, tiny_dataset, train_quick, train_toy
 from tests.train.kit import AUDIO, Interrupting, interrupt_and_resume, lines_of, outcome, toy_experiment
@@ -59,6 +60,35 @@ def test_an_experiment_goes_on_with_another_number_of_runs_side_by_side(tmp_path
         assert run["epochs"] == other["epochs"]
         assert run["test"]["MAE"] == pytest.approx(other["test"]["MAE"], abs=1e-4)
     assert len(lines_of(tmp_path / "run" / "metrics.jsonl")) == sum(run["epochs"] for run in result["runs"])
+
+
+def test_another_number_of_runs_side_by_side_stays_when_resume_goes_on(tmp_path):
+    def states() -> set[str]:
+        return {path.parent.name for path in (tmp_path / "run" / "checkpoints").glob("*/state")}
+
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", runs_per_program=2)(Interrupting(2))
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", runs_per_program=1)(Interrupting(3))
+    assert states() == {"3"}
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "run", data=AUDIO, log=Interrupting(1))
+    assert states() == {"3"}  # of two epochs, and not begun again
+    assert RunConfig.read(tmp_path / "run").runs_per_program == 1
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "run", data=AUDIO, runs_per_program=2, log=Interrupting(2))
+    assert states() == {"3_to_4"}
+    content = RunConfig.read(tmp_path / "run")
+    assert (content.runs_per_program, content.options["runs_per_program"]) == (2, 2)
+
+
+def test_a_state_of_runs_side_by_side_goes_where_runs_must_go_one_after_the_other(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", runs_per_program="auto")(Interrupting(2))
+    assert (tmp_path / "run" / "checkpoints" / "3_to_4" / "state").is_dir()
+    toy_experiment(tmp_path / "run", runs_per_program="auto", resident="no")(None)  # it streams
+    assert {path.name for path in (tmp_path / "run" / "checkpoints").iterdir()} == {"3", "4"}
+    assert RunConfig.read(tmp_path / "run").options["resident"] == "no"
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from msa_jax.train.experiment_dir import Logs, MetricsFile, load_result
 from msa_jax.train.memory import out_of_memory_message
 from msa_jax.train.report import Report
 from msa_jax.train.runs import Layout
+from msa_jax.train.settings import RunConfig
 from msa_jax.train.step import Measured
 from tests.tiny import QUICK, TOY, TOY_QUICK, contrary, tiny_dataset, train_toy
 from tests.train.kit import (
@@ -211,7 +212,7 @@ def test_whether_runs_are_finished_is_said_by_the_first_process(staged, tmp_path
     runner, logs = runner_of(TOY, AUDIO, TOY_QUICK), Logs(metrics=MetricsFile(tmp_path / "metrics.jsonl"))
     monkeypatch.setattr(processes, "is_primary", lambda: False)
     monkeypatch.setattr(Path, "is_file", lambda path: pytest.fail(f"{path} is looked for"))
-    answers = iter((False, True, False, False))  # whether they come in halves, and whether they are finished
+    answers = iter((True, False))
     monkeypatch.setattr(processes, "of_primary", lambda own: np.int32(next(answers)))
     (result,) = runner.run([run_of(1, staged.path / "checkpoints")], logs)
     assert result.epochs == staged.runs[0].epochs
@@ -321,6 +322,14 @@ def test_a_run_that_has_no_room_or_runs_that_have_begun_stop_and_say_what_helps(
     assert "\n" not in str(caught.value)
     assert caught.value.__context__ is None  # which would hold what lies on the device
     assert train_toy(tmp_path / "run", AUDIO, seeds=seeds, options=options).runs
+
+
+def test_a_run_without_room_goes_on_where_it_is_with_what_helps(tmp_path):
+    with room_for(0), pytest.raises(OutOfMemory, match="--resident no"):
+        train_toy(tmp_path / "run", AUDIO, seeds=(1,))
+    done = train_toy(tmp_path / "run", AUDIO, seeds=(1,), options={"resident": "no", "remat": True})
+    options = RunConfig.read(done.path).options
+    assert (options["resident"], options["remat"]) == ("no", True)
 
 
 def test_other_errors_of_a_device_are_not_of_its_memory():

@@ -18,7 +18,7 @@ from msa_jax.train.experiment_dir import MetricsFile
 from msa_jax.train.runner import Runner
 from msa_jax.train.sweep import sweep
 from tests.tiny import TOY, TOY_QUICK, ToyNetwork, train_toy
-from tests.train.kit import AUDIO, Interrupting, room_for, runner_of
+from tests.train.kit import AUDIO, Interrupting, lines_of, room_for, runner_of
 
 pytestmark = pytest.mark.usefixtures("toy")
 sweep_module = importlib.import_module("msa_jax.train.sweep")  # whose name is also that of its function
@@ -206,6 +206,38 @@ def test_a_point_that_has_no_room_is_recorded_and_stops_no_other(tmp_path, monke
     assert "too little memory" in done.ranking[1].failed[1]
     # With another device there may be room.
     assert [line["point"] for line in MetricsFile(tmp_path / "run" / "results.jsonl").read()] == [1]
+
+
+FOUR = {"learning_rate.audio": [0.02, 1e-7, 0.03, 1e-6]}
+
+
+def test_what_a_part_gave_stays_where_the_next_has_no_room(tmp_path, monkeypatch):
+    original = Runner._run
+
+    def less_room(self: Runner, runs: Any, *rest: Any, **named: Any) -> Any:
+        with room_for(2), room_for(2 if runs[0].number < 2 else 0, epoch=2):
+            return original(self, runs, *rest, **named)
+
+    monkeypatch.setattr(Runner, "_run", less_room)
+    options = {"runs_per_program": 4, "checkpoint_epochs": 1}
+    done = sweep_toy(tmp_path / "run", FOUR, seeds=(1,), options=options)
+    failed = {one.number: one.failed for one in done.ranking}
+    assert not failed[0]
+    assert not failed[1]
+    assert all("too little memory" in failed[number][1] for number in (2, 3))
+    assert [line["run"] for line in lines_of(tmp_path / "run" / "results.jsonl")] == [0, 1]
+
+
+def test_a_sweep_in_parts_goes_on_with_what_each_part_has(tmp_path):
+    options = {"runs_per_program": 4, "max_epochs": 3}
+    with pytest.raises(KeyboardInterrupt), room_for(2):
+        sweep_toy(tmp_path / "run", FOUR, seeds=(1,), log=Interrupting(4), options=options)
+    assert [line["run"] for line in lines_of(tmp_path / "run" / "results.jsonl")] == [0, 1]
+    assert json.loads((tmp_path / "run" / "sweep.json").read_text())["together"] == {"0": 2}
+    before = [line for line in lines_of(tmp_path / "run" / "metrics.jsonl") if line["run"] < 2]
+    done = sweep_toy(tmp_path / "run", FOUR, seeds=(1,), options=options)
+    assert [line for line in lines_of(tmp_path / "run" / "metrics.jsonl") if line["run"] < 2] == before
+    assert not any(one.failed for one in done.ranking)
 
 
 @pytest.mark.slow
