@@ -193,7 +193,7 @@ class Job:
                     time.sleep(rng.uniform(0, 0.01))
                     break
             time.sleep(0.001)
-        early, sent = not _hears(process.pid), time.monotonic()
+        early, sent = not hears(process.pid), time.monotonic()
         if process.poll() is not None:
             return None
         process.send_signal(number)
@@ -218,7 +218,7 @@ class Job:
         return Kill(self.name, number.name, when, round(seconds, 3), early, fault)
 
 
-def _hears(pid: int) -> bool:
+def hears(pid: int) -> bool:
     """Whether a process has a handler for SIGTERM: until then Python itself starts, and dies in its own way."""
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")

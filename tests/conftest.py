@@ -39,3 +39,12 @@ def _programs_leave_the_process():
     if maps.is_file() and len(maps.read_bytes().splitlines()) > MOST_MAPS:
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """Programs are compiled as quickly as they can be, where what they give is compared with what others so compiled give."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)

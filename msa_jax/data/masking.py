@@ -73,7 +73,13 @@ def without(batch: Mapping[str, Any], missing: Missing, *, aligned: bool) -> dic
 
 
 def draw_missing(
-    batch: Mapping[str, Any], key: Array, *, modality_rate: float, step_rate: float, tokens: Tokens
+    batch: Mapping[str, Any],
+    key: Array,
+    *,
+    modality_rate: float,
+    step_rate: float,
+    tokens: Tokens,
+    aligned: bool = False,
 ) -> Missing:
     """What the samples of a mini-batch lose in training.
 
@@ -82,7 +88,7 @@ def draw_missing(
       key: of this draw.
       modality_rate: the probability that a modality is absent; of a sample that would lose all that it has, one stays.
       step_rate: the probability that a step is silent.
-      tokens: as in `Missing`.
+      tokens: as in `Missing`. aligned: as in `without`.
     """
     names = [name for name in MODALITIES if name in batch]
     of_modalities, *of_steps = jax.random.split(key, 1 + len(names))
@@ -91,7 +97,7 @@ def draw_missing(
     silent: dict[str, Array] = {}
     if modality_rate > 0 and len(names) > 1:
         drawn = jax.random.uniform(of_modalities, (rows, len(names)))
-        has = jnp.stack([_is_there(batch[name]) for name in names], axis=1)
+        has = jnp.stack([is_there(batch[name], tokens, aligned=aligned) for name in names], axis=1)
         stays = jnp.where(has, drawn, -1.0).argmax(1, keepdims=True)
         lost = (drawn < modality_rate) & (jnp.arange(len(names))[None, :] != stays)
         absent = {name: lost[:, place] for place, name in enumerate(names)}
@@ -101,9 +107,20 @@ def draw_missing(
     return Missing(absent, silent, tokens)
 
 
-def _is_there(content: Mapping[str, Array]) -> Array:
-    """[B] bool: a frame, a step of text features, or of a text a token between the first and the last."""
-    return length_of(content) > (2 if "ids" in content else 0)
+def is_there(content: Mapping[str, Any], tokens: Tokens, *, aligned: bool) -> Any:
+    """[B] bool: a frame, a step of text features that is not zeros, or of a text a token between the first and the last; on
+    aligned data, where what is absent is silent, no frame of zeros and no [UNK]. Content as it is before text is packed."""
+    length, count = length_of(content), steps_of(content)
+    if "ids" not in content:
+        there = length > 0
+        if not aligned and "length" in content:
+            return there
+        inside = jnp.arange(count)[None, :] < length[:, None]
+        return there & (inside[..., None] & (content["features"] != 0)).any((1, 2))
+    if not aligned:
+        return length > 2
+    step = jnp.arange(count)[None, :]
+    return ((step > 0) & (step < length[:, None] - 1) & (content["ids"] != tokens.unknown)).any(1)
 
 
 def _silent(content: Mapping[str, Array], silent: Array, tokens: Tokens) -> dict[str, Array]:

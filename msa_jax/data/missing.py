@@ -37,12 +37,18 @@ def uniforms(ids: Sequence[str] | np.ndarray, seed: int, stream: str, count: int
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def lost_modalities(ids: np.ndarray, modalities: Sequence[str], *, rate: float, seed: int) -> np.ndarray:
-    """[N, M] bool: each of M modalities is lost with the probability `rate`, but never all of a sample: if all would be lost,
-    one stays, each with equal probability."""
+def lost_modalities(
+    ids: np.ndarray, modalities: Sequence[str], *, rate: float, seed: int, has: np.ndarray | None = None
+) -> np.ndarray:
+    """[N, M] bool: each of M modalities is lost with the probability `rate`, but never all that a sample has: if all would be
+    lost, one stays, each with equal probability.
+
+    has: [N, M] bool, the modalities that a sample has from the start; None for all. Of a sample without any, one stays too.
+    """
     places = [MODALITIES.index(name) for name in modalities]  # a modality has its numbers whichever others there are
     drawn = uniforms(ids, seed, "modalities", len(MODALITIES))[:, places]
-    return (drawn < rate) & (drawn < drawn.max(1, keepdims=True))
+    has = np.ones(drawn.shape, bool) if has is None else has | ~has.any(1, keepdims=True)
+    return (drawn < rate) & (drawn != np.where(has, drawn, -1.0).max(1, keepdims=True))
 
 
 def lost_samples(ids: np.ndarray, stream: str, *, rate: float, seed: int) -> np.ndarray:

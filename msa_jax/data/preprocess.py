@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from msa_jax import json_text
+from msa_jax.data.padding import filled_frames
 from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.text_end import TEXT_ENDS, TextEnd, text_end_of, text_mask
 from msa_jax.data.tokenize import Tokenizer, load_tokenizer
@@ -175,7 +176,9 @@ class Preprocessor:
         sequence = sequence[:, : max(int(length.max(initial=1)), 1)]
         if name in self.statistics:
             mean, deviation = self.statistics[name]
-            valid = (np.arange(sequence.shape[1]) < length[:, None])[..., None]
+            # A sample whose frames are all zeros has nothing to standardise: zeros say that it lacks the modality.
+            own = np.where(filled_frames(sequence).any(1), length, 0)
+            valid = (np.arange(sequence.shape[1]) < own[:, None])[..., None]
             sequence = np.clip((sequence - mean) / deviation, -self.clip, self.clip) * valid
         return {"features": np.ascontiguousarray(sequence, np.float32), "length": length}
 
@@ -257,10 +260,12 @@ def text_lengths(columns: Columns) -> np.ndarray | None:
 
 
 def _statistics(sequence: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """[2, d] float32: mean and standard deviation of the valid frames of [N, L, d], deviation 1 where nothing varies.
+    """[2, d] float32: mean and standard deviation of the valid frames of [N, L, d], deviation 1 where nothing varies. Samples
+    whose frames are all zeros have none.
 
     Rows are read in blocks, so that the memory does not grow with the data.
     """
+    length = np.where(filled_frames(sequence).any(1), length, 0)
     frames, blocks = max(int(length.sum()), 1), range(0, len(sequence), ROWS)
 
     def total(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -17,7 +17,8 @@ from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_card, read_npz
 from msa_jax.data.padding import settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
-from msa_jax.data.table import SUFFIXES, read_table_samples
+from msa_jax.data.table import read_table_samples
+from msa_jax.data.table_rows import SUFFIXES
 from msa_jax.data.values import Place, check_lengths, refuse_blank
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import user_path

@@ -190,7 +190,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     vocabulary, added = _read_vocabulary(folder / "vocab.txt"), _added_tokens(folder, options)
     if added.keys() <= set(vocabulary):
         return _from_vocabulary(vocabulary, options)
-    tokenizer = _from_transformers(folder)
+    tokenizer = _from_transformers(folder, "BertTokenizerFast")  # by its name, so that no config.json needs to tell it
     for token, index in added.items():  # transformers gives an added token the next id, whatever the file says
         if (found := tokenizer.backend.token_to_id(token)) != index:
             raise InputError(f"{folder}: the added token {token!r} has id {index!r}; expected {found}, the next one")
@@ -278,8 +278,8 @@ def _from_vocabulary(tokens: Sequence[str], options: dict[str, Any], longest: in
     return Tokenizer(backend)
 
 
-def _from_transformers(folder: Path) -> Tokenizer:
-    from transformers import AutoTokenizer
+def _from_transformers(folder: Path, kind: str = "AutoTokenizer") -> Tokenizer:
+    import transformers
 
     models = sorted(folder.glob("*.model"))
     if models and importlib.util.find_spec("sentencepiece") is None:
@@ -288,7 +288,9 @@ def _from_transformers(folder: Path) -> Tokenizer:
             "with protobuf, or put the tokenizer.json of the same encoder beside the model"
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        tokenizer = getattr(transformers, kind).from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # transformers has many ways to fail, and optional packages it may miss
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: no tokenizer that can be read ({type(error).__name__}: {reason})") from None

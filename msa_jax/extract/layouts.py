@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from msa_jax.data import table
+from msa_jax.data import table, table_rows
 from msa_jax.data.schema import SPLITS
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
@@ -62,7 +62,7 @@ def read_raw(raw: Path, labels: Path | None = None) -> RawFolder:
     """
     path = _table(raw, labels)
     folder = raw if raw.is_dir() else raw.parent
-    rows = table.read_rows(path)
+    rows = table_rows.read_rows(path)
     columns = list(dict.fromkeys(column for row in rows for column in row.cells))
     by_path = "path" in columns
     needed = ("path", "label") if by_path else ("video_id", "clip_id", "label")
@@ -137,7 +137,7 @@ def _table(raw: Path, labels: Path | None) -> Path:
     return there[0]
 
 
-def _clip(path: Path, row: table.Row, *, by_path: bool, labels: Sequence[str], where: "_Folders") -> Clip:
+def _clip(path: Path, row: table_rows.Row, *, by_path: bool, labels: Sequence[str], where: "_Folders") -> Clip:
     named = ("path",) if by_path else ("video_id", "clip_id")
     names = {name: table.read_name(path, row, name) for name in (*named, *_OPTIONAL) if _filled(row, name)}
     for column in named:
@@ -168,7 +168,7 @@ def _clip(path: Path, row: table.Row, *, by_path: bool, labels: Sequence[str], w
     )
 
 
-def _filled(row: table.Row, column: str) -> bool:
+def _filled(row: table_rows.Row, column: str) -> bool:
     return not table.is_empty(row.cells.get(column))
 
 

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 
 from msa_jax.losses.similarity import check_positive, choice_nll, present
 from msa_jax.modalities import LETTER
-from msa_jax.numerics import l2_normalise, log_weight
+from msa_jax.numerics import l2_normalise, log_sum_exp
 
 Array = jax.Array
 
@@ -33,7 +33,11 @@ LETTERS = tuple(LETTER[name] for name in ("text", "vision", "audio"))  # the fir
 
 
 def confede_contrast(
-    parts: Mapping[str, Array], *, temperature: Array | float = 0.5, where: Array | None = None
+    parts: Mapping[str, Array],
+    *,
+    temperature: Array | float = 0.5,
+    where: Array | None = None,
+    there: Mapping[str, Array] | None = None,
 ) -> Array:
     """The mean of NT-Xent over all positive pairs of a group of seven samples.
 
@@ -44,16 +48,18 @@ def confede_contrast(
 
     Absent modalities. Their parts are left out, as positives and as negatives. Without text the anchor within samples is
     vision. Of two modalities there are 11 pairs. Of one there are the 2 between samples: within a sample nothing is left
-    to be drawn to, but the dissimilar part of sample 0 still is a negative of its similar part.
+    to be drawn to, but the dissimilar part of sample 0 still is a negative of its similar part. A sample that lacks a
+    modality is without it in the same way, whatever its parts are, and the mean is over the pairs that the group has.
 
     Args:
       parts: "ts", "vs", "as" and "td", "vd", "ad", or those of the modalities there are; [B, 7, d] each, the order of the
         seven as above.
       temperature: > 0, a number or a traced scalar.
       where: [B] bool, groups that count; the others give 0 and are never looked at.
+      there: {letter of a modality: [B, 7] bool}, samples that have it; None for all.
 
     Returns:
-      [B] float32, not negative; a group has nothing to do with the others of the batch.
+      [B] float32, not negative; a group has nothing to do with the others of the batch. 0 for a group without a pair.
 
     Raises:
       ValueError: no modality, half of one, or an unknown part. AssertionError: a shape does not fit. InputError: a
@@ -67,28 +73,41 @@ def confede_contrast(
         chex.assert_shape(value, (rows, GROUP, width))
     check_positive("temperature", temperature)
     where = present(where, rows)
-    units = [[_unit(parts[name + kind], where) for name in modalities] for kind in "sd"]
+    given = [jnp.ones((rows, GROUP), bool) if there is None else there[name] for name in modalities]
+    has = jnp.stack(given, axis=1) & where[:, None, None]  # [B, M, 7]
+    units = [[_unit(parts[name + kind], has[:, m]) for m, name in enumerate(modalities)] for kind in "sd"]
     similar, dissimilar = (jnp.stack(each, axis=1) for each in units)  # [B, M, 7, d], the main modality first
+    main = jnp.argmax(has, axis=1)  # [B, 7], of each sample the first that it has, its anchor
+    anchor = jnp.take_along_axis(similar, main[:, None, :, None], axis=1)[:, 0]  # [B, 7, d]
+    is_main = jnp.arange(len(modalities))[None, None] == main[..., None]  # [B, 7, M]
 
     def cosine(equation: str, anchors: Array, others: Array) -> Array:
         return jnp.einsum(equation, anchors, others, precision=jax.lax.Precision.HIGHEST) / temperature
 
     between = cosine("bmd,bmkd->bmk", similar[:, :, 0], similar[:, :, 1:])  # [B, M, 6], of sample 0
-    near = cosine("bkd,bmkd->bkm", similar[:, 0], similar[:, 1:])  # [B, 7, M - 1], within each sample
-    far = cosine("bkd,bmkd->bkm", similar[:, 0], dissimilar)  # [B, 7, M]
-    against_between, against_within = log_weight(between[:, :, 2:]), log_weight(far)  # [B, M], [B, 7]
-    pooled = jnp.logaddexp(against_between[:, 0], against_within[:, 0])  # [B], the anchor that both have
-    against_between, against_within = (
-        jnp.concatenate([pooled[:, None], each[:, 1:]], axis=1) for each in (against_between, against_within)
-    )
+    near = cosine("bkd,bmkd->bkm", anchor, similar)  # [B, 7, M], within each sample
+    far = cosine("bkd,bmkd->bkm", anchor, dissimilar)  # [B, 7, M]
+    of_pair = has[:, :, :1] & has[:, :, 1:]  # [B, M, 6]
+    of_sample = jnp.moveaxis(has, 1, 2)  # [B, 7, M]
 
-    losses = (
-        choice_nll(between[:, :, :2], against_between[:, :, None]),
-        choice_nll(near, against_within[:, :, None]),
-    )
-    pairs = sum(loss.shape[1] * loss.shape[2] for loss in losses)
-    return jnp.where(where, sum(loss.sum((1, 2)) for loss in losses) / pairs, 0.0)
+    # The main modality of sample 0 is an anchor of both kinds: its negatives are those between samples and its own.
+    own = jnp.broadcast_to(far[:, :1], (rows, len(modalities), len(modalities)))
+    its_own = is_main[:, 0, :, None] & of_sample[:, :1]  # [B, M, M]
+    against_between = log_sum_exp(
+        jnp.concatenate([between[:, :, 2:], own], -1), jnp.concatenate([of_pair[:, :, 2:], its_own], -1)
+    )  # [B, M]
+    of_first = jnp.take_along_axis(against_between, main[:, :1], axis=1)
+    against_within = jnp.concatenate([of_first, log_sum_exp(far[:, 1:], of_sample[:, 1:])], axis=1)  # [B, 7]
+
+    total = pairs = jnp.zeros(rows, jnp.float32)
+    for positive, against, counts in (
+        (between[:, :, :2], against_between, of_pair[:, :, :2]),
+        (near, against_within, of_sample & ~is_main),
+    ):
+        total += jnp.where(counts, choice_nll(positive, against[:, :, None]), 0.0).sum((1, 2))
+        pairs += counts.sum((1, 2))
+    return jnp.where(pairs > 0, total / jnp.maximum(pairs, 1.0), 0.0)
 
 
-def _unit(part: Array, where: Array) -> Array:
-    return l2_normalise(jnp.where(where[:, None, None], part, 0.0))
+def _unit(part: Array, has: Array) -> Array:
+    return l2_normalise(jnp.where(has[..., None], part, 0.0))

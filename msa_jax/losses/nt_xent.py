@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.losses.similarity import check_choice, check_positive, choice_nll, present
-from msa_jax.numerics import l2_normalise, log_weight
+from msa_jax.numerics import l2_normalise, log_sum_exp
 
 Array = jax.Array
 
@@ -34,6 +34,7 @@ def nt_xent(
     temperature: Array | float = 0.5,
     denominator: Literal["one", "all"] = "one",
     where: Array | None = None,
+    there: tuple[Array, Array] | None = None,
 ) -> Array:
     """Normalised temperature-scaled cross-entropy, the mean over the positives of an anchor.
 
@@ -49,21 +50,27 @@ def nt_xent(
       temperature: > 0, a number or a traced scalar; ConFEDE: 0.5.
       denominator: which of the two.
       where: [B] bool, rows that are there.
+      there: [B, P] and [B, N] bool, the positives and the negatives that a row has; None for all.
 
     Returns:
-      [B]: at least log(1 + N exp(-2/t)) for "one" and log(P + N exp(-2/t)) for "all"; 0 for a row that is not there.
+      [B]: at least log(1 + N exp(-2/t)) for "one" and log(P + N exp(-2/t)) for "all", P and N being those of the row; 0 for a
+      row that is not there or has no positive.
 
     Raises:
       AssertionError: a shape does not fit. InputError: an unknown denominator, or a temperature that is not positive.
     """
     check_choice("denominator", denominator, ("one", "all"))
-    positive, negative, where = _scores(anchor, positives, negatives, temperature, where)
+    positive, negative, has_positive, has_negative = _scores(anchor, positives, negatives, temperature, where, there)
+    count = jnp.maximum(has_positive.sum(-1), 1)
     if denominator == "one":
-        loss = choice_nll(positive, log_weight(negative)[:, None]).mean(-1)
-    else:
-        # Differences first: at a small temperature the two terms are large and the loss is not.
-        loss = log_weight(jnp.concatenate([positive, negative], axis=-1) - positive.mean(-1, keepdims=True))
-    return jnp.where(where, loss, 0.0)
+        each = choice_nll(positive, log_sum_exp(negative, has_negative)[:, None])
+        return jnp.where(has_positive, each, 0.0).sum(-1) / count
+    # Differences first: at a small temperature the two terms are large and the loss is not.
+    mean = jnp.where(has_positive, positive, 0.0).sum(-1) / count
+    both, has_both = (jnp.concatenate(pair, -1) for pair in ((positive, negative), (has_positive, has_negative)))
+    any_positive = has_positive.any(-1)
+    loss = log_sum_exp(both - mean[:, None], has_both & any_positive[:, None])
+    return jnp.where(any_positive, loss, 0.0)
 
 
 def multi_nt_xent(
@@ -73,6 +80,7 @@ def multi_nt_xent(
     *,
     temperature: Array | float = 0.5,
     where: Array | None = None,
+    there: tuple[Array, Array] | None = None,
 ) -> Array:
     """Multi NT-Xent: the positives are summed before the logarithm (DMMSA, eq. 3).
 
@@ -85,21 +93,29 @@ def multi_nt_xent(
       negatives: [B, N, d], N >= 0.
       temperature: > 0, a number or a traced scalar; the paper's tau_m, for which it gives no value; ConFEDE: 0.5.
       where: [B] bool, rows that are there.
+      there: as of `nt_xent`.
 
     Returns:
-      [B], at least log(1 + N/P exp(-2/t)); 0 for a row that is not there.
+      [B], at least log(1 + N/P exp(-2/t)); 0 for a row that is not there or has no positive.
 
     Raises:
       AssertionError: a shape does not fit. InputError: a temperature that is not positive.
     """
-    positive, negative, where = _scores(anchor, positives, negatives, temperature, where)
-    return jnp.where(where, choice_nll(log_weight(positive), log_weight(negative)), 0.0)
+    positive, negative, has_positive, has_negative = _scores(anchor, positives, negatives, temperature, where, there)
+    any_positive = has_positive.any(-1)
+    together = jnp.where(any_positive, log_sum_exp(positive, has_positive), 0.0)
+    return jnp.where(any_positive, choice_nll(together, log_sum_exp(negative, has_negative)), 0.0)
 
 
 def _scores(
-    anchor: Array, positives: Array, negatives: Array, temperature: Array | float, where: Array | None
-) -> tuple[Array, Array, Array]:
-    """Cosines divided by the temperature, [B, P] of the positives and [B, N] of the negatives, and the mask [B]."""
+    anchor: Array,
+    positives: Array,
+    negatives: Array,
+    temperature: Array | float,
+    where: Array | None,
+    there: tuple[Array, Array] | None,
+) -> tuple[Array, Array, Array, Array]:
+    """Cosines divided by the temperature, [B, P] of the positives and [B, N] of the negatives, and which of them count."""
     chex.assert_rank(anchor, 2)
     rows, width = anchor.shape
     for others in (positives, negatives):
@@ -109,9 +125,17 @@ def _scores(
     check_positive("temperature", temperature)
     where = present(where, rows)
     anchor = l2_normalise(jnp.where(where[:, None], anchor, 0.0))
+    given = (None, None) if there is None else there
+    for has, others in zip(given, (positives, negatives), strict=True):
+        if has is not None:
+            chex.assert_shape(has, others.shape[:2])
+    counts = [
+        jnp.broadcast_to(where[:, None], others.shape[:2]) & (True if has is None else has)
+        for has, others in zip(given, (positives, negatives), strict=True)
+    ]
 
-    def cosine(others: Array) -> Array:
-        others = l2_normalise(jnp.where(where[:, None, None], others, 0.0))
+    def cosine(others: Array, counts: Array) -> Array:
+        others = l2_normalise(jnp.where(counts[..., None], others, 0.0))
         return jnp.einsum("bd,bkd->bk", anchor, others, precision=jax.lax.Precision.HIGHEST) / temperature
 
-    return cosine(positives), cosine(negatives), where
+    return cosine(positives, counts[0]), cosine(negatives, counts[1]), counts[0], counts[1]

@@ -10,11 +10,10 @@ between the parts of each (msa_jax.losses.confede), and 0.01 times the squared e
 partners count in all of it as the samples do. Rankings are made anew every second epoch (msa_jax.labels.retrieval).
 
 Readings and deviations, and why.
-- Features for the ranking are those that training has seen last, of each row. The authors' code encodes the whole split
-  anew without dropout. Both rank before epochs 1, 3, 5 and so on of the fusion. Here the first ranking is by the features that
-  the last epoch of each encoder's stage left, while the fusion begins with the encoders of its selected epoch; the code ranks
-  by these. That concerns the first `retrieval.refresh_epochs` epochs of the fusion, two by default. Where no encoder is
-  pretrained, they have candidates of the right classes in the order of the dataset.
+- Features for the ranking are those that training has seen last, of each row; before the first epoch of the fusion, those that
+  the encoders give that it begins with. The authors' code encodes the whole split anew without dropout each time. Both rank
+  before epochs 1, 3, 5 and so on of the fusion. Where no encoder is pretrained, the first `retrieval.refresh_epochs` epochs
+  have candidates of the right classes in the order of the dataset.
 - Partners are samples. The code uses positions in the ranking as their numbers (`retrieval.by_rank_position`).
 - Means of audio and vision are over valid steps; the code's are over padding too (`padding_mean`). In the code the first
   frame is always valid; here an utterance without frames has its token left.
@@ -41,9 +40,10 @@ Readings and deviations, and why.
   if that one has the same `between_samples` and `retrieval.candidates`, which decide what is remembered.
 - The layers of an encoder of audio or vision start different; in the code all layers of one start as copies of one layer.
 - Text is BERT's pooled [CLS] of the tokens that the dataset gives; the code tokenises anew, up to 256.
-- Absent modalities: a sample without a modality has no loss in its stage and in the scores of its parts. Without text V_s takes
-  the place of T_s as the anchor within samples. With a single modality there are pairs between samples only, and no contrast
-  where `between_samples` is off.
+- Absent modalities: a sample without a modality has no loss in its stage and in the scores of its parts, and these parts are
+  neither positives nor negatives; the contrast is the mean over the pairs that are left. Without text V_s takes the place of
+  T_s as the anchor within samples. With a single modality there are pairs between samples only, and no contrast where
+  `between_samples` is off.
 """
 
 from collections.abc import Mapping
@@ -115,11 +115,13 @@ def objective(step: Step, options: ConFEDEOptions, inputs: Inputs) -> tuple[Term
         "multimodal": decomposed.distance(outputs["prediction"], batch["label"], options),
         "unimodal": decomposed.unimodal_loss(outputs, batch, options, inputs),
     }
+    there = partners.there_of(batch, inputs)
     if options.between_samples:
-        terms["contrast"] = partners.group_contrast(parts, where, options)
+        terms["contrast"] = partners.group_contrast(parts, where, there, options)
         memory = partners.remember(memory, outputs["features"], batch, inputs)
-    elif (pairs := partners.within_sample(parts)) is not None:
-        terms["contrast"] = losses.nt_xent(*pairs, temperature=options.temperature, where=where)
+    elif (pairs := partners.within_sample(parts, there)) is not None:
+        *compared, counts = pairs
+        terms["contrast"] = losses.nt_xent(*compared, temperature=options.temperature, where=where, there=counts)
     return terms, memory
 
 
@@ -139,8 +141,7 @@ def stages(options: ConFEDEOptions, inputs: Inputs) -> tuple[Stage, ...]:
         options,
         inputs,
         replace(fusion, partners=partners.draw, end_epoch=partners.rank_in_fusion),
-        remember=partners.remember,
-        end_last=partners.rank_after_encoder,
+        begin=partners.begin(options, inputs),
     )
 
 

@@ -21,8 +21,7 @@ Readings and why.
  5. L_Uni is the mean over the six parts, as in ConFEDE. 6. Similar parts are compared with the m-label, dissimilar ones
     with the label of their modality or, without one, the m-label, as stated.
  7. sim() is the cosine and tau_m 0.5, as in ConFEDE (`temperature`).
- 8. Pairs lie within one sample (eq. 11-12): no partners, no retrieval. `contrast` "confede" brings ConFEDE's back, and its
-    first ranking, which is by features of the encoders' last epochs (msa_jax.methods.confede).
+ 8. Pairs lie within one sample (eq. 11-12): no partners, no retrieval. `contrast` "confede" brings ConFEDE's back.
  9. Multi NT-Xent is eq. 3 as it stands; its mean over samples is at least log(1 + 3/2 e^-4) = 0.027.
 10. A training stage of GDWG is an epoch and its loss the epoch's mean: a first step would be a noisy baseline for all that
     follows. The weights of an epoch come from the one before. 11. J = 2, and the weights sum to 1 as printed (`gdwg_scale`
@@ -53,7 +52,7 @@ prediction clipped to the bin of the predicted class of one classifier (`restric
 prediction in evaluation. Training never clips: outside a bin there would be no gradient.
 Ablations (Table 5): w/o MSC is `classification` false, w/o CL `contrast` none, w/o GDWG `gdwg` false.
 Absent modalities: their parts are left out; a single one has no positive, so no contrast within samples. A sample that lacks
-a modality has no loss in its stage and in the scores of its parts.
+a modality has no loss in its stage and in the scores of its parts, and these parts are neither positives nor negatives.
 """
 
 from collections.abc import Mapping
@@ -71,7 +70,7 @@ from msa_jax.losses.dynamic_weights import History
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms
 from msa_jax.methods.shared import decomposed, encoder_stages, partners
 from msa_jax.methods.shared.decomposed import DecomposedNetwork
-from msa_jax.methods.shared.partners import ContrastOptions
+from msa_jax.methods.shared.partners import ContrastOptions, Pairs
 
 Array = jax.Array
 
@@ -224,19 +223,21 @@ def objective(step: Step, options: DMMSAOptions, inputs: Inputs) -> tuple[Terms,
             outputs["logits"], label, inputs.label_range, reduce=options.classes_reduce, where=where
         )
     terms["unimodal"] = decomposed.unimodal_loss(outputs, batch, options, inputs)  # eq. 10
+    there = partners.there_of(batch, inputs)
     if options.contrast == "confede":
-        terms["contrast"] = partners.group_contrast(outputs["parts"], where, options)
+        terms["contrast"] = partners.group_contrast(outputs["parts"], where, there, options)
         memory = partners.remember(memory, outputs["features"], batch, inputs)
-    elif options.contrast != "none" and (pairs := partners.within_sample(outputs["parts"])) is not None:
+    elif options.contrast != "none" and (pairs := partners.within_sample(outputs["parts"], there)) is not None:
         terms["contrast"] = _contrast(pairs, where, options)
     return terms, memory
 
 
-def _contrast(pairs: tuple[Array, Array, Array], where: Array, options: DMMSAOptions) -> Array:
+def _contrast(pairs: Pairs, where: Array, options: DMMSAOptions) -> Array:
+    *compared, there = pairs
     if options.contrast == "multi_nt_xent":
-        return losses.multi_nt_xent(*pairs, temperature=options.temperature, where=where)  # eq. 3
+        return losses.multi_nt_xent(*compared, temperature=options.temperature, where=where, there=there)  # eq. 3
     denominator = "all" if options.contrast == "nt_xent" else "one"
-    return losses.nt_xent(*pairs, temperature=options.temperature, denominator=denominator, where=where)
+    return losses.nt_xent(*compared, temperature=options.temperature, denominator=denominator, where=where, there=there)
 
 
 def _adjusted(options: DMMSAOptions, inputs: Inputs) -> tuple[str, ...]:
@@ -284,13 +285,8 @@ def stages(options: DMMSAOptions, inputs: Inputs) -> tuple[Stage, ...]:
     )
     if options.contrast != "confede":
         return encoder_stages.stages(options, inputs, fusion)
-    return encoder_stages.stages(
-        options,
-        inputs,
-        replace(fusion, partners=partners.draw),
-        remember=partners.remember,
-        end_last=partners.rank_after_encoder,
-    )
+    fusion = replace(fusion, partners=partners.draw)
+    return encoder_stages.stages(options, inputs, fusion, begin=partners.begin(options, inputs))
 
 
 def heads(options: DMMSAOptions, inputs: Inputs) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class EFLSTMOptions(AlignedOptions):
       dropout: Dropout rate between the LSTMs, before the layer behind them and before the score.
     What MMSA's code does:
       time_norm: Whether every time step is normalised instead of every feature. That needs `padding` included, since
-        each of `max_tokens` steps has a scale of its own, and text, which has so many.
+        each step has a scale of its own, of which there must be as many in every split.
     """
 
     hidden: int = 128
@@ -107,13 +107,6 @@ class EFLSTMNetwork(nn.Module):
         return {"prediction": score.astype(jnp.float32), "representation": hidden.astype(jnp.float32), **learned}
 
 
-def check(options: EFLSTMOptions, inputs: Inputs) -> None:
-    """A norm of time steps needs as many of them in every split."""
-    check_alignment(options, inputs)
-    if options.time_norm and inputs.text is None:
-        raise InputError("option time_norm of method ef_lstm needs text, which has max_tokens steps, and there is none")
-
-
 METHOD = Method(
     name="ef_lstm",
     paper="Zadeh et al., AAAI 2018, compare with it: an LSTM over joined text, audio and vision",
@@ -123,7 +116,7 @@ METHOD = Method(
     stages=one_stage(objective, weights=alignment_weights),
     groups=encoder_groups,
     exports=("representation",),
-    check=check,
+    check=check_alignment,
     needs_aligned=lambda options: options.alignment == "required",
     notes=alignment_notes,
 )

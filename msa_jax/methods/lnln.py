@@ -43,7 +43,8 @@ Readings and deviations. The paper's equations were read off its code.
     the text had no word before that: none but [CLS], [SEP] and [UNK], or features of zeros, as `modality_dropout` leaves it.
     The steps that `step_dropout` takes do not lower it. Gradients flow into H'.
 Absent modalities: their encoders and R are left out. Without text H_d is H_p; without audio and vision it is H_t, and the score
-is read off H_d^n. In both cases there is neither w nor a discriminator.
+is read off H_d^n. In both cases there is neither w nor a discriminator. A sample that lacks a modality has no L_rec of it, and
+without text no L_adv, since its H'_t is no text; with `padding` "included" zeros are data, as in the code.
 """
 
 from collections.abc import Mapping
@@ -70,6 +71,7 @@ from msa_jax.methods.shared.masked_copies import (
     with_silenced_copy,
 )
 from msa_jax.methods.shared.padded_text import check_padding, steps_of
+from msa_jax.methods.shared.presence import has
 from msa_jax.methods.shared.sequences import sequences_of
 from msa_jax.modalities import MODALITIES, SEQUENCES
 
@@ -270,16 +272,28 @@ class LNLNNetwork(nn.Module):
 
 def objective(step: Step, options: LNLNOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """All losses of each sample."""
-    outputs = step.outputs
+    outputs, names = step.outputs, inputs.modalities
+    there = {name: _has(step, name, options, inputs) for name in names}
+    error = jnp.square(outputs["rebuilt"] - outputs["complete"])
+    each = error.reshape(len(error), len(names), -1).mean(-1)  # [B, modalities]
+    counts = jnp.stack([there[name] for name in names], axis=1)
     terms = {
         "multimodal": losses.l2(outputs["prediction"], step.batch["label"]),
-        "reconstruction": jnp.square(outputs["rebuilt"] - outputs["complete"]).mean((1, 2)),
+        "reconstruction": jnp.where(counts, each, 0.0).sum(1) / jnp.maximum(counts.sum(1), 1),
     }
     if _corrects(inputs):
         terms["completeness"] = losses.l2(outputs["completeness"], outputs["kept"])
         dominant, complete = jnp.split(jax.nn.log_softmax(outputs["told"]), 2, axis=1)
-        terms["adversarial"] = -(dominant[..., 1].mean(1) + complete[..., 0].mean(1)) / 2
+        told = -(dominant[..., 1].mean(1) + complete[..., 0].mean(1)) / 2
+        terms["adversarial"] = jnp.where(there["text"], told, 0.0)
     return terms, step.memory
+
+
+def _has(step: Step, name: str, options: LNLNOptions, inputs: Inputs) -> Array:
+    """[B] bool, whether a sample has something of a modality to rebuild; where padding is read, zeros are."""
+    if options.padding == "included":
+        return jnp.ones(step.batch["weight"].shape, bool)
+    return has(step.batch, name, inputs)
 
 
 def weights(options: LNLNOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:

@@ -219,7 +219,7 @@ def objective(step: Step, options: MCTNOptions, inputs: Inputs) -> tuple[Terms, 
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"])}
     for term, generated in outputs["generated"].items():
         given = targets[term], generated, outputs["sequences"][term], outputs["length"]
-        terms[term] = rewriting_error(step, options, *given)
+        terms[term] = rewriting_error(step, options, inputs, *given)
     return {**terms, **alignment_terms(step, options, inputs)}, step.memory
 
 

@@ -23,7 +23,8 @@ Readings and deviations.
 - The squared error is the mean over each sample's own steps, and features. MMSA takes it over padding, which all its LSTMs walk
   too (`padding`, "included" in the `reference` protocol).
 - What is written again is given: no gradient flows into it, also where the text encoder is trained. A sample that lacks a
-  modality does not count in the error of its decoder, so that the decoder does not learn to write zeros.
+  modality does not count in the error of its decoder, so that the decoder does not learn to write zeros, nor in the discrepancy
+  of its code, which is the same for all such samples.
 - The features are rebuilt on their own scale, so that weights found for one scale mean nothing for another: lambda_a is 0.01
   because COVAREP's features are large. With `standardise` they should be tuned again.
 - Neither code uses the learning rate of its configuration (2e-3 for MOSI in MMSA): Adam runs at PyTorch's 1e-3, with which
@@ -60,6 +61,7 @@ from msa_jax.methods.shared.aligned_sequences import (
     alignment_terms,
     alignment_weights,
     check_alignment,
+    has_to_write,
     rewriting_error,
 )
 from msa_jax.methods.shared.memory_fusion import (
@@ -198,12 +200,13 @@ def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, A
     terms = {"multimodal": losses.l1(outputs["prediction"], step.batch["label"], where=where)}
     for name, generated in outputs["generated"].items():
         given = generated, outputs["sequences"][name], outputs["length"]
-        terms[f"{name}_generation"] = rewriting_error(step, options, name, *given)
+        terms[f"{name}_generation"] = rewriting_error(step, options, inputs, name, *given)
     terms["discrepancy"] = jnp.float32(0)
     for number, name in enumerate(("label", *inputs.modalities)):
         code = outputs[f"{name}_code"]
         normal = jax.random.normal(jax.random.fold_in(key, number), code.shape)
-        terms["discrepancy"] += losses.mmd(code, normal, where=where)
+        counts = where if name == "label" else has_to_write(step, options, inputs, name)
+        terms["discrepancy"] += losses.mmd(code, normal, where=counts)
     return {**terms, **alignment_terms(step, options, inputs)}, step.memory
 
 

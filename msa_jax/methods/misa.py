@@ -31,10 +31,11 @@ Readings and deviations.
  5. `similarity` "adversarial" is the variant of the code in which L_sim is the cross-entropy of a classifier that tells the
     modality of s_m, behind a reversed gradient. A classifier of private and shared parts, which the code has without a
     loss, is left out, as is a LayerNorm for text that nothing passes through.
-Absent modalities: their parts, pairs and reconstruction are left out; with a single one there is no L_sim.
+Absent modalities: their parts, pairs and reconstruction are left out; with a single one there is no L_sim. A sample that lacks
+a modality counts in none of these losses of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -57,6 +58,7 @@ from msa_jax.layers.pooling import masked_mean, without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Phase, Stage, Step, Terms, frames
 from msa_jax.methods.shared.groups import encoder_groups
 from msa_jax.methods.shared.padded_text import to_steps
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -260,23 +262,32 @@ def objective(step: Step, options: MISAOptions, inputs: Inputs) -> tuple[Terms, 
     """L_task and L_recon of each sample, L_sim and L_diff of the batch."""
     outputs, batch, names = step.outputs, step.batch, _modalities(inputs)
     where = batch["weight"] > 0
+    there = [where & has(batch, name, inputs) for name in names]
     private, shared = ([outputs[f"{kind}_{name}"] for name in names] for kind in ("private", "shared"))
     task = losses.l2 if options.loss == "l2" else losses.l1
     rebuilt = [jnp.square(outputs[f"rebuilt_{name}"] - outputs[f"original_{name}"]).mean(-1) for name in names]
-    apart = [*zip(private, shared, strict=True), *combinations(private, 2)]
-    orthogonality = [losses.orthogonality(*pair, reduce=options.difference, where=where) for pair in apart]
+    both = [one & other for one, other in combinations(there, 2)]
+    apart = zip([*zip(private, shared, strict=True), *combinations(private, 2)], [*there, *both], strict=True)
+    orthogonality = [losses.orthogonality(*pair, reduce=options.difference, where=counts) for pair, counts in apart]
     terms = {
         "multimodal": task(outputs["prediction"], batch["label"], where=where),
         "difference": jnp.stack(orthogonality).sum(),
-        "reconstruction": jnp.where(where, jnp.stack(rebuilt).mean(0), 0.0),
+        "reconstruction": _mean_of(rebuilt, there),
     }
     if _is_adversarial(options, inputs):
         told = [-jax.nn.log_softmax(outputs[f"modality_{name}"])[:, label] for label, name in enumerate(names)]
-        terms["similarity"] = jnp.where(where, jnp.stack(told).mean(0), 0.0)
+        terms["similarity"] = _mean_of(told, there)
     elif len(names) > 1:
-        pairs = [losses.cmd(*pair, moments=options.moments, where=where) for pair in combinations(shared, 2)]
-        terms["similarity"] = jnp.stack(pairs).mean()
+        pairs = zip(combinations(shared, 2), both, strict=True)
+        found = [losses.cmd(*pair, moments=options.moments, where=counts) for pair, counts in pairs]
+        terms["similarity"] = jnp.stack(found).mean()
     return terms, step.memory
+
+
+def _mean_of(values: Sequence[Array], there: Sequence[Array]) -> Array:
+    """[B] of each modality, and who has it -> [B], the mean over the modalities that a sample has; 0 without any."""
+    counts = jnp.stack(there)
+    return jnp.where(counts, jnp.stack(values), 0.0).sum(0) / jnp.maximum(counts.sum(0), 1)
 
 
 def weights(options: MISAOptions, inputs: Inputs, memory: Any, clock: Clock) -> Mapping[str, Array | float]:

@@ -56,7 +56,8 @@ Not given for the best model: beta, gamma, temperature, dropout. The middle of t
 What is left where a dataset lacks a modality. A modality is predicted where it is there and anything is there to predict it
 from: of audio and vision alone, each predicts the other; beside text alone, text predicts it. What is absent is not
 predicted and has no contrast. But with one of audio and vision, that one would have no way to the score; so the bi-modal
-network over it and the text stays, as context without a target.
+network over it and the text stays, as context without a target. Likewise of a single sample: where it lacks a modality, or both
+that predict it, it is neither anchor nor positive nor negative in the contrasts of that modality.
 """
 
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.pooling import masked_mean
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Method, Step, Terms, frames, one_stage
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import MODALITY
 
 Array = jax.Array
@@ -345,16 +347,17 @@ def _instance_contrast(
     return terms
 
 
-def _sentiment_contrast(features: list[Array], sign: Array, options: MMCLOptions, where: Array) -> Array:
-    """SCL over one pool: k times [B, d] -> [B], the mean over each sample's k vectors (eq. 8). sign: [B] of the labels."""
-    count = len(features)
+def _sentiment_contrast(pool: list[tuple[Array, Array]], sign: Array, options: MMCLOptions) -> Array:
+    """SCL over one pool: k times vectors [B, d] and which of them count [B] -> [B], the mean over each sample's k vectors, of
+    which those that do not count give 0 (eq. 8). sign: [B] of the labels."""
+    features, counts = zip(*pool, strict=True)
     loss = losses.supervised_contrastive(
         jnp.concatenate(features),
-        jnp.tile(sign, count),
+        jnp.tile(sign, len(pool)),
         temperature=_temperature(options, "sentiment"),
-        where=jnp.tile(where, count),
+        where=jnp.concatenate(counts),
     )
-    return loss.reshape(count, -1).mean(0)
+    return loss.reshape(len(pool), -1).mean(0)
 
 
 def _temperature(options: MMCLOptions, contrast: str) -> float:
@@ -377,6 +380,7 @@ def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, 
     """The parts of eq. 10, of a network in training."""
     outputs, label, where = step.outputs, step.batch["label"], step.batch["weight"] > 0
     terms = {"multimodal": losses.l1(outputs["prediction"], label)}  # eq. 9
+    there = {name: where & has(step.batch, name, inputs) for name in inputs.modalities}
     for name in TARGETS:
         if "uni" in options.contrast and name in inputs.modalities:
             terms[f"contrast_{name}"] = losses.info_nce(  # eq. 4
@@ -384,21 +388,23 @@ def objective(step: Step, options: MMCLOptions, inputs: Inputs) -> tuple[Terms, 
                 outputs[f"cutoff_{name}"],
                 temperature=_temperature(options, "uni"),
                 denominator=options.uni_denominator,
-                where=where,
+                where=there[name],
             )
     terms |= {name: losses.spread(outputs[of], where=where) for name, of in spreads(inputs).items()}
     if not options.wants_targets:
         return terms, step.memory
-    pools: list[list[Array]] = []
+    pools: list[list[tuple[Array, Array]]] = []
     for name in predicted(inputs):
+        sources = [there[source] for source in ("text", TARGETS[name]) if source in there]
+        counts = there[name] & jnp.stack(sources).any(0)
         pair = outputs[f"predicted_{name}"], outputs[f"latent_{name}"]
-        for term, value in _instance_contrast(*pair, options, step.clock, where).items():
+        for term, value in _instance_contrast(*pair, options, step.clock, counts).items():
             terms[term] = terms[term] + value if term in terms else value
-        pools.append(list(pair))
+        pools.append([(each, counts) for each in pair])
     if "sentiment" in options.contrast and pools:
         compared = pools if options.sentiment_pool == "modality" else [[each for pool in pools for each in pool]]
         sign = jnp.sign(label - inputs.neutral)
-        found = jnp.stack([_sentiment_contrast(pool, sign, options, where) for pool in compared])
+        found = jnp.stack([_sentiment_contrast(pool, sign, options) for pool in compared])
         terms["sentiment"] = len(pools) * found.mean(0)
     return terms, step.memory
 

@@ -28,7 +28,8 @@ Deviations and why.
 - The code halves the learning rates after 20 epochs without improvement, which never are, since it stops after 10.
 - Its weight decay is coupled and covers biases and LayerNorms of BERT (`decay_all`).
 - Without `contrast`, L1 is all that is left. The code then still adds -beta H, over encoders that nothing else shapes.
-- Absent modalities: their part of the concatenation, their bound and their contrast are left out.
+- Absent modalities: their part of the concatenation, their bound and their contrast are left out. A sample that lacks a
+  modality counts neither in its contrast nor in a bound that has it.
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,7 @@ from msa_jax.layers.dense import Affine, uniform
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Batch, Clock, Group, Inputs, Method, Phase, Stage, Step, Terms, frames
 from msa_jax.methods.shared.groups import encoder_groups
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -249,11 +251,11 @@ class MMIMNetwork(nn.Module):
 
 
 class Memory(NamedTuple):
-    """The batch before. projected: by bound, [B, d_y / 4]. sign: [B] of the labels, 0 for padding. batches: how many the
-    epoch has had, int32."""
+    """The batch before. projected: by bound, [B, d_y / 4]. sign: by bound, [B] of the labels, 0 for padding and for samples
+    without y. batches: how many the epoch has had, int32."""
 
     projected: dict[str, Array]
-    sign: Array
+    sign: dict[str, Array]
     batches: Array
 
 
@@ -264,7 +266,7 @@ def init_memory(options: MMIMOptions, inputs: Inputs, columns: Mapping[str, Arra
         name: jnp.zeros((rows, max(getattr(options, f"{y}_size") // 4, 1)), jnp.float32)
         for name, (_, y) in bounds(options, inputs).items()
     }
-    return Memory(projected, jnp.zeros(rows, jnp.float32), jnp.int32(0))
+    return Memory(projected, {name: jnp.zeros(rows, jnp.float32) for name in projected}, jnp.int32(0))
 
 
 def forget(memory: Memory, means: Mapping[str, Array], options: MMIMOptions, inputs: Inputs) -> Memory:
@@ -276,11 +278,12 @@ def _log_likelihood(step: Step, options: MMIMOptions, inputs: Inputs, role: Lite
     """log q(y|x) [B], summed over the bounds."""
     states, where = step.outputs["states"], step.batch["weight"] > 0
     total = jnp.zeros(where.shape, jnp.float32)
-    for name, (_, y) in bounds(options, inputs).items():
+    for name, (x, y) in bounds(options, inputs).items():
         target = jax.lax.stop_gradient(states[y]) if role == "learns" else states[y]
         mean, log_variance = step.outputs["gaussians"][name][role]
+        both = where & has(step.batch, x, inputs) & has(step.batch, y, inputs)
         total += losses.gaussian_log_likelihood(
-            target, mean, log_variance, normaliser=options.gaussian_normaliser, where=where
+            target, mean, log_variance, normaliser=options.gaussian_normaliser, where=both
         )
     return total
 
@@ -299,21 +302,25 @@ def task_objective(step: Step, options: MMIMOptions, inputs: Inputs) -> tuple[Te
     if options.contrast:
         terms["cpc"] = jnp.zeros(where.shape, jnp.float32)
         for name, predicted in outputs["predicted"].items():
+            there = where & has(step.batch, name, inputs)
             terms["cpc"] += losses.info_nce(
-                outputs["states"][name], predicted, temperature=1.0, denominator="keys", where=where
+                outputs["states"][name], predicted, temperature=1.0, denominator="keys", where=there
             )
     if projected := outputs["projected"]:
         terms["likelihood"] = -_log_likelihood(step, options, inputs, "teaches")
-        sign = jnp.where(where, jnp.sign(label - inputs.neutral), 0.0)
-        both = jnp.concatenate([sign, memory.sign])
-        counts = (both != 0) & (memory.batches >= HISTORY)
         terms["entropy"] = jnp.float32(0)
+        kept: dict[str, Array] = {}
+        signs: dict[str, Array] = {}
         for name, e in projected.items():
-            e = jnp.concatenate([e, memory.projected[name]])
-            terms["entropy"] -= losses.class_entropy(e, both, epsilon=options.entropy_epsilon, where=counts)
-        rows = len(memory.sign)  # devices that share a mini-batch may have added rows of padding behind them
-        kept = {name: jnp.where(where[:, None], e, 0.0)[:rows] for name, e in projected.items()}
-        memory = Memory(jax.lax.stop_gradient(kept), sign[:rows], memory.batches + 1)
+            there = where & has(step.batch, bounds(options, inputs)[name][1], inputs)
+            sign = jnp.where(there, jnp.sign(label - inputs.neutral), 0.0)
+            both = jnp.concatenate([sign, memory.sign[name]])
+            counts = (both != 0) & (memory.batches >= HISTORY)
+            every = jnp.concatenate([e, memory.projected[name]])
+            terms["entropy"] -= losses.class_entropy(every, both, epsilon=options.entropy_epsilon, where=counts)
+            rows = len(memory.sign[name])  # devices that share a mini-batch may have added rows of padding behind them
+            kept[name], signs[name] = jnp.where(where[:, None], e, 0.0)[:rows], sign[:rows]
+        memory = Memory(jax.lax.stop_gradient(kept), signs, memory.batches + 1)
     return terms, memory
 
 

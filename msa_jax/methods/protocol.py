@@ -240,6 +240,17 @@ class Phase:
     share: float = 1.0
 
 
+class Begin(NamedTuple):
+    """What becomes of the memory before the first epoch of a stage.
+
+    outputs: names of those of the network, [B, d], that it is told for the whole training split, without dropout.
+    memory: (memory, {name: [N, d]}, the training arrays, options, inputs) -> memory.
+    """
+
+    outputs: tuple[str, ...]
+    memory: Callable[[Any, Mapping[str, Array], Mapping[str, Any], Any, Inputs], Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """Training until nothing improves, from the best parameters of the stage before.
@@ -248,6 +259,7 @@ class Stage:
     options: dotted names and values that replace those of the run: batch_size, max_epochs, learning rates.
     select: what selects the best epoch and stops the stage. select_from: the first epoch that may be selected, from 1; patience
       is counted from it. A stage of fewer epochs selects its last one.
+    begin: what becomes of the memory that the stage before left; None leaves it.
     """
 
     name: str = "train"
@@ -255,6 +267,7 @@ class Stage:
     options: Mapping[str, Any] = field(default_factory=dict)
     select: Score = BY_PREDICTION
     select_from: int = 1
+    begin: Begin | None = None
 
 
 Stages = Callable[[Any, Inputs], tuple[Stage, ...]]

@@ -19,7 +19,8 @@ from msa_jax.report.evaluation import dataset_of, source_of
 from msa_jax.report.experiment import experiment_names
 from msa_jax.report.table import METRIC_LABELS, Table, axis, metric_cell
 from msa_jax.train.atomic import without_nan, write_json, write_text
-from msa_jax.train.experiment_dir import check_not_ours, environment, has_keys
+from msa_jax.train.environment import environment
+from msa_jax.train.experiment_dir import check_not_ours, has_keys
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.robustness import Point, RobustScorer, points_of
 

@@ -2,10 +2,7 @@
 
 import itertools
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,16 +10,17 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax import config, methods
+from msa_jax import config
 from msa_jax.data.batches import Plan, ordered_plan
 from msa_jax.data.masking import Missing, Tokens, without
 from msa_jax.errors import InputError, MethodError
 from msa_jax.modalities import MODALITIES
+from msa_jax.testing.close import close
 from msa_jax.testing.conformance import BATCH, CHEAP, Conformance
 from msa_jax.testing.tiny import tiny_dataset
+from msa_jax.testing.training_checks import check_resumption, check_side_by_side
 from msa_jax.train.checkpoint import StageInit
 from msa_jax.train.epoch import PhaseWalk
-from msa_jax.train.experiment import train
 from msa_jax.train.model import Model, Variables
 from msa_jax.train.prepare import prepare
 from msa_jax.train.runner import Runner
@@ -33,20 +31,6 @@ Array = jax.Array
 
 BY_HEART_STEPS = 150
 FASTER = 5  # times the learning rates, where eight samples are learned by heart
-
-
-def _close(got: Any, want: Any, what: str, *, tolerance: float) -> None:
-    """Largest difference relative to the largest value of each array, at most the tolerance."""
-    for path, value in jax.tree.leaves_with_path(want):
-        other = np.asarray(_at(got, path), np.float64)
-        value = np.asarray(value, np.float64)
-        scale = max(np.abs(value).max(initial=0), 1e-3)
-        worst = np.abs(other - value).max(initial=0) / scale
-        assert worst <= tolerance, f"{what} {jax.tree_util.keystr(path)} differs by {worst:.1e} of its largest value"
-
-
-def _at(tree: Any, path: Any) -> Any:
-    return dict(jax.tree.leaves_with_path(tree))[path]
 
 
 def check_names(conformance: Conformance) -> None:
@@ -88,7 +72,7 @@ def check_memory(conformance: Conformance) -> None:
 def check_padding(conformance: Conformance) -> None:
     """More padding changes no score."""
     scores, padded = conformance.evaluate(conformance.initial.variables, conformance.batch(range(BATCH)))
-    _close(padded, scores, "with more padding, score", tolerance=1e-5)
+    close(padded, scores, "with more padding, score", tolerance=1e-5)
 
 
 def check_weightless_rows(conformance: Conformance) -> None:
@@ -107,10 +91,10 @@ def check_weightless_rows(conformance: Conformance) -> None:
             )
             for first in (count, 2 * BATCH)
         )
-        _close(other[0], one[0], f"phase {walk.phase.name}: the gradient of", tolerance=1e-5)
-        _close(other[2].means, one[2].means, f"phase {walk.phase.name}: term", tolerance=1e-5)
-        _close(other[1].statistics, one[1].statistics, "statistics", tolerance=1e-5)
-        _close(_plain(other[1].memory), _plain(one[1].memory), "memory", tolerance=1e-5)
+        close(other[0], one[0], f"phase {walk.phase.name}: the gradient of", tolerance=1e-5)
+        close(other[2].means, one[2].means, f"phase {walk.phase.name}: term", tolerance=1e-5)
+        close(other[1].statistics, one[1].statistics, "statistics", tolerance=1e-5)
+        close(_plain(other[1].memory), _plain(one[1].memory), "memory", tolerance=1e-5)
 
 
 def _plain(memory: Any) -> list[Array]:
@@ -178,12 +162,12 @@ def check_missing(conformance: Conformance) -> None:
             )
             bad = [head for head, score in scores.items() if not np.isfinite(score).all()]
             assert not bad, f"{name} is {kind}: not finite: {bad}"
-            _close(padded, scores, f"{name} is {kind}: with more padding, score", tolerance=1e-5)
+            close(padded, scores, f"{name} is {kind}: with more padding, score", tolerance=1e-5)
             rest = [{head: score[~lacks] for head, score in of.items()} for of in (scores, plain)]
-            _close(*rest, f"{name} is {kind} elsewhere: score", tolerance=1e-5)
+            close(*rest, f"{name} is {kind} elsewhere: score", tolerance=1e-5)
             if name not in reads:
                 one, other = ({"prediction": of["prediction"]} for of in (scores, plain))
-                _close(one, other, f"{name} is {kind}, which the method says it does not read: score", tolerance=1e-5)
+                close(one, other, f"{name} is {kind}, which the method says it does not read: score", tolerance=1e-5)
     # Every sample lacks another modality than its neighbours.
     row = np.arange(len(conformance.columns["label"])) % (len(names) + 1)
     absent = {name: row == place for place, name in enumerate(names)} if len(names) > 1 else {}
@@ -225,7 +209,7 @@ def check_bfloat16(conformance: Conformance) -> None:
     )
     wrong = [name for name, score in half.items() if score.dtype != jnp.float32]
     assert not wrong, f"scores that are not float32 when computed in bfloat16: {wrong}"
-    _close(half, scores, "in bfloat16, score", tolerance=0.1)
+    close(half, scores, "in bfloat16, score", tolerance=0.1)
 
 
 def check_what_moves(conformance: Conformance) -> None:
@@ -301,80 +285,6 @@ def check_export(conformance: Conformance) -> None:
         assert set(exported.platforms) == {"tpu", "cuda"}
 
 
-class _Stop(Exception):
-    """Ends a training run from outside."""
-
-
-def check_training(conformance: Conformance) -> None:
-    """Runs side by side equal separate ones; a run that is interrupted and resumed ends bit for bit as one that is not.
-
-    A method of several stages trains its runs one after the other, so that there is nothing to compare. Runs with a frozen text
-    encoder that each seed draws for itself are not side by side either: those of such a method read features of text.
-    """
-    name = conformance.method.name
-    known = name in methods.METHODS
-    if not known:
-        methods.register(conformance.method)
-    folder = Path(tempfile.mkdtemp(prefix="msa_jax_conformance_"))
-    try:
-        straight = _train(conformance, folder / "straight", runs_per_program=1)
-        interrupted = _interrupted(conformance, folder / "interrupted")
-        assert straight == interrupted, "resumed, it ends otherwise than a straight run"
-        if len(conformance.inits.stages) == 1:
-            if conformance.inits.frozen_by_seed():
-                conformance = conformance.with_text_features()
-                straight = _train(conformance, folder / "alone", runs_per_program=1)
-            together = _train(conformance, folder / "together", runs_per_program=2)
-            for one, other in zip(straight, together, strict=True):
-                _close(other, one, "runs side by side: prediction", tolerance=2e-3)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not known:
-            methods.METHODS.remove(name)
-
-
-def _train(conformance: Conformance, folder: Path, *, runs_per_program: int, **named: Any) -> list[list[float]]:
-    stages = {option: 1 for option in config.flatten(conformance.options) if option.endswith(".max_epochs")}
-    options = {**conformance.changes, **stages, "max_epochs": 2, "runs_per_program": runs_per_program}
-    experiment = train(
-        conformance.method.name,
-        conformance.dataset,
-        seeds=(1, 2),
-        out=folder,
-        preset="none",
-        log=None,
-        options=options,
-        **named,
-    )
-    return [run.scores["test"]["prediction"].tolist() for run in experiment.runs]
-
-
-def _interrupted(conformance: Conformance, folder: Path) -> list[list[float]]:
-    """The same, stopped behind the first checkpoint and resumed until it ends."""
-    from msa_jax.train import checkpoint
-
-    save = checkpoint.RunCheckpoints.save
-    stops = iter((True, False, True))
-
-    def save_and_stop(self: Any, state: Any) -> None:
-        save(self, state)
-        self.close()
-        self.__init__(self._folder.parent)
-        if next(stops, False):
-            raise _Stop
-
-    checkpoint.RunCheckpoints.save = save_and_stop
-    try:
-        for _ in range(4):
-            try:
-                return _train(conformance, folder, runs_per_program=1)
-            except _Stop:
-                continue
-    finally:
-        checkpoint.RunCheckpoints.save = save
-    raise AssertionError("it does not end after it was interrupted")
-
-
 CHECKS: dict[str, Callable[[Conformance], None]] = {
     "names": check_names,
     "memory": check_memory,
@@ -387,5 +297,6 @@ CHECKS: dict[str, Callable[[Conformance], None]] = {
     "what moves": check_what_moves,
     "by heart": check_by_heart,
     "export": check_export,
-    "training": check_training,
+    "resumption": check_resumption,
+    "side by side": check_side_by_side,
 }

@@ -101,6 +101,7 @@ class PhaseWalk:
                 modality_rate=self.options.modality_dropout,
                 step_rate=self.options.step_dropout,
                 tokens=self.tokens,
+                aligned=self.model.inputs.aligned,
             )
             batch = without(batch, missing, aligned=self.model.inputs.aligned)
         batch = with_packed_text(batch, plan.packing.row[index], plan.packing.offset[index], self.capacity)

@@ -4,18 +4,12 @@ import contextlib
 import fcntl
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from msa_jax import json_text
@@ -23,12 +17,12 @@ from msa_jax.errors import InputError, refuse_newer
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
 from msa_jax.train.checkpoint import STATE, delete_state
+from msa_jax.train.environment import environment
 from msa_jax.whole_files import whole_name
 
 if TYPE_CHECKING:
     from msa_jax.train.trackers import Tracker
 
-PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
 # Of the folders that this version writes; a higher number for what older versions cannot read. 2: runs may share parameters.
 FORMAT = 2
 LOCK = ".lock"
@@ -372,41 +366,3 @@ def _checked_metrics(found: Any, where: str) -> dict[str, float]:
     ):
         raise InputError(f"{where}: expected a number or null for each metric")
     return found
-
-
-# -- what it ran on ---------------------------------------------------------------------------------------------------
-
-
-def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
-    """When an experiment began, and on what: versions, devices, commit, command, and the hash of every array of the dataset."""
-    versions = {}
-    for package in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **versions},
-        "devices": [f"{device.platform}: {device.device_kind}" for device in jax.devices()],
-        "processors": os.cpu_count(),
-        "processes": processes.count(),
-        "system": platform.platform(),
-        "commit": commit(Path(__file__).resolve().parents[2]),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "dataset_sha256": dict(fingerprint),
-    }
-
-
-def commit(checkout: Path) -> str | None:
-    """The commit of a checkout, with "+changes" where its files differ; None outside one. Nothing is written there."""
-    if not (checkout / ".git").exists():
-        return None
-    # `git status` would write what it found into the index, under a lock that stays if the process is killed.
-    git = ["git", "--no-optional-locks", "-C", str(checkout)]
-    try:
-        found, changes = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain"))
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found + ("+changes" if changes else "")

@@ -1,9 +1,16 @@
 """Runs in parts of as many as go side by side: fewer, where a device has too little memory for so many."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
 
 from msa_jax.errors import OutOfMemory
+from msa_jax.train import processes
+from msa_jax.train.checkpoint import delete_state, has_state
 from msa_jax.train.experiment_dir import Result, Run
+from msa_jax.train.memory import out_of_memory_message
+from msa_jax.train.progress import Progress
 
 # What a person can do about a device that has too little memory.
 NEEDS_LESS = (
@@ -40,3 +47,29 @@ def train_in_parts(
             together = error.runs
             fewer(together)
     return results
+
+
+def if_there_is_room(
+    runs: Sequence[Run], train: Callable[[Sequence[Run], Path], list[Result | None]], progress: Progress
+) -> list[Result | None]:
+    """What `train` gives of runs side by side; it takes them and the folder of their state.
+
+    Raises:
+      OutOfMemory: a device has too little memory. It names a number of runs that may have room if these are several, have no
+        checkpoint, and are trained in one process: the devices of some processes may have more room than those of others.
+    """
+    first, last = runs[0].folder, runs[-1].folder
+    folder = first if len(runs) == 1 else first.parent / f"{first.name}_to_{last.name}"
+    try:
+        return train(runs, folder)
+    except jax.errors.JaxRuntimeError as error:
+        message = out_of_memory_message(error)
+        if message is None:
+            raise
+    # Out of the handler, so that what the error holds has left the device.
+    if len(runs) == 1 or processes.count() > 1 or has_state(folder):
+        raise OutOfMemory(f"{message}; {NEEDS_LESS}")
+    delete_state(folder)
+    fewer = len(runs) - len(runs) // 2
+    progress.line(f"{message} for {len(runs)} runs side by side: from here on {fewer}")
+    raise OutOfMemory(f"{message}; {NEEDS_LESS}", runs=fewer)

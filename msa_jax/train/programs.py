@@ -267,6 +267,8 @@ class StagePrograms:
         if term is not None:
             check_names(owner, "a loss term to select by", [term], measured[-1].means)
         check_names(owner, "a head to select by", [select.head], outputs)
+        if self.stage.begin is not None:
+            check_names(owner, "an output to begin with", self.stage.begin.outputs, outputs)
         labels = dict.fromkeys(("label", *self.model.inputs.columns))
         check_names(owner, "a label to select by", [select.label], labels)
 

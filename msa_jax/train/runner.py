@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,18 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
-from msa_jax.errors import InputError, OutOfMemory, TrainingStopped
+from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Method
 from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
-from msa_jax.train.checkpoint import RunCheckpoints, delete_state, has_state, save_stage, save_variables
+from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
 from msa_jax.train.device_data import SHARE, bytes_of, streams
 from msa_jax.train.epoch_numbers import epoch_numbers
 from msa_jax.train.epoch_trainer import Epoch, EpochTrainer
 from msa_jax.train.experiment_dir import Logs, Result, Run, load_result, save_result
-from msa_jax.train.in_parts import NEEDS_LESS
+from msa_jax.train.in_parts import if_there_is_room
 from msa_jax.train.judge import check_selection, judge, reopened, rounded, selected_term, selection_value
-from msa_jax.train.memory import device_memory, out_of_memory_message
+from msa_jax.train.memory import device_memory
 from msa_jax.train.orbax_messages import check_there
 from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
@@ -150,24 +151,11 @@ class Runner:
 
         Raises:
           TrainingStopped: a loss is not finite, if results are kept.
-          OutOfMemory: a device has too little memory. It names a number of runs that may have room if these are several, have
-            no checkpoint, and are trained in one process: the devices of some processes may have room for more than others'.
+          OutOfMemory: as of `if_there_is_room`.
           InputError: the checkpoint is of something else; stages_from has nothing that fits.
         """
-        folder = _folder(runs)
-        try:
-            return self._run(runs, folder, logs, keep=keep, keep_state=keep_state, stopping=stopping)
-        except jax.errors.JaxRuntimeError as error:
-            message = out_of_memory_message(error)
-            if message is None:
-                raise
-        # Out of the handler, so that what the error holds has left the device.
-        if len(runs) == 1 or processes.count() > 1 or has_state(folder):
-            raise OutOfMemory(f"{message}; {NEEDS_LESS}")
-        delete_state(folder)
-        fewer = len(runs) - len(runs) // 2
-        self._progress.line(f"{message} for {len(runs)} runs side by side: from here on {fewer}")
-        raise OutOfMemory(f"{message}; {NEEDS_LESS}", runs=fewer)
+        own = partial(self._run, logs=logs, keep=keep, keep_state=keep_state, stopping=stopping)
+        return if_there_is_room(runs, own, self._progress)
 
     def _run(
         self,
@@ -246,8 +234,7 @@ class Runner:
             best, memory = self._layout.to_host(take((state.best, state.train.memory), place))
             inits.append(self.inits.left(best, data.frozen.tree, memory))
             save_stage(self.inits.folder(run, int(state.stage)), inits[-1], self.inits.pretrained(run))
-        stage = int(state.stage) + 1
-        return self.inits.state(runs, stage, inits, epochs=state.standing.epochs), self.inits.read(stage, inits)
+        return self.inits.begin(runs, int(state.stage) + 1, inits, epochs=state.standing.epochs)
 
     def _measured(self, prediction: np.ndarray, label: np.ndarray) -> dict[str, float]:
         return metrics.evaluate(prediction, label, kind=self._metric_kind, label_range=self.prepared.inputs.label_range)
@@ -410,9 +397,3 @@ class Runner:
                 save_variables(run.folder, left, self.inits.pretrained(run))
                 save_result(run.folder, result)
         return results
-
-
-def _folder(runs: Sequence[Run]) -> Path:
-    """Where the state of runs side by side lies."""
-    first, last = runs[0].folder, runs[-1].folder
-    return first if len(runs) == 1 else first.parent / f"{first.name}_to_{last.name}"

@@ -18,6 +18,7 @@ from msa_jax.methods.protocol import Inputs, Method
 from msa_jax.paths import user_path
 from msa_jax.train.checkpoint import STAGES, RunCheckpoints, StageInit, check_stage, load_stage, other_run
 from msa_jax.train.device_data import streams
+from msa_jax.train.evaluate import Scorer
 from msa_jax.train.experiment_dir import Run
 from msa_jax.train.judge import selected_term
 from msa_jax.train.model import Model, Variables
@@ -26,7 +27,7 @@ from msa_jax.train.programs import StagePrograms, reads
 from msa_jax.train.runs import Layout
 from msa_jax.train.shared_parameters import SHARED, Pretrained
 from msa_jax.train.stage_data import StageData, StageReader, resolve_stages, text_capacity
-from msa_jax.train.state import Best, Flat, RunState
+from msa_jax.train.state import Best, Flat, RunState, stack
 from msa_jax.train.step import check_outputs, eval_step, eval_terms
 
 Array = jax.Array
@@ -229,16 +230,33 @@ class StageInits:
         programs = self.stages[stage]
         return self._reader.read(programs, inits[0].variables)
 
+    def begin(
+        self, runs: Sequence[Run], stage: int, inits: Sequence[StageInit], *, epochs: np.ndarray
+    ) -> tuple[RunState, StageData]:
+        """The state of runs before the first epoch of a stage, whose memory is as the stage asks, and what the stage reads."""
+        data = self.read(stage, inits)
+        if (asked := data.programs.stage.begin) is not None:
+            columns, options = data.train.columns, data.programs.options
+            scorer = Scorer(data.programs.forward, {"train": columns}, options)
+            begun = []
+            for init in inits:
+                held = stack([Best(dict(init.variables.params), dict(init.variables.statistics))])
+                found = scorer.scores(self.layout.shard_runs(held, 1), {}, "train", asked.outputs, runs=1)
+                outputs = {name: values[0] for name, values in found.items()}
+                memory = asked.memory(init.memory, outputs, columns, options, self._prepared.inputs)
+                begun.append(init._replace(memory=jax.tree.map(np.asarray, memory)))
+            inits = begun
+        return self.state(runs, stage, inits, epochs=epochs), data
+
     def resume(self, runs: Sequence[Run], checkpoints: RunCheckpoints) -> tuple[RunState, StageData]:
         """The state that runs go on from, their newest checkpoint or their beginning, and what their stage reads."""
         initial = [self.initial(run) for run in runs]
         epochs = np.zeros(len(runs), np.int32)
         if checkpoints.empty:
             inits = [self._init(run, self._first, init) for run, init in zip(runs, initial, strict=True)]
-            state = self.state(runs, self._first, inits, epochs=epochs)
-        else:
-            state = checkpoints.restore(lambda stage: self.state(runs, stage, initial, epochs=epochs))
-            inits = [self._init(run, int(state.stage), init) for run, init in zip(runs, initial, strict=True)]
+            return self.begin(runs, self._first, inits, epochs=epochs)
+        state = checkpoints.restore(lambda stage: self.state(runs, stage, initial, epochs=epochs))
+        inits = [self._init(run, int(state.stage), init) for run, init in zip(runs, initial, strict=True)]
         return state, self.read(int(state.stage), inits)
 
 

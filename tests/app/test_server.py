@@ -66,7 +66,9 @@ def port(session):
     with server.listen("127.0.0.1", 0) as bound:
         thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]})
         thread.start()
+        deadline = time.monotonic() + 60
         while not made.started:
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         yield bound.getsockname()[1]
         made.should_exit = True
@@ -240,7 +242,9 @@ def test_an_upload_that_breaks_off_leaves_nothing(port, session, folder):
     )
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall("\r\n".join([*lines, "", "half of it"]).encode())
+        deadline = time.monotonic() + 60
         while not list(folder.glob("*/clip.mp4")):
+            assert time.monotonic() < deadline
             time.sleep(0.01)
     for _ in range(300):
         if not list(folder.iterdir()):

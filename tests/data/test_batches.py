@@ -54,10 +54,10 @@ def test_an_epoch_visits_every_row_once_and_its_text_fits(kind):
             plan = epoch_plan(rows, batch_size, seed=seed, epoch=1, lengths=lengths, capacity=capacity)
             assert plan.rows.shape == plan.weight.shape == (-(-rows // batch_size), batch_size)
             assert sorted(plan.rows[plan.weight > 0].tolist()) == list(range(rows))
-        for batch in range(len(plan)):
-            slots = occupied(lengths, plan, batch, capacity)
-            assert slots.max(initial=0) <= 1
-            assert slots.sum() == lengths[plan.rows[batch]][plan.weight[batch] > 0].sum()
+            for batch in range(len(plan)):
+                slots = occupied(lengths, plan, batch, capacity)
+                assert slots.max(initial=0) <= 1
+                assert slots.sum() == lengths[plan.rows[batch]][plan.weight[batch] > 0].sum()
 
 
 @pytest.mark.parametrize("kind", KINDS)

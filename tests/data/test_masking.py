@@ -91,7 +91,7 @@ def test_text_that_is_features_is_one_step_of_zeros():
 def test_a_training_sample_keeps_a_modality(rate):
     rows = 4000
     batch = {
-        "text": {"mask": np.ones((rows, 2))},
+        "text": {"features": np.ones((rows, 2, 1)), "mask": np.ones((rows, 2))},
         **{name: {"features": np.zeros((rows, 3, 1)), "length": np.full(rows, 3)} for name in ("audio", "vision")},
         "weight": np.ones(rows),
     }
@@ -120,3 +120,19 @@ def test_what_stays_is_something_that_the_sample_has():
     found = draw_missing(batch, jax.random.key(0), modality_rate=0.9, step_rate=0.0, tokens=TOKENS)
     assert not np.asarray(found.absent["vision"]).any()
     assert np.asarray(found.absent["text"]).mean() > 0.8
+
+
+def test_on_aligned_data_frames_of_zeros_and_unknown_tokens_are_nothing_that_could_stay():
+    rows = 500
+    batch = {
+        "text": {"ids": np.tile([2, UNKNOWN, UNKNOWN, 3], (rows, 1)), "mask": np.ones((rows, 4), int)},
+        "audio": {"features": np.zeros((rows, 4, 1)), "length": np.full(rows, 4)},
+        "vision": {"features": np.ones((rows, 4, 1)), "length": np.full(rows, 4)},
+        "weight": np.ones(rows),
+    }
+    drawn = {"modality_rate": 0.9, "step_rate": 0.0, "tokens": TOKENS, "aligned": True}
+    assert not np.asarray(draw_missing(batch, jax.random.key(0), **drawn).absent["vision"]).any()
+    features = {**batch, "text": {"features": np.zeros((rows, 4, 8)), "mask": np.tile([1, 0, 0, 0], (rows, 1))}}
+    del features["audio"]  # on any data, text features of zeros are no text
+    drawn["aligned"] = False
+    assert not np.asarray(draw_missing(features, jax.random.key(0), **drawn).absent["vision"]).any()

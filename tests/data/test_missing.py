@@ -97,6 +97,18 @@ def test_no_sample_loses_all_modalities():
     np.testing.assert_array_equal(pair[~both], few[~both][:, [0, 2]])
 
 
+def test_of_what_a_sample_has_something_stays():
+    has = np.array([[True, True, True], [False, True, True], [False, False, True], [False, False, False]])
+    has = has[np.arange(len(IDS)) % 4]
+    lost = missing.lost_modalities(IDS, MODALITIES, rate=1.0, seed=0, has=has)
+    assert (lost.sum(1) == 2).all()
+    assert (~lost & has).any(1)[has.any(1)].all()
+    for rate in (0.0, 0.3, 1.0):
+        whole = missing.lost_modalities(IDS, MODALITIES, rate=rate, seed=0)
+        some = missing.lost_modalities(IDS, MODALITIES, rate=rate, seed=0, has=has)
+        np.testing.assert_array_equal(some[has.all(1)], whole[has.all(1)])
+
+
 def test_a_block_is_one_of_its_size_within_the_length():
     length = np.arange(len(IDS)) % 11
     lost = missing.lost_block(IDS, "audio", length, 15, rate=0.3, seed=1)

@@ -49,6 +49,17 @@ def test_other_splits_are_standardised_by_the_statistics_of_train(monkeypatch):
     np.testing.assert_allclose(preprocessor.apply(dataset.test)["audio"]["features"][0, : len(row)], want, rtol=1e-4)
 
 
+def test_frames_of_a_sample_without_the_modality_stay_zeros_and_move_no_statistics():
+    dataset = tiny_dataset(modalities=("audio",))
+    audio = dataset.train.audio + 5.0
+    audio[0] = 0
+    given = replace(dataset, train=replace(dataset.train, audio=audio))
+    preprocessor = fit(given, None, standardise=True, clip=100.0)
+    assert not preprocessor.apply(given.train)["audio"]["features"][0].any()
+    rest = replace(dataset, train=replace(dataset.train, audio=audio).take(slice(1, None)))
+    np.testing.assert_allclose(preprocessor.statistics["audio"], fit(rest, None, standardise=True).statistics["audio"])
+
+
 def test_standardised_values_are_clipped():
     dataset = tiny_dataset()
     features = fit(dataset, None, standardise=True, clip=0.5).apply(dataset.train)["audio"]["features"]

@@ -176,6 +176,16 @@ def test_tokens_that_were_added_to_a_vocabulary_stay_whole_as_in_transformers(fo
     assert (tokenizer.vocab_size, _tokens(tokenizer, texts[0])[3]) == (13, "(laughter)")
 
 
+def test_added_tokens_need_neither_a_config_nor_a_tokenizer_config(folder):
+    pytest.importorskip("transformers")
+    _with_added_tokens(folder, "added_tokens.json", 12)
+    for name in ("config.json", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    assert _tokens(load_tokenizer(folder), "a Good (laughter) film") == [
+        *("[CLS]", "a", "good", "(laughter)", "film", "[SEP]")
+    ]
+
+
 def test_an_added_token_with_another_id_than_it_gets_is_refused(folder):
     _with_added_tokens(folder, "added_tokens.json", 16)
     with pytest.raises(InputError, match=r"the added token '\(laughter\)' has id 16; expected 12, the next one"):

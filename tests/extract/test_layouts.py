@@ -6,7 +6,7 @@ from math import nan
 
 import pytest
 
-from msa_jax.data import table
+from msa_jax.data import table_rows
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.extract.layouts import read_raw, split_by_video
 
@@ -44,10 +44,10 @@ def test_a_label_of_zero_that_is_a_number_is_a_label(tmp_path):
 
 def test_what_a_parquet_has_no_value_for_is_empty(tmp_path, monkeypatch):
     rows = [
-        table.Row(where=f"row {n}", cells={"path": f"{n}.mp4", "label": 1.0, "text": nan, "label_t": nan})
+        table_rows.Row(where=f"row {n}", cells={"path": f"{n}.mp4", "label": 1.0, "text": nan, "label_t": nan})
         for n in (1, 2)
     ]
-    monkeypatch.setattr(table, "read_rows", lambda path: rows)
+    monkeypatch.setattr(table_rows, "read_rows", lambda path: rows)
     clip, _ = read_raw(made(tmp_path, "", name="mine.parquet") / "mine.parquet").clips
     assert (clip.text, clip.labels) == (None, {"label": 1})
 

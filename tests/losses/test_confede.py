@@ -140,6 +140,36 @@ def test_every_part_that_takes_part_in_a_pair_gets_a_gradient_and_no_other():
     np.testing.assert_array_equal(reached, np.repeat(np.arange(7)[None] == 0, B, axis=0))
 
 
+def pairs_of(there):
+    """As `pairs`, of one group whose samples have {letter: [7] bool}."""
+    positives, negatives = [], []
+    for one in range(7):
+        own = [m for m in "tva" if there[m][one]]
+        positives += [((own[0] + "s", one), (m + "s", one)) for m in own[1:]]
+        negatives += [((own[0] + "s", one), (m + "d", one)) for m in own]
+    for m in "tva":
+        others = [((m + "s", 0), (m + "s", partner)) for partner in range(1, 7) if there[m][0] and there[m][partner]]
+        positives += [pair for pair in others if pair[1][1] < 3]
+        negatives += [pair for pair in others if pair[1][1] > 2]
+    return positives, negatives
+
+
+def test_parts_that_a_sample_lacks_are_in_no_pair_and_never_looked_at(monkeypatch):
+    there = {m: np.random.default_rng(3).uniform(size=(B, 7)) < 0.6 for m in "tva"}
+    parts, clean = sample(), sample()
+    for name, value in parts.items():
+        value[~there[name[0]]] = np.nan
+    found = losses.confede_contrast(parts, there=there)
+    for row in range(B):
+        own = {m: has[row] for m, has in there.items()}
+        monkeypatch.setattr(f"{__name__}.pairs", lambda modalities, own=own: pairs_of(own))
+        np.testing.assert_allclose(found[row], by_loops({k: x[row : row + 1] for k, x in clean.items()})[0], rtol=1e-5)
+    gradient = jax.grad(lambda parts: losses.confede_contrast(parts, there=there).sum())(parts)
+    for name, value in gradient.items():
+        assert np.isfinite(value).all()
+        assert not np.asarray(value)[~there[name[0]]].any()
+
+
 def test_masked_groups_give_zero_and_change_nothing():
     found = np.asarray(values(spoilt(), where=WHERE))
     np.testing.assert_array_equal(found[~WHERE], 0)

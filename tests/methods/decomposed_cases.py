@@ -45,6 +45,14 @@ def make_batch(there=ALL, rows: int = ROWS, *, extra: int = 0, fill: float = 0.0
     return add_frames(batch, there, SHAPES, LENGTHS, rows=rows, extra=extra, fill=fill)
 
 
+def whole(batch: dict) -> dict:
+    """The batch with a frame at least of each sequence in every sample."""
+    for name in ("audio", "vision"):
+        if name in batch:
+            batch[name]["length"] = np.maximum(batch[name]["length"], 1)
+    return batch
+
+
 def present(name: str) -> np.ndarray:
     """[ROWS] bool, the samples that have this modality."""
     return np.array(LENGTHS[name]) > 0

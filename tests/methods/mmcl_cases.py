@@ -109,7 +109,7 @@ def terms_of(outputs: dict, batch: dict, *, epoch: int = 1, step: int = 0, **cha
 
     # Without jit what is compiled for one test serves the next, but not for sizes that no other has.
     run = objective if len(batch["label"]) == ROWS else quick_jit(objective)
-    terms, memory = run(outputs, {"label": batch["label"], "weight": batch["weight"]})
+    terms, memory = run(outputs, batch)
     assert memory == {}
     return jax.tree.map(np.asarray, minimised(terms))
 

@@ -7,7 +7,9 @@ from flax.traverse_util import flatten_dict
 
 from msa_jax import config, methods
 from msa_jax.errors import InputError
+from msa_jax.layers.pooling import adaptive_mean
 from msa_jax.methods.protocol import STATISTICS, Clock, Inputs, SequenceInput, TextInput, check_inputs
+from msa_jax.methods.shared.aligned_sequences import aligned_sequences
 from msa_jax.testing import check_method
 from tests.methods.cases import phase_of, step_of
 from tests.methods.network_kit import NetworkKit, close
@@ -33,6 +35,23 @@ def test_without_text_the_shorter_sequence_is_the_axis():
     method = methods.get("mfn")
     said = method.notes(method.options(), Inputs(audio=LONG, vision=SHORT))
     assert said == ("audio averaged onto the steps of vision (alignment adaptive)",)
+
+
+@pytest.mark.parametrize("padding", ["masked", "included"])
+def test_without_text_a_sample_that_lacks_the_shorter_sequence_keeps_the_other(padding):
+    inputs = Inputs(audio=SequenceInput(6, 2), vision=SequenceInput(4, 3))
+    audio = np.random.default_rng(0).normal(size=(2, 6, 2)).astype(np.float32)
+    vision = np.ones((2, 4, 3), np.float32) * np.array([1, 0], np.float32)[:, None, None]
+    batch = {
+        "audio": {"features": audio, "length": np.array([6, 6])},
+        "vision": {"features": vision, "length": np.array([3, 0])},
+    }
+    method = methods.get("mfn")
+    options = config.override(method.options(), {"padding": padding, "pack_text": False})
+    sequences, length, _ = aligned_sequences(options, inputs, batch, np.float32, train=False)
+    assert length.tolist() == ([3, 4] if padding == "masked" else [4, 4])
+    np.testing.assert_allclose(sequences["audio"][1], adaptive_mean(audio, *(np.array([6, 6]), 4, np.array([4, 4])))[1])
+    assert not np.asarray(sequences["vision"][1]).any()
 
 
 # -- a learned alignment ----------------------------------------------------------------------------------------------
@@ -86,7 +105,11 @@ def test_a_method_with_a_learned_alignment_keeps_to_the_protocol(name):
     small = {"ef_lstm": {"hidden": 8, "layers": 2, "dropout": 0.1}, "mfn": {"memory": 8, "hidden.text": 8}}
     rates = dict.fromkeys(("learning_rate.audio", "learning_rate.vision", "learning_rate.other"), 1e-2)
     learned = {"alignment": "ctc", "max_tokens": 12, "ctc.hidden": 8}
-    check_method(methods.get(name), {**small[name], **rates, **learned}, leave_out=("training", "export", "by heart"))
+    check_method(
+        methods.get(name),
+        {**small[name], **rates, **learned},
+        leave_out=("resumption", "side by side", "export", "by heart"),
+    )
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def terms_of(outputs, batch, **changes):
 
 @pytest.mark.slow
 def test_the_contrast_of_a_group_is_the_mean_of_its_twenty_pairs_and_the_same_for_all_of_it():
-    batch, outputs = make_batch(), cases.some_outputs()
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs()
     parts = outputs["parts"]
     terms = terms_of(outputs, batch, temperature=0.4)
     for group in range(2):
@@ -54,7 +54,7 @@ def test_the_contrast_of_a_group_is_the_mean_of_its_twenty_pairs_and_the_same_fo
 
 
 def test_without_partners_the_contrast_is_within_samples():
-    batch, outputs = make_batch(), cases.some_outputs()
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs()
     parts = outputs["parts"]
     terms = terms_of(outputs, batch, between_samples=False)
     for row in range(ROWS):
@@ -66,7 +66,7 @@ def test_without_partners_the_contrast_is_within_samples():
 @pytest.mark.slow
 @pytest.mark.parametrize(("there", "count"), [(("audio", "vision"), 11), (("audio",), 2)], ids=str)
 def test_a_group_without_some_modality_has_the_pairs_that_are_left(there, count):
-    batch, outputs = make_batch(there), cases.some_outputs(there)
+    batch, outputs = cases.whole(make_batch(there)), cases.some_outputs(there)
     terms = terms_of(outputs, batch)
     parts, main = outputs["parts"], "v" if "vision" in there else "a"
     own = [name for name in ("vd", "ad") if name in parts]
@@ -80,6 +80,20 @@ def test_a_group_without_some_modality_has_the_pairs_that_are_left(there, count)
         found.append(cases.pair_loss(parts["vs"][row], parts["as"][row], negatives))
     assert len(found) == count
     np.testing.assert_allclose(terms["contrast"][:7], np.mean(found), rtol=1e-4)
+
+
+@pytest.mark.parametrize("between_samples", [True, False])
+def test_parts_of_a_modality_that_a_sample_lacks_are_not_looked_at(between_samples):
+    """If no sample has vision, the contrast is that of data without it."""
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs()
+    batch["vision"]["length"][:] = 0
+    spoilt = {name: np.full_like(x, np.nan) if name[0] == "v" else x for name, x in outputs["parts"].items()}
+    found = terms_of({**outputs, "parts": spoilt}, batch, between_samples=between_samples)["contrast"]
+    there = ("text", "audio")
+    less = {name: x for name, x in outputs["parts"].items() if name[0] != "v"}
+    without = cases.whole(make_batch(there))
+    expected = terms_of({**cases.some_outputs(there), "parts": less}, without, between_samples=between_samples)
+    np.testing.assert_allclose(found, expected["contrast"], rtol=1e-6)
 
 
 @pytest.mark.slow
@@ -167,7 +181,7 @@ def test_partners_are_drawn_by_class_and_similarity_of_all_modalities_together()
     batch = make_batch()
     options = make_options(METHOD, **{"retrieval.candidates": 2})
     memory = _filled(cases.memory_of(METHOD, batch, label, **{"retrieval.candidates": 2}))
-    memory = partners.rank_after_encoder(memory, {}, options, cases.inputs_of(batch))
+    memory = partners.rank_in_fusion({**memory, "epochs": jnp.int32(1)}, {}, options, cases.inputs_of(batch))
     rows = jnp.arange(TRAIN_ROWS, dtype=jnp.int32)
     drawn = np.asarray(partners.draw(memory, rows, jax.random.key(0), options))
     assert drawn.shape == (TRAIN_ROWS, 6)
@@ -196,7 +210,25 @@ def test_labels_are_of_one_class_as_asked_and_exactly_where_the_range_is_narrow(
     assert (float(wide["classes"][0]) == float(wide["classes"][1])) == (classes != "exact")
 
 
-def test_candidates_are_ranked_in_the_last_stage_of_the_encoders_and_every_second_epoch_of_the_fusion():
+def test_the_first_candidates_are_by_what_the_encoders_give_that_the_fusion_begins_with():
+    changes = {"stage_vision.max_epochs": 0, "retrieval.candidates": 2}
+    batch, options = make_batch(), make_options(METHOD, **changes)
+    memory, inputs = cases.memory_of(METHOD, batch, batch["label"], **changes), cases.inputs_of(batch)
+    *encoders, fusion = METHOD.stages(options, inputs)
+    assert [stage.begin for stage in encoders] == [None, None]
+    assert fusion.begin.outputs == ("feature_text", "feature_audio")
+    features = cases.some_outputs()["features"]
+    given = {f"feature_{name}": features[name] for name in ("text", "audio")}
+    after = fusion.begin.memory(memory, given, batch, options, inputs)
+    there = cases.present("audio")[:, None]
+    assert not there.all()
+    np.testing.assert_array_equal(after["features"]["audio"], np.where(there, features["audio"], 0))
+    assert not np.asarray(after["features"]["vision"]).any()
+    ranked = partners.rank_in_fusion({**after, "epochs": jnp.int32(1)}, {}, options, inputs)["candidates"]
+    np.testing.assert_array_equal(after["candidates"].rows, ranked.rows)
+
+
+def test_candidates_are_ranked_every_second_epoch_of_the_fusion():
     batch, options = make_batch(), make_options(METHOD)
     memory, inputs = _filled(cases.memory_of(METHOD, batch)), cases.inputs_of(batch)
     *encoders, fusion = METHOD.stages(options, inputs)
@@ -208,7 +240,7 @@ def test_candidates_are_ranked_in_the_last_stage_of_the_encoders_and_every_secon
         changed.append(not np.array_equal(after["candidates"].rows, memory["candidates"].rows))
         assert jax.tree.structure(after) == jax.tree.structure(memory)
         memory = after
-    assert changed == [False, False, True, False, True, False, True]
+    assert changed == [False, False, False, False, True, False, True]
 
 
 def test_without_pretraining_the_first_partners_have_the_right_classes():

@@ -1,52 +1,35 @@
 """Every method of msa_jax keeps to the protocol; and the suite that says so finds methods that do not."""
 
 from dataclasses import replace
-from functools import lru_cache
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import pytest
 
-from msa_jax import methods
-from msa_jax.errors import MethodError
+from msa_jax.errors import InputError, MethodError
 from msa_jax.layers.dense import Linear
 from msa_jax.methods import BUILT_IN
 from msa_jax.methods.protocol import one_stage
 from msa_jax.testing import CHECKS, Conformance, check_method
 from msa_jax.testing import check as run_check
-from msa_jax.testing.conformance import QUICK as FOR_ALL
-from tests.methods.small import SMALL
+from msa_jax.train.checkpoint import RunCheckpoints
+from tests.methods.conformance_kit import conformance
 from tests.tiny import TOY, ToyNetwork
 
 # Quickly, the method that has most of what the protocol has. Phases, stages and statistics have quick tests of their own
 # (test_mmim, test_decomposed, tests/train), and so has training end to end.
 QUICK = {"self_mm"}
-LARGEST = {"training", "export"}
-# A fifth of the rates of the suite: TETFN, which reads padding in the reference protocol, ends in a constant score with those.
-REFERENCE_RATES = {
-    "tetfn": {
-        "learning_rate.text": 2e-4,
-        "learning_rate.audio": 2e-3,
-        "learning_rate.vision": 2e-3,
-        "learning_rate.other": 2e-3,
-    }
-}
-
-
-@lru_cache(maxsize=1)  # the checks of a method follow each other, and its programs need not outlive them
-def conformance(name: str, protocol: str = "default") -> Conformance:
-    method = methods.get(name)
-    reference = method.reference if protocol == "reference" else {}
-    # Sizes of mini-batches, texts and trainings stay those of the suite, and an epoch of three mini-batches has an update.
-    kept = {option: value for option, value in reference.items() if option not in FOR_ALL}
-    fewer = {"accumulate": 2} if "accumulate" in reference else {}
-    slower = REFERENCE_RATES.get(name, {}) if protocol == "reference" else {}
-    return Conformance(method, {**kept, **fewer, **SMALL.get(name, {}), **slower})
+LARGEST = {"resumption", "side by side", "export"}
+# Of every method runs side by side are compared with separate ones in tests/train/test_eight_devices.py, too.
+SIDE_BY_SIDE = {"self_mm", "tfn", "mmim"}
 
 
 def cases():
     for name in BUILT_IN:
         for check in CHECKS:
+            if check == "side by side" and name not in SIDE_BY_SIDE:
+                continue
             slow = name not in QUICK or check in LARGEST
             yield pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}, {check}")
 
@@ -56,28 +39,14 @@ def test_the_method_keeps_to_the_protocol(name, check):
     run_check(conformance(name), check)
 
 
-def reference_cases():
-    for name in BUILT_IN:
-        for check in CHECKS if methods.get(name).reference else ():
-            if (name, check) == ("raven", "what moves"):
-                continue  # as in the authors' code no gradient reaches its shift
-            yield pytest.param(name, check, id=f"{name}, {check}")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "check"), list(reference_cases()))
-def test_the_method_keeps_to_the_protocol_by_its_reference_protocol_too(name, check):
-    run_check(conformance(name, "reference"), check)
-
-
 # -- the suite itself -------------------------------------------------------------------------------------------------
 
 TOY_RATES = {"learning_rate.audio": 0.02, "learning_rate.other": 0.02}
 
 
 def test_a_method_that_is_not_registered_is_checked_too():
-    made = check_method(TOY, TOY_RATES, leave_out=("training", "export"))
-    assert set(made) == set(CHECKS) - {"training", "export"}
+    made = check_method(TOY, TOY_RATES, leave_out=sorted(LARGEST))
+    assert set(made) == set(CHECKS) - LARGEST
 
 
 def broken(**fields):
@@ -142,3 +111,46 @@ def test_a_method_that_breaks_the_protocol_is_found(check, fields, message):
 def test_a_parameter_that_does_not_move_is_found():
     with pytest.raises(AssertionError, match="idle did not move"):
         run_check(broken(network=Untrained), "what moves")
+
+
+class Doubtful(ToyNetwork):
+    """A network whose score is another one where it computes in another number format."""
+
+    def __call__(self, batch, *, train):
+        outputs = super().__call__(batch, train=train)
+        return {"prediction": outputs["prediction"] + (self.dtype == jnp.bfloat16)}
+
+
+def refuses_all(options, inputs):
+    raise InputError("nothing is enough")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("check", "fields", "message"),
+    [
+        ("bfloat16", {"network": Doubtful}, "bfloat16"),
+        ("by heart", {"stages": objective_of(lambda step: jnp.abs(step.outputs["prediction"]))}, "MAE"),
+        ("absent modalities", {"check": refuses_all}, ""),
+    ],
+)
+def test_slower_checks_find_what_breaks_the_protocol(check, fields, message):
+    with pytest.raises((AssertionError, MethodError, InputError), match=message):
+        run_check(broken(**fields), check)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", ["optimiser", "everything"])
+def test_a_resumption_that_loses_something_is_found(monkeypatch, lost):
+    restore = RunCheckpoints.restore
+
+    def forgets(self, like):
+        state = restore(self, like)
+        if lost == "everything":
+            return like(0)
+        zeros = jax.tree.map(lambda leaf: 0 * leaf, state.train.optimiser)
+        return state.replace(train=state.train.replace(optimiser=zeros))
+
+    monkeypatch.setattr(RunCheckpoints, "restore", forgets)
+    with pytest.raises(AssertionError, match="resumed, it"):
+        run_check(Conformance(TOY, TOY_RATES), "resumption")

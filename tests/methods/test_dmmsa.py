@@ -69,7 +69,7 @@ def test_the_classification_is_the_mean_cross_entropy_of_all_granularities(edges
 
 
 def test_multi_nt_xent_puts_all_positives_of_a_sample_into_one_sum():
-    batch, outputs = make_batch(), cases.some_outputs(classes=MOSI)
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs(classes=MOSI)
     parts = outputs["parts"]
     terms, _ = terms_of(outputs, batch)
     for row in range(ROWS):
@@ -79,7 +79,7 @@ def test_multi_nt_xent_puts_all_positives_of_a_sample_into_one_sum():
 
 
 def test_nt_xent_is_that_of_equation_one():
-    batch, outputs = make_batch(), cases.some_outputs(classes=MOSI)
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs(classes=MOSI)
     parts = outputs["parts"]
     terms, _ = terms_of(outputs, batch, contrast="nt_xent", temperature=0.8)
     for row in range(ROWS):
@@ -96,7 +96,7 @@ def test_the_contrast_of_confede_brings_its_partners():
     stages = METHOD.stages(METHOD.options(contrast="confede"), inputs)
     assert [has_partners(stage) for stage in stages] == [False, False, True]
     assert not any(has_partners(stage) for stage in METHOD.stages(METHOD.options(), inputs))
-    batch, outputs = make_batch(), cases.some_outputs(classes=MOSI)
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs(classes=MOSI)
     memory = cases.memory_of(METHOD, batch, contrast="confede")
     terms, after = terms_of(outputs, batch, contrast="confede", memory=memory)
     parts = {name: part.reshape(2, 7, -1) for name, part in outputs["parts"].items()}
@@ -111,8 +111,21 @@ def test_the_contrast_of_confede_brings_its_partners():
     theirs, _ = confede.objective(step, make_options(confede.METHOD), cases.inputs_of(batch))
     np.testing.assert_allclose(terms["contrast"], theirs["contrast"], rtol=1e-5)
     assert np.unique(terms["contrast"]).size == 2
-    expected = np.where(cases.present("audio")[:, None], outputs["features"]["audio"], 0)
-    assert np.array_equal(after["features"]["audio"][:ROWS], expected)
+    assert np.array_equal(after["features"]["audio"][:ROWS], outputs["features"]["audio"])
+
+
+@pytest.mark.parametrize("contrast", ["multi_nt_xent", "nt_xent"])
+def test_a_sample_without_text_has_its_vision_as_anchor_and_one_with_a_single_modality_no_contrast(contrast):
+    batch, outputs = cases.whole(make_batch()), cases.some_outputs(classes=MOSI)
+    batch["text"]["features"][0] = 0
+    batch["audio"]["length"][1] = batch["vision"]["length"][1] = 0
+    outputs["parts"]["ts"][0] = outputs["parts"]["td"][0] = outputs["parts"]["vs"][1] = np.nan
+    terms, _ = terms_of(outputs, batch, contrast=contrast)
+    parts = {name: x[0] for name, x in outputs["parts"].items()}
+    near, *far = (np.exp(cases.cosine(parts["vs"], parts[name]) / 0.5) for name in ("as", "vd", "ad"))
+    np.testing.assert_allclose(terms["contrast"][0], -np.log(near / (near + sum(far))), rtol=1e-4)
+    assert terms["contrast"][1] == 0
+    assert np.isfinite(terms["contrast"]).all()
 
 
 def test_ablations_leave_their_term_out():

@@ -170,10 +170,23 @@ def test_options_that_do_not_fit_are_refused(changes, message):
         config.override(ef_lstm.EFLSTMOptions(), changes)
 
 
-def test_a_norm_of_time_steps_needs_text_and_alignment_can_be_required():
-    options = config.override(ef_lstm.EFLSTMOptions(), ef_lstm.METHOD.reference)
-    with pytest.raises(InputError, match="time_norm of method ef_lstm needs text"):
-        check_inputs(ef_lstm.METHOD, options, KIT.inputs(("audio", "vision")))
+@pytest.mark.slow
+def test_a_norm_of_time_steps_without_text_has_as_many_as_the_axis_in_training():
+    """Also where the arrays of another split are longer or shorter."""
+    there = ("audio", "vision")
+    network, variables = KIT.network(there, **TIME_NORM), KIT.variables(there, **TIME_NORM)
+    check_inputs(ef_lstm.METHOD, network.options, network.inputs)
+    places = min(getattr(network.inputs, name).steps for name in there)
+    assert variables["params"]["norm"]["scale"].shape == (places,)
+    batch = KIT.batch(there)
+    cut = {
+        name: {**batch[name], "features": np.pad(batch[name]["features"], [(0, 0), (0, 3), (0, 0)])} for name in there
+    }
+    scores = [network.apply(variables, given, train=False)["prediction"] for given in (batch, {**batch, **cut})]
+    np.testing.assert_allclose(*scores, atol=1e-6)
+
+
+def test_alignment_can_be_required():
     required = config.override(ef_lstm.EFLSTMOptions(), {"alignment": "required"})
     with pytest.raises(InputError, match="needs aligned data"):
         check_inputs(ef_lstm.METHOD, required, Inputs(audio=SequenceInput(3, 2)))

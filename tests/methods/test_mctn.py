@@ -9,9 +9,11 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from msa_jax import config
+from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.methods import mctn
-from msa_jax.methods.protocol import Clock, check_inputs
+from msa_jax.methods.protocol import Clock, Inputs, TextInput, check_inputs
+from msa_jax.methods.shared.aligned_sequences import rewriting_error
 from tests.methods.cases import phase_of, step_of
 from tests.methods.network_kit import ALL, NetworkKit, check_batch_of_one, check_weightless_samples, close
 from tests.quick import quick_jit
@@ -115,6 +117,7 @@ def test_audio_and_vision_teach_the_encoder_of_the_text():
 def test_what_should_be_written_has_no_gradient():
     frames = np.random.default_rng(2).normal(size=(2, 3, 4)).astype(np.float32)
     batch = {"label": np.zeros(2, np.float32), "weight": np.ones(2, np.float32)}
+    batch["text"] = {"features": frames, "mask": np.ones((2, 3), np.int32)}
 
     def total(target, written):
         outputs = {"prediction": jnp.zeros(2), "length": jnp.array([3, 1]), "sequences": {"cycle": target}}
@@ -156,6 +159,17 @@ def test_a_translation_is_learned_from_the_samples_that_have_what_it_writes(padd
     # Frames of zeros are no frames, but for "included", where they are data.
     found, _ = value(written, np.zeros_like(audio), np.array([3, 3, 3, 3]))
     assert (found > 0) == (padding == "included")
+
+
+def test_a_text_of_its_first_and_last_token_alone_is_not_learned_to_be_written():
+    mask = np.array([[1, 1, 1], [1, 1, 0]])
+    batch = {"label": np.zeros(2, np.float32), "weight": np.ones(2, np.float32)}
+    batch["text"] = {"ids": np.array([[2, 7, 3], [2, 3, 0]]), "mask": mask}
+    inputs = Inputs(text=TextInput(width=4, steps=3, bert=BertConfig(), unknown=1))
+    states = np.ones((2, 3, 4), np.float32) * mask[..., None]
+    step = step_of({}, batch)
+    found = rewriting_error(step, mctn.MCTNOptions(), inputs, "text", np.zeros_like(states), states, mask.sum(1))
+    np.testing.assert_allclose(found, [2, 0])  # twice that of the only one that has a text
 
 
 @pytest.mark.parametrize(

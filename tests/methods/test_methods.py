@@ -120,8 +120,12 @@ def test_what_cannot_be_registered_is_refused(method, message):
 # -- presets ----------------------------------------------------------------------------------------------------------
 
 
+def settings_of(name):
+    return resolve(config.load_preset(name).method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
+
+
 def prepared_for(name):
-    settings = resolve(config.load_preset(name).method, preset=name, **SMALL, text_encoder="scratch", batch_size=4)
+    settings = settings_of(name)
     batches = max(4, settings.options.accumulate)  # a window of them at least
     dataset = tiny_dataset(
         rows=(4 * batches, 2, 2),
@@ -150,10 +154,16 @@ def test_mosi_clean_has_the_presets_of_mosi_utterance_which_standardise_raw_feat
 
 def traced_presets():
     """Quickly one preset of each method, the small one for synthetic data if there is one; its others differ in sizes and
-    rates. Some methods take most of the time, and are slow."""
+    rates. Some methods take most of the time, and are slow. Of presets that come to the same here one is traced."""
     seen = {"confede", "dmmsa", "lnln", "mctn", "mmcl", "mult", "spt", "sugrm", "tetfn", "tfr_net"}
+    traced = set()
     for name in sorted(config.preset_names(), key=lambda name: (not name.endswith("_synthetic"), name)):
         method = config.load_preset(name).method
+        settings = settings_of(name)
+        here = method, settings.protocol, str(config.to_json(settings.options))
+        if here in traced:
+            continue
+        traced.add(here)
         yield pytest.param(name, marks=[pytest.mark.slow] if method in seen else [])
         seen.add(method)
 

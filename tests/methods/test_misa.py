@@ -161,7 +161,7 @@ def test_losses_and_their_gradients_equal_those_of_pytorch(reduce):
     options = options_of(
         **{f"weights.{name}": weights[name] for name in weights if name != "multimodal"}, difference=reduce
     )
-    batch = {"label": label, "weight": np.ones(ROWS, np.float32)}
+    batch = make_batch()
 
     given = {name: torch.tensor(x, dtype=torch.float64, requires_grad=True) for name, x in outputs.items()}
     theirs = misa_losses(given, torch.tensor(label, dtype=torch.float64), reduce)
@@ -215,7 +215,7 @@ def test_samples_that_are_all_equal_have_finite_gradients():
     outputs = {name: np.repeat(x[:1], 4, 0) for name, x in some_outputs().items()}
     for name in ("text", "vision", "audio"):
         outputs[f"shared_{name}"] = outputs["shared_text"]
-    batch = {"label": np.zeros(4, np.float32), "weight": np.ones(4, np.float32)}
+    batch = {**make_batch(rows=4), "label": np.zeros(4, np.float32)}
 
     def loss(outputs):
         terms = terms_of(outputs, batch, options_of(), inputs_of())

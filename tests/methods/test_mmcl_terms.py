@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from msa_jax import config
+from msa_jax import config, losses
 from msa_jax.methods import mmcl
 from tests.methods.cases import FIRST, step_of
 from tests.methods.mmcl_cases import (
@@ -169,3 +169,22 @@ def test_the_readings_of_an_equation_differ_in_its_term_alone(option, values, te
     for one, two in itertools.combinations(readings, 2):
         for name in ALL_TERMS - {"contrast_vision"}:
             assert np.allclose(one[name], two[name], rtol=1e-4) == (name != term), name
+
+
+def test_a_sample_without_audio_is_in_no_contrast_of_it_and_never_looked_at():
+    there, outputs, batch = np.arange(8) > 2, some_outputs(), make_batch()
+    batch["audio"] = {**batch["audio"], "length": np.where(there, batch["audio"]["length"], 0).astype(np.int32)}
+    of_audio = [name for name in outputs if name.endswith("audio")]
+    unknown = {name: np.where(there[:, None], outputs[name], np.nan) for name in of_audio}
+    found = terms_of({**outputs, **unknown}, batch)
+    assert all(np.isfinite(value).all() for value in found.values())
+    # Those of audio are those of the samples that have it, by themselves; those of vision stay, which text predicts too.
+    rows = {name: value[there] for name, value in outputs.items()}
+    part = jax.tree.map(lambda leaf: leaf[there], make_batch())
+    own = found["contrast_audio"]
+    np.testing.assert_allclose(own[there], terms_of(rows, part)["contrast_audio"], rtol=1e-5)
+    np.testing.assert_array_equal(own[~there], 0)
+    np.testing.assert_allclose(found["contrast_vision"], terms_of(outputs, make_batch())["contrast_vision"], rtol=1e-5)
+    pairs = {name: losses.l2_normalise(outputs[name]) for name in ("predicted_vision", "latent_vision")}
+    of_vision = np.square(pairs["predicted_vision"] - pairs["latent_vision"]).sum(-1)
+    np.testing.assert_allclose(found["alignment"][~there], of_vision[~there], rtol=1e-4)

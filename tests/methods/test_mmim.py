@@ -15,6 +15,7 @@ from msa_jax import config
 from msa_jax.errors import InputError
 from msa_jax.methods import mmim
 from msa_jax.methods.protocol import Clock, Inputs, SequenceInput, Step, TextInput
+from msa_jax.methods.shared.presence import has
 from tests.losses.test_information import entropy_by_numpy
 from tests.methods.cases import add_frames, params_far_from_start
 from tests.quick import quick_jit
@@ -47,7 +48,8 @@ def memory_of(options, inputs, batches=2, seed=0) -> mmim.Memory:
     rng = np.random.default_rng(seed)
     empty = mmim.init_memory(options, inputs, {})
     projected = {name: np.tanh(rng.normal(size=x.shape)).astype(np.float32) for name, x in empty.projected.items()}
-    return mmim.Memory(projected, np.sign(rng.normal(size=B)).astype(np.float32), jnp.int32(batches))
+    sign = np.sign(rng.normal(size=B)).astype(np.float32)
+    return mmim.Memory(projected, dict.fromkeys(projected, sign), jnp.int32(batches))
 
 
 def phases_of(options, inputs):
@@ -196,9 +198,10 @@ def test_entropy_counts_from_the_third_batch_on_and_is_that_of_two_batches():
         assert not np.any(early["gradient"]["text_vision_entropy/kernel"])
     memory = memory_of(options, inputs, 2)
     later = found(options, inputs, batch, memory)
-    label = np.concatenate([LABEL, memory.sign])
+    there = {name: has(batch, name.split("_")[1], inputs) for name in memory.sign}
+    label = {name: np.concatenate([np.where(there[name], LABEL, 0), sign]) for name, sign in memory.sign.items()}
     wanted = sum(
-        entropy_by_numpy(np.concatenate([np.asarray(x), memory.projected[name]]), label, options.entropy_epsilon)
+        entropy_by_numpy(np.concatenate([np.asarray(x), memory.projected[name]]), label[name], options.entropy_epsilon)
         for name, x in later["outputs"]["projected"].items()
     )
     np.testing.assert_allclose(later["terms"]["entropy"], -wanted, rtol=1e-4)
@@ -213,7 +216,9 @@ def test_the_memory_is_the_last_batch_and_ends_with_the_epoch():
     after: mmim.Memory = step["memory"]
     there = batch["weight"][:, None] > 0
     assert_same(after.projected, {name: np.where(there, x, 0) for name, x in step["outputs"]["projected"].items()})
-    np.testing.assert_array_equal(after.sign, np.where(batch["weight"] > 0, np.sign(LABEL), 0))
+    for name, sign in after.sign.items():
+        counts = (batch["weight"] > 0) & np.asarray(has(batch, name.split("_")[1], inputs))
+        np.testing.assert_array_equal(sign, np.where(counts, np.sign(LABEL), 0))
     assert after.batches == 3
     assert_same(mmim.forget(after, {}, options, inputs), mmim.init_memory(options, inputs, {}))
 

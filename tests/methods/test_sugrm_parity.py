@@ -38,9 +38,10 @@ NO_DROPOUT = dict.fromkeys(("embed_dropout", "relu_dropout", "residual_dropout",
 @pytest.fixture(autouse=True)
 def _quick_compilation() -> Iterator[None]:
     """Programs here run a few times on tiny arrays: compiling them well costs more than it gains."""
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _columns(names=tuple(SHAPES)) -> dict[str, dict]:

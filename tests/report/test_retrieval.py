@@ -16,6 +16,12 @@ RNG = np.random.default_rng(0)
 SIGNS = RNG.integers(-1, 2, 90)
 
 
+@pytest.fixture(autouse=True)
+def _same_draws():
+    """Whichever tests run before."""
+    RNG.bit_generator.state = np.random.default_rng(1).bit_generator.state
+
+
 @pytest.fixture(params=[512, 7])
 def block(request, monkeypatch):
     """The whole matrix at once, or a few rows at a time."""

@@ -101,6 +101,15 @@ def test_all_modalities_but_one_are_lost_at_rate_1(predictor):
     np.testing.assert_array_equal(got, np.where(lost[:, 0], each[0], each[1]))
 
 
+def test_a_sample_that_lacks_a_modality_keeps_the_other_one(predictor):
+    lacks = np.arange(len(DATASET.test)) % 2 == 0
+    split = replace(DATASET.test, raw_text=np.where(lacks, "", DATASET.test.raw_text))
+    plain = predictor.predict_runs(split)[SEED]["prediction"]
+    got = scorer(predictor, "modalities", split).scores([Point(1.0, 0)])[SEED][0]
+    np.testing.assert_allclose(got[lacks], plain[lacks], atol=1e-5)  # audio stays, and there was nothing else
+    assert np.abs(got[~lacks] - plain[~lacks]).max() > 1e-3
+
+
 def test_silence_is_not_absence_and_both_are_as_by_hand(predictor):
     columns, unknown = predictor.columns(DATASET.test), predictor.preprocessor.tokenizer.unknown_id
     ids, mask = columns["text"]["ids"], columns["text"]["mask"]

@@ -137,9 +137,12 @@ def test_a_training_ends_and_the_same_command_goes_on_to_the_same_end(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("delay", [0.4, 1, 1.5, 2.5, 4, 8])
+@pytest.mark.parametrize("delay", [0, 0.5, 1, 2, 4, 8])
 def test_no_moment_of_a_start_is_deaf(tmp_path, audio, delay, number):
     with start(TOY_MAIN, *training(audio, tmp_path / "run", max_epochs="1000")) as process:
+        while not kills.hears(process.pid):  # until then Python itself starts, and dies in its own way
+            assert process.poll() is None
+            time.sleep(0.001)
         time.sleep(delay)
         begun = time.monotonic()
         process.send_signal(number)

@@ -1,22 +1,14 @@
 """A mini-batch on several devices: the same numbers as on one."""
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
-from msa_jax.methods import METHODS
 from msa_jax.methods.self_mm import SelfMMOptions
 from msa_jax.train.stage_data import text_capacity
 from tests.methods.small import SMALL
-from tests.paths import REPOSITORY
-from tests.tiny import QUICK, tiny_dataset, train_quick, train_toy
-from tests.train.kit import AUDIO, Interrupting, runner_of, toy_experiment
+from tests.tiny import tiny_dataset, train_quick, train_toy
+from tests.train.kit import AUDIO, Interrupting, toy_experiment
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -55,7 +47,7 @@ def test_packed_text_and_labels_of_self_mm_on_two_devices(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_mmim_remembers_of_a_mini_batch_on_two_devices(tmp_path):
+def test_what_mmim_remembers_of_a_mini_batch_on_two_devices_gives_the_same_scores(tmp_path):
     runs = [
         train_quick("mmim", tiny_dataset(), tmp_path / str(count), options={"batch_size": 7, "data_devices": count})
         for count in (1, 2)
@@ -94,69 +86,3 @@ def test_more_devices_than_there_are(tmp_path):
     with pytest.raises(InputError, match="option data_devices is 99; there are 2 devices"):
         train_toy(tmp_path / "run", AUDIO, options={"data_devices": 99})
     assert not (tmp_path / "run").exists()
-
-
-def fitting(name: str) -> tuple[Dataset, dict]:
-    """A dataset that the method of this name can be trained on, and options with which its runs go side by side if it has one
-    stage: where the text encoder is frozen, each seed would have one of its own."""
-    options = METHODS[name].options()
-    features = not options.finetune_text
-    dataset = tiny_dataset(
-        text="text" if features else "text_bert", human_labels=True, aligned=METHODS[name].needs_aligned(options)
-    )
-    return dataset, {**SMALL.get(name, {}), **({"text_encoder": "features"} if features else {})}
-
-
-SCRIPT = """
-import json, sys
-from pathlib import Path
-from msa_jax import methods
-from tests.tiny import TOY, tiny_dataset, train_quick, train_toy
-from tests.train.test_data_devices import fitting
-methods.register(TOY)
-out = Path(sys.argv[1])
-scores = {}
-for name, options in json.loads(sys.argv[3]).items():
-    options.setdefault("runs_per_program", 4 if sys.argv[2] == "toy" else 2)
-    method = sys.argv[2]
-    if method == "toy":
-        done = train_toy(out / name, tiny_dataset(modalities=("audio",)), seeds=(1, 2, 3, 4), options=options)
-    else:
-        dataset, needed = fitting(method)
-        done = train_quick(method, dataset, out / name, seeds=(1, 2), options={**options, **needed})
-    scores[name] = [run.scores["test"]["prediction"].tolist() for run in done.runs]
-print(json.dumps(scores))
-"""
-
-
-def on_eight(method: str, out, runs: dict) -> dict:
-    """Test scores on eight virtual devices, {name of the options: [R, N]}."""
-    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8"}
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(out), method, json.dumps(runs)],
-        cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr[-3000:]
-    return {name: np.array(scores) for name, scores in json.loads(found.stdout.splitlines()[-1]).items()}
-
-
-@pytest.mark.slow
-def test_runs_and_data_on_eight_devices(tmp_path):
-    scores = on_eight(
-        "toy", tmp_path, {"one": {"data_devices": 1}, "two": {"data_devices": 2}, "eight": {"data_devices": 8}}
-    )
-    alone = train_toy(tmp_path / "alone", AUDIO, seeds=(1, 2, 3, 4), options={"runs_per_program": 1})
-    want = np.stack([run.scores["test"]["prediction"] for run in alone.runs])
-    for found in scores.values():
-        np.testing.assert_allclose(found, want, atol=1e-5)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_on_eight_devices(tmp_path, name):
-    dataset, needed = fitting(name)
-    inits = runner_of(METHODS[name], dataset, {**QUICK, **needed}).inits
-    together = {"runs_per_program": 1} if len(inits.stages) > 1 else {}  # then runs go one after the other
-    found = on_eight(name, tmp_path, {"eight": {"data_devices": 4, **together}})["eight"]
-    alone = train_quick(name, dataset, tmp_path / "alone", seeds=(1, 2), options={"runs_per_program": 1, **needed})
-    np.testing.assert_allclose(found, np.stack([run.scores["test"]["prediction"] for run in alone.runs]), atol=2e-3)

@@ -1,5 +1,6 @@
 """An experiment's folder: one process at a time writes it, emptying it, its metrics, what it ran on."""
 
+import errno
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
-from msa_jax.train import experiment_dir
+from msa_jax.train import environment, experiment_dir
 
 
 def names(folder) -> set[str]:
@@ -90,14 +91,13 @@ def test_a_folder_under_which_orbax_writes_empty_checkpoints_is_refused(tmp_path
     assert names(tmp_path) == set()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_an_input_error(tmp_path):
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(InputError, match="cannot be written"), experiment_dir.locked(tmp_path / "x"):
-            pass
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_folder_that_may_not_be_written_is_an_input_error(tmp_path, monkeypatch):
+    def refused(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", refused)  # root may write everywhere
+    with pytest.raises(InputError, match="cannot be written"), experiment_dir.locked(tmp_path / "x"):
+        pass
 
 
 # -- emptying ---------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def test_a_file_that_is_not_there_holds_no_metrics(tmp_path):
 
 
 def test_the_environment_tells_what_a_run_depends_on():
-    found = experiment_dir.environment({"train/label": "abc"})
+    found = environment.environment({"train/label": "abc"})
     assert found["dataset_sha256"] == {"train/label": "abc"}
     assert {"python", "jax", "flax", "optax", "numpy"} <= found["versions"].keys()
     assert found["devices"][0].startswith("cpu")
@@ -256,17 +256,17 @@ def test_the_commit_says_whether_files_differ_and_asking_for_it_writes_nothing_i
             ["git", *own, "-C", str(tmp_path), *words], check=True, capture_output=True, text=True
         ).stdout.strip()
 
-    assert experiment_dir.commit(tmp_path) is None
+    assert environment.commit(tmp_path) is None
     git("init", "--quiet")
     (tmp_path / "file").write_text("one")
     git("add", "file")
     git("commit", "--quiet", "-m", "first")
     os.utime(tmp_path / "file", (1, 1))  # `git status` would note in its index that only the time differs
     before = (tmp_path / ".git" / "index").read_bytes()
-    assert experiment_dir.commit(tmp_path) == git("rev-parse", "HEAD")
+    assert environment.commit(tmp_path) == git("rev-parse", "HEAD")
     assert (tmp_path / ".git" / "index").read_bytes() == before
     (tmp_path / "file").write_text("two")
-    assert experiment_dir.commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
+    assert environment.commit(tmp_path) == git("rev-parse", "HEAD") + "+changes"
 
 
 # -- the result of a run ----------------------------------------------------------------------------------------------

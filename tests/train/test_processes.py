@@ -216,6 +216,7 @@ def in_the_middle(folder: Path, data: Path) -> Together:
     while time.monotonic() < deadline and not (log.exists() and len(log.read_text().splitlines()) > 2):
         assert all(member.poll() is None for member in pair.members), pair.end()
         time.sleep(0.02)
+    assert log.exists(), pair.end()
     return pair
 
 

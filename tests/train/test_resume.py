@@ -47,6 +47,15 @@ def test_an_interrupted_experiment_ends_as_a_straight_one(tmp_path, straight, at
     assert interrupt_and_resume(tmp_path / "run", at, toy_experiment(tmp_path / "run")) == straight
 
 
+def test_a_resumed_experiment_goes_on_from_its_checkpoint(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", seeds=(3,))(Interrupting(4))
+    seen = []
+    resume(tmp_path / "run", data=AUDIO, log=None, on_epoch=lambda line: seen.append(line["epoch"]))
+    assert seen == list(range(seen[0], 6))
+    assert seen[0] > 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("before", "now"), [(2, 1), (1, 2), ("auto", 1)])
 def test_an_experiment_goes_on_with_another_number_of_runs_side_by_side(tmp_path, straight, before, now):
@@ -183,7 +192,8 @@ def test_an_experiment_that_is_killed_resumes(tmp_path):
         deadline = time.monotonic() + 100
         while time.monotonic() < deadline and process.poll() is None and not (log.exists() and log.stat().st_size):
             time.sleep(0.005)
-        time.sleep(random.random())  # anywhere in an epoch, a save or the end of a run
+        assert log.exists(), "nothing was trained in time"
+        time.sleep(random.Random(5).random())  # anywhere in an epoch, a save or the end of a run
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
     options = {"max_epochs": 20, "patience": 20, "record_steps": 2}

@@ -120,6 +120,7 @@ def test_a_resumed_experiment_has_each_epoch_once(straight, tmp_path, at):
                 k: v for k, v in theirs[step].items() if k not in timed
             }
     assert set(seen) == {(seed, epoch) for seed in (3, 4) for epoch in (1, 2, 3, 4)}
+    assert len(seen) <= 8 + len(at)  # only the epoch that was interrupted is trained again
 
 
 @pytest.mark.slow

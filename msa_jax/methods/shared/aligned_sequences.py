@@ -22,6 +22,7 @@ from msa_jax.layers.pooling import without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Step, Terms, frames
 from msa_jax.methods.shared import regression
 from msa_jax.methods.shared.padded_text import check_padding, encode_text, to_steps
+from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import SEQUENCES
 
 Array = jax.Array
@@ -107,7 +108,8 @@ def aligned_sequences(
     learned alignment `audio_aligner` and `vision_aligner`.
 
     The axis is that of the text. Without text it is that of the sequence with fewer frames in the training split, for every
-    sample, and with as many places as there if padding is read.
+    sample that has it, and with as many places as there if padding is read. A sample without it keeps the frames of the other
+    one, averaged to as many places where there are more.
 
     Returns:
       ({modality: [B, T, d]} in the order of `inputs.modalities`, length [B] int32 in [0, T]). Beyond its length a sample
@@ -125,8 +127,13 @@ def aligned_sequences(
     else:
         axis = _axis(inputs)
         places = getattr(inputs, axis).steps
-        steps = places if included else frames(batch, axis)["features"].shape[1]
-        length = jnp.minimum(frames(batch, axis)["length"], steps)
+        others = [frames(batch, name) for name in SEQUENCES if name in inputs.modalities and name != axis]
+        steps, length = frames(batch, axis)["features"].shape[1], frames(batch, axis)["length"]
+        for other in others:
+            steps = max(steps, min(places, other["features"].shape[1]))
+            length = jnp.where(length > 0, length, jnp.minimum(other["length"], places))
+        steps = places if included else steps
+        length = jnp.minimum(length, steps)
     for name in SEQUENCES:
         if name in inputs.modalities:
             sequences[name], losses_of = aligned_frames(
@@ -203,14 +210,23 @@ def objective(step: Step, options: AlignedOptions, inputs: Inputs) -> tuple[Term
     return {**terms, **alignment_terms(step, options, inputs)}, memory
 
 
+def has_to_write(step: Step, options: AlignedOptions, inputs: Inputs, name: str) -> Array:
+    """[B] bool, the samples that count and have something of a modality. Where padding is "included" zeros are data, as in
+    MMSA's code, and only a length of 0 tells that a sample has no frames."""
+    counts = step.batch["weight"] > 0
+    if options.padding == "masked":
+        return counts & has(step.batch, name, inputs)
+    return counts & (frames(step.batch, name)["length"] > 0) if name in SEQUENCES else counts
+
+
 def rewriting_error(
-    step: Step, options: AlignedOptions, name: str, written: Array, target: Array, length: Array
+    step: Step, options: AlignedOptions, inputs: Inputs, name: str, written: Array, target: Array, length: Array
 ) -> Array:
     """Squared error of a modality that is written again (losses.sequence_l2), for the objective.
 
-    The mean of the batch is that over the samples that have the modality: others would teach to write zeros. A sample has it
-    where something of its target is not zero, which holds for aligned data too. Where padding is "included" zeros are data, as
-    in MMSA's code, and only a length of 0 tells that a sample has no frames.
+    The mean of the batch is that over the samples that have the modality: others would teach to write zeros, or of a text the
+    states of [CLS] and [SEP] alone. A sample has it as `has_to_write` says, and if padding is not read, where something of its
+    target is not zero.
 
     Args:
       name: of the modality.
@@ -221,13 +237,11 @@ def rewriting_error(
       [B] float32, 0 for samples that do not have it or do not count.
     """
     target, counts = jax.lax.stop_gradient(target), step.batch["weight"] > 0
-    has = counts
+    there = has_to_write(step, options, inputs, name)
     if options.padding == "masked":
-        has = counts & (target != 0).any((1, 2))
-    elif name in SEQUENCES:
-        has = counts & (frames(step.batch, name)["length"] > 0)
-    error = losses.sequence_l2(written, target, length, where=has)
-    return error * (counts.sum() / jnp.maximum(has.sum(), 1))
+        there &= (target != 0).any((1, 2))
+    error = losses.sequence_l2(written, target, length, where=there)
+    return error * (counts.sum() / jnp.maximum(there.sum(), 1))
 
 
 def alignment_weights(

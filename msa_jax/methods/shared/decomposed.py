@@ -224,8 +224,9 @@ class DecomposedNetwork(nn.Module):
     classes: numbers of coarse classes, one classifier for each, of the shape of the fused head.
 
     Outputs, all float32, those of absent modalities left out: `prediction` [B]; `text`, `audio`, `vision` [B], scores of the
-    regressors of the first stages; `features` {modality: [B, width]}; `parts` and `part_scores` {"ts", "vs", "as", "td", "vd",
-    "ad": [B, projection], [B]}, and the same as `part_ts`, `score_ts` and so on; `representation` [B, 6 projection], all parts
+    regressors of the first stages; `features` {modality: [B, width]}, and the same as `feature_text` and so on; `parts` and
+    `part_scores` {"ts", "vs", "as", "td", "vd", "ad": [B, projection], [B]}, and the same as `part_ts`, `score_ts` and so on;
+    `representation` [B, 6 projection], all parts
     side by side; `logits` {C: [B, C]}.
     """
 
@@ -255,6 +256,7 @@ class DecomposedNetwork(nn.Module):
             for count in self.classes
         }
         parts = {name: part.astype(jnp.float32) for name, part in parts.items()}
+        outputs |= {f"feature_{name}": vector.astype(jnp.float32) for name, vector in features.items()}
         outputs |= {f"part_{name}": part for name, part in parts.items()}
         outputs |= {f"score_{name}": score for name, score in scores.items()}
         return {

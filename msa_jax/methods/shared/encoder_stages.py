@@ -5,7 +5,6 @@ encoders of audio and vision move on. An absent modality has no stage, and a sam
 stage.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from msa_jax.methods.protocol import Batch, Inputs, Phase, Score, Stage, Step, Terms, keep_memory, labels
+from msa_jax.methods.protocol import Begin, Inputs, Phase, Score, Stage, Step, Terms, labels
 from msa_jax.methods.shared.decomposed import DecomposedOptions, StageOptions, distance, own_label
 from msa_jax.methods.shared.presence import has
 from msa_jax.modalities import MODALITIES
@@ -21,58 +20,46 @@ from msa_jax.modalities import MODALITIES
 Array = jax.Array
 
 REGRESSORS = r"^(text|audio|vision)_regressor/"  # of the encoders' stages
-Remember = Callable[[Any, Mapping[str, Array], Batch, Inputs], Any]
-EndEpoch = Callable[[Any, Mapping[str, Array], Any, Inputs], Any]
 
 
 def stages(
-    options: DecomposedOptions,
-    inputs: Inputs,
-    fusion: Phase,
-    *,
-    remember: Remember | None = None,
-    end_last: EndEpoch = keep_memory,
+    options: DecomposedOptions, inputs: Inputs, fusion: Phase, *, begin: Begin | None = None
 ) -> tuple[Stage, ...]:
     """A stage for each encoder, two for the text's if BERT is frozen at first, and one for the fusion.
 
     Args:
       options, inputs: of the method.
       fusion: the phase of the fusion. BERT and the regressors are frozen in it besides what it says itself.
-      remember: (memory, {modality: features [B, d]}, batch, inputs) -> memory, after each batch of an encoder.
-      end_last: `end_epoch` of the encoder that is the last to be trained.
+      begin: of the fusion.
 
     Returns:
       The stages; those of encoders are named after the modality, and `text_head` is the text's with BERT frozen.
     """
-    last = last_encoder(options, inputs)
     before = [
-        stage
-        for name in MODALITIES
-        if name in inputs.modalities
-        for stage in _encoder_stages(name, options, inputs, remember, end_last if name == last else keep_memory)
+        stage for name in MODALITIES if name in inputs.modalities for stage in _encoder_stages(name, options, inputs)
     ]
     frozen = [REGRESSORS]
     frozen += [] if options.finetune_text_in_fusion else ["^text_encoder/"]
     frozen += [] if fusion.frozen is None else [fusion.frozen]
     last_stage = Stage(
-        name="fusion", phases=(replace(fusion, frozen="|".join(frozen)),), select_from=options.select_from
+        name="fusion",
+        phases=(replace(fusion, frozen="|".join(frozen)),),
+        select_from=options.select_from,
+        begin=begin,
     )
     return (*before, last_stage)
 
 
-def last_encoder(options: DecomposedOptions, inputs: Inputs) -> str | None:
-    """The modality whose encoder is the last to be trained before the fusion; None if none is."""
-    trained = [name for name in inputs.modalities if _stage_options(name, options).max_epochs]
-    return trained[-1] if trained else None
+def trained_encoders(options: DecomposedOptions, inputs: Inputs) -> tuple[str, ...]:
+    """The modalities whose encoders are trained before the fusion."""
+    return tuple(name for name in inputs.modalities if _stage_options(name, options).max_epochs)
 
 
 def _stage_options(name: str, options: DecomposedOptions) -> StageOptions:
     return getattr(options, f"stage_{name}")
 
 
-def _encoder_stages(
-    name: str, options: DecomposedOptions, inputs: Inputs, remember: Remember | None, end_epoch: EndEpoch
-) -> list[Stage]:
+def _encoder_stages(name: str, options: DecomposedOptions, inputs: Inputs) -> list[Stage]:
     """The stages of one encoder, those of at least one epoch.
 
     `select_from` counts their epochs together. If it lies behind the first of two stages, that one hands on what its last epoch
@@ -86,7 +73,7 @@ def _encoder_stages(
     if bert is not None and options.text_layers is not None:
         last = range(max(bert.num_layers - options.text_layers, 0), bert.num_layers)
         untrained = f"^text_encoder/(?!bert/layer_({'|'.join(map(str, last))})/)"
-    phase = Phase(objective=partial(encoder_objective, name, remember), end_epoch=end_epoch)
+    phase = Phase(objective=partial(encoder_objective, name))
     regressor = replace(phase, trains=f"^{name}_regressor/")
     both = replace(phase, trains=f"^{name}_(encoder|regressor)/", frozen=untrained)
     select = Score(head=name, label=own_label(name, inputs))
@@ -118,13 +105,8 @@ def _replaced_options(chosen: StageOptions, epochs: int) -> dict[str, Any]:
     return {"max_epochs": epochs, "patience": patience, **{name: getattr(chosen, name) for name in names}, **per_group}
 
 
-def encoder_objective(
-    name: str, remember: Remember | None, step: Step, options: DecomposedOptions, inputs: Inputs
-) -> tuple[Terms, Any]:
+def encoder_objective(name: str, step: Step, options: DecomposedOptions, inputs: Inputs) -> tuple[Terms, Any]:
     """The score of one modality against its label; 0 for samples without it."""
     target = labels(step.batch, own_label(name, inputs))
     error = distance(step.outputs[name], target, options, kind=options.encoder_loss)
-    loss = jnp.where(has(step.batch, name, inputs), error, 0.0)
-    if remember is None:
-        return {name: loss}, step.memory
-    return {name: loss}, remember(step.memory, {name: step.outputs["features"][name]}, step.batch, inputs)
+    return {name: jnp.where(has(step.batch, name, inputs), error, 0.0)}, step.memory

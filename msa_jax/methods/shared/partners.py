@@ -7,7 +7,7 @@ The loss is msa_jax.losses.confede, the ranking msa_jax.labels.retrieval. DMMSA 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,11 @@ from msa_jax.errors import InputError
 from msa_jax.labels import retrieval
 from msa_jax.labels.retrieval import Partners
 from msa_jax.losses.confede import GROUP
-from msa_jax.methods.protocol import Batch, Inputs
+from msa_jax.methods.protocol import Batch, Begin, Inputs
 from msa_jax.methods.shared.decomposed import PARTS, DecomposedOptions, feature_widths
-from msa_jax.methods.shared.encoder_stages import last_encoder
+from msa_jax.methods.shared.encoder_stages import trained_encoders
 from msa_jax.methods.shared.presence import has
+from msa_jax.modalities import LETTER
 
 Array = jax.Array
 
@@ -67,27 +68,54 @@ class ContrastOptions(DecomposedOptions):
 # -- the contrast -----------------------------------------------------------------------------------------------------
 
 
-def within_sample(parts: Mapping[str, Array]) -> tuple[Array, Array, Array] | None:
+class Pairs(NamedTuple):
+    """An anchor [B, d], its positives [B, P, d] and negatives [B, N, d]; there: [B, P] and [B, N] bool, those that count."""
+
+    anchor: Array
+    positives: Array
+    negatives: Array
+    there: tuple[Array, Array]
+
+
+def there_of(batch: Batch, inputs: Inputs) -> dict[str, Array]:
+    """{letter of a modality: [B] bool}, the samples that have it."""
+    return {LETTER[name]: has(batch, name, inputs) for name in inputs.modalities}
+
+
+def within_sample(parts: Mapping[str, Array], there: Mapping[str, Array]) -> Pairs | None:
     """The pairs of parts of one sample that are contrasted (DMMSA, eq. 11-12).
 
     Args:
-      parts: [B, d] each.
+      parts: [B, d] each. there: {letter: [B] bool}, samples that have the modality.
 
     Returns:
-      T_s [B, d], its positives V_s and A_s [B, P, d], its negatives T_d, V_d and A_d [B, N, d]. Without text V_s is the anchor.
-      None with a single modality, which has no positive.
+      T_s, its positives V_s and A_s, its negatives T_d, V_d and A_d. The anchor of a sample without text is V_s, and parts of
+      modalities that it lacks do not count. None with a single modality, which has no positive.
     """
-    similar = [parts[name] for name in PARTS if name in parts and name[1] == "s"]
-    dissimilar = [parts[name] for name in PARTS if name in parts and name[1] == "d"]
+    similar = [name for name in PARTS if name in parts and name[1] == "s"]
+    dissimilar = [name for name in PARTS if name in parts and name[1] == "d"]
     if len(similar) < 2:
         return None
-    return similar[0], jnp.stack(similar[1:], axis=1), jnp.stack(dissimilar, axis=1)
+    positives, negatives = (jnp.stack([parts[name] for name in names], axis=1) for names in (similar, dissimilar))
+    has_similar, has_dissimilar = (jnp.stack([there[name[0]] for name in of], axis=1) for of in (similar, dissimilar))
+    main = jnp.argmax(has_similar, axis=1)  # [B], the first modality that a sample has
+    anchor = jnp.take_along_axis(positives, main[:, None, None], axis=1)[:, 0]
+    others = has_similar & (jnp.arange(len(similar))[None] != main[:, None])
+    return Pairs(anchor, positives, negatives, (others, has_dissimilar))
 
 
-def group_contrast(parts: Mapping[str, Array], where: Array, options: ContrastOptions) -> Array:
-    """Parts [7 B, d] each, every sample followed by its six partners, where [7 B] -> [7 B], the same for all of a group."""
+def group_contrast(
+    parts: Mapping[str, Array], where: Array, there: Mapping[str, Array], options: ContrastOptions
+) -> Array:
+    """Parts [7 B, d] each, every sample followed by its six partners, where [7 B], {letter: [7 B] bool} of the samples that
+    have the modality -> [7 B], the same for all of a group."""
     groups = {name: part.reshape(-1, GROUP, part.shape[-1]) for name, part in parts.items()}
-    loss = losses.confede_contrast(groups, temperature=options.temperature, where=where.reshape(-1, GROUP)[:, 0])
+    loss = losses.confede_contrast(
+        groups,
+        temperature=options.temperature,
+        where=where.reshape(-1, GROUP)[:, 0],
+        there={letter: has.reshape(-1, GROUP) for letter, has in there.items()},
+    )
     return jnp.repeat(loss, GROUP, total_repeat_length=len(where))
 
 
@@ -114,7 +142,7 @@ def init_memory(options: ContrastOptions, inputs: Inputs, columns: Mapping[str, 
         "candidates": Partners(rows=itself, counts=jnp.zeros((rows, retrieval.KINDS), jnp.int32)),
         "epochs": jnp.int32(0),
     }
-    if last_encoder(options, inputs) is None:  # otherwise they are ranked before they are read
+    if not trained_encoders(options, inputs):  # otherwise they are ranked before they are read
         memory["candidates"] = _rank(jnp.bool_(True), {**memory, "features": {"none": jnp.zeros((rows, 1))}}, options)
     return memory
 
@@ -139,8 +167,21 @@ def draw(memory: Any, rows: Array, key: Array, options: ContrastOptions) -> Arra
     return retrieval.sample(memory["candidates"], rows, key)
 
 
-def rank_after_encoder(memory: Any, means: Mapping[str, Array], options: ContrastOptions, inputs: Inputs) -> Any:
-    """New candidates, at the end of an epoch of the last encoder's stages."""
+def begin(options: ContrastOptions, inputs: Inputs) -> Begin | None:
+    """Of the fusion: candidates by what the encoders make of the training split as the fusion finds them; None if none is
+    trained before."""
+    trained = trained_encoders(options, inputs)
+    return Begin(tuple(f"feature_{name}" for name in trained), rank_at_first) if trained else None
+
+
+def rank_at_first(
+    memory: Any, outputs: Mapping[str, Array], columns: Any, options: ContrastOptions, inputs: Inputs
+) -> Any:
+    """The memory with the features of every row, zeros of a modality that it lacks or whose encoder is not trained, and with
+    candidates by these."""
+    found = {name: outputs[f"feature_{name}"] for name in trained_encoders(options, inputs)}
+    seen = {name: jnp.where(has(columns, name, inputs)[:, None], value, 0.0) for name, value in found.items()}
+    memory = {**memory, "features": {**memory["features"], **seen}}
     return {**memory, "candidates": _rank(jnp.bool_(True), memory, options)}
 
 

@@ -1,0 +1,157 @@
+"""The rows of a table as they stand in a file: .csv, .tsv, .jsonl or .parquet."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from msa_jax.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table: `where` it stands as a person counts ("line 2"), and its cells by column."""
+
+    where: str
+    cells: dict[str, Any]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a table, whatever its columns; names of columns are lower case.
+
+    Raises:
+      InputError: no table, no rows, or not all of them have the same cells.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"{path}: no table; expected {', '.join(READERS)}")
+    return reader(path)
+
+
+# -- rows of each form ------------------------------------------------------------------------------------------------
+
+
+def _decoded(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputError(f"{path}: line {line}: not UTF-8 text; save the table as UTF-8") from None
+
+
+def _from_csv(path: Path) -> list[Row]:
+    text = _decoded(path)
+    heading, *below = [line for line in text.splitlines() if line.strip()][:2] or [""]
+    said = _SEPARATOR.fullmatch(heading.strip())
+    if said is not None:
+        heading = "".join(below)
+    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=heading.count)
+    records = _records(path, text, separator)
+    if said is not None:
+        next(records)
+    _, header = next(records, (0, []))
+    names = [cell.strip().lower() for cell in header]
+    found = []
+    for line, cells in records:
+        if len(cells) != len(names):
+            raise InputError(
+                f"{path}: line {line}: {len(cells)} cells; expected {len(names)} ({', '.join(names)}). "
+                "A text that holds a separator stands in double quotes"
+            )
+        found.append((line, cells))
+    # Spreadsheets write columns that were cleared without a name.
+    kept = [place for place, name in enumerate(names) if name or any(cells[place].strip() for _, cells in found)]
+    names = _distinct([names[place] for place in kept], str(path))
+    rows = [
+        Row(where=f"line {line}", cells=dict(zip(names, (cells[place] for place in kept), strict=True)))
+        for line, cells in found
+    ]
+    return rows or _no_rows(path, names)
+
+
+_SEPARATOR = re.compile(r'"?sep=[,;\t]?"?', re.IGNORECASE)  # a first line by which Excel is told the separator
+
+
+def _distinct(names: list[str], where: str) -> list[str]:
+    """The names of columns. Raises InputError if two are the same, as they may be in lower case."""
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where}: column {twice or 'without a name'} is there twice")
+    return names
+
+
+def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Line and cells of each record that is not blank. A quoted text may go over several lines; the first one counts."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield line, cells
+            line = reader.line_num + 1
+    except csv.Error as error:
+        long = " A .jsonl may hold a longer text." if "field limit" in str(error) else ""
+        raise InputError(f"{path}: line {line}: {error}; is a double quote missing?{long}") from None
+
+
+def _from_jsonl(path: Path) -> list[Row]:
+    rows = []
+    for number, line in enumerate(_decoded(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: line {number}: not JSON ({error})") from None
+        if not isinstance(content, dict):
+            raise InputError(f"{path}: line {number}: {type(content).__name__}; expected an object with text and label")
+        names = _distinct([key.strip().lower() for key in content], f"{path}: line {number}")
+        rows.append(Row(where=f"line {number}", cells=dict(zip(names, content.values(), strict=True))))
+    return rows or _no_rows(path, [])
+
+
+def _from_parquet(path: Path) -> list[Row]:
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+
+        frame = pandas.read_parquet(path)
+        if any(name is not None for name in frame.index.names):
+            frame = frame.reset_index(allow_duplicates=True)
+    except ImportError:
+        raise InputError(
+            f"{path}: reading .parquet needs pandas and pyarrow (pip install pandas pyarrow); or save it as .csv"
+        ) from None
+    except Exception as error:  # what a damaged file raises has no common base
+        raise InputError(f"{path}: not a readable parquet file ({' '.join(str(error).split())[:200]})") from None
+    names = _distinct([str(column).strip().lower() for column in frame.columns], str(path))
+    values = [
+        [None if cell is pandas.NA else cell for cell in frame.iloc[:, place].tolist()] for place in range(len(names))
+    ]
+    rows = [
+        Row(where=f"row {number}", cells=dict(zip(names, cells, strict=True)))
+        for number, cells in enumerate(zip(*values, strict=True), start=1)
+    ]
+    return rows or _no_rows(path, names)
+
+
+READERS: dict[str, Callable[[Path], list[Row]]] = {
+    ".csv": _from_csv,
+    ".tsv": _from_csv,
+    ".jsonl": _from_jsonl,
+    ".parquet": _from_parquet,
+}
+SUFFIXES = tuple(READERS)
+
+
+def _no_rows(path: Path, names: Sequence[str]) -> NoReturn:
+    raise InputError(
+        f"{path}: no rows; found {', '.join(names) or 'nothing'}, expected a header and a row for each sample"
+    )

@@ -1,0 +1,29 @@
+"""The conformance suite on the methods of msa_jax, at sizes that compile in seconds."""
+
+from functools import lru_cache
+
+from msa_jax import methods
+from msa_jax.testing import Conformance
+from msa_jax.testing.conformance import QUICK as FOR_ALL
+from tests.methods.small import SMALL
+
+# A fifth of the rates of the suite: TETFN, which reads padding in the reference protocol, ends in a constant score with those.
+REFERENCE_RATES = {
+    "tetfn": {
+        "learning_rate.text": 2e-4,
+        "learning_rate.audio": 2e-3,
+        "learning_rate.vision": 2e-3,
+        "learning_rate.other": 2e-3,
+    }
+}
+
+
+@lru_cache(maxsize=1)  # the checks of a method follow each other, and its programs need not outlive them
+def conformance(name: str, protocol: str = "default") -> Conformance:
+    method = methods.get(name)
+    reference = method.reference if protocol == "reference" else {}
+    # Sizes of mini-batches, texts and trainings stay those of the suite, and an epoch of three mini-batches has an update.
+    kept = {option: value for option, value in reference.items() if option not in FOR_ALL}
+    fewer = {"accumulate": 2} if "accumulate" in reference else {}
+    slower = REFERENCE_RATES.get(name, {}) if protocol == "reference" else {}
+    return Conformance(method, {**kept, **fewer, **SMALL.get(name, {}), **slower})
