@@ -172,3 +172,21 @@ def test_absent_modalities_have_no_parts(there, exports):
 def test_options_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         config.override(lnln.LNLNOptions(), changes)
+
+
+@pytest.mark.parametrize("padding", ["masked", "included"])
+def test_what_a_sample_lacks_is_not_to_be_rebuilt_unless_padding_is_data(padding):
+    batch, rng = KIT.batch(), np.random.default_rng(3)
+    there = np.array([LENGTHS[name] for name in ALL]).T > 0  # the last sample has no vision
+    rebuilt, complete = rng.normal(size=(2, 5, 3 * 2, 6)).astype(np.float32)
+    outputs = {
+        "prediction": np.zeros(5, np.float32), "rebuilt": rebuilt, "complete": complete,
+        "completeness": np.zeros(5, np.float32), "kept": np.zeros(5, np.float32),
+        "told": rng.normal(size=(5, 4, 2)).astype(np.float32),
+    }  # fmt: skip
+    options = config.override(lnln.METHOD.options(), {**SMALL, "padding": padding, "pack_text": False})
+    terms, _ = lnln.objective(step_of(outputs, batch), options, KIT.inputs())
+    each = np.square(rebuilt - complete).reshape(5, 3, -1).mean(-1)
+    counts = there if padding == "masked" else np.ones_like(there)
+    np.testing.assert_allclose(terms["reconstruction"], (each * counts).sum(1) / counts.sum(1), rtol=1e-5)
+    assert not there[-1].all()

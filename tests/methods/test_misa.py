@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from msa_jax import config
+from msa_jax import config, losses
 from msa_jax.errors import InputError
 from msa_jax.methods import misa
 from msa_jax.methods.misa import METHOD, MISANetwork, MISAOptions
@@ -400,3 +400,29 @@ def test_options_without_sense_are_refused(changes, message):
 def test_the_reference_protocol_is_one_of_its_options():
     options = config.override(MISAOptions(), METHOD.reference)
     assert (options.lengths, options.patience, options.validation_mean) == ("text", 7, "batches")
+
+
+def test_a_sample_without_vision_counts_in_no_loss_of_it():
+    batch, rng = make_batch(), np.random.default_rng(4)
+    there = np.arange(ROWS) > 1
+    batch["vision"] = {**batch["vision"], "length": np.where(there, batch["vision"]["length"], 0).astype(np.int32)}
+    kinds = ("private", "shared", "rebuilt", "original")
+    outputs = {f"{kind}_{name}": rng.normal(size=(ROWS, 8)).astype(np.float32) for kind in kinds for name in SHAPES} | {
+        "prediction": np.zeros(ROWS, np.float32)
+    }
+    unknown = {f"{kind}_vision": np.where(there[:, None], outputs[f"{kind}_vision"], np.nan) for kind in kinds}
+    found = terms_of({**outputs, **unknown}, batch, options_of(), inputs_of())
+    assert all(np.isfinite(value).all() for value in found.values())
+    each = np.stack([np.square(outputs[f"rebuilt_{m}"] - outputs[f"original_{m}"]).mean(-1) for m in SHAPES], 1)
+    np.testing.assert_allclose(found["reconstruction"], [*each[:2, :2].mean(1), *each[2:].mean(1)], rtol=1e-5)
+    # A network that has no such samples gives the same for vision and the others, by itself.
+    few = {name: value[2:] for name, value in outputs.items()}
+    pairs = [
+        ("private_vision", "shared_vision"),
+        ("private_text", "private_vision"),
+        ("private_audio", "private_vision"),
+    ]
+    of_vision = sum(losses.orthogonality(few[one], few[other], where=jnp.ones(3, bool)) for one, other in pairs)
+    rest = [("private_text", "shared_text"), ("private_audio", "shared_audio"), ("private_text", "private_audio")]
+    others = sum(losses.orthogonality(outputs[one], outputs[other], where=jnp.ones(ROWS, bool)) for one, other in rest)
+    np.testing.assert_allclose(found["difference"], of_vision + others, rtol=1e-5)
