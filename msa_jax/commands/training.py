@@ -64,6 +64,8 @@ def resume_command(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         data_devices=arguments.data_devices,
         runs_per_program=arguments.runs_per_program,
+        remat=None if arguments.remat is None else arguments.remat == "true",
+        resident=arguments.resident,
         keep_state=arguments.keep_state,
         log=None if arguments.quiet else sys.stderr,
         trackers=trackers(arguments),

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from msa_jax.data.padding import filled_frames
+from msa_jax.data.schema import Split
 from msa_jax.modalities import MODALITIES
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -49,6 +51,19 @@ def lost_modalities(
     drawn = uniforms(ids, seed, "modalities", len(MODALITIES))[:, places]
     has = np.ones(drawn.shape, bool) if has is None else has | ~has.any(1, keepdims=True)
     return (drawn < rate) & (drawn != np.where(has, drawn, -1.0).max(1, keepdims=True))
+
+
+def carried(split: Split, modality: str) -> np.ndarray:
+    """[N] bool, the samples in which a modality says something: a frame that is not zeros, or a word."""
+    if modality == "text":
+        if split.raw_text is not None:
+            return np.array([bool(text.strip()) for text in split.raw_text.tolist()], bool)
+        if split.text_bert is not None:
+            return split.text_bert[:, 1].sum(1) > 2  # tokens besides the first and the last
+        assert split.text is not None
+        return filled_frames(split.text).any(1)
+    frames, length = getattr(split, modality), getattr(split, f"{modality}_length")
+    return (filled_frames(frames) & (np.arange(frames.shape[1]) < length[:, None])).any(1)
 
 
 def lost_samples(ids: np.ndarray, stream: str, *, rate: float, seed: int) -> np.ndarray:

@@ -176,7 +176,7 @@ class Preprocessor:
         sequence = sequence[:, : max(int(length.max(initial=1)), 1)]
         if name in self.statistics:
             mean, deviation = self.statistics[name]
-            # A sample whose frames are all zeros has nothing to standardise: zeros say that it lacks the modality.
+            # A sample whose frames are all zeros has nothing to standardise. On aligned data it lacks the modality.
             own = np.where(filled_frames(sequence).any(1), length, 0)
             valid = (np.arange(sequence.shape[1]) < own[:, None])[..., None]
             sequence = np.clip((sequence - mean) / deviation, -self.clip, self.clip) * valid

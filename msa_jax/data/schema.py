@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -45,6 +45,9 @@ class Split:
     label_t: np.ndarray | None = None  # [N] f32: human label of the text alone
     label_a: np.ndarray | None = None  # [N] f32: of the audio alone
     label_v: np.ndarray | None = None  # [N] f32: of the vision alone
+    numbered: bool = field(
+        init=False, repr=False, compare=False
+    )  # ids are row numbers, of this or of what it is a part of
 
     def __post_init__(self):
         given = {name: _array(name, value) for name, value in self.columns().items()}
@@ -58,13 +61,14 @@ class Split:
                 given.setdefault(f"{name}_length", np.full(rows, given[name].shape[1], np.int32))
         for name, array in given.items():
             object.__setattr__(self, name, array)
+        object.__setattr__(self, "numbered", self.id.tolist() == [str(row) for row in range(rows)])
 
     def __len__(self) -> int:
         return len(self.id)
 
     def columns(self) -> dict[str, np.ndarray]:
         """The columns that are present, by name."""
-        values = {column.name: getattr(self, column.name) for column in fields(self)}
+        values = {column.name: getattr(self, column.name) for column in fields(self) if column.init}
         return {name: value for name, value in values.items() if value is not None}
 
     def has(self, modality: str) -> bool:
@@ -75,7 +79,9 @@ class Split:
 
     def take(self, rows: Any) -> "Split":
         """The given rows (indices, a slice or a mask) in the given order."""
-        return Split(**{name: value[rows] for name, value in self.columns().items()})
+        part = Split(**{name: value[rows] for name, value in self.columns().items()})
+        object.__setattr__(part, "numbered", self.numbered)
+        return part
 
 
 def _array(name: str, value: Any) -> np.ndarray:
@@ -223,13 +229,21 @@ def checked(dataset: Dataset) -> Dataset:
       InputError: as `validate`, or a feature is NaN or infinite. Ids that nobody gave may be the same in several splits.
     """
     columns = {name: split.columns() for name, split in dataset.splits().items()}
-    found = validate(dataset.card, columns, source=dataset.source, made=True)
+    numbered = [name for name, split in dataset.splits().items() if split.numbered]
+    found = validate(dataset.card, columns, source=dataset.source, made=True, numbered=numbered)
     made = {name: split.columns() for name, split in found.splits().items()}
     same = all(array is columns[name][column] for name in made for column, array in made[name].items())
     return dataset if same else found
 
 
-def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str, made: bool = False) -> Dataset:
+def validate(
+    card: Card,
+    splits: Mapping[str, Mapping[str, Any]],
+    *,
+    source: str,
+    made: bool = False,
+    numbered: Collection[str] = (),
+) -> Dataset:
     """A dataset of checked arrays: float32, int32 and text, the same columns and feature sizes in every split.
 
     Sequences are padded with zeros to the longest split. NaN and infinite feature values are replaced by 0 in a copy
@@ -239,8 +253,8 @@ def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str
       card: what is known of the data.
       splits: train, valid and test; in each an array per column (None counts as absent).
       source: what to call the data in messages.
-      made: by somebody who can mend them: NaN and infinite features are refused, and ids that are row numbers may be the same
-        in several splits.
+      made: by somebody who can mend them: NaN and infinite features are refused.
+      numbered: splits whose ids are row numbers, which may be the same in several.
 
     Raises:
       InputError: one line naming source, split, column and row, what was found and what was expected.
@@ -261,7 +275,7 @@ def validate(card: Card, splits: Mapping[str, Mapping[str, Any]], *, source: str
         for column, count in counts.items():
             replaced.setdefault(column, {})[name] = count
     _check_across_splits(arrays, source)
-    _check_ids_differ({name: columns["id"].tolist() for name, columns in arrays.items()}, source, numbered=made)
+    _check_ids_differ({name: arrays[name]["id"].tolist() for name in SPLITS if name not in numbered}, source)
     _pad_to_longest(arrays)
     for column, counts in replaced.items():
         if any(counts.values()):
@@ -296,13 +310,10 @@ def _check_across_splits(arrays: Mapping[str, Mapping[str, np.ndarray]], source:
                     )
 
 
-def _check_ids_differ(ids: Mapping[str, list[str]], source: str, *, numbered: bool) -> None:
-    """numbered: whether row numbers may be in several splits: a `Split` without ids has them, and so have its parts."""
+def _check_ids_differ(ids: Mapping[str, list[str]], source: str) -> None:
     owner: dict[str, tuple[str, int]] = {}
-    for name in SPLITS:
-        if numbered and all(id.isdecimal() for id in ids[name]):
-            continue
-        for row, id in enumerate(ids[name]):
+    for name, own in ids.items():
+        for row, id in enumerate(own):
             if id in owner:
                 other, other_row = owner[id]
                 Place(source=source, split=name).refuse(

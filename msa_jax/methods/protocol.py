@@ -244,7 +244,8 @@ class Begin(NamedTuple):
     """What becomes of the memory before the first epoch of a stage.
 
     outputs: names of those of the network, [B, d], that it is told for the whole training split, without dropout.
-    memory: (memory, {name: [N, d]}, the training arrays, options, inputs) -> memory.
+    memory: (memory, {name: [N, d]}, the training arrays as a batch of all, options, inputs) -> memory. The text of the arrays
+      may be states of a frozen encoder in the place of tokens.
     """
 
     outputs: tuple[str, ...]

@@ -11,6 +11,7 @@ Everything runs on a dataset and a text encoder so small that a method takes sec
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.testing.checks import CHECKS, trace_phases
 from msa_jax.testing.conformance import QUICK, Conformance
@@ -27,7 +28,7 @@ def check_method(
     Args:
       method: registered or not.
       options: dotted names and values that differ from the method's defaults: smaller sizes make it quicker.
-      leave_out: names in `CHECKS`.
+      leave_out: names in `CHECKS`; InputError if one is none.
 
     Returns:
       The names of the checks that were made.
@@ -35,6 +36,9 @@ def check_method(
     Raises:
       AssertionError: the method fails a check; the message names it. MethodError: it breaks the protocol.
     """
+    unknown = [name for name in leave_out if name not in CHECKS]
+    if unknown:
+        raise InputError(f"leave_out names {unknown[0]}; expected names of {', '.join(CHECKS)}")
     conformance = Conformance(method, options)
     made = tuple(name for name in CHECKS if name not in leave_out)
     for name in made:

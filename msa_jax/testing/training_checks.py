@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from msa_jax import config, methods
 from msa_jax.testing.close import close
 from msa_jax.testing.conformance import Conformance
@@ -19,10 +21,12 @@ class _Stop(Exception):
 
 
 def check_resumption(conformance: Conformance) -> None:
-    """A run that is interrupted behind its first checkpoint goes on from there, and ends bit for bit as one that is not."""
+    """A run that is interrupted, behind its first checkpoint and the first of its last stage, goes on from there. It ends bit
+    for bit as one that is not."""
     with _registered(conformance), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
         straight = _train(conformance, Path(folder) / "straight", seeds=(1,))
         interrupted, epochs = _interrupted(conformance, Path(folder) / "interrupted")
+    assert len(epochs) > 1, "it has one checkpoint alone, so that nothing was resumed"
     assert epochs == sorted(set(epochs)), f"resumed, it does not go on from its checkpoint: {epochs} epochs were kept"
     assert straight == interrupted, "resumed, it ends otherwise than a straight run"
 
@@ -43,7 +47,7 @@ def check_side_by_side(conformance: Conformance) -> None:
             for runs in (1, 2)
         )
     for one, other in zip(alone, together, strict=True):
-        close(other.scores, one.scores, "runs side by side: prediction", tolerance=2e-3)
+        close(np.asarray(other.scores), np.asarray(one.scores), "runs side by side: prediction", tolerance=2e-3)
         close(other.terms, one.terms, "runs side by side: loss term", tolerance=2e-3)
 
 
@@ -67,10 +71,10 @@ class _Trained(NamedTuple):
     lines: list[dict[str, Any]]
 
     @property
-    def terms(self) -> dict[str, list[float]]:
+    def terms(self) -> dict[str, np.ndarray]:
         """The loss terms on train, of each epoch."""
         terms = dict.fromkeys(name for line in self.lines for name in line["train"])
-        return {name: [line["train"][name] for line in self.lines if name in line["train"]] for name in terms}
+        return {name: np.array([line["train"][name] for line in self.lines if name in line["train"]]) for name in terms}
 
 
 def _train(
@@ -85,7 +89,7 @@ def _train(
         out=folder,
         preset="none",
         log=None,
-        options={**conformance.changes, **stages, "max_epochs": 2, **(options or {})},
+        options={**conformance.changes, **stages, "max_epochs": 2, "checkpoint_epochs": 1, **(options or {})},
     )
     lines = [{**line, "seconds": 0} for line in MetricsFile(folder / "metrics.jsonl").read()]
     return [
@@ -95,20 +99,23 @@ def _train(
 
 
 def _interrupted(conformance: Conformance, folder: Path) -> tuple[list[_Trained], list[int]]:
-    """The same, stopped behind the first checkpoint and resumed; and how many epochs every checkpoint had."""
+    """The same, stopped behind the first checkpoint and the first of the last stage; and the epochs of each checkpoint."""
     save, epochs = checkpoint.RunCheckpoints.save, []
+    stops = {0, len(conformance.inits.stages) - 1}  # the stages behind whose first checkpoint it is stopped
 
     def save_and_stop(self: Any, state: Any) -> None:
         save(self, state)
         epochs.append(int(state.standing.epochs.max()))
-        if len(epochs) == 1:
+        if int(state.stage) in stops:
+            stops.remove(int(state.stage))
             self.close()
             raise _Stop
 
     checkpoint.RunCheckpoints.save = save_and_stop
     try:
-        with contextlib.suppress(_Stop):
-            _train(conformance, folder, seeds=(1,))
+        while stops:
+            with contextlib.suppress(_Stop):
+                _train(conformance, folder, seeds=(1,))
         return _train(conformance, folder, seeds=(1,)), epochs
     finally:
         checkpoint.RunCheckpoints.save = save

@@ -9,7 +9,8 @@ import numpy as np
 
 from msa_jax import config, json_text, methods
 from msa_jax.config import Preset
-from msa_jax.data.schema import Dataset
+from msa_jax.data import load_dataset
+from msa_jax.data.schema import Dataset, Split
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES
 from msa_jax.paths import file_name, user_path
@@ -137,3 +138,12 @@ def checked_seeds(seeds: Any) -> tuple[int, ...]:
 def _data_line(dataset: Dataset) -> str:
     sizes = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits().items())
     return f"data {dataset.card.name}: {sizes}; {', '.join(name for name in MODALITIES if dataset.has(name))}"
+
+
+def checked_dataset(dataset: Any) -> Dataset:
+    """A dataset that can be trained on. One that somebody made is checked as one that is read."""
+    if isinstance(dataset, Split):
+        raise InputError(
+            "a Dataset is trained on; found one Split of it: Dataset(card=..., train=..., valid=..., test=...)"
+        )
+    return load_dataset(dataset)

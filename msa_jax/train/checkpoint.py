@@ -94,7 +94,8 @@ class RunCheckpoints:
             if of_device or out_of_memory_message(error):
                 raise  # another process was lost, or the state has no room
             raise InputError(
-                f"{self._folder}: the checkpoint does not fit this experiment ({first_line(error)})"
+                f"{self._folder}: the checkpoint does not fit this experiment, or another version wrote it; without this "
+                f"folder its runs begin again ({first_line(error)})"
             ) from None
 
     def close(self) -> None:

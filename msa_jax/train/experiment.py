@@ -15,13 +15,12 @@ import numpy as np
 
 from msa_jax import config, methods, metrics
 from msa_jax.config import Options
-from msa_jax.data import load_dataset
-from msa_jax.data.schema import Dataset, Split
+from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
 from msa_jax.train import experiment_dir, processes
-from msa_jax.train.asked import SEEDS, Asked, checked_seeds, results_folder
+from msa_jax.train.asked import SEEDS, Asked, checked_dataset, checked_seeds, results_folder
 from msa_jax.train.atomic import write_arrays
 from msa_jax.train.checkpoint import STATE
 from msa_jax.train.compilation import (
@@ -31,7 +30,7 @@ from msa_jax.train.compilation import (
     peak_memory_mb,
     watch_compiler,
 )
-from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
+from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run, load_result
 from msa_jax.train.experiment_results import check_rows, write_results
 from msa_jax.train.in_parts import train_in_parts
 from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, used_part, with_format
@@ -148,6 +147,8 @@ def resume(
     data: Dataset | str | Path | None = None,
     data_devices: int | None = None,
     runs_per_program: int | None = None,
+    remat: bool | None = None,
+    resident: str | None = None,
     keep_state: bool = False,
     log: TextIO | None = sys.stderr,
     trackers: Sequence[str | Tracker] | None = None,
@@ -168,6 +169,7 @@ def resume(
       data_devices: devices that share each mini-batch now, by default as many as did, or all there are if these are fewer.
       runs_per_program: how many runs go side by side, by default as many as did. With another number, runs that are not
         finished begin again.
+      remat, resident: options that need less memory, by default as they were.
       keep_state: keep the last states once more; if they were kept before, they are.
       log: where progress goes; None is silent.
       trackers, on_epoch, said: as of `train`.
@@ -196,10 +198,9 @@ def resume(
                 f"{path}: max_epochs is {max_epochs!r}; expected a whole number from {least}, since it had {had}"
             )
     devices = min(old.data_devices, jax.device_count()) if data_devices is None else data_devices
+    given = {"runs_per_program": runs_per_program, "remat": remat, "resident": resident}
     changed = {"max_epochs": had if max_epochs is None else max_epochs, "data_devices": devices}
-    if runs_per_program is not None:
-        changed["runs_per_program"] = runs_per_program
-    options = config.override(old, changed)
+    options = config.override(old, {**changed, **{name: value for name, value in given.items() if value is not None}})
     dataset = checked_dataset(before.data if data is None else data)
     progress = Progress(log if processes.is_primary() else None, bar=processes.count() == 1)
     settings = Settings(method=method, options=options, protocol=before.protocol, preset=before.preset)
@@ -208,7 +209,8 @@ def resume(
         if max_epochs is None or max_epochs == had:
             return
         fingerprint = used_part(dataset, old).fingerprint()
-        experiment_dir.begin(path, replace(before, inputs=runner.prepared.inputs).to_json(), fingerprint)
+        content = replace(before, inputs=runner.prepared.inputs).to_json()
+        experiment_dir.begin(path, content, fingerprint, defaults=config.to_json(method.options()))
         if any((path / "checkpoints").glob("*/result.json")) and not any((path / "checkpoints").glob(f"*/{STATE}")):
             progress.line(f"{path}: the last states were not kept (--keep-state), so the runs begin again at epoch 1")
         elif spanned := _spanned(method, old, options, runner):
@@ -230,6 +232,7 @@ def resume(
         record_labels=before.record_labels,
         keep_state=keep_state or before.keep_state,
         with_text=before.with_text,
+        together=runs_per_program is not None,
     )
 
 
@@ -258,10 +261,11 @@ def _train_in(
     record_labels: bool,
     keep_state: bool,
     with_text: bool,
+    together: bool = True,
 ) -> Experiment:
     """Trains what is left to train of an experiment in its folder, once `check` found nothing against it.
 
-    precision: the number format that `auto` comes to.
+    precision: the number format that `auto` comes to. together: whether the options say how many runs go side by side.
     """
     asked = Asked(
         method=settings.method.name, protocol=settings.protocol, preset=settings.preset, seeds=seeds, path=path
@@ -296,9 +300,18 @@ def _train_in(
     def begin() -> None:
         check(runner)
         # Resumed on a machine with other devices, the same runs stay side by side.
-        fixed = options.runs_per_program != "auto" or runner.why_sequential() is not None
-        together = content.runs_per_program if fixed else None
-        experiment_dir.begin(path, content.to_json(), dataset.fingerprint(), together=together)
+        fixed = (together and options.runs_per_program != "auto") or runner.why_sequential() is not None
+        begins_again = experiment_dir.begin(
+            path,
+            content.to_json(),
+            dataset.fingerprint(),
+            defaults=config.to_json(settings.method.options()),
+            together=content.runs_per_program if fixed else None,
+        )
+        if begins_again:
+            progress.line(
+                f"{path}: another number of runs goes side by side, so those that are not finished begin again"
+            )
         save_preprocessing(runner.prepared.preprocessor, path / "preprocessing")
 
     with experiment_dir.locked(path):
@@ -306,15 +319,6 @@ def _train_in(
         begun = RunConfig.read(path).runs_per_program if processes.is_primary() else 0
         content = replace(content, runs_per_program=int(processes.of_primary(np.int32(begun))))
         return _train_all(path, content, dataset, runner, progress, trackers)
-
-
-def checked_dataset(dataset: Any) -> Dataset:
-    """A dataset that can be trained on. One that somebody made is checked as one that is read."""
-    if isinstance(dataset, Split):
-        raise InputError(
-            "a Dataset is trained on; found one Split of it: Dataset(card=..., train=..., valid=..., test=...)"
-        )
-    return load_dataset(dataset)
 
 
 def prepared_runner(method: Method, options: Options, dataset: Dataset, progress: Progress) -> Runner:
@@ -362,6 +366,8 @@ def _train_all(
             runs,
             content.runs_per_program,
             lambda part: runner.run(part, logs, keep_state=content.keep_state),
+            done=lambda run: (run.folder / "result.json").is_file(),
+            load=lambda run: load_result(run.folder),
             fewer=partial(experiment_dir.write_together, path),
         )
         results = [result for result in ended if result is not None]  # none fails: the first that does stops all

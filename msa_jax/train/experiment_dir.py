@@ -139,8 +139,9 @@ def begin(
     *,
     kind: str = "experiment",
     mark: str = "config.json",
+    defaults: Mapping[str, Any],
     together: int | None = None,
-) -> None:
+) -> bool:
     """Starts the folder of an experiment or a sweep, or makes sure that what is there is this very one.
 
     Args:
@@ -148,8 +149,12 @@ def begin(
       content: of the file `mark`: what makes it this one, all but `FREE` and, of its "options", `FREE_OPTIONS`.
       fingerprint: of the dataset.
       kind: as people call it.
+      defaults: of the options, which those have that there were not yet when it began.
       together: how many runs go side by side, at most, by these options; None for as many as before. As long as the options ask
         for the same number, no more than before: so many may have had no room.
+
+    Returns:
+      Whether there were states that nobody goes on with, of another number of runs side by side.
 
     Raises:
       InputError: there is something else, or it began with another dataset.
@@ -159,13 +164,13 @@ def begin(
             raise InputError(f"{folder}: not empty and not {_a(kind)}; choose another --out")
         write_json(folder / "environment.json", environment(fingerprint))
         write_json(folder / mark, {"format": FORMAT, **content})
-        return
+        return False
     before = read_json(folder / mark)
     if not is_ours(folder / mark):
         raise InputError(f"{folder}: not empty and not {_a(kind)}; choose another --out")
     refuse_newer(before, FORMAT, str(folder / mark))
     different = [key for key in content if key not in ("options", *FREE) and before.get(key) != content[key]]
-    known, wanted = before.get("options", {}), content["options"]
+    known, wanted = {**defaults, **before.get("options", {})}, content["options"]
     different += [key for key in wanted if key not in FREE_OPTIONS and (key not in known or known[key] != wanted[key])]
     if different:
         raise InputError(
@@ -184,10 +189,12 @@ def begin(
         now["runs_per_program"] = min(before.get("runs_per_program", 1), together) if same else together
     if now != before:
         write_json(folder / mark, now)
-    if now.get("runs_per_program") != before.get("runs_per_program"):
-        # States of other runs side by side, which nobody goes on with.
-        for state in (folder / "checkpoints").glob(f"*/{STATE}"):
-            delete_state(state.parent)
+    states = list((folder / "checkpoints").glob(f"*/{STATE}"))
+    if not states or now.get("runs_per_program") == before.get("runs_per_program"):
+        return False
+    for state in states:
+        delete_state(state.parent)
+    return True
 
 
 def write_together(folder: Path, runs: int) -> None:

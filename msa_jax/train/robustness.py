@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from msa_jax.data import missing as draws
-from msa_jax.data.masking import Missing, is_there, length_of, steps_of
+from msa_jax.data.masking import Missing, length_of, steps_of
 from msa_jax.data.packing import choose_capacity, deal, plan_packing
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.data.protocols import Protocol, lost_of, subsets
@@ -121,11 +121,8 @@ class RobustScorer:
 
     @functools.cached_property
     def _has(self) -> np.ndarray:
-        """[N, M] bool, the modalities that each sample has from the start."""
-        tokens = special_tokens(self.predictor.preprocessor, self.predictor.inputs)
-        aligned = self.predictor.inputs.aligned
-        each = [np.asarray(is_there(self._columns[name], tokens, aligned=aligned)) for name in self._modalities]
-        return np.stack(each, axis=1)
+        """[N, M] bool, the modalities that each sample has from the start: the same for whatever experiment is asked."""
+        return np.stack([draws.carried(self.split, name) for name in self._modalities], axis=1)
 
     def _plain(self, names: Sequence[str]) -> Scores:
         """The scores of the whole split without these modalities, as `predict` has them."""

@@ -18,10 +18,10 @@ from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError, OutOfMemory, one_line
 from msa_jax.train import experiment_dir, processes
-from msa_jax.train.asked import SWEEP_SEEDS, checked_seeds, results_folder
+from msa_jax.train.asked import SWEEP_SEEDS, checked_dataset, checked_seeds, results_folder
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.compilation import keep_compiled_programs
-from msa_jax.train.experiment import checked_dataset, prepared_runner
+from msa_jax.train.experiment import prepared_runner
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run
 from msa_jax.train.in_parts import train_in_parts
 from msa_jax.train.prepare import settled_format, used_part, with_format
@@ -136,7 +136,8 @@ def sweep(
     with experiment_dir.locked(path, MARK):
         if overwrite:
             experiment_dir.clear(path, MARK)
-        experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK)
+        defaults = config.to_json(settings.method.options())
+        experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK, defaults=defaults)
         begun = time.monotonic()
         stopping = None if rule is None else MedianStopping(rule, rank_by)
         failures = _Points(path, computed, dataset, found, resolved, seeds, progress, stopping).train()
@@ -211,8 +212,6 @@ class _Points:
             return
 
         def train(part: Sequence[Run]) -> list[Result | None]:
-            if all(run.number in self._done for run in part):
-                return [None] * len(part)
             self._progress.line(
                 f"runs {part[0].number + 1} to {part[-1].number + 1} of {len(self._points) * len(self._seeds)}"
             )
@@ -229,24 +228,31 @@ class _Points:
             self._record(part, results)
             return results
 
-        train_in_parts(runs, together, train, fewer=lambda number: self._write_together(runs, number))
+        train_in_parts(
+            runs,
+            together,
+            train,
+            done=lambda run: run.number in self._done,
+            load=lambda run: None,
+            fewer=lambda number: self._write_together(runs, number),
+        )
 
     def _fail(self, runs: Sequence[Run], error: InputError) -> None:
         self._failures |= {run.number: str(error) for run in runs if run.number not in self._done}
 
     def _write_together(self, runs: Sequence[Run], number: int) -> None:
         """Writes down how many of these runs go side by side."""
-        content = read_json(self._path / MARK)
-        together = {**content.get("together", {}), str(runs[0].number): number}
-        asked = self._settings.options.runs_per_program
+        content, first = read_json(self._path / MARK), str(runs[0].number)
+        together = {**content.get("together", {}), first: number}
+        asked = {**content.get("together_asked", {}), first: self._settings.options.runs_per_program}
         write_json(self._path / MARK, {**content, "together": together, "together_asked": asked})
 
     def _side_by_side(self, runner: Runner, runs: Sequence[Run]) -> int:
         """As many as before if they were interrupted: beside others, other runs would be given up."""
-        content = read_json(self._path / MARK)
-        before = content.get("together", {}).get(str(runs[0].number))
+        content, first = read_json(self._path / MARK), str(runs[0].number)
+        before, asked = (content.get(key, {}).get(first) for key in ("together", "together_asked"))
         now = runner.together(len(runs), before)
-        if before is not None and content.get("together_asked") == self._settings.options.runs_per_program:
+        if before is not None and asked == self._settings.options.runs_per_program:
             now = min(now, before)  # more may have had no room
         if before not in (now, None):  # runs that were not finished begin again, beside others
             for run in runs:

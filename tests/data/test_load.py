@@ -47,6 +47,9 @@ def test_ids_that_nobody_gave_may_be_in_several_splits():
     assert load_dataset(mixed) is mixed
     parts = {name: split.take(np.arange(0, len(split), 2)) for name, split in numbered.splits().items()}
     assert len(load_dataset(replace(numbered, **parts)).train) == len(parts["train"])
+    given = {name: replace(split, id=[str(7 + row) for row in range(len(split))]) for name, split in rows.items()}
+    with pytest.raises(InputError, match=r"id '7'.*an id that split train has in row 0"):
+        load_dataset(replace(dataset, **given))
     with pytest.raises(InputError, match="an id that split train has in row 1"):
         load_dataset(replace(dataset, valid=replace(dataset.valid, id=["a", dataset.train.id[1]])))
 

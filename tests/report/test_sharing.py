@@ -310,7 +310,7 @@ def test_an_experiment_is_not_taken_for_an_exported_folder_nor_the_other_way_rou
     with pytest.raises(InputError, match="is exported already"):
         export(shared, tmp_path / "again")
     with pytest.raises(InputError, match="not empty and not an experiment"):  # training writes nothing into it
-        experiment_dir.begin(shared, {"method": "text_only"}, {})
+        experiment_dir.begin(shared, {"method": "text_only"}, {}, defaults={})
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

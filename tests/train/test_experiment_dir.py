@@ -180,28 +180,28 @@ BEGUN = {"method": "toy", "protocol": "paper", "dataset": "tiny", "seeds": [1], 
 
 def test_a_folder_says_its_format_and_one_of_an_older_format_goes_on_in_this_one(tmp_path):
     file = tmp_path / "config.json"
-    experiment_dir.begin(tmp_path, BEGUN, {})
+    experiment_dir.begin(tmp_path, BEGUN, {}, defaults={})
     assert json.loads(file.read_text()) == {"format": 2, **BEGUN}
-    experiment_dir.begin(tmp_path, BEGUN, {})  # goes on
+    experiment_dir.begin(tmp_path, BEGUN, {}, defaults={})  # goes on
     for older in (BEGUN, {"format": 1, **BEGUN}):  # the first is of a version that wrote no number
         file.write_text(json.dumps(older))
-        experiment_dir.begin(tmp_path, BEGUN, {})
+        experiment_dir.begin(tmp_path, BEGUN, {}, defaults={})
         assert json.loads(file.read_text()) == {"format": 2, **BEGUN}
 
 
 def test_whether_a_state_stays_is_as_the_last_command_says(tmp_path):
     for keep in (False, True):
-        experiment_dir.begin(tmp_path, {**BEGUN, "keep_state": keep}, {})
+        experiment_dir.begin(tmp_path, {**BEGUN, "keep_state": keep}, {}, defaults={})
         assert json.loads((tmp_path / "config.json").read_text())["keep_state"] is keep
 
 
 @pytest.mark.parametrize(("number", "message"), [(3, "newer msa_jax"), (0, "whole number"), (True, "whole number")])
 def test_a_folder_of_a_newer_format_is_refused_and_left_as_it_is(tmp_path, number, message):
     file = tmp_path / "config.json"
-    experiment_dir.begin(tmp_path, BEGUN, {})
+    experiment_dir.begin(tmp_path, BEGUN, {}, defaults={})
     file.write_text(json.dumps({"format": number, **BEGUN}))
     with pytest.raises(InputError, match=rf"config\.json: format .*{message}"):
-        experiment_dir.begin(tmp_path, BEGUN, {})
+        experiment_dir.begin(tmp_path, BEGUN, {}, defaults={})
     assert json.loads(file.read_text())["format"] is number
 
 

@@ -91,6 +91,18 @@ def test_another_number_of_runs_side_by_side_stays_when_resume_goes_on(tmp_path)
     assert (content.runs_per_program, content.options["runs_per_program"]) == (2, 2)
 
 
+def test_an_option_that_came_since_is_what_its_default_is(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", seeds=(3,))(Interrupting(2))
+    path = tmp_path / "run" / "config.json"
+    content = json.loads(path.read_text())
+    del content["options"]["poison_epoch"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="an experiment with another poison_epoch"):
+        toy_experiment(tmp_path / "run", seeds=(3,), poison_epoch=7)(None)
+    resume(tmp_path / "run", data=AUDIO, log=None)
+
+
 def test_a_state_of_runs_side_by_side_goes_where_runs_must_go_one_after_the_other(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toy_experiment(tmp_path / "run", runs_per_program="auto")(Interrupting(2))

@@ -15,8 +15,9 @@ from msa_jax.train import checkpoint, device_data, processes
 from msa_jax.train import runner as runner_module
 from msa_jax.train.checkpoint import StageInit, load_stage
 from msa_jax.train.epoch_trainer import check_finite
-from msa_jax.train.experiment import train
-from msa_jax.train.experiment_dir import Logs, MetricsFile, load_result
+from msa_jax.train.experiment import resume, train
+from msa_jax.train.experiment_dir import Logs, MetricsFile, Run, load_result
+from msa_jax.train.in_parts import train_in_parts
 from msa_jax.train.memory import out_of_memory_message
 from msa_jax.train.report import Report
 from msa_jax.train.runs import Layout
@@ -317,11 +318,49 @@ def test_runs_in_parts_go_on_with_what_each_part_has(tmp_path, most):
 @pytest.mark.parametrize(("most", "epoch"), [(0, 1), (1, 2)])
 def test_a_run_that_has_no_room_or_runs_that_have_begun_stop_and_say_what_helps(tmp_path, most, epoch):
     seeds, options = ((1,) if most == 0 else (1, 2)), {"runs_per_program": 2, "checkpoint_epochs": 1}
-    with room_for(most, epoch=epoch), pytest.raises(OutOfMemory, match=f"{OOM}.*--runs-per-program") as caught:
+    with room_for(most, epoch=epoch), pytest.raises(OutOfMemory, match=f"{OOM}.*--resident no") as caught:
         train_toy(tmp_path / "run", AUDIO, seeds=seeds, options=options)
     assert "\n" not in str(caught.value)
+    assert ("--runs-per-program" in str(caught.value)) == (most > 0)  # of a run alone it changes nothing
     assert caught.value.__context__ is None  # which would hold what lies on the device
     assert train_toy(tmp_path / "run", AUDIO, seeds=seeds, options=options).runs
+
+
+def test_more_runs_side_by_side_train_no_finished_run_again(tmp_path):
+    four = {"seeds": (1, 2, 3, 4), "options": {"max_epochs": 3, "checkpoint_epochs": 1}}
+    options = {**TOY_QUICK, **four["options"], "runs_per_program": 2}
+    with pytest.raises(KeyboardInterrupt):  # in the second part
+        train("toy", AUDIO, seeds=four["seeds"], out=tmp_path / "run", log=Interrupting(5), options=options)
+    before = [line for line in lines_of(tmp_path / "run") if line["seed"] in (1, 2)]
+    with room_for(1), pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "run", data=AUDIO, runs_per_program=4, log=Interrupting(2))
+    done = resume(tmp_path / "run", data=AUDIO, log=None)
+    assert [line for line in lines_of(done.path) if line["seed"] in (1, 2)] == before
+    assert [(line["seed"], line["epoch"]) for line in lines_of(done.path)][6:] == [
+        (seed, epoch) for seed in (3, 4) for epoch in (1, 2, 3)
+    ]
+
+
+@pytest.mark.parametrize(("ended", "state", "parts"), [
+    (0, None, ["0-4", "5-9"]),
+    (5, "5_to_7", ["5-7", "8-9"]),
+    (5, None, ["5-9"]),
+    (6, "5_to_7", ["5-7", "8-9"]),
+    (4, None, ["4-8", "9-9"]),
+])  # fmt: skip
+def test_parts_go_on_with_the_states_that_there_are(tmp_path, ended, state, parts):
+    runs = [Run(number=number, seed=number, folder=tmp_path / str(number)) for number in range(10)]
+    if state:
+        (tmp_path / state / "state" / "1").mkdir(parents=True)
+    seen = []
+
+    def train(part):
+        seen.append(f"{part[0].number}-{part[-1].number}")
+        return [run.number for run in part]
+
+    named = {"done": lambda run: run.number < ended, "load": lambda run: run.number, "fewer": pytest.fail}
+    assert train_in_parts(runs, 5, train, **named) == list(range(10))
+    assert seen == parts
 
 
 def test_a_run_without_room_goes_on_where_it_is_with_what_helps(tmp_path):

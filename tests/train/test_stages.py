@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from msa_jax.errors import InputError
-from msa_jax.methods.protocol import Phase, Score, Stage
+from msa_jax.methods.protocol import Begin, Phase, Score, Stage
 from msa_jax.train.checkpoint import load_stage
 from msa_jax.train.experiment import resume
+from msa_jax.train.predictor import Predictor
 from tests.tiny import TOY, TOY_QUICK, ToyOptions, contrary, tiny_dataset, train_toy
 from tests.train.kit import lines_of, registered, run_of, runner_of
 
@@ -45,6 +46,26 @@ def test_a_stage_has_options_and_an_objective_of_its_own(tmp_path):
     left = load_stage(run.path / "checkpoints" / "1" / "stages" / "first", start).variables.params
     moved = {path for path, value in start.variables.params.items() if not np.array_equal(left[path], value)}
     assert moved == {"audio_encoder/kernel", "audio_encoder/bias"}  # the learning rate of the others was 0
+
+
+def test_a_stage_begins_with_what_the_network_says_of_train_as_it_finds_it(tmp_path):
+    told = []
+
+    def begin(memory, outputs, columns, options, inputs):
+        told.append((memory["last"], outputs["prediction"]))
+        return {**memory, "last": jnp.full_like(memory["last"], 100)}
+
+    still = {"max_epochs": 1, "learning_rate.other": 0.0, "learning_rate.audio": 0.0}
+    second = Stage(name="second", phases=PHASES, options=still, begin=Begin(("prediction",), begin))
+    run = train_staged(tmp_path / "run", Stage(name="first", phases=PHASES, options={"max_epochs": 2}), second)
+    assert len(told) == 1  # of a run
+    _, scores = told[0]
+    assert scores.shape == (len(AUDIO.train),)
+    with registered(replace(TOY, stages=lambda options, inputs: (second,))):
+        found = Predictor.load(run.path).predict(AUDIO.train)  # nothing moves in the second stage
+    np.testing.assert_allclose(scores, found, atol=1e-6)
+    inertia = lines_of(run.path)[-1]["train"]["inertia"]  # (score - last)^2, of the memory that it began with
+    assert inertia == pytest.approx(np.mean((np.asarray(scores) - 100) ** 2), rel=1e-3)
 
 
 def test_an_option_of_a_stage_that_does_not_exist_is_an_error(tmp_path):

@@ -240,6 +240,17 @@ def test_a_sweep_in_parts_goes_on_with_what_each_part_has(tmp_path):
     assert not any(one.failed for one in done.ranking)
 
 
+def test_a_sweep_with_more_runs_side_by_side_trains_no_finished_run_again(tmp_path):
+    options = {"runs_per_program": 2, "max_epochs": 3}
+    with pytest.raises(KeyboardInterrupt):
+        sweep_toy(tmp_path / "run", FOUR, seeds=(1,), log=Interrupting(4), options=options)
+    before = lines_of(tmp_path / "run" / "results.jsonl")
+    sweep_toy(tmp_path / "run", FOUR, seeds=(1,), options={**options, "runs_per_program": 4})
+    found = lines_of(tmp_path / "run" / "results.jsonl")
+    assert found[: len(before)] == before
+    assert sorted(line["run"] for line in found) == [0, 1, 2, 3]
+
+
 @pytest.mark.slow
 def test_what_cannot_be_set_up_now_takes_no_result_away(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
