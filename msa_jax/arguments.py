@@ -122,18 +122,12 @@ def parser(options_help: OptionsHelp | None = None) -> argparse.ArgumentParser:
 
     resume = command("resume", "go on with an experiment: an unfinished one to its end, a finished one to more epochs")
     resume.add_argument("folder", type=_path, metavar="DIR")
-    resume.add_argument(
-        "--max-epochs", type=int, metavar="N", help="go on to so many epochs, more than a finished one had"
-    )
+    resume.add_argument("--max-epochs", type=int, metavar="N", help="more epochs than a finished one had")
     resume.add_argument("--data", metavar="D", help="where the dataset is now; default where it was")
     share = "devices that share each mini-batch now; default as many as did, or all there are if these are fewer"
     resume.add_argument("--data-devices", type=int, metavar="N", help=share)
-    resume.add_argument(
-        "--runs-per-program", type=int, metavar="N", help="runs side by side; unfinished ones may begin again"
-    )
-    resume.add_argument(
-        "--remat", choices=("true", "false"), help="compute layers of BERT twice, which needs less memory"
-    )
+    resume.add_argument("--runs-per-program", type=int, metavar="N", help="runs side by side; others may begin again")
+    resume.add_argument("--remat", choices=("true", "false"), help="compute BERT's layers twice: needs less memory")
     resume.add_argument("--resident", choices=("auto", "yes", "no"), help="dataset on the device; no needs less memory")
     resume.add_argument("--keep-state", action="store_true", help=keep)
     resume.add_argument("--log", type=_names, metavar="NAMES", help=logs)
