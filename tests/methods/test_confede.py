@@ -82,7 +82,7 @@ def test_a_group_without_some_modality_has_the_pairs_that_are_left(there, count)
     np.testing.assert_allclose(terms["contrast"][:7], np.mean(found), rtol=1e-4)
 
 
-@pytest.mark.parametrize("between_samples", [True, False])
+@pytest.mark.parametrize("between_samples", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_parts_of_a_modality_that_a_sample_lacks_are_not_looked_at(between_samples):
     """If no sample has vision, the contrast is that of data without it."""
     batch, outputs = cases.whole(make_batch()), cases.some_outputs()

@@ -114,7 +114,7 @@ def test_the_contrast_of_confede_brings_its_partners():
     assert np.array_equal(after["features"]["audio"][:ROWS], outputs["features"]["audio"])
 
 
-@pytest.mark.parametrize("contrast", ["multi_nt_xent", "nt_xent"])
+@pytest.mark.parametrize("contrast", ["multi_nt_xent", pytest.param("nt_xent", marks=pytest.mark.slow)])
 def test_a_sample_without_text_has_its_vision_as_anchor_and_one_with_a_single_modality_no_contrast(contrast):
     batch, outputs = cases.whole(make_batch()), cases.some_outputs(classes=MOSI)
     batch["text"]["features"][0] = 0

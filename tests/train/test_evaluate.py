@@ -164,7 +164,7 @@ def test_the_mini_batches_of_a_term_are_those_of_the_split_in_its_order_in_packe
     np.testing.assert_allclose(found, np.mean([part.mean() for part in np.split(label, [4, 8, 12])]), rtol=1e-5)
 
 
-@pytest.mark.parametrize("together", [1, 2])
+@pytest.mark.parametrize("together", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_program_that_scores_is_compiled_while_the_first_epoch_trains(tmp_path, toy, monkeypatch, together):
     spent, scores = [], Scorer.scores
 

@@ -103,6 +103,7 @@ def test_an_option_that_came_since_is_what_its_default_is(tmp_path):
     resume(tmp_path / "run", data=AUDIO, log=None)
 
 
+@pytest.mark.slow
 def test_a_state_of_runs_side_by_side_goes_where_runs_must_go_one_after_the_other(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         toy_experiment(tmp_path / "run", runs_per_program="auto")(Interrupting(2))

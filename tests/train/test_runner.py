@@ -363,6 +363,7 @@ def test_parts_go_on_with_the_states_that_there_are(tmp_path, ended, state, part
     assert seen == parts
 
 
+@pytest.mark.slow
 def test_a_run_without_room_goes_on_where_it_is_with_what_helps(tmp_path):
     with room_for(0), pytest.raises(OutOfMemory, match="--resident no"):
         train_toy(tmp_path / "run", AUDIO, seeds=(1,))

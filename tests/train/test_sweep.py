@@ -228,6 +228,7 @@ def test_what_a_part_gave_stays_where_the_next_has_no_room(tmp_path, monkeypatch
     assert [line["run"] for line in lines_of(tmp_path / "run" / "results.jsonl")] == [0, 1]
 
 
+@pytest.mark.slow
 def test_a_sweep_in_parts_goes_on_with_what_each_part_has(tmp_path):
     options = {"runs_per_program": 4, "max_epochs": 3}
     with pytest.raises(KeyboardInterrupt), room_for(2):
