@@ -126,7 +126,11 @@ class Doubtful(ToyNetwork):
     ("check", "fields", "message"),
     [
         ("bfloat16", {"network": Doubtful}, "bfloat16"),
-        ("by heart", {"stages": objective_of(lambda step: jnp.abs(step.outputs["prediction"]))}, "MAE"),
+        (
+            "by heart",
+            {"stages": objective_of(lambda step: jnp.abs(step.outputs["prediction"]))},
+            "the mean absolute error is",
+        ),
     ],
 )
 def test_slower_checks_find_what_breaks_the_protocol(check, fields, message):
