@@ -111,7 +111,7 @@ def test_rows_of_weight_zero_change_no_term_and_no_gradient():
     terms, gradient = gradient_of(batch, **LINEAR)
     others, of_others = gradient_of(other, **LINEAR)
     outputs = {name: value[counts] for name, value in outputs_of(batch, **LINEAR).items()}
-    few = {**batch, "label": batch["label"][counts], "weight": batch["weight"][counts]}
+    few = jax.tree.map(lambda leaf: leaf[counts], batch)
     for name, value in terms_of(outputs, few).items():
         for found in (terms, others):
             counted = found[name] if value.ndim == 0 else found[name][counts]
