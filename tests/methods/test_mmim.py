@@ -263,7 +263,8 @@ def test_padding_changes_nothing():
 @pytest.mark.slow
 def test_a_batch_of_one_has_a_finite_loss_and_gradient():
     options, inputs = options_of(batch_size=1), inputs_of()
-    memory = mmim.init_memory(options, inputs, {})._replace(batches=jnp.int32(2), sign=np.ones(1, np.float32))
+    empty = mmim.init_memory(options, inputs, {})
+    memory = empty._replace(batches=jnp.int32(2), sign={name: np.ones(1, np.float32) for name in empty.sign})
     step = found(options, inputs, batch_of(rows=1), memory)
     assert step["terms"]["cpc"] == 0
     assert step["terms"]["entropy"] == 0
