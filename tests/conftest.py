@@ -22,6 +22,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 import jax
 import pytest
 
+# By the processor time that their slow tests take, the longest first: `scripts/test --all` begins with these, so that no
+# process has one of them left when the others have ended.
+LONG = (
+    "test_conformance.py", "test_conformance_reference.py", "test_eight_devices.py", "test_benchmark.py", "test_notebooks.py",
+    "test_resume.py", "test_studies_on_real_data.py", "test_methods.py",
+)  # fmt: skip
 MOST_MAPS = 20_000
 TESTS_BETWEEN = 10  # counting takes 10 ms
 _ended = itertools.count(1)
@@ -48,3 +54,9 @@ def compiled_quickly():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files that take long in front; the others keep their order."""
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
