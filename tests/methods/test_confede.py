@@ -113,7 +113,7 @@ def test_the_weights_are_those_of_the_options():
     assert confede.weights(options, inputs, {}, FIRST) == {"contrast": 0.3, "unimodal": 0.0}
 
 
-@pytest.mark.parametrize("between_samples", [True, False])
+@pytest.mark.parametrize("between_samples", [pytest.param(True, marks=pytest.mark.slow), False])
 @pytest.mark.parametrize("there", [("text", "audio"), ("vision",)], ids=str)
 def test_weights_are_of_terms_that_there_are(there, between_samples):
     batch, outputs = make_batch(there), cases.some_outputs(there)

@@ -38,6 +38,7 @@ def taken(found):
     return {one["variant"]: one["options"].get("stages_from") for one in found.content["experiments"]}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("toy")
 def test_only_the_first_possible_variant_trains_the_first_stages(tmp_path, study, audio):
     options = {**TOY_QUICK, "max_epochs": 2, "stages": 2, "encoder_epochs": 2}

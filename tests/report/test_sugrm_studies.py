@@ -228,7 +228,7 @@ def test_within_a_network_the_variants_of_the_label_study_differ_in_the_rule_alo
         assert one == other
 
 
-@pytest.mark.parametrize("human", [True, False])
+@pytest.mark.parametrize("human", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_the_label_study_sets_all_four_beside_true_labels_where_there_are_any(tmp_path, monkeypatch, human):
     pytest.importorskip("matplotlib")
     moved = lambda data, seed, epoch: {"label_t": data.train.label * np.float32(1 - epoch / 10)}  # noqa: E731
