@@ -29,6 +29,7 @@ SHAPES = {"text": (6, 8), "audio": (9, 5), "vision": (5, 3)}
 LENGTHS = {"text": [6, 2, 3, 1, 5], "audio": [9, 1, 4, 2, 3], "vision": [1, 5, 2, 3, 0]}
 SMALL = {"width": 6, "tokens": 2, "heads": 2, "head_width": 4, "feedforward": 7, "max_tokens": 6}
 KIT = NetworkKit(lnln.METHOD, SMALL, SHAPES, LENGTHS)
+WHOLE = NetworkKit(lnln.METHOD, SMALL, SHAPES, {**LENGTHS, "vision": [1, 5, 2, 3, 4]})  # no sample lacks a modality
 NOW = Clock(epoch=np.int32(1), step=np.int32(0))
 
 
@@ -40,12 +41,12 @@ def test_values_and_gradients_are_those_of_pytorch(changes, monkeypatch):
 
     torch.set_num_threads(1)
     rng = np.random.default_rng(2)
-    batch, rate = KIT.batch(), rng.uniform(size=5).astype(np.float32)
+    batch, rate = WHOLE.batch(), rng.uniform(size=5).astype(np.float32)
     masked = {name: x["features"] * (rng.uniform(size=x["features"].shape[:2]) < 0.6)[..., None] for name, x in (
         (name, batch[name]) for name in ALL)}  # fmt: skip
     copies = with_copies(batch, masked)
     monkeypatch.setattr(lnln.LNLNNetwork, "_with_masked", lambda self, batch: (copies, {"text": rate}))
-    network, params = KIT.network(**changes), KIT.variables(**changes)["params"]
+    network, params = WHOLE.network(**changes), WHOLE.variables(**changes)["params"]
     phase = phase_of(lnln.METHOD, network.options, network.inputs)
     factor = phase.weights(network.options, network.inputs, {}, NOW)
 
@@ -61,7 +62,7 @@ def test_values_and_gradients_are_those_of_pytorch(changes, monkeypatch):
         {name: torch.tensor(np.asarray(x), dtype=torch.float64) for name, x in of.items()}
         for of in ({name: batch[name]["features"] for name in ALL}, masked)
     ]
-    lengths = {name: torch.tensor(LENGTHS[name]) for name in ALL}
+    lengths = {name: torch.tensor(WHOLE.lengths[name]) for name in ALL}
     score, completeness, expected = lnln_torch.lnln(
         *given, lengths, torch.tensor(rate).double(), torch.tensor(batch["label"]).double(), tensors,
         heads=2, reference=bool(changes),
