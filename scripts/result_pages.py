@@ -118,11 +118,11 @@ def metrics_of(result: Result) -> Sequence[str]:
     return METRIC_KEYS[result["metrics"]]
 
 
-def runs_of(result: Result, name: str) -> dict[int, dict[str, float | None]]:
-    """{seed: {metric: value on test}} of one experiment."""
+def runs_of(result: Result, name: str, split: str = "test") -> dict[int, dict[str, float | None]]:
+    """{seed: {metric: value on a split}} of one experiment."""
     for one in result["experiments"]:
         if one["name"] == name:
-            return {run["seed"]: run["test"] for run in one["runs"]}
+            return {run["seed"]: run[split] for run in one["runs"]}
     known = ", ".join(one["name"] for one in result["experiments"])
     raise InputError(f"no experiment {name}; there are {known or 'none'}")
 
@@ -242,7 +242,9 @@ def _variants(result: Result) -> list[Table]:
             runs = runs_of(result, name)
             mean, std = summarise(list(runs.values()))
             cells = [metric_cell(k, mean.get(k), std.get(k)) for k in keys]
-            rows.append([name, data_name(result), len(runs), _on_valid(result, name), *cells])
+            selects = summarise(list(runs_of(result, name, "valid").values()))
+            on_valid = metric_cell("MAE", *(each.get("MAE") for each in selects))
+            rows.append([name, data_name(result), len(runs), on_valid, *cells])
         if name in theirs:
             source = source_cell(paper, theirs[name]["origin"].get(paper))
             cells = [paper_cell(key, theirs[name]["paper"][paper].get(key)) for key in keys]
@@ -265,13 +267,6 @@ def _variants(result: Result) -> list[Table]:
         caption = "Difference of MAE on test, paired by seed"
         tables.append(Table(columns=columns, rows=lines, caption=caption, notes=(NOT_WIDENED,)))
     return tables
-
-
-def _on_valid(result: Result, name: str) -> str | None:
-    """The MAE on valid, which selects, of one experiment."""
-    runs = next(one["runs"] for one in result["experiments"] if one["name"] == name)
-    mean, std = summarise([run["valid"] for run in runs])
-    return metric_cell("MAE", mean.get("MAE"), std.get("MAE"))
 
 
 def _not_possible(result: Result) -> list[str]:

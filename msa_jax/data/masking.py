@@ -97,7 +97,7 @@ def draw_missing(
     silent: dict[str, Array] = {}
     if modality_rate > 0 and len(names) > 1:
         drawn = jax.random.uniform(of_modalities, (rows, len(names)))
-        has = jnp.stack([is_there(batch[name], tokens, aligned=aligned) for name in names], axis=1)
+        has = jnp.stack([_is_there(batch[name], tokens, aligned=aligned) for name in names], axis=1)
         stays = jnp.where(has, drawn, -1.0).argmax(1, keepdims=True)
         lost = (drawn < modality_rate) & (jnp.arange(len(names))[None, :] != stays)
         absent = {name: lost[:, place] for place, name in enumerate(names)}
@@ -107,7 +107,7 @@ def draw_missing(
     return Missing(absent, silent, tokens)
 
 
-def is_there(content: Mapping[str, Any], tokens: Tokens, *, aligned: bool) -> Any:
+def _is_there(content: Mapping[str, Array], tokens: Tokens, *, aligned: bool) -> Array:
     """[B] bool: a frame, a step of text features that is not zeros, or of a text a token between the first and the last; on
     aligned data, where what is absent is silent, no frame of zeros and no [UNK]. Content as it is before text is packed."""
     length, count = length_of(content), steps_of(content)

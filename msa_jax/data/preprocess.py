@@ -176,9 +176,7 @@ class Preprocessor:
         sequence = sequence[:, : max(int(length.max(initial=1)), 1)]
         if name in self.statistics:
             mean, deviation = self.statistics[name]
-            # A sample whose frames are all zeros has nothing to standardise. On aligned data it lacks the modality.
-            own = np.where(filled_frames(sequence).any(1), length, 0)
-            valid = (np.arange(sequence.shape[1]) < own[:, None])[..., None]
+            valid = (np.arange(sequence.shape[1]) < _frames_that_say(sequence, length)[:, None])[..., None]
             sequence = np.clip((sequence - mean) / deviation, -self.clip, self.clip) * valid
         return {"features": np.ascontiguousarray(sequence, np.float32), "length": length}
 
@@ -259,13 +257,19 @@ def text_lengths(columns: Columns) -> np.ndarray | None:
     return None if text is None or "ids" not in text else text["mask"].sum(1)
 
 
+def _frames_that_say(sequence: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """[N] valid frames; none of a sample whose frames are all zeros, which has nothing to standardise. On aligned data it lacks
+    the modality."""
+    return np.where(filled_frames(sequence).any(1), length, 0)
+
+
 def _statistics(sequence: np.ndarray, length: np.ndarray) -> np.ndarray:
     """[2, d] float32: mean and standard deviation of the valid frames of [N, L, d], deviation 1 where nothing varies. Samples
     whose frames are all zeros have none.
 
     Rows are read in blocks, so that the memory does not grow with the data.
     """
-    length = np.where(filled_frames(sequence).any(1), length, 0)
+    length = _frames_that_say(sequence, length)
     frames, blocks = max(int(length.sum()), 1), range(0, len(sequence), ROWS)
 
     def total(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

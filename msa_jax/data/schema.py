@@ -45,9 +45,8 @@ class Split:
     label_t: np.ndarray | None = None  # [N] f32: human label of the text alone
     label_a: np.ndarray | None = None  # [N] f32: of the audio alone
     label_v: np.ndarray | None = None  # [N] f32: of the vision alone
-    numbered: bool = field(
-        init=False, repr=False, compare=False
-    )  # ids are row numbers, of this or of what it is a part of
+    # Whether the ids are row numbers, of this split or of what it is a part of.
+    numbered: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self):
         given = {name: _array(name, value) for name, value in self.columns().items()}

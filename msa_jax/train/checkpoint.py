@@ -30,6 +30,7 @@ from msa_jax.train.tensor_file import read_tensor_shapes, read_tensors, write_on
 
 STATE = "state"  # the folder of the newest state
 STAGES = "stages"  # the folder of what stages leave, each in one of its name
+TO = "_to_"  # in the name of the folder of runs side by side, between those of the first and the last
 GONE = f".{STATE}.gone"  # what a process that was killed leaves of a state that it deleted
 UNFINISHED = "params.orbax-checkpoint-tmp*"  # what a process that was killed leaves of parameters
 

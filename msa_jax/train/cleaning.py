@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msa_jax.errors import InputError, first_line
 from msa_jax.paths import user_path
-from msa_jax.train.checkpoint import GONE, STAGES, STATE, UNFINISHED
+from msa_jax.train.checkpoint import GONE, STAGES, STATE, TO, UNFINISHED
 from msa_jax.train.experiment_dir import is_ours, locked
 from msa_jax.train.exported import is_exported
 from msa_jax.train.settings import RunConfig
@@ -90,7 +90,7 @@ def _planned(path: Path) -> Cleaning:
     together = [
         one
         for one in (checkpoints.iterdir() if _is_folder(checkpoints) else ())
-        if _is_folder(one) and set(one.name.split("_to_")) <= names and "_to_" in one.name
+        if _is_folder(one) and set(one.name.split(TO)) <= names and TO in one.name
     ]
     states, left = _sorted_out((folder / STATE for folder in (*runs, *together)), _OF_STATE)
     stages, other = _sorted_out((stage for one in runs for stage in _folders(one / STAGES)), _OF_STAGE)

@@ -366,7 +366,7 @@ def _train_all(
             runs,
             content.runs_per_program,
             lambda part: runner.run(part, logs, keep_state=content.keep_state),
-            done=lambda run: (run.folder / "result.json").is_file(),
+            done=lambda run: run.finished,
             load=lambda run: load_result(run.folder),
             fewer=partial(experiment_dir.write_together, path),
         )

@@ -291,6 +291,11 @@ class Run:
     folder: Path
     values: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended and left its result."""
+        return (self.folder / "result.json").is_file()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Logs:

@@ -8,12 +8,10 @@ import numpy as np
 
 from msa_jax.errors import OutOfMemory
 from msa_jax.train import processes
-from msa_jax.train.checkpoint import delete_state, has_state
+from msa_jax.train.checkpoint import TO, delete_state, has_state
 from msa_jax.train.experiment_dir import Result, Run
 from msa_jax.train.memory import out_of_memory_message
 from msa_jax.train.progress import Progress
-
-TO = "_to_"  # between the names of the first and the last run
 
 
 def train_in_parts(

@@ -168,7 +168,7 @@ class Runner:
         stopping: MedianStopping | None,
     ) -> list[Result | None]:
         """What `run` does; folder: of the runs' state."""
-        if processes.primary_says(lambda: all((run.folder / "result.json").is_file() for run in runs)):
+        if processes.primary_says(lambda: all(run.finished for run in runs)):
             if not keep_state:
                 delete_state(folder)  # of which a process that died may have left some
             return [load_result(run.folder) for run in runs]

@@ -27,14 +27,11 @@ NO_DROPOUT = dict.fromkeys(("attention_dropout", "relu_dropout", "residual_dropo
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _small_programs() -> Iterator[None]:
+def _small_programs(compiled_quickly: None) -> Iterator[None]:
     """Tiles as small as the arrays, and programs that are not compiled well, for they run a few times."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sparse_phased, "CPU_TILE", 5)  # a modality's hidden states take several, and some stay empty
-        before = jax.config.read("jax_disable_most_optimizations")
-        jax.config.update("jax_disable_most_optimizations", True)
         yield
-        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _config(shifts=("SPR", "S", "S"), **named) -> SparsePhasedConfig:

@@ -4,8 +4,6 @@ Forward pass, loss and gradients in both protocols, and twenty updates of traini
 updates among them.
 """
 
-from collections.abc import Iterator
-
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
@@ -26,6 +24,8 @@ from tests.methods import test_self_mm_parity  # noqa: E402
 from tests.quick import quick_jit  # noqa: E402
 from tests.reference import sugrm_numpy, sugrm_torch, sugrm_weights  # noqa: E402
 
+# Programs run a few times on tiny arrays: compiling them well costs more than it gains.
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 torch.set_num_threads(1)  # its threads and those of XLA would wait for each other
 
 N, BATCH, TEXT, AUDIO, VISION = 36, 4, (7, 8), (12, 5), (9, 4)
@@ -33,15 +33,6 @@ WIDTH, FEATURE = 8, 6
 SHAPES = {"text": TEXT, "audio": AUDIO, "vision": VISION}
 HEADS = {"m": "prediction", "t": "text", "a": "audio", "v": "vision"}
 NO_DROPOUT = dict.fromkeys(("embed_dropout", "relu_dropout", "residual_dropout", "output_dropout"), 0.0)
-
-
-@pytest.fixture(autouse=True)
-def _quick_compilation() -> Iterator[None]:
-    """Programs here run a few times on tiny arrays: compiling them well costs more than it gains."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _columns(names=tuple(SHAPES)) -> dict[str, dict]:

@@ -226,8 +226,7 @@ class DecomposedNetwork(nn.Module):
     Outputs, all float32, those of absent modalities left out: `prediction` [B]; `text`, `audio`, `vision` [B], scores of the
     regressors of the first stages; `features` {modality: [B, width]}, and the same as `feature_text` and so on; `parts` and
     `part_scores` {"ts", "vs", "as", "td", "vd", "ad": [B, projection], [B]}, and the same as `part_ts`, `score_ts` and so on;
-    `representation` [B, 6 projection], all parts
-    side by side; `logits` {C: [B, C]}.
+    `representation` [B, 6 projection], all parts side by side; `logits` {C: [B, C]}.
     """
 
     options: DecomposedOptions
