@@ -5,6 +5,7 @@ SEQUENCES = ("audio", "vision")  # those that come as frames
 LETTER = {"text": "t", "audio": "a", "vision": "v"}
 MODALITY = {letter: name for name, letter in LETTER.items()}
 UNIMODAL_LABELS = tuple(f"label_{letter}" for letter in MODALITY)  # human labels of one modality
+LABELS = ("label", *UNIMODAL_LABELS)
 
 
 def label_column(modality: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from msa_jax.data.values import Place, is_unicode, numbers, texts
-from msa_jax.modalities import SEQUENCES, UNIMODAL_LABELS
+from msa_jax.modalities import LABELS, SEQUENCES
 
 _LABEL_TOLERANCE = 1e-6  # relative to the width of the range: float32 cannot hold every end exactly
 
@@ -42,7 +42,6 @@ COLUMNS: Mapping[str, Column] = {
     "label_v": Column(kind="float", shape=("N",)),
 }
 FEATURES = ("text", "audio", "vision")
-LABELS = ("label", *UNIMODAL_LABELS)
 MODALITY_COLUMNS = {"text": ("raw_text", "text_bert", "text"), "audio": ("audio",), "vision": ("vision",)}
 
 

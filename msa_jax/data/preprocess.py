@@ -16,7 +16,7 @@ from msa_jax.data.schema import Dataset, Split
 from msa_jax.data.text_end import TEXT_ENDS, TextEnd, text_end_of, text_mask
 from msa_jax.data.tokenize import Tokenizer, load_tokenizer
 from msa_jax.errors import DataWarning, InputError
-from msa_jax.modalities import MODALITIES, SEQUENCES, UNIMODAL_LABELS
+from msa_jax.modalities import LABELS, MODALITIES, SEQUENCES
 
 Columns = dict[str, Any]
 
@@ -127,7 +127,7 @@ class Preprocessor:
                 columns[name] = (
                     self._no_sequence(name, len(split)) if name in missing else self._sequence(name, split, source)
                 )
-        for name in ("label", *UNIMODAL_LABELS):
+        for name in LABELS:
             if getattr(split, name) is not None:
                 columns[name] = getattr(split, name)
         return columns

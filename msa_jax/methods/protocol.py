@@ -72,8 +72,9 @@ class Batch(TypedDict, total=False):
     """One mini-batch of B samples. A modality or label that the dataset lacks is absent.
 
     text, audio, vision: as above. label: [B] float32, the multimodal label. label_t, label_a, label_v: [B] float32, human
-    labels of one modality. row: [B] int32, each sample's place in the training split, for memories. weight: [B] float32,
-    1 for a sample that counts, 0 for padding, whose values mean nothing.
+    labels of one modality. The network sees labels in training alone; the objective always does. row: [B] int32, each
+    sample's place in the training split (of the part that `train_fraction` leaves), for memories. weight: [B] float32, 1 for
+    a sample that counts, 0 for padding, whose values mean nothing but are finite.
     """
 
     text: Text

@@ -92,9 +92,9 @@ class Forward:
         trees = {"params": nested(variables.params)}
         if variables.statistics:
             trees[STATISTICS] = nested(variables.statistics)
-        with self.model.exact():
-            _, seen = self.model.network.apply(trees, batch, train=False, capture_intermediates=self.model.is_text)
-        return states_as_features(seen["intermediates"][self.model.method.text_encoder]["__call__"][0])
+        with self.model.exact(), self.model.without_labels(batch) as seen:
+            _, kept = self.model.network.apply(trees, seen, train=False, capture_intermediates=self.model.is_text)
+        return states_as_features(kept["intermediates"][self.model.method.text_encoder]["__call__"][0])
 
 
 class Walk(NamedTuple):

@@ -1,7 +1,7 @@
 """A method's network with its options and inputs: parameters by path, and one way to apply it."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -14,6 +14,7 @@ from msa_jax.config import Options, with_values
 from msa_jax.errors import MethodError
 from msa_jax.layers.dropout import mask_key
 from msa_jax.methods.protocol import STATISTICS, Inputs, Method
+from msa_jax.modalities import LABELS
 from msa_jax.train.state import Flat
 
 Array = jax.Array
@@ -59,15 +60,19 @@ class Model:
 
         Args:
           params, statistics: by path.
-          batch: as in `methods.protocol.Batch`.
+          batch: as in `methods.protocol.Batch`. In evaluation the network does not see its labels.
           train: draw dropout and move the statistics; needs a key.
           key: of this step.
+
+        Raises:
+          MethodError: the network reads a label in evaluation.
         """
         variables = {"params": nested(params)}
         if statistics:
             variables[STATISTICS] = nested(statistics)
         if not train:
-            return self.network.apply(variables, batch, train=False), statistics
+            with self.without_labels(batch) as seen:
+                return self.network.apply(variables, seen, train=False), statistics
         rngs = {"dropout": mask_key(jax.random.split(key, 1)[0])}  # an experiment that goes on draws as it began
         with nn.intercept_methods(self._still) if self.still_text else contextlib.nullcontext():
             if not statistics:
@@ -79,6 +84,19 @@ class Model:
         """Calls the text encoder as in evaluation, and everything else as it is called."""
         is_text = self.is_text(context.module, context.method_name)
         return function(*arguments, **({**named, "train": False} if is_text else named))
+
+    @contextlib.contextmanager
+    def without_labels(self, batch: Any) -> Iterator[dict[str, Any]]:
+        """A batch as the network sees it in evaluation. Raises MethodError if it reads a label of it nevertheless."""
+        try:
+            yield {name: value for name, value in batch.items() if name not in LABELS}
+        except KeyError as error:
+            if error.args[:1] not in [(name,) for name in LABELS]:
+                raise
+            raise MethodError(
+                f"method {self.method.name}: its network reads {error.args[0]} in evaluation, where it sees no label; read it "
+                "in the objective, or in the network in training alone"
+            ) from None
 
     def exact(self) -> contextlib.AbstractContextManager[Any]:
         """What steps and forward passes are traced in: products in float32 are then those of float32 on every device.
@@ -92,9 +110,10 @@ class Model:
 
     def shapes(self, batch: Any) -> Variables:
         """Everything the network holds, as shapes and dtypes; `batch` only gives shapes too."""
-        made = jax.eval_shape(
-            lambda key, batch: self.network.init({"params": key}, batch, train=False), jax.random.key(0), _shapes(batch)
-        )
+        with self.without_labels(batch) as seen:
+            made = jax.eval_shape(
+                lambda key, batch: self.network.init({"params": key}, batch, train=False), jax.random.key(0), _shapes(seen)
+            )
         unknown = set(made) - {"params", STATISTICS}
         if unknown:
             raise MethodError(
@@ -124,7 +143,8 @@ class Model:
     def init(self, key: Array, batch: Any) -> Mapping[str, Any]:
         """Everything the network holds, drawn from the key, as trees; `batch` only gives shapes."""
         # Lazily: what the network computes is left out of the program, and only what it draws stays in.
-        return self.network.lazy_init({"params": key}, _shapes(batch), train=False)
+        with self.without_labels(batch) as seen:
+            return self.network.lazy_init({"params": key}, _shapes(seen), train=False)
 
 
 def _shapes(batch: Any) -> Any:

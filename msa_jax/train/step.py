@@ -123,8 +123,9 @@ def measure(phase: Phase, terms: Mapping[str, Array], weights: Mapping[str, Arra
                 + ("" if jnp.shape(term) else ", or its name among the phase's batch_terms")
             )
     count = weight.sum()
+    total = jnp.where(count > 0, count, 1.0)
     means = {
-        name: term if name in phase.batch_terms else (term * weight).sum() / jnp.maximum(count, 1.0)
+        name: term if name in phase.batch_terms else (term * weight).sum() / total
         for name, term in terms.items()
     }
     loss = sum((weights.get(name, 1.0) * mean for name, mean in means.items()), jnp.float32(0))

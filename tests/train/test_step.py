@@ -1,14 +1,17 @@
 """The maths of one mini-batch: means over the samples that count, weights, and what breaks the protocol."""
 
 from dataclasses import replace
+from functools import partial
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from msa_jax.errors import InputError, MethodError
-from msa_jax.methods.protocol import Phase, Score, no_weights
+from msa_jax.layers.dense import Linear
+from msa_jax.methods.protocol import Inputs, Phase, Score, no_weights
 from msa_jax.train.step import check_outputs, measure
 from tests.tiny import TOY, ToyOptions, train_toy
 from tests.train.kit import AUDIO, registered, runner_of
@@ -146,3 +149,32 @@ def test_a_record_that_is_no_value_of_each_training_sample_is_an_error():
     runner = runner_of(replace(TOY, records=lambda memory: {"error": memory["error"]}), AUDIO, {})
     with pytest.raises(MethodError, match=r"record error has shape \(\); expected \[N\], \(24,\)"):
         runner.inits.check()
+
+
+# -- what the network sees --------------------------------------------------------------------------------------------
+
+
+class Peeking(nn.Module):
+    """A score that is the label: always, or in training alone."""
+
+    options: ToyOptions
+    inputs: Inputs
+    dtype: jnp.dtype = jnp.float32
+    always: bool = True
+
+    @nn.compact
+    def __call__(self, batch, *, train: bool):
+        mean = Linear(1, self.dtype, name="score")(batch["audio"]["features"].mean(1))[:, 0]
+        return {"prediction": mean + batch["label"] if train or self.always else mean}
+
+
+def test_a_network_that_reads_a_label_in_evaluation_is_an_error():
+    method = replace(TOY, network=Peeking)
+    with pytest.raises(MethodError, match="method toy: its network reads label in evaluation, where it sees no label"):
+        runner_of(method, AUDIO, {}).inits.check()
+
+
+def test_a_network_that_reads_a_label_in_training_alone_scores_without(tmp_path):
+    method = replace(TOY, name="mixing", network=partial(Peeking, always=False))
+    with registered(method):
+        assert train_toy(tmp_path / "run", AUDIO, method="mixing").mean["MAE"] > 0.1
