@@ -177,6 +177,7 @@ class Inputs:
 # -- how it is trained ------------------------------------------------------------------------------------------------
 
 Objective = Callable[[Step, Any, Inputs], tuple[Terms, Any]]
+Weights = Callable[[Any, Inputs, Any, Clock], Mapping[str, Array | float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +236,7 @@ class Phase:
     batch_terms: tuple[str, ...] = ()
     trains: str = ""
     frozen: str | None = None
-    weights: Callable[[Any, Inputs, Any, Clock], Mapping[str, Array | float]] = no_weights
+    weights: Weights = no_weights
     end_epoch: Callable[[Any, Mapping[str, Array], Any, Inputs], Any] = keep_memory
     partners: Callable[[Any, Array, Array, Any], Array] | None = None
     share: float = 1.0

@@ -14,7 +14,7 @@ _LIMITS = (
     "about people.",
     "Speakers, topics, languages and recordings that the dataset lacks may score worse. That was not measured here.",
     "The scores above are of one dataset, on its own test split.",
-)
+)  # the last one where there are scores
 
 
 def model_card(
@@ -43,7 +43,7 @@ def model_card(
         f"## Data\n\n{_data(run, samples)}",
         f"## What it reads\n\n{_reads(run)}",
         f"## Options\n\n{_options(run)}",
-        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(run)),
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(run, bool(result["runs"]))),
         f"## Licence\n\n{_licence(run, licence)}",
         f"## Made with\n\n{_versions(environment)}",
     ]
@@ -78,6 +78,8 @@ def _use(run: RunConfig) -> str:
 
 
 def _scores(result: Mapping[str, Any]) -> str:
+    if not result["runs"]:
+        return "They were not measured when this folder was written."
     keys = [key for key in METRIC_LABELS if key in result["mean"]]
     rows = [
         [str(one["seed"]), *(metric_cell(key, one["test"][key]) for key in keys), str(one["best_epoch"])]
@@ -128,8 +130,8 @@ def _options(run: RunConfig) -> str:
     return f"{protocol} These options differ from the defaults; `config.json` has all of them.\n\n{table}"
 
 
-def _limits(run: RunConfig) -> list[str]:
-    lines = list(_LIMITS)
+def _limits(run: RunConfig, scored: bool) -> list[str]:
+    lines = list(_LIMITS if scored else _LIMITS[:-1])
     if run.dataset == "synthetic":
         lines.append("The dataset is synthetic. The model knows nothing of real speech.")
     if run.options.get("modality_dropout", 0) == 0 and len(_read(run)) > 1:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from msa_jax import metrics
+import jax
+import numpy as np
+
+from msa_jax import config, metrics
 from msa_jax.errors import InputError
 from msa_jax.paths import user_path
 from msa_jax.report.experiment import read_predictions, read_result
 from msa_jax.report.model_card import model_card
 from msa_jax.train import exported
+from msa_jax.train.asked import checked_seeds
 from msa_jax.train.atomic import read_json, write_json, write_text
+from msa_jax.train.environment import environment
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.settings import RunConfig
@@ -47,8 +52,7 @@ def export(
     path, out = user_path(folder), user_path(out)
     if exported.is_exported(path):
         raise InputError(f"{path}: is exported already; copy the folder")
-    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", licence):
-        raise InputError(f"licence is {licence!r}; expected a name as the hub has them, such as mit or cc-by-nc-4.0")
+    _check_licence(licence)
     check_not_ours(out)
     predictor = Predictor.load(path)
     run = RunConfig.read(path)
@@ -59,17 +63,65 @@ def export(
     kept = ("seed", "best_epoch", "epochs", "valid", "test")
     scores = {"runs": [{key: one[key] for key in kept if key in one} for one in runs], "mean": mean, "std": std}
     samples = {"train": run.inputs.rows} | {split: len(read_predictions(path, split)[0]) for split in ("valid", "test")}
-    run = replace(run, seeds=chosen, data=run.dataset, preset=_last_part(run.preset), options=_public(run.options))
-    run = replace(run, extract=_public_recipe(run.extract))
+    run = _shared(replace(run, seeds=chosen))
     card = model_card(run, scores, read_json(path / "environment.json"), samples=samples, licence=licence)
+    return _write(out, run, predictor, scores, card)
+
+
+def save(predictor: Predictor, out: str | Path, *, licence: str | None = None) -> Export:
+    """Writes the folder that `export` writes, of a predictor that belongs to no experiment.
+
+    So parameters that were changed, or trained in a loop of one's own, are there for `Predictor.load` and for the commands.
+    Nobody knows their scores, so the folder has none.
+
+    Args:
+      predictor: Of `Predictor.with_variables` or of `msa_jax.train.own_loop`.
+      out, licence: As of `export`.
+
+    Raises:
+      InputError: A parameter is not finite float32; or as `export`.
+    """
+    out = user_path(out)
+    _check_licence(licence)
+    check_not_ours(out)
+    for number, variables in predictor.variables.items():
+        for path, leaf in {**variables.params, **variables.statistics}.items():
+            if np.asarray(leaf).dtype != np.float32 or not np.isfinite(leaf).all():
+                raise InputError(f"variables {number}: {path} is not finite float32, which a folder to share must hold")
+    run = RunConfig(
+        method=predictor.method.name,
+        runs_per_program=1,
+        dataset=predictor.dataset,
+        data=predictor.dataset,
+        metrics=predictor.metrics,
+        protocol=predictor.protocol,
+        preset=None,
+        seeds=checked_seeds(tuple(predictor.variables)),
+        record_labels=False,
+        options=config.to_json(predictor.options),
+        inputs=predictor.inputs,
+        extract=predictor.extract,
+    )
+    run, scores = _shared(run), {"runs": [], "mean": {}, "std": {}}
+    card = model_card(run, scores, environment({}), samples={"train": run.inputs.rows}, licence=licence)
+    return _write(out, run, predictor, scores, card)
+
+
+def _write(out: Path, run: RunConfig, predictor: Predictor, scores: Mapping[str, Any], card: str) -> Export:
     with _new_folder(out) as part:
-        exported.write_parameters(part, {seed: predictor.variables[seed] for seed in chosen})
+        variables = {seed: jax.tree.map(np.asarray, predictor.variables[seed]) for seed in run.seeds}
+        exported.write_parameters(part, variables)
         predictor.preprocessor.save(part / exported.PREPROCESSING)
         write_json(part / exported.METRICS, scores)
         write_text(part / "README.md", card)
         exported.write_config(part, run)
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return Export(path=out, seeds=chosen, size=size)
+    return Export(path=out, seeds=run.seeds, size=size)
+
+
+def _check_licence(licence: str | None) -> None:
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.\-]*", licence):
+        raise InputError(f"licence is {licence!r}; expected a name as the hub has them, such as mit or cc-by-nc-4.0")
 
 
 def push_to_hub(folder: str | Path, repository: str, *, private: bool = True) -> str:
@@ -121,7 +173,13 @@ def _chosen(path: Path, run: RunConfig, seeds: Sequence[int] | None) -> tuple[in
     return tuple(seed for seed in run.seeds if seed in seeds)
 
 
-def _public(options: dict) -> dict:
+def _shared(run: RunConfig) -> RunConfig:
+    """The configuration without the places of one machine."""
+    run = replace(run, data=run.dataset, preset=_last_part(run.preset), options=_public(run.options))
+    return replace(run, extract=_public_recipe(run.extract))
+
+
+def _public(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without the places of one machine."""
     return {**options, "text_encoder": _last_part(options["text_encoder"]), "stages_from": None}
 

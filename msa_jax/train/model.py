@@ -112,7 +112,9 @@ class Model:
         """Everything the network holds, as shapes and dtypes; `batch` only gives shapes too."""
         with self.without_labels(batch) as seen:
             made = jax.eval_shape(
-                lambda key, batch: self.network.init({"params": key}, batch, train=False), jax.random.key(0), _shapes(seen)
+                lambda key, batch: self.network.init({"params": key}, batch, train=False),
+                jax.random.key(0),
+                _shapes(seen),
             )
         unknown = set(made) - {"params", STATISTICS}
         if unknown:

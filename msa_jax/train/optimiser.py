@@ -148,6 +148,20 @@ def build_optimiser(
     return Optimiser(tuple(assigned), init, update)
 
 
+def from_optax(transformation: "optax.GradientTransformation", paths: Sequence[str]) -> Optimiser:
+    """An optimiser of optax over these parameters."""
+    import optax
+
+    def update(
+        gradient: Mapping[str, Array], state: Any, params: Mapping[str, Array], rate: Array
+    ) -> tuple[dict[str, Array], Any]:
+        change, state = transformation.update(dict(gradient), state, dict(params))
+        after = optax.apply_updates(dict(params), jax.tree.map(lambda leaf: rate * leaf, change))
+        return dict(after), state  # pyright: ignore[reportArgumentType] - as of `params`
+
+    return Optimiser(tuple(paths), lambda params: transformation.init(dict(params)), update)
+
+
 def _trained(gradient: Mapping[str, Array], assigned: Mapping[str, Sequence[str | None]]) -> dict[str, Array]:
     """The gradient, 0 in layers that are not trained."""
     kept = dict(gradient)

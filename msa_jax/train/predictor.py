@@ -6,7 +6,7 @@ import shlex
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictor:
-    """The trained runs of an experiment. variables: {seed: what its network holds}; metrics: the kind of its dataset.
+    """The trained runs of an experiment, or networks of one's own.
 
-    extract: the recipe of its audio and vision, if msa_jax extracted them from clips.
+    variables: {seed: what its network holds}. metrics: the kind of its dataset. extract: the recipe of its audio and vision, if
+    msa_jax extracted them from clips. dataset, protocol: names, for people.
+
+    A predictor keeps its variables on the device; `with_variables` makes one of others.
     """
 
     method: Method
@@ -53,6 +56,8 @@ class Predictor:
     variables: dict[int, Variables]
     metrics: str
     extract: Mapping[str, Any] | None = None
+    dataset: str = "unnamed"
+    protocol: str = "paper"
 
     @classmethod
     def load(cls, folder: str | Path) -> "Predictor":
@@ -125,7 +130,36 @@ class Predictor:
             variables=variables,
             metrics=content.metrics,
             extract=content.extract,
+            dataset=content.dataset,
+            protocol=content.protocol,
         )
+
+    def with_variables(self, variables: Mapping[int, Variables]) -> "Predictor":
+        """A predictor of the same network with other parameters; `msa_jax.report.sharing.save` writes it to a folder.
+
+        Args:
+          variables: {number: params and statistics}, by the paths and of the shapes that those of this one have. `number` is
+            what the scores of `predict_runs` are called by.
+
+        Raises:
+          InputError: nothing is given, or a path is missing, unknown or of another shape.
+        """
+        if not variables:
+            raise InputError("there are no variables; expected those of at least one network")
+        like = next(iter(self.variables.values()))
+        for number, given in variables.items():
+            for of, own in zip(given, like, strict=True):
+                if wrong := sorted(set(of) ^ set(own)):
+                    found = "is missing" if wrong[0] in own else "is no path of this network"
+                    raise InputError(f"variables {number}: {wrong[0]} {found}")
+                for path, leaf in own.items():
+                    if np.shape(of[path]) != np.shape(leaf):
+                        raise InputError(
+                            f"variables {number}: {path} has shape {np.shape(of[path])}; expected {np.shape(leaf)}"
+                        )
+        made = replace(self, variables=dict(variables))
+        made.__dict__["forward"] = self.forward  # the programs do not depend on the variables
+        return made
 
     def predict(self, split: Split, *, missing: Sequence[str] = ()) -> np.ndarray:
         """[N] float32: the mean over the runs of the predicted sentiment, on the scale of the training labels.

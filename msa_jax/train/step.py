@@ -124,10 +124,7 @@ def measure(phase: Phase, terms: Mapping[str, Array], weights: Mapping[str, Arra
             )
     count = weight.sum()
     total = jnp.where(count > 0, count, 1.0)
-    means = {
-        name: term if name in phase.batch_terms else (term * weight).sum() / total
-        for name, term in terms.items()
-    }
+    means = {name: term if name in phase.batch_terms else (term * weight).sum() / total for name, term in terms.items()}
     loss = sum((weights.get(name, 1.0) * mean for name, mean in means.items()), jnp.float32(0))
     return Measured(
         {**means, "loss": loss}, {name: jnp.asarray(value, jnp.float32) for name, value in weights.items()}, count
