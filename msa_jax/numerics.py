@@ -1,4 +1,4 @@
-"""Unit vectors, and sums of exponentials over the entries that are there.
+"""Float32 at least, unit vectors, and sums of exponentials over the entries that are there.
 
 No gradient is infinite or NaN where there is nothing: at zero vectors and empty masks.
 """
@@ -15,6 +15,12 @@ Array = jax.Array
 SMALLEST = 1e-12  # a vector without any larger entry has no direction, where gradients are asked for
 
 
+def at_least_float32(x: Array) -> Array:
+    """x in float32, or in its own type if that is wider: a sum in bfloat16 has three digits."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
 def l2_normalise(x: Array, axis: int = -1, *, smallest: float = SMALLEST) -> Array:
     """x / ||x||.
 
@@ -29,9 +35,8 @@ def l2_normalise(x: Array, axis: int = -1, *, smallest: float = SMALLEST) -> Arr
     Returns:
       The shape of x; unit length along the axis.
     """
-    x = jnp.asarray(x)
     # Jitted: a program holds the function once for each shape, however many losses call it.
-    return jax.jit(_unit, static_argnums=(1, 2))(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis, smallest)
+    return jax.jit(_unit, static_argnums=(1, 2))(at_least_float32(x), axis, smallest)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))

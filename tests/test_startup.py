@@ -183,6 +183,12 @@ def test_modules_of_the_engine_are_found_in_its_package():
     assert msa_jax.train.processes.count() == 1
 
 
+def test_the_weights_of_loss_terms_are_found_among_the_losses():
+    assert python("import msa_jax; print(msa_jax.losses.dynamic_weights.__name__)") == [
+        "msa_jax.losses.dynamic_weights"
+    ]
+
+
 def test_calling_the_package_trains(monkeypatch):
     called = []
     monkeypatch.setattr("msa_jax.train.experiment.train", lambda *words, **named: called.append((words, named)))

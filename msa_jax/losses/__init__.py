@@ -1,5 +1,6 @@
-"""Losses: pure functions on arrays, one value per sample. The engine applies masks, weights and the mean."""
+"""Losses: pure functions on arrays. Most give one value per sample, of which the engine takes the weighted mean."""
 
+from msa_jax.losses import dynamic_weights
 from msa_jax.losses.confede import confede_contrast
 from msa_jax.losses.contrastive import (
     alignment,
@@ -34,6 +35,7 @@ __all__ = [
     "coarse_bounds",
     "coarse_class",
     "confede_contrast",
+    "dynamic_weights",
     "gaussian_log_likelihood",
     "info_nce",
     "instance_pairings",

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.losses.similarity import present
+from msa_jax.numerics import at_least_float32
 
 Array = jax.Array
 
@@ -29,7 +30,7 @@ def gaussian_log_likelihood(
 
     Returns:
       [B] = sum over j of -(y_j - mean_j)^2 / (2 exp(log_variance_j)) - log_variance_j / 2. Not positive without the
-      normaliser; with it without a bound, where the variance is small.
+      normaliser; with it without a bound, where the variance is small. In float32 at least.
 
     Raises:
       AssertionError: shapes differ.
@@ -37,7 +38,7 @@ def gaussian_log_likelihood(
     chex.assert_rank(target, 2)
     chex.assert_equal_shape([target, mean, log_variance])
     there = present(where, target.shape[0])[:, None]
-    target, mean, log_variance = (jnp.where(there, x, 0.0) for x in (target, mean, log_variance))
+    target, mean, log_variance = (jnp.where(there, at_least_float32(x), 0.0) for x in (target, mean, log_variance))
     each = -0.5 * (target - mean) ** 2 * jnp.exp(-log_variance)
     return (each - 0.5 * log_variance if normaliser else each).sum(-1)
 

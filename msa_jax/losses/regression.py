@@ -1,15 +1,22 @@
-"""Regression losses, one value per sample."""
+"""Regression losses, one value per sample, in float32; in float64 if the arguments are."""
 
 import chex
 import jax
 import jax.numpy as jnp
+
+from msa_jax.losses.similarity import check_positive, present
+from msa_jax.numerics import at_least_float32
 
 Array = jax.Array
 
 
 def _difference(prediction: Array, target: Array, where: Array | None) -> Array:
     """prediction - target, 0 where samples do not count: masked before the loss, as the slope of a square may be NaN."""
-    return prediction - target if where is None else jnp.where(where, prediction - target, 0.0)
+    difference = at_least_float32(prediction) - at_least_float32(target)
+    if where is None:
+        return difference
+    chex.assert_shape(where, difference.shape)
+    return jnp.where(where, difference, 0.0)
 
 
 def l1(prediction: Array, target: Array, *, where: Array | None = None) -> Array:
@@ -70,8 +77,12 @@ def smooth_l1(prediction: Array, target: Array, *, beta: float = 1.0, where: Arr
 
     Returns:
       [B]: 0.5 d²/beta where d = |prediction - target| < beta, d - 0.5 beta elsewhere.
+
+    Raises:
+      AssertionError: shapes differ. InputError: beta is not positive.
     """
     chex.assert_equal_shape([prediction, target])
+    check_positive("beta", beta)
     distance = jnp.abs(_difference(prediction, target, where))
     return jnp.where(distance < beta, 0.5 * distance**2 / beta, distance - 0.5 * beta)
 
@@ -91,5 +102,6 @@ def sequence_l2(written: Array, target: Array, length: Array, *, where: Array | 
     chex.assert_equal_shape([written, target])
     chex.assert_equal_shape_prefix([written, length], 1)
     counts = jnp.arange(written.shape[1])[None, :] < length[:, None]
-    counts = counts if where is None else counts & where[:, None]
-    return jnp.square(_difference(written, target, counts[..., None])).mean(-1).sum(1) / jnp.maximum(length, 1)
+    counts = counts if where is None else counts & present(where, written.shape[0])[:, None]
+    difference = jnp.where(counts[..., None], _difference(written, target, None), 0.0)
+    return jnp.square(difference).mean(-1).sum(1) / jnp.maximum(length, 1)

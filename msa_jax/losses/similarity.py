@@ -1,12 +1,13 @@
 """What contrastive losses share: dot products, the choice between positives and negatives, and checks of arguments."""
 
-import numbers
-
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from msa_jax.errors import InputError
+from msa_jax.numerics import at_least_float32
 
 Array = jax.Array
 
@@ -52,11 +53,11 @@ def spread(features: Array, *, where: Array | None = None) -> Array:
       where: [B] bool, rows that are there.
 
     Returns:
-      A scalar in [0, 1]; 0 if all vectors are the same, or zeros, or none is there.
+      A scalar in [0, 1], float32 at least; 0 if all vectors are the same, or zeros, or none is there.
     """
     chex.assert_rank(features, 2)
     where = present(where, features.shape[0])[:, None]
-    x = jnp.where(where, jax.lax.stop_gradient(features), 0.0)
+    x = jnp.where(where, at_least_float32(jax.lax.stop_gradient(features)), 0.0)
     count = jnp.maximum(where.sum(), 1)
     apart = jnp.sum(jnp.where(where, x - x.sum(0, keepdims=True) / count, 0.0) ** 2)
     length = jnp.sum(x**2)
@@ -64,12 +65,11 @@ def spread(features: Array, *, where: Array | None = None) -> Array:
 
 
 def check_positive(name: str, value: Array | float) -> None:
-    """Raises InputError where a number is not positive, AssertionError where it is an array; traced numbers pass."""
-    if isinstance(value, numbers.Real):
-        if not value > 0:
-            raise InputError(f"option {name} is {value}; expected a positive number")
-    else:
-        chex.assert_rank(value, 0)
+    """Raises InputError where a number is not positive, AssertionError where it is no scalar; traced numbers pass."""
+    chex.assert_rank(value, 0)
+    # By numpy: in a function that is traced, a comparison by JAX has no value, even of a number that has one.
+    if not isinstance(value, Tracer) and not np.asarray(value) > 0:
+        raise InputError(f"option {name} is {value}; expected a positive number")
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -432,7 +432,7 @@ def test_one_temperature_for_each_sample_is_an_error():
         losses.info_nce(FIRST, SECOND, temperature=jnp.full(6, 0.1))
 
 
-@pytest.mark.parametrize("value", [0, -0.1, 0.0, np.float32(0), math.nan])
+@pytest.mark.parametrize("value", [0, -0.1, 0.0, np.float32(0), jnp.float32(-0.1), np.array(0.0), math.nan])
 def test_a_temperature_kappa_or_power_that_is_not_positive_is_an_error(value):
     with pytest.raises(InputError, match=r"option temperature is .*; expected a positive number"):
         losses.info_nce(FIRST, SECOND, temperature=value)
@@ -442,6 +442,13 @@ def test_a_temperature_kappa_or_power_that_is_not_positive_is_an_error(value):
         losses.uniformity(FIRST, kappa=value)
     with pytest.raises(InputError, match="option power is"):
         losses.alignment(FIRST, SECOND, power=value)
+
+
+def test_a_temperature_that_has_a_value_is_looked_at_under_jit_and_a_traced_one_is_not():
+    temperature = jnp.float32(-0.1)
+    with pytest.raises(InputError, match="option temperature is"):
+        jax.jit(lambda first: losses.info_nce(first, first, temperature=temperature))(FIRST)
+    assert jax.jit(lambda t: losses.info_nce(FIRST, FIRST, temperature=t))(temperature).shape == (6,)
 
 
 def test_unknown_readings_are_errors_that_name_the_known_ones():

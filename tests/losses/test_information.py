@@ -66,6 +66,13 @@ def test_masked_samples_have_no_likelihood_and_no_gradient(normaliser):
         np.testing.assert_array_equal(np.asarray(found)[~SOME], 0)
 
 
+def test_a_wide_likelihood_of_bfloat16_is_summed_in_float32():
+    given = [jnp.asarray(np.tile(x, (1, 75)), jnp.bfloat16) for x in (TARGET, MEAN, LOG_VARIANCE)]
+    found = losses.gaussian_log_likelihood(*given)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, losses.gaussian_log_likelihood(*(x.astype(jnp.float32) for x in given)))
+
+
 def test_likelihood_of_another_shape_is_an_error():
     with pytest.raises(AssertionError):
         losses.gaussian_log_likelihood(TARGET, MEAN, LOG_VARIANCE[:, :1])

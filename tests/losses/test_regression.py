@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from msa_jax import losses
+from msa_jax.errors import InputError
 
 RNG = np.random.default_rng(0)
 PREDICTION, TARGET = RNG.normal(size=(2, 40)).astype(np.float32)
@@ -55,6 +56,33 @@ def test_a_column_against_a_vector_is_an_error(loss):
         loss(PREDICTION[:, None], TARGET)
 
 
+@pytest.mark.parametrize("loss", [losses.l1, losses.l2, losses.smooth_l1])
+@pytest.mark.parametrize("shape", [(40, 1), (1,), ()])
+def test_a_mask_of_another_shape_is_an_error(loss, shape):
+    with jax.numpy_rank_promotion("allow"), pytest.raises(AssertionError):
+        loss(PREDICTION, TARGET, where=np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("beta", [0.0, -1.0, np.float32(0)])
+def test_a_beta_that_is_not_positive_is_an_error(beta):
+    with pytest.raises(InputError, match=r"option beta is .*; expected a positive number"):
+        losses.smooth_l1(PREDICTION, TARGET, beta=beta)
+
+
+def test_what_comes_in_bfloat16_is_computed_in_float32():
+    given = [jnp.asarray(x, jnp.bfloat16) for x in (PREDICTION, TARGET)]
+    exact = [x.astype(jnp.float32) for x in given]
+    for loss in (losses.l1, losses.l2, losses.smooth_l1, lambda x, y: losses.weighted_l1(x, y, y)):
+        found = loss(*given)
+        assert found.dtype == jnp.float32
+        np.testing.assert_array_equal(found, loss(*exact))
+    found, expected = (
+        losses.sequence_l2(*(x.reshape(2, 4, 5) for x in pair), np.array([4, 3], np.int32)) for pair in (given, exact)
+    )
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("loss", [losses.l1, losses.smooth_l1])
 def test_jit_and_vmap_change_nothing(loss):
     plain = loss(PREDICTION, TARGET)
@@ -86,3 +114,5 @@ def test_the_error_of_a_sequence_is_the_mean_over_its_own_steps():
     assert np.isfinite(gradient).all()
     with pytest.raises(AssertionError):
         losses.sequence_l2(written[:, :3], target, length)
+    with pytest.raises(AssertionError):
+        losses.sequence_l2(written, target, length, where=where[:, None])

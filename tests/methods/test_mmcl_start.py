@@ -5,6 +5,7 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -117,6 +118,8 @@ def test_the_spread_is_the_distance_from_the_mean_over_the_length():
     assert losses.spread(x, where=np.zeros(6, bool)) == 0
     np.testing.assert_allclose(losses.spread(np.array([[1.0, 0], [-1, 0]])), 1)
     assert not np.asarray(jax.grad(lambda x: losses.spread(x))(there.astype(np.float32))).any()
+    short = jnp.asarray(there, jnp.bfloat16)
+    assert losses.spread(short) == losses.spread(short.astype(jnp.float32))
 
 
 def test_training_measures_the_spread_and_does_not_minimise_it():
