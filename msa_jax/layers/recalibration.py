@@ -15,8 +15,9 @@ Array = jax.Array
 class Recalibration(nn.Module):
     """Squeeze and excitation across modalities (SUGRM, Hwang and Kim, Findings of EACL 2023, section 3.2.1).
 
-    S_s, the mean of modality s over time; Z = ReLU(W_z [S_t; S_a; S_v] + b_z), a bottleneck; E_s = W_s Z + b_s;
-    the gate 2 sigmoid(E_s) multiplies every step of modality s, feature by feature.
+    S_s, the mean of modality s over time; Z = ReLU(W_z [S_a; S_t; S_v] + b_z), a bottleneck; E_s = W_s Z + b_s;
+    the gate 2 sigmoid(E_s) multiplies every step of modality s, feature by feature. The paper begins with S_t; here the
+    input of W_z is in the order of the sorted names: audio, text, vision.
 
     reduction: the bottleneck is so many times narrower than its input; 4 in the authors' code.
     include_padding: take the mean over all steps, padding included, as the authors' code does.
