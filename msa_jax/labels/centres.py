@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 
 Array = jax.Array
-Limit = Array | float | tuple[Array | float, Array | float]  # the largest absolute label, or the lowest and the highest
+# The largest absolute label, or the lowest and the highest.
+Limit = Array | float | tuple[Array | float, Array | float] | list[Array | float]
 
 
 def take_batch(
     rows: Array, features: Mapping[str, Array], where: Array | None, widths: Mapping[str, int]
-) -> tuple[dict[str, Array], Array]:
-    """The features of a mini-batch as float32 without gradient, and which of its rows count.
+) -> tuple[Array, dict[str, Array], Array]:
+    """The rows of a mini-batch, their features as float32 without gradient, and which of them count, bool.
 
     Args:
       rows: [B] int32.
@@ -26,13 +27,14 @@ def take_batch(
     """
     if set(features) != set(widths):
         raise ValueError(f"features are of tasks {sorted(features)}, the state is of tasks {sorted(widths)}")
+    rows = jnp.asarray(rows)
     chex.assert_rank(rows, 1)
-    where = jnp.ones(rows.shape, bool) if where is None else where
+    where = jnp.ones(rows.shape, bool) if where is None else jnp.asarray(where).astype(bool)
     chex.assert_equal_shape([rows, where])
     features = {task: jax.lax.stop_gradient(jnp.asarray(value)).astype(jnp.float32) for task, value in features.items()}
     for task, value in features.items():
         chex.assert_shape(value, (*rows.shape, widths[task]))
-    return features, where
+    return rows, features, where
 
 
 def sign_classes(label: Array, zero_is_positive: bool, neutral: float = 0.0) -> Array:
@@ -45,8 +47,10 @@ def sign_classes(label: Array, zero_is_positive: bool, neutral: float = 0.0) -> 
 
 
 def ends(limit: Limit) -> tuple[Array | float, Array | float]:
-    """The lowest and the highest label: the two of a pair, or `limit` on both sides of 0."""
-    return limit if isinstance(limit, tuple) else (-limit, limit)
+    """The lowest and the highest label: the two of a pair, or `limit` on both sides of 0. AssertionError: one is an array."""
+    low, high = limit if isinstance(limit, (tuple, list)) else (-limit, limit)
+    chex.assert_rank([low, high], 0)
+    return low, high
 
 
 def class_sums(classes: Array, features: Array) -> Array:

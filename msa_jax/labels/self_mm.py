@@ -104,6 +104,9 @@ def shifted_label(
 
     Returns:
       [B] within the limit.
+
+    Raises:
+      AssertionError: a shape does not fit.
     """
     chex.assert_equal_shape([label, alpha_s, alpha_m])
     if floor:
@@ -153,7 +156,7 @@ def update(
       ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
     """
     widths = {task: memory.shape[-1] for task, memory in state.features.items()}
-    features, where = take_batch(rows, features, where, widths)
+    rows, features, where = take_batch(rows, features, where, widths)
     old = {task: label[rows] for task, label in state.labels.items()}  # each [B]
 
     centres = {task: state.sums[task] / jnp.maximum(state.counts[task], 1.0)[:, None] for task in features}

@@ -170,7 +170,7 @@ def update(
       ValueError: tasks of `features` differ from those of the state. AssertionError: a shape does not fit.
     """
     widths = dict.fromkeys(("m", *state.labels), state.features.shape[-1])
-    features, where = take_batch(rows, features, where, widths)
+    rows, features, where = take_batch(rows, features, where, widths)
 
     label = state.multimodal[rows]
     centres = state.sums / jnp.maximum(state.counts, 1.0)[:, None]  # [4, d]
