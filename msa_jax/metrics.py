@@ -1,6 +1,6 @@
 """What is scored: the regression and classification metrics of MOSI, MOSEI and SIMS, under MMSA's names; and of any range.
 
-All inputs are whole prediction arrays `[N]` of one split, never batches. Results are fractions, unrounded.
+All inputs are whole prediction arrays `[N]` of one split, never batches, and never traced. Results are fractions, unrounded.
 
 | key             | rows         | definition                                                                         |
 |-----------------|--------------|------------------------------------------------------------------------------------|
@@ -200,8 +200,11 @@ def nearest_levels(scores: ArrayLike, levels: int, label_range: tuple[float, flo
 
     Beyond an end it is that end; halfway between two, the one that is an even number of steps from the middle.
     On [-3, 3] with seven levels these are the classes of `rounded_classes(scores, 3)`.
+
+    Raises:
+        InputError: scores that are not finite numbers `[N]`, or low is not below high.
     """
-    (low, high), half = label_range, (levels - 1) // 2
+    (low, high), half = _ends(label_range), (levels - 1) // 2
     steps = (_scores(scores, "scores").astype(np.float64) - (low + high) / 2) * ((levels - 1) / (high - low))
     return (np.round(np.clip(steps, -half, half)) + half).astype(np.int32)
 
@@ -282,7 +285,7 @@ def _ends(label_range: tuple[float, float] | None) -> tuple[float, float]:
             return low, high
     except (TypeError, ValueError):
         pass
-    raise InputError(f"metrics 'regression' with label_range {label_range!r}: expected (low, high), low < high")
+    raise InputError(f"label_range is {label_range!r}: expected (low, high), low < high")
 
 
 def _scores(values: ArrayLike, name: str) -> np.ndarray:
@@ -293,7 +296,11 @@ def _scores(values: ArrayLike, name: str) -> np.ndarray:
             raise TypeError
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is named below
             array = array.astype(np.float32)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        if type(error).__module__ == "jax.errors":  # by its name, as metrics need no JAX
+            raise InputError(
+                f"{name} is traced by JAX: expected a NumPy array, outside of jit, grad and vmap"
+            ) from None
         raise InputError(f"{name}: expected real numbers of shape [N]") from None
     if array.ndim != 1:
         raise InputError(f"{name} has shape {list(array.shape)}: expected [N]")

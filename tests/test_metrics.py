@@ -3,6 +3,7 @@
 import json
 from itertools import pairwise
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -224,6 +225,12 @@ def test_wrong_input_is_named_and_never_broadcast(prediction, label, message):
         metrics.evaluate(prediction, label)
 
 
+@pytest.mark.parametrize("given", [lambda x: x, lambda x: [x[0], x[1]]], ids=["array", "list"])
+def test_traced_scores_are_refused_as_such(given):
+    with pytest.raises(InputError, match="prediction is traced by JAX: expected a NumPy array"):
+        jax.jit(lambda scores: metrics.mae(given(scores), np.zeros(2)))(np.zeros(2, np.float32))
+
+
 @pytest.mark.parametrize("function", [metrics.mae, metrics.corr, metrics.accuracy, metrics.weighted_f1])
 @pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((3, 1), (3, 1)), ((1,), (3,))])
 def test_every_metric_refuses_other_shapes(function, shapes):
@@ -336,3 +343,5 @@ def test_seven_levels_on_the_range_of_mosi_are_its_seven_classes():
 def test_metrics_of_any_range_need_one(ends):
     with pytest.raises(InputError, match=r"expected \(low, high\), low < high"):
         metrics.evaluate([0.0], [0.0], "regression", label_range=ends)
+    with pytest.raises(InputError, match=r"expected \(low, high\), low < high"):
+        metrics.nearest_levels([0.0], 3, ends)
