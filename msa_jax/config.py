@@ -18,7 +18,7 @@ from typing import Any, Literal
 from msa_jax.errors import InputError, first_line
 from msa_jax.everyday_names import hint, synonym, value_hint
 from msa_jax.literals import read_literal
-from msa_jax.option_values import convert
+from msa_jax.option_values import check_classes, convert
 from msa_jax.paths import user_path
 
 _LONGEST_CHAIN = 8  # presets that extend one another
@@ -169,6 +169,7 @@ class Options:
     weight_decay: PerGroup = PerGroup(text=0.0, audio=0.0, vision=0.0, other=0.0)
 
     def __post_init__(self) -> None:
+        check_classes(self)
         sizes = ("max_tokens", "scratch_layers", "batch_size", "max_epochs", "patience", "accumulate", "data_devices")
         for name in (*sizes, "evaluation_batch_size", "checkpoint_epochs", "scratch_width", "standardise_clip"):
             if getattr(self, name) <= 0:
@@ -379,8 +380,7 @@ def _load_preset(name: str, folder: Path | None, children: tuple[str, ...]) -> P
     whole = {**inherited, **content, "options": {**inherited["options"], **own}}
     if "method" not in whole:
         raise InputError(f"preset {name}: expected a dict of method, protocol and options, or extends")
-    found = {key: whole[key] for key in ("method", "protocol", "options")}
-    return Preset(name=name, description=description, **found)
+    return Preset(name=name, description=description, **{key: whole[key] for key in ("method", "protocol", "options")})
 
 
 def _read_preset(name: str, folder: Path | None) -> tuple[Path, str, Any]:

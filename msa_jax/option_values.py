@@ -1,5 +1,6 @@
 """Values of options: what a type admits, how text is read as it, and how a value is written as text."""
 
+import dataclasses
 import math
 import types
 import typing
@@ -50,6 +51,15 @@ def convert(name: str, kind: Any, value: Any) -> Any:
     except (KeyError, ValueError, OverflowError):
         pass
     raise InputError(f"option {name} is {value!r:.100}; expected {described(kind)}")
+
+
+def check_classes(options: Any) -> None:
+    """Raises InputError if a field of nested options, which Python code may set as it likes, holds no object of their class."""
+    for field in dataclasses.fields(options):
+        kind, value = field.type, getattr(options, field.name)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and not isinstance(value, kind):
+            wanted = f"a {kind.__module__}.{kind.__qualname__}"
+            raise InputError(f"option {field.name} is {value!r:.100}; expected {wanted}")
 
 
 def shown(value: Any) -> str:

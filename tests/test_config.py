@@ -107,6 +107,20 @@ def test_a_value_out_of_bounds_is_refused(name, value):
         override(Options(), {name: value})
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"dropout": 0.1}, "msa_jax.methods.shared.unimodal_tasks.PerTask"),
+        ({"feature_size": {"m": 7, "t": 7, "a": 7, "v": 7}}, "msa_jax.methods.shared.unimodal_tasks.PerTask"),
+        ({"learning_rate": PerGroup(text=0, audio=0, vision=0, other=0)}, "msa_jax.methods.self_mm.PerGroupAndEncoder"),
+    ],
+)
+def test_options_made_in_python_say_which_class_a_field_holds(given, wanted):
+    (name,) = given
+    with pytest.raises(InputError, match=rf"^option {name} is .*; expected a {re.escape(wanted)}$"):
+        methods.METHODS["self_mm"].options(**given)
+
+
 @pytest.mark.parametrize("pattern", ["(", "(?i)BERT", "a)|(b"])
 def test_a_pattern_that_is_none_alone_or_joined_to_others_is_refused(pattern):
     with pytest.raises(InputError, match=r"^option freeze is .*; expected a regular expression"):
