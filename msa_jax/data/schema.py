@@ -89,6 +89,8 @@ def _array(name: str, value: Any) -> np.ndarray:
         raise InputError(f"Split: column {name} is a {type(value).__name__}; expected {COLUMNS[name]}")
     if COLUMNS[name].kind == "text":
         return texts(Place(source="Split", split="given"), name, value, whole_numbers=name == "id")
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        value = value.tolist()  # whose rows have to be of one shape, as those of any list
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):

@@ -247,6 +247,7 @@ def test_texts_of_pandas_are_texts():
         ({"audio": 3.0}, "column audio is a float"),
         ({"audio": np.float32(3)}, "column audio is a float32"),
         ({"audio": [[1.0], [1.0, 2.0]]}, "column audio: rows of different shapes"),
+        ({"audio": np.array([np.ones((3, 2)), np.ones((4, 2))], object)}, "column audio: rows of different shapes"),
     ],
 )
 def test_what_is_no_column_is_an_input_error(columns, message):
