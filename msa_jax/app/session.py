@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from msa_jax import config, methods
+from msa_jax import config
 from msa_jax.app.comparison import comparison
 from msa_jax.app.samples import Wanted, page_of
 from msa_jax.app.scores import score_clip, score_text
@@ -200,7 +200,7 @@ def _read_run(folder: Path, name: str) -> Run:
     else:
         read_result(folder)
         content = RunConfig.read(folder)
-    method = methods.get(content.method)
+    method = content.known_method()
     options = config.override(method.options(), content.options)
     low, high = content.inputs.label_range
     if not (math.isfinite(low) and math.isfinite(high) and low < high):

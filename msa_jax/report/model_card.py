@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from msa_jax import config, methods
+from msa_jax import config
 from msa_jax.modalities import SEQUENCES
 from msa_jax.option_values import shown
 from msa_jax.report.table import METRIC_LABELS, Table, markdown_table, metric_cell
@@ -37,7 +37,7 @@ def model_card(
     parts = [
         _head(run, licence),
         f"# {run.method} on {run.dataset}",
-        f"A model of multimodal sentiment analysis that msa_jax trained. Method: {methods.get(run.method).paper}.",
+        f"A model of multimodal sentiment analysis that msa_jax trained. Method: {run.known_method().paper}.",
         _use(run),
         f"## Scores\n\n{_scores(result)}",
         f"## Data\n\n{_data(run, samples)}",
@@ -63,7 +63,7 @@ def _head(run: RunConfig, licence: str | None) -> str:
 
 def _read(run: RunConfig) -> tuple[str, ...]:
     """The modalities that scores depend on."""
-    method = methods.get(run.method)
+    method = run.known_method()
     names = method.read_names(config.override(method.options(), run.options), run.inputs)
     return tuple(name for name in run.inputs.modalities if name in names)
 
@@ -121,7 +121,7 @@ def _reads(run: RunConfig) -> str:
 
 
 def _options(run: RunConfig) -> str:
-    defaults = config.to_json(methods.get(run.method).options())
+    defaults = config.to_json(run.known_method().options())
     changed = {name: value for name, value in run.options.items() if name in defaults and value != defaults[name]}
     protocol = f"The {run.protocol} protocol" + (f" with preset `{run.preset}`." if run.preset else ".")
     if not changed:

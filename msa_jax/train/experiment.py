@@ -13,7 +13,7 @@ from typing import Any, TextIO
 import jax
 import numpy as np
 
-from msa_jax import config, methods, metrics
+from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
@@ -184,7 +184,7 @@ def resume(
     if not experiment_dir.is_ours(path / "config.json"):
         raise InputError(f"{path}: not an experiment: it has no config.json of one")
     before = RunConfig.read(path)
-    method = methods.get(before.method)
+    method = before.known_method()
     old = config.override(method.options(), before.options)
     had, finished = old.max_epochs, processes.primary_says((path / "result.json").is_file)
     if max_epochs is None and finished:

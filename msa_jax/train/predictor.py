@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from msa_jax import config, methods
+from msa_jax import config
 from msa_jax.config import Options
 from msa_jax.data.aligned import check_aligned
 from msa_jax.data.columns import columns_of
@@ -117,7 +117,7 @@ class Predictor:
         """A predictor of these runs. read: gives arrays. fit: makes what each network holds of them and of its shapes."""
         with ThreadPoolExecutor(1) as beside:
             arrays = beside.submit(read)  # while the network is traced here
-            method = methods.get(content.method)
+            method = content.known_method()
             options = config.override(method.options(), content.computed)
             model = Model(method, options, content.inputs, compute_dtype(options))
             shapes = model.shapes(example_batch(_like_training(content.inputs), 2))

@@ -108,6 +108,15 @@ class RunConfig:
         """The options that it is computed with."""
         return dict(self.options) if self.precision is None else {**self.options, "precision": self.precision}
 
+    def known_method(self) -> Method:
+        """Its method. Raises InputError if it is of a package that is not there."""
+        if self.method not in methods.METHODS:
+            raise InputError(
+                f"the experiment is of method {self.method!r}, which is unknown here; it needs the package that has the "
+                "method, or `msa_jax.register` in Python"
+            )
+        return methods.get(self.method)
+
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from msa_jax.data.schema import Split
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.layers.dense import Linear
 from msa_jax.methods.protocol import Inputs, SequenceInput, TextInput, fits_anything, no_memory, no_records, one_stage
+from msa_jax.train.experiment import resume
 from msa_jax.train.predictor import Predictor, _like_training
 from tests.tiny import TOY, ToyOptions, tiny_dataset, train_quick, train_toy
 from tests.train.kit import csv_of, registered
@@ -252,6 +254,16 @@ def test_a_configuration_of_another_method_is_an_input_error(copied):
     (copied / "config.json").write_text(json.dumps({**content, "method": "text_only"}))
     with pytest.raises(InputError, match="unknown option 'poison_epoch'"):
         Predictor.load(copied)
+
+
+def test_an_experiment_of_a_method_that_is_not_there_says_what_it_needs(copied):
+    content = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**content, "method": "mine"}))
+    for use in (Predictor.load, partial(resume, max_epochs=3)):
+        with pytest.raises(
+            InputError, match=r"method 'mine', which is unknown here; .* package .* `msa_jax\.register`"
+        ):
+            use(copied)
 
 
 # -- no more than prediction needs ------------------------------------------------------------------------------------
