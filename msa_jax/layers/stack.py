@@ -25,6 +25,15 @@ def layer_path(path: str, layer: int) -> str:
     return "/".join(parts)
 
 
+def layer_paths(shapes: Mapping[str, Any]) -> list[str]:
+    """The paths of parameters, with the layers of every stacked one apart. Arrays, or their shapes and dtypes."""
+    return [
+        name
+        for path, value in shapes.items()
+        for name in ([layer_path(path, layer) for layer in range(value.shape[0])] if is_stacked(path) else [path])
+    ]
+
+
 def unstack(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters by path, with the layers of every stacked one apart. Arrays of any kind that can be indexed."""
     apart: dict[str, Any] = {}

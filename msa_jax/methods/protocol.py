@@ -16,7 +16,8 @@ sweep trains many values of them in one program: `if options.dropout > 0` fails 
 options are numbers, or compute with `jnp.where`.
 
 A name that the engine is given (a weight, a head, an export, a record, a loss term to select on) must exist; otherwise
-training ends with a MethodError before the first step.
+training ends with a MethodError before the first step. What may be missing where the data lack a modality (what is frozen,
+batch_terms, valid_terms, the text encoder) is looked for by `msa_jax.testing.check_method` alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -184,7 +185,9 @@ Weights = Callable[[Any, Inputs, Any, Clock], Mapping[str, Array | float]]
 class Group:
     """Parameters that share a learning rate: those whose path matches `pattern` and no earlier group's.
 
-    pattern: a regular expression, searched in paths such as `text_encoder/bert/layer_0/attention/query/kernel`.
+    pattern: a regular expression, searched in paths such as `text_encoder/bert/layer_0/attention/query/kernel`. A module
+      named `layers` is a stack: the first axis of all its parameters is that of layers, and the paths have `layer_0`,
+      `layer_1`, ... in the place of that name (see `layers.stack`). Other modules need other names.
     """
 
     name: str
@@ -222,13 +225,14 @@ class Phase:
     """One objective over one set of parameters, with an optimiser of its own.
 
     objective: (Step, options, inputs) -> ({term: [B] float32}, new memory).
+    name: of its own among the phases of the stage.
     batch_terms: the terms that are scalars, statistics of a batch; they must leave out samples of weight 0 by themselves.
     trains, frozen: regular expressions; the phase trains the parameters whose path matches the first and not the second.
     weights: (options, inputs, memory, clock) -> {term: weight}; a term that is not named has weight 1.
     end_epoch: (memory, {term: mean over the epoch}, options, inputs) -> memory; "loss" is among the means.
     partners: (memory, rows [B], key, options) -> [B, P] int32, rows of train. Each mini-batch then holds B * (1 + P)
       samples, every one followed by its partners, and all of them count as if they were drawn.
-    share: the part of the epoch's mini-batches that the phase walks, the first ones of an order of its own.
+    share: the part of the epoch's mini-batches that the phase walks, in (0, 1], the first ones of an order of its own.
     """
 
     name: str = "train"
@@ -258,7 +262,7 @@ class Begin(NamedTuple):
 class Stage:
     """Training until nothing improves, from the best parameters of the stage before.
 
-    name: for people, and for the folder of its result. phases: walked one after the other in every epoch.
+    name: of its own, for people and for the folder of its result. phases: walked one after the other in every epoch.
     options: dotted names and values that replace those of the run: batch_size, max_epochs, learning rates.
     select: what selects the best epoch and stops the stage. select_from: the first epoch that may be selected, from 1; patience
       is counted from it. A stage of fewer epochs selects its last one.
@@ -323,13 +327,15 @@ class Method:
     reference: the options that differ in the reference protocol, what the authors' code does.
     network: (options, inputs, dtype) -> a Flax module, called as `module(batch, train=bool)`, that returns a dict of named
       outputs, scores in float32. `prediction` [B] is the score. In training there is one random stream, `dropout`.
+      Parameters are drawn with `train=False`, so every layer is called then, too.
     stages: (options, inputs) -> the stages of training.
     groups: (options) -> the parameter groups; every parameter must match one.
     heads: outputs [B] that are scores and are written beside the prediction; names, or (options, inputs) -> names.
     exports: other outputs, [B] or [B, d], that are written where a user asks for them: gates, representations.
     reads: the modalities that scores can depend on, or (options, inputs) -> these; what else a dataset has may be missing at
       prediction.
-    init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays.
+    init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays of numbers, none of which
+      is a random key.
     records: memory -> named [N] arrays worth keeping each epoch.
     check: raises InputError where options and inputs do not fit, before anything is built.
     text_encoder: the submodule of the network, an `encoders.text.TextEncoder`, that takes pretrained weights; None for a
@@ -341,8 +347,8 @@ class Method:
       `data.calibrated`.
     notes: (options, inputs) -> what happens to these inputs that a user may not expect, a line each, for the log.
     valid_terms: loss terms that `selection` may name as "term.NAME", since they mean the same on valid; "loss" may be among
-      them. Their mean on valid selects, lower is better. The network is in evaluation mode then, and `row` counts the samples
-      of valid, so the objective may read no memory of training samples.
+      them. Their mean on valid selects, lower is better. The network is in evaluation mode then, the clock stands at the end
+      of the epoch, and `row` counts the samples of valid, so the objective may read no memory of training samples.
     presets: a folder of presets, for a method from another package.
     """
 

@@ -118,7 +118,7 @@ class PhaseWalk:
         """What a step measures, as shapes. The arguments only give shapes; checks all names of the objective.
 
         Raises:
-          MethodError: a step turns the memory into one of other shapes.
+          MethodError: a step, or the end of an epoch, turns the memory into one of other shapes or types.
         """
 
         def step(state: TrainState, frozen: Flat, data: Any, plan: Plan) -> tuple[Any, Measured]:
@@ -129,10 +129,15 @@ class PhaseWalk:
             return after.memory, measured
 
         memory, measured = jax.eval_shape(step, state, frozen, data, plan)
-        before, after = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (state.memory, memory))
-        if before != after:
-            raise MethodError(f"phase {self.phase.name}: a step turns a memory of {before} into one of {after}")
+        self._check_memory("a step", state.memory, memory)
+        ended = jax.eval_shape(lambda means, memory: self.end_epoch(means, memory, {}), measured.means, memory)
+        self._check_memory("the end of an epoch", state.memory, ended)
         return measured
+
+    def _check_memory(self, what: str, *memories: Any) -> None:
+        before, after = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), memory) for memory in memories)
+        if before != after:
+            raise MethodError(f"phase {self.phase.name}: {what} turns a memory of {before} into one of {after}")
 
     # -- one window ---------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from msa_jax.data.masking import steps_of, without
 from msa_jax.data.packing import Capacity, choose_capacity, deal
 from msa_jax.data.preprocess import Columns, text_lengths
 from msa_jax.encoders.text import states_as_features
-from msa_jax.methods.protocol import STATISTICS, Phase
+from msa_jax.methods.protocol import STATISTICS, Clock, Phase
 from msa_jax.modalities import MODALITIES
 from msa_jax.train.epoch import with_packed_text
 from msa_jax.train.model import Model, Variables, nested
@@ -33,7 +33,7 @@ class Forward:
         place = {"row": SHARED, "offset": SHARED}
         specs = {"best": RUNS, "frozen": SHARED, "batch": SHARED, **place}
         self.outputs = ShardedRuns(layout, self._outputs, specs)
-        self.terms = ShardedRuns(layout, self._terms, {**specs, "memory": RUNS})
+        self.terms = ShardedRuns(layout, self._terms, {**specs, "memory": RUNS, "clock": RUNS})
         self.text_states = jax.jit(self._text_states, static_argnames="capacity")
 
     def _outputs(
@@ -64,6 +64,7 @@ class Forward:
         row: Array,
         offset: Array,
         memory: Any,
+        clock: Clock,
         *,
         capacity: Capacity | None,
         phase: Phase,
@@ -71,12 +72,12 @@ class Forward:
         """What a phase's objective measures in a batch, [R]."""
         batch = self._batch(batch, row, offset, capacity)
 
-        def one(best: Best, memory: Any) -> Measured:
+        def one(best: Best, memory: Any, clock: Clock) -> Measured:
             params = {**best.params, **frozen}
-            return eval_terms(self.model, phase, params, best.statistics, memory, batch, jax.random.key(0))
+            return eval_terms(self.model, phase, params, best.statistics, memory, clock, batch, jax.random.key(0))
 
         with self.model.exact():
-            return vmap_runs(one, best, memory)
+            return vmap_runs(one, best, memory, clock)
 
     def _batch(self, batch: Mapping[str, Any], row: Array, offset: Array, capacity: Capacity | None) -> Any:
         batch = dict(batch)
@@ -174,9 +175,9 @@ class Scorer:
         return {"capacity": self._walk.capacity, "names": tuple(names)}
 
     def term(
-        self, best: Best, frozen: Flat, memory: Any, split: str, phase: Phase, name: str, *, runs: int
+        self, best: Best, frozen: Flat, memory: Any, clock: Clock, split: str, phase: Phase, name: str, *, runs: int
     ) -> np.ndarray:
-        """[R]: the mean of a loss term over a split, of R runs, as `validation_mean` says.
+        """[R]: the mean of a loss term over a split, of R runs, as `validation_mean` says. clock: of each run, [R] both.
 
         "samples": over samples; a batch term is weighted by the samples of each batch. "batches": of the means of mini-batches
         of batch_size.
@@ -194,6 +195,7 @@ class Scorer:
                     row=row,
                     offset=offset,
                     memory=memory,
+                    clock=clock,
                 )
             )
             share = float(np.asarray(measured.count)[0]) if self._options.validation_mean == "samples" else 1.0

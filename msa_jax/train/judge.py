@@ -109,11 +109,11 @@ def selected_term(options: Options) -> str | None:
     return options.selection.removeprefix(TERM) if options.selection.startswith(TERM) else None
 
 
-def check_selection(method: Method, options: Options, metric_kind: str) -> None:
-    """Raises InputError if the option `selection` names nothing that there is."""
+def check_selection(method: Method, options: Options, metric_kind: str, owner: str = "") -> None:
+    """Raises InputError if the option `selection` names nothing that there is. owner: whose option, for the message."""
     known = ("loss", "mse", *metrics.METRIC_KEYS[metric_kind], *(TERM + name for name in method.valid_terms))
     if options.selection not in known:
-        raise InputError(f"option selection is {options.selection!r}; expected one of {', '.join(known)}")
+        raise InputError(f"{owner}option selection is {options.selection!r}; expected one of {', '.join(known)}")
 
 
 def selection_value(prediction: np.ndarray, label: np.ndarray, valid: dict[str, float], options: Options) -> float:

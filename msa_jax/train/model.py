@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import flax.errors
 import flax.linen as nn
 import flax.traverse_util
 import jax
@@ -11,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options, with_values
-from msa_jax.errors import MethodError
+from msa_jax.errors import MethodError, first_line
 from msa_jax.layers.dropout import mask_key
+from msa_jax.layers.stack import STACK, is_stacked
 from msa_jax.methods.protocol import STATISTICS, Inputs, Method
 from msa_jax.modalities import LABELS
 from msa_jax.train.state import Flat
@@ -65,7 +67,7 @@ class Model:
           key: of this step.
 
         Raises:
-          MethodError: the network reads a label in evaluation.
+          MethodError: the network reads a label in evaluation, or has a parameter in training alone.
         """
         variables = {"params": nested(params)}
         if statistics:
@@ -74,10 +76,18 @@ class Model:
             with self.without_labels(batch) as seen:
                 return self.network.apply(variables, seen, train=False), statistics
         rngs = {"dropout": mask_key(jax.random.split(key, 1)[0])}  # an experiment that goes on draws as it began
-        with nn.intercept_methods(self._still) if self.still_text else contextlib.nullcontext():
-            if not statistics:
-                return self.network.apply(variables, batch, train=True, rngs=rngs), statistics
-            outputs, moved = self.network.apply(variables, batch, train=True, rngs=rngs, mutable=[STATISTICS])
+        try:
+            with nn.intercept_methods(self._still) if self.still_text else contextlib.nullcontext():
+                if not statistics:
+                    return self.network.apply(variables, batch, train=True, rngs=rngs), statistics
+                outputs, moved = self.network.apply(variables, batch, train=True, rngs=rngs, mutable=[STATISTICS])
+        except flax.errors.ScopeParamNotFoundError as error:
+            with self.without_labels(batch) as seen:
+                self.network.apply(variables, seen, train=False)  # raises, too, if training is not what it is for
+            raise MethodError(
+                f"method {self.method.name}: its network has a parameter in training alone, and parameters are drawn with "
+                f"train=False; call every layer there, too ({first_line(error)})"
+            ) from error
         return outputs, flat(moved[STATISTICS])
 
     def _still(self, function: Callable[..., Any], arguments: Any, named: Any, context: Any) -> Any:
@@ -109,7 +119,11 @@ class Model:
     # -- where it begins ----------------------------------------------------------------------------------------------
 
     def shapes(self, batch: Any) -> Variables:
-        """Everything the network holds, as shapes and dtypes; `batch` only gives shapes too."""
+        """Everything the network holds, as shapes and dtypes; `batch` only gives shapes too.
+
+        Raises:
+          MethodError: it keeps collections that are unknown, or a parameter below `layers` has no axis of layers.
+        """
         with self.without_labels(batch) as seen:
             made = jax.eval_shape(
                 lambda key, batch: self.network.init({"params": key}, batch, train=False),
@@ -121,7 +135,14 @@ class Model:
             raise MethodError(
                 f"method {self.method.name}: its network keeps {', '.join(sorted(unknown))}; there are params and {STATISTICS}"
             )
-        return Variables(flat(made["params"]), flat(made.get(STATISTICS, {})))
+        params = flat(made["params"])
+        single = [path for path, leaf in params.items() if is_stacked(path) and not leaf.shape]
+        if single:
+            raise MethodError(
+                f"method {self.method.name}: parameter {single[0]} has no axis; below the name {STACK} the first axis of "
+                "every parameter is that of stacked layers, so choose another name for the module"
+            )
+        return Variables(params, flat(made.get(STATISTICS, {})))
 
     def drawing(self, batch: Any, shapes: Variables, given: Sequence[str]) -> Any:
         """The compiled function that draws what a run begins with: key -> ({path: parameter}, statistics).

@@ -15,7 +15,7 @@ import numpy as np
 from msa_jax import metrics
 from msa_jax.config import Options
 from msa_jax.errors import InputError, TrainingStopped
-from msa_jax.methods.protocol import Method
+from msa_jax.methods.protocol import Clock, Method
 from msa_jax.train import processes
 from msa_jax.train.atomic import without_nan
 from msa_jax.train.checkpoint import RunCheckpoints, delete_state, save_stage, save_variables
@@ -57,6 +57,8 @@ class Runner:
         self._metric_kind = metric_kind
         self._progress = progress or Progress(None)
         self.inits = StageInits(method, options, prepared)
+        for programs in self.inits.stages:  # one may have a selection of its own
+            check_selection(method, programs.options, metric_kind, f"stage {programs.stage.name}: ")
         self._layout = self.inits.layout
         self._epochs = EpochTrainer(prepared, self._layout, self._progress)
 
@@ -255,8 +257,10 @@ class Runner:
         valid = [self._measured(one, label) if not bad else {} for one, bad in zip(scores, failed, strict=True)]
         term = selected_term(options)
         if term is not None:
-            phase, memory = programs.phases[-1].phase, state.train.memory
-            terms = data.scorer.term(now, frozen, memory, "valid", phase, term, runs=runs)[active]
+            phase, train = programs.phases[-1].phase, state.train
+            # The epoch that was trained; the state is at the next one already.
+            clock = Clock(train.epoch - 1, train.updates[phase.name])
+            terms = data.scorer.term(now, frozen, train.memory, clock, "valid", phase, term, runs=runs)[active]
             values = np.array([rounded(float(value), options) for value in terms], np.float32)
         else:
             values = np.array(

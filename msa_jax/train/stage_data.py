@@ -1,6 +1,6 @@
 """The stages of training, and what one reads: its arrays, its frozen parameters, the held-out splits to score."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from msa_jax import config
 from msa_jax.config import Options
 from msa_jax.data.packing import Capacity, choose_capacity
 from msa_jax.data.preprocess import Columns, text_lengths
+from msa_jax.errors import MethodError
 from msa_jax.methods.protocol import Inputs, Method, Phase, Stage
 from msa_jax.train.device_data import DeviceData, bytes_of, fits, fits_host, streams
 from msa_jax.train.evaluate import Scorer
@@ -27,9 +28,16 @@ def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tup
 
     Raises:
       InputError: an option of a stage does not exist or does not fit.
+      MethodError: there is no stage or no phase, two share a name, or a share is not above 0 and at most 1.
     """
-    resolved = []
-    for stage in method.stages(options, inputs):
+    resolved, stages = [], method.stages(options, inputs)
+    _check_names(f"method {method.name}", "stages", [stage.name for stage in stages])
+    for stage in stages:
+        # Moments, updates and programs of a phase are found by its name.
+        _check_names(f"stage {stage.name}", "phases", [phase.name for phase in stage.phases])
+        for phase in stage.phases:
+            if not 0 < phase.share <= 1:
+                raise MethodError(f"phase {phase.name}: share is {phase.share}; expected above 0 and at most 1")
         own = config.override(options, stage.options)
         patterns = [] if own.freeze is None else [own.freeze]
         if not own.finetune_text and method.text_encoder is not None:
@@ -37,6 +45,14 @@ def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tup
         phases = tuple(_frozen(phase, patterns) for phase in stage.phases)
         resolved.append((replace(stage, phases=phases), own))
     return resolved
+
+
+def _check_names(owner: str, kind: str, names: Sequence[str]) -> None:
+    """Raises MethodError if there is no name, or one twice."""
+    if not names or len(set(names)) < len(names):
+        raise MethodError(
+            f"{owner}: its {kind} are {', '.join(names) or 'none'}; expected some, each with its own name"
+        )
 
 
 def _frozen(phase: Phase, patterns: list[str]) -> Phase:

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options, with_values
-from msa_jax.errors import InputError
-from msa_jax.layers.stack import is_stacked, layer_path
-from msa_jax.methods.protocol import Inputs, Method
+from msa_jax.errors import InputError, MethodError
+from msa_jax.layers.stack import layer_paths
+from msa_jax.methods.protocol import Clock, Inputs, Method
 from msa_jax.paths import user_path
 from msa_jax.train.checkpoint import STAGES, RunCheckpoints, StageInit, check_stage, load_stage, other_run
 from msa_jax.train.device_data import streams
@@ -94,6 +94,12 @@ class StageInits:
         )
         check_outputs(self._model, outputs, size)
         memory = jax.eval_shape(self.traced_memory, {})
+        for path, leaf in jax.tree.leaves_with_path(memory):
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                raise MethodError(
+                    f"method {self._method.name}: its memory has a random key at {jax.tree_util.keystr(path)}; expected "
+                    "arrays of numbers, such as those of jax.random.key_data"
+                )
         self.stages[0].check_records(memory)
         for programs in self.stages:
             programs.check(self._prepared.columns["train"], memory, outputs)
@@ -173,18 +179,19 @@ class StageInits:
         def draw(value: Array, key: Array, batch: Any) -> Any:
             return programs.model.with_values({name: value}).init(key, batch)
 
-        def score(value: Array, key: Array, held: Variables, memory: Any, batch: Any) -> Any:
+        def score(value: Array, key: Array, held: Variables, memory: Any, clock: Clock, batch: Any) -> Any:
             model = programs.model.with_values({name: value})
             outputs = eval_step(model, held.params, held.statistics, batch, programs.heads)
             if term is None:
                 return outputs
             phase = programs.stage.phases[-1]
-            return outputs, eval_terms(model, phase, held.params, held.statistics, memory, batch, key)
+            return outputs, eval_terms(model, phase, held.params, held.statistics, memory, clock, batch, key)
 
         key = jax.eval_shape(lambda: jax.random.key(0))
+        clock = jax.eval_shape(lambda: Clock(jnp.int32(1), jnp.int32(0)))
         held = Variables(dict(self.shapes.params), dict(self.shapes.statistics))
         return reads(draw, key, self._example) is not False or (
-            reads(score, key, held, memory, self._example) is not False
+            reads(score, key, held, memory, clock, self._example) is not False
         )
 
     def pretrained(self, run: Run) -> Pretrained:
@@ -275,10 +282,8 @@ def _freezes_nothing(options: Options, shapes: Flat) -> tuple[str, ...]:
     """A line if the option `freeze` matches no parameter, such as one with a typing error, or layers that are not there."""
     if options.freeze is None:
         return ()
-    for path, leaf in shapes.items():
-        names = [layer_path(path, layer) for layer in range(leaf.shape[0])] if is_stacked(path) else [path]
-        if any(re.search(options.freeze, name) for name in names):
-            return ()
+    if any(re.search(options.freeze, path) for path in layer_paths(shapes)):
+        return ()
     return (f"option freeze: {options.freeze!r} matches no parameter, so nothing is frozen by it",)
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.errors import MethodError
-from msa_jax.methods.protocol import Clock, Phase, Step
+from msa_jax.methods.protocol import Clock, Phase, Step, Terms
 from msa_jax.train.model import Model
 from msa_jax.train.optimiser import Optimiser
 from msa_jax.train.state import Flat, TrainState
@@ -62,13 +62,23 @@ def gradient_step(
     def loss(trained: Flat) -> tuple[Array, tuple[Flat, Any, Measured]]:
         outputs, statistics = model.apply({**trained, **fixed}, state.statistics, batch, train=True, key=of_network)
         step = Step(outputs, batch, state.memory, clock, of_objective, statistics)
-        terms, memory = phase.objective(step, model.options, model.inputs)
+        terms, memory = _objective(model, phase, step)
         weights = phase.weights(model.options, model.inputs, state.memory, clock)
         measured = measure(phase, terms, weights, batch["weight"])
         return measured.means["loss"], (statistics, memory, measured)
 
     gradient, (statistics, memory, measured) = jax.grad(loss, has_aux=True)(trained)
     return gradient, state.replace(statistics=statistics, memory=memory), measured
+
+
+def _objective(model: Model, phase: Phase, step: Step) -> tuple[Terms, Any]:
+    """The terms of a phase and the memory after it. Raises MethodError if the objective gives anything else than the two."""
+    found = phase.objective(step, model.options, model.inputs)
+    if not isinstance(found, tuple | list) or len(found) != 2:
+        raise MethodError(
+            f"phase {phase.name}: its objective returns {type(found).__name__}; expected a pair, the terms and the memory"
+        )
+    return found[0], found[1]
 
 
 def update_step(phase: Phase, optimiser: Optimiser, state: TrainState, gradient: Flat) -> TrainState:
@@ -90,12 +100,11 @@ def eval_step(model: Model, params: Flat, statistics: Flat, batch: Any, names: S
 
 
 def eval_terms(
-    model: Model, phase: Phase, params: Flat, statistics: Flat, memory: Any, batch: Any, key: Array
+    model: Model, phase: Phase, params: Flat, statistics: Flat, memory: Any, clock: Clock, batch: Any, key: Array
 ) -> Measured:
-    """The loss terms of a mini-batch without dropout, for selection by one of them."""
+    """The loss terms of a mini-batch without dropout, for selection by one of them. clock: where training is."""
     outputs, _ = model.apply(params, statistics, batch, train=False)
-    clock = Clock(epoch=jnp.int32(1), step=jnp.int32(0))
-    terms, _ = phase.objective(Step(outputs, batch, memory, clock, key, statistics), model.options, model.inputs)
+    terms, _ = _objective(model, phase, Step(outputs, batch, memory, clock, key, statistics))
     weights = phase.weights(model.options, model.inputs, memory, clock)
     return measure(phase, terms, weights, batch["weight"])
 

@@ -7,7 +7,7 @@ import pytest
 
 from msa_jax.config import override
 from msa_jax.methods import METHODS
-from msa_jax.methods.protocol import Phase
+from msa_jax.methods.protocol import Clock, Phase
 from msa_jax.train.compilation import compile_seconds, watch_compiler
 from msa_jax.train.evaluate import Forward, Scorer, one_run
 from msa_jax.train.model import Model
@@ -100,8 +100,7 @@ def _objective(step, options, inputs):
 
 
 PHASE = Phase(objective=_objective, batch_terms=("largest",), weights=lambda *arguments: {"row": 0.0, "largest": 2.0})
-
-
+CLOCK = Clock(np.array([3], np.int32), np.array([20], np.int32))
 OF_LABELS = Phase(objective=lambda step, *arguments: ({"label": step.batch["label"]}, step.memory))
 
 
@@ -111,7 +110,7 @@ def test_a_term_is_the_mean_over_the_samples_and_a_batch_term_over_them_by_its_b
     scorer = Scorer(forward, {"test": columns["test"]}, TOY.options(evaluation_batch_size=size))
     memory = {"nothing": np.zeros((1, 2), np.float32)}
     found = {
-        name: float(scorer.term(one_run(variables), {}, memory, "test", PHASE, name, runs=1)[0])
+        name: float(scorer.term(one_run(variables), {}, memory, CLOCK, "test", PHASE, name, runs=1)[0])
         for name in ("error", "row", "largest", "loss")
     }
     error = np.abs(by_hand(variables.params, columns["test"]) - columns["test"]["label"])
@@ -127,7 +126,7 @@ def test_a_term_can_be_the_mean_of_the_means_of_mini_batches(audio):
     scorer = Scorer(forward, {name: columns[name] for name in ("valid", "test")}, options)
     memory = {"nothing": np.zeros((1, 2), np.float32)}
     found = {
-        name: float(scorer.term(one_run(variables), {}, memory, "test", PHASE, name, runs=1)[0])
+        name: float(scorer.term(one_run(variables), {}, memory, CLOCK, "test", PHASE, name, runs=1)[0])
         for name in ("error", "row", "largest", "loss")
     }
     error = np.abs(by_hand(variables.params, columns["test"]) - columns["test"]["label"])
@@ -160,7 +159,7 @@ def test_the_mini_batches_of_a_term_are_those_of_the_split_in_its_order_in_packe
     forward, variables, columns = network_of(method, dataset, options)
     scorer = Scorer(forward, {"test": columns["test"]}, options)
     label = columns["test"]["label"]
-    found = scorer.term(one_run(variables), {}, {}, "test", OF_LABELS, "label", runs=1)
+    found = scorer.term(one_run(variables), {}, {}, CLOCK, "test", OF_LABELS, "label", runs=1)
     np.testing.assert_allclose(found, np.mean([part.mean() for part in np.split(label, [4, 8, 12])]), rtol=1e-5)
 
 

@@ -15,6 +15,7 @@ from msa_jax.train import checkpoint, device_data, processes
 from msa_jax.train import runner as runner_module
 from msa_jax.train.checkpoint import StageInit, load_stage
 from msa_jax.train.epoch_trainer import check_finite
+from msa_jax.train.evaluate import Scorer
 from msa_jax.train.experiment import resume, train
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Run, load_result
 from msa_jax.train.in_parts import train_in_parts
@@ -123,6 +124,21 @@ def test_a_run_can_be_selected_by_a_loss_term_on_valid(tmp_path, term, best):
     values = [line["valid"]["MAE"] for line in lines_of(experiment.path)]
     assert experiment.runs[0].best_epoch == 1 + int(best(values))
     assert len(set(values)) > 1
+
+
+def test_a_loss_term_that_selects_is_weighed_by_the_epoch_and_the_updates_that_it_follows(tmp_path, monkeypatch):
+    def one(step, options, inputs):
+        minus = jnp.full_like(step.outputs["prediction"], -1.0)
+        return {"epoch": minus, "step": minus}, step.memory
+
+    stages = one_stage(one, weights=lambda options, inputs, memory, clock: {"epoch": clock.epoch, "step": clock.step})
+    values, term = [], Scorer.term
+    monkeypatch.setattr(Scorer, "term", lambda *args, **named: values.append(term(*args, **named)) or values[-1])
+    with registered(replace(TOY, name="clocked", stages=stages, valid_terms=("loss",))):
+        options = {"selection": "term.loss", "max_epochs": 3, "runs_per_program": 2}
+        experiment = train_toy(tmp_path / "run", AUDIO, method="clocked", seeds=(1, 2), options=options)
+    np.testing.assert_array_equal(values, [[-1 - 4] * 2, [-2 - 8] * 2, [-3 - 12] * 2])  # four mini-batches an epoch
+    assert [run.best_epoch for run in experiment.runs] == [3, 3]
 
 
 def test_a_run_in_which_the_metric_is_never_defined_selects_nothing(tmp_path):

@@ -116,6 +116,11 @@ def test_outputs_that_break_the_protocol_are_an_error(model, change, message):
 WRONG = replace(STAGE.phases[0], name="wrong", weights=lambda *arguments: {"inertia": 1.0, "eror": 1.0})
 
 
+def returning(change):
+    """The phase with what `change` makes of the terms and the memory that its objective gives."""
+    return replace(STAGE.phases[0], objective=lambda *arguments: change(*STAGE.phases[0].objective(*arguments)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -124,17 +129,45 @@ WRONG = replace(STAGE.phases[0], name="wrong", weights=lambda *arguments: {"iner
             "phase wrong names a weight of the term eror; there are multimodal, ine",
         ),
         (
-            {"options": {"selection": "term.eror"}},
+            {"options": {"selection": "term.eror"}, "valid_terms": ("eror",)},
             "stage last names a loss term to select by eror; there are inertia, loss, multimodal",
         ),
         ({"select": Score("audio")}, "stage last names a head to select by audio; there are prediction"),
         ({"select": Score(label="label_a")}, "stage last names a label to select by label_a; there are label$"),
+        ({"options": {"selection": "MEA"}}, "^stage last: option selection is 'MEA'; expected one of loss, mse, Has0"),
+        ({"options": {"selection": "term.multimodal"}}, "^stage last: option selection is 'term.multimodal'; expected"),
+        ({"name": "first"}, "method wrong: its stages are first, first; expected some, each with its own name"),
+        (
+            {"phases": STAGE.phases * 2},
+            "stage last: its phases are train, train; expected some, each with its own name",
+        ),
+        ({"phases": ()}, "stage last: its phases are none; expected some"),
+        (
+            {"phases": (replace(STAGE.phases[0], share=0.0),)},
+            "phase train: share is 0.0; expected above 0 and at most 1",
+        ),
+        (
+            {"phases": (replace(STAGE.phases[0], share=1.5),)},
+            "phase train: share is 1.5; expected above 0 and at most 1",
+        ),
+        (
+            {"phases": (returning(lambda terms, memory: terms),)},
+            "phase train: its objective returns dict; expected a pair",
+        ),
+        (
+            {"phases": (replace(STAGE.phases[0], end_epoch=lambda memory, *rest: {**memory, "error": jnp.int32(0)}),)},
+            "phase train: the end of an epoch turns a memory of .* into one of ",
+        ),
     ],
 )
 def test_what_the_last_stage_gets_wrong_ends_training_before_the_first_step(tmp_path, change, message):
-    last = replace(STAGE, name="last", **change)
-    method = replace(TOY, name="wrong", stages=lambda options, inputs: (replace(STAGE, name="first"), last))
-    with registered(method), pytest.raises(MethodError, match=message):
+    own = {name: value for name, value in change.items() if name != "valid_terms"}
+    last = replace(STAGE, **{"name": "last", **own})
+    stages = (replace(STAGE, name="first"), last)
+    method = replace(
+        TOY, name="wrong", stages=lambda options, inputs: stages, valid_terms=change.get("valid_terms", ())
+    )
+    with registered(method), pytest.raises(InputError, match=message):
         train_toy(tmp_path / "run", AUDIO, method="wrong")
     assert not (tmp_path / "run").exists()
 
@@ -149,6 +182,55 @@ def test_a_record_that_is_no_value_of_each_training_sample_is_an_error():
     runner = runner_of(replace(TOY, records=lambda memory: {"error": memory["error"]}), AUDIO, {})
     with pytest.raises(MethodError, match=r"record error has shape \(\); expected \[N\], \(24,\)"):
         runner.inits.check()
+
+
+def test_a_method_without_stages_or_with_a_random_key_in_its_memory_is_an_error():
+    with pytest.raises(MethodError, match="method toy: its stages are none; expected some"):
+        runner_of(replace(TOY, stages=lambda options, inputs: ()), AUDIO, {})
+    memory = replace(TOY, init_memory=lambda *arguments: {"key": jax.random.key(0)}, records=lambda memory: {})
+    with pytest.raises(
+        MethodError, match=r"method toy: its memory has a random key at \['key'\]; expected arrays of num"
+    ):
+        runner_of(memory, AUDIO, {}).inits.check()
+
+
+class Layers(nn.Module):
+    """A network with a layer that is called in training alone, or with a scalar of that path."""
+
+    options: object
+    inputs: object
+    dtype: object = jnp.float32
+    path: str = "score"
+
+    @nn.compact
+    def __call__(self, batch, *, train):
+        mean = batch["audio"]["features"].mean(1)
+        if self.path == "train" and train:
+            mean = Linear(3, name="extra")(mean)
+        score = Linear(1, name="score")(mean)[:, 0]
+        return {"prediction": Gain(name=self.path)(score) if self.path != "train" else score}
+
+
+class Gain(nn.Module):
+    """A factor."""
+
+    @nn.compact
+    def __call__(self, value):
+        return value * self.param("gain", nn.initializers.ones, ())
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("train", "method toy: its network has a parameter in training alone, .* train=False; .*extra"),
+        ("layers", "method toy: parameter layers/gain has no axis; below the name layers the first axis"),
+    ],
+)
+def test_a_parameter_that_the_engine_cannot_keep_is_an_error(path, message):
+    method = replace(TOY, network=lambda *arguments: Layers(*arguments, path=path))
+    with pytest.raises(MethodError, match=message):
+        runner_of(method, AUDIO, {}).inits.check()
+    runner_of(replace(TOY, network=lambda *arguments: Layers(*arguments, path="gain")), AUDIO, {}).inits.check()
 
 
 # -- what the network sees --------------------------------------------------------------------------------------------
