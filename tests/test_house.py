@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "methods": BASE | {"config", "losses", "labels", "layers", "encoders"},
     "train": BASE
     | {"csv_text", "config", "literals", "losses", "metrics", "data", "extract", "layers", "encoders", "methods"},
-    "testing": BASE | {"config", "data", "methods", "train"},
+    "testing": BASE | {"config", "data", "layers", "methods", "train"},
     "report": BASE
     | {"csv_text", "option_meanings", "option_values"}
     | {"config", "literals", "losses", "metrics", "data", "extract", "encoders", "methods", "train"},

@@ -4,6 +4,7 @@ A method of another package is known after `msa_jax.register(METHOD)`, or always
 `msa_jax.methods` that names it.
 """
 
+import contextlib
 import difflib
 import functools
 import importlib
@@ -58,6 +59,18 @@ class _Methods(Mapping[str, "Method"]):
     def remove(self, name: str) -> None:
         """Undoes `add`."""
         del self._registered[name]
+
+    @contextlib.contextmanager
+    def held(self, method: "Method") -> Iterator[None]:
+        """In the meantime the method is that of its name, in the place of any other, also of one of msa_jax."""
+        before = self._registered.get(method.name)
+        self._registered[method.name] = method
+        try:
+            yield
+        finally:
+            self.remove(method.name)
+            if before is not None:
+                self._registered[method.name] = before
 
 
 @functools.cache

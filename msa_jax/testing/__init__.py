@@ -13,8 +13,9 @@ from typing import Any
 
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
-from msa_jax.testing.checks import CHECKS, trace_phases
+from msa_jax.testing.checks import CHECKS
 from msa_jax.testing.conformance import QUICK, Conformance
+from msa_jax.testing.name_checks import trace_phases
 from msa_jax.testing.tiny import WORDS, tiny_dataset
 
 __all__ = ["CHECKS", "QUICK", "WORDS", "Conformance", "check", "check_method", "tiny_dataset", "trace_phases"]
@@ -34,7 +35,8 @@ def check_method(
       The names of the checks that were made.
 
     Raises:
-      AssertionError: the method fails a check; the message names it. MethodError: it breaks the protocol.
+      AssertionError: the method fails a check; the message names it. MethodError: it breaks the protocol. Every error of
+        another kind has a note that names the check.
     """
     unknown = [name for name in leave_out if name not in CHECKS]
     if unknown:
@@ -48,7 +50,11 @@ def check_method(
 
 def check(conformance: Conformance, name: str) -> None:
     """Makes one of `CHECKS`. Raises as `check_method`."""
+    check = f"method {conformance.method.name}, {name}"
     try:
         CHECKS[name](conformance)
     except AssertionError as error:
-        raise AssertionError(f"method {conformance.method.name}, {name}: {error}") from error
+        raise AssertionError(f"{check}: {error}") from error
+    except Exception as error:
+        error.add_note(check)
+        raise

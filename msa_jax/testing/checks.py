@@ -1,8 +1,7 @@
 """What every method must pass, one function for each rule of the protocol."""
 
 import itertools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,47 +9,25 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from msa_jax import config
-from msa_jax.data.batches import Plan, ordered_plan
+from msa_jax.data.batches import Plan
 from msa_jax.data.masking import Missing, Tokens, without
 from msa_jax.errors import InputError, MethodError
 from msa_jax.modalities import MODALITIES
 from msa_jax.testing.close import close
 from msa_jax.testing.conformance import BATCH, CHEAP, Conformance
+from msa_jax.testing.name_checks import check_names, trace_phases
 from msa_jax.testing.tiny import tiny_dataset
 from msa_jax.testing.training_checks import check_resumption, check_side_by_side
-from msa_jax.train.checkpoint import StageInit
 from msa_jax.train.epoch import PhaseWalk
-from msa_jax.train.model import Model, Variables
+from msa_jax.train.model import Model
 from msa_jax.train.prepare import prepare
 from msa_jax.train.runner import Runner
-from msa_jax.train.stage_inits import StageInits
 from msa_jax.train.step import check_outputs, eval_step, gradient_step, update_step
 
 Array = jax.Array
 
 BY_HEART_STEPS = 150
 FASTER = 5  # times the learning rates, where eight samples are learned by heart
-
-
-def check_names(conformance: Conformance) -> None:
-    """Every name exists: heads, exports, terms, weights, records; every parameter has a group; scores are float32."""
-    method, model, inits = conformance.method, conformance.model, conformance.inits
-    inits.check()
-    assert "prediction" in method.head_names(model.options, model.inputs), "prediction is no head"
-    wrong = [path for path, leaf in inits.shapes.params.items() if leaf.dtype != jnp.float32]
-    assert not wrong, f"parameters that are not float32: {wrong}"
-    assert method.paper, "it does not say what it is"
-    assert issubclass(method.options, config.Options), "its options are no msa_jax.config.Options"
-    content = json.loads(json.dumps(config.to_json(model.options)))
-    assert config.override(method.options(), content) == model.options, "its options do not survive JSON"
-    reference = config.override(method.options(), method.reference)
-    before, after = config.to_json(method.options()), config.to_json(reference)
-    changed = {name for name in before if before[name] != after[name]}
-    assert changed == set(method.reference), f"the reference protocol names defaults: {set(method.reference) - changed}"
-    scores = conformance.evaluate(conformance.initial.variables, conformance.batch(range(BATCH)))[0]
-    wrong = [name for name, score in scores.items() if score.dtype != jnp.float32]
-    assert not wrong, f"scores that are not float32: {wrong}"
 
 
 def check_memory(conformance: Conformance) -> None:
@@ -73,6 +50,20 @@ def check_padding(conformance: Conformance) -> None:
     """More padding changes no score."""
     scores, padded = conformance.evaluate(conformance.initial.variables, conformance.batch(range(BATCH)))
     close(padded, scores, "with more padding, score", tolerance=1e-5)
+
+
+def check_other_samples(conformance: Conformance) -> None:
+    """The score of a sample does not depend on the other samples of its batch, or on its place among them."""
+    half = BATCH // 2
+    one, other = (
+        conformance.evaluate(conformance.initial.variables, conformance.batch(rows))[0]
+        for rows in (range(BATCH), [*range(2 * BATCH, 2 * BATCH + half), *range(half)])
+    )
+    got, want = (
+        {name: score[half:] for name, score in other.items()},
+        {name: score[:half] for name, score in one.items()},
+    )
+    close(got, want, "among other samples, score", tolerance=1e-5)
 
 
 def check_weightless_rows(conformance: Conformance) -> None:
@@ -121,7 +112,7 @@ def check_batch_of_one(conformance: Conformance) -> None:
 def check_absent_modalities(conformance: Conformance) -> None:
     """With every set of modalities the method either works or says what it needs."""
     worked = 0
-    for count in (1, 2):
+    for count in (1, 2, 3):
         for names in itertools.combinations(MODALITIES, count):
             dataset = tiny_dataset(
                 modalities=names,
@@ -139,7 +130,7 @@ def check_absent_modalities(conformance: Conformance) -> None:
             inits.check()
             trace_phases(inits, prepared.columns["train"])
             worked += 1
-    assert worked, "it works with no set of one or two modalities"
+    assert worked, "it works with no set of modalities"
 
 
 def check_missing(conformance: Conformance) -> None:
@@ -179,23 +170,6 @@ def check_missing(conformance: Conformance) -> None:
         bad = [term for term, mean in measured.means.items() if not np.isfinite(mean)]
         bad += [path for path, leaf in gradient.items() if not np.isfinite(leaf).all()]
         assert not bad, f"phase {walk.phase.name}: not finite if modalities are absent: {bad}"
-
-
-def trace_phases(inits: StageInits, columns: Mapping[str, Any]) -> None:
-    """Traces a step of every phase, on shapes alone."""
-    plan = jax.tree.map(lambda leaf: leaf[None], ordered_plan(np.arange(BATCH), BATCH))
-    memory = jax.eval_shape(inits.traced_memory, {})
-    params = inits.shapes.params
-
-    def zeros(tree: Any) -> Any:
-        return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), tree)
-
-    held = Variables(zeros(dict(params)), zeros(dict(inits.shapes.statistics)))
-    begin = StageInit(held, zeros(memory))
-    for programs in inits.stages:
-        states = programs.start([begin], [jax.random.key(0)])
-        for phase in programs.phases:
-            phase.measured(states, programs.frozen(begin.variables.params), columns, plan)
 
 
 def check_bfloat16(conformance: Conformance) -> None:
@@ -289,6 +263,7 @@ CHECKS: dict[str, Callable[[Conformance], None]] = {
     "names": check_names,
     "memory": check_memory,
     "padding": check_padding,
+    "other samples": check_other_samples,
     "weightless rows": check_weightless_rows,
     "batch of one": check_batch_of_one,
     "absent modalities": check_absent_modalities,

@@ -2,13 +2,14 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from msa_jax import config, methods
+from msa_jax import config
+from msa_jax.methods import METHODS
 from msa_jax.testing.close import close
 from msa_jax.testing.conformance import Conformance
 from msa_jax.train import checkpoint
@@ -23,7 +24,7 @@ class _Stop(Exception):
 def check_resumption(conformance: Conformance) -> None:
     """A run that is interrupted, behind its first checkpoint and the first of its last stage, goes on from there. It ends bit
     for bit as one that is not."""
-    with _registered(conformance), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
+    with METHODS.held(conformance.method), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
         straight = _train(conformance, Path(folder) / "straight", seeds=(1,))
         interrupted, epochs = _interrupted(conformance, Path(folder) / "interrupted")
     assert len(epochs) > 1, "it has one checkpoint alone, so that nothing was resumed"
@@ -39,7 +40,7 @@ def check_side_by_side(conformance: Conformance) -> None:
     """
     if len(conformance.inits.stages) > 1:
         return
-    with _registered(conformance), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
+    with METHODS.held(conformance.method), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
         if conformance.inits.frozen_by_seed():
             conformance = conformance.with_text_features()
         alone, together = (
@@ -49,19 +50,6 @@ def check_side_by_side(conformance: Conformance) -> None:
     for one, other in zip(alone, together, strict=True):
         close(np.asarray(other.scores), np.asarray(one.scores), "runs side by side: prediction", tolerance=2e-3)
         close(other.terms, one.terms, "runs side by side: loss term", tolerance=2e-3)
-
-
-@contextlib.contextmanager
-def _registered(conformance: Conformance) -> Iterator[None]:
-    name = conformance.method.name
-    known = name in methods.METHODS
-    if not known:
-        methods.register(conformance.method)
-    try:
-        yield
-    finally:
-        if not known:
-            methods.METHODS.remove(name)
 
 
 class _Trained(NamedTuple):

@@ -1,21 +1,25 @@
 """Every method of msa_jax keeps to the protocol; and the suite that says so finds methods that do not."""
 
+import contextlib
 from dataclasses import replace
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from msa_jax.errors import InputError, MethodError
 from msa_jax.layers.dense import Linear
-from msa_jax.methods import BUILT_IN
+from msa_jax.methods import BUILT_IN, METHODS
 from msa_jax.methods.protocol import one_stage
 from msa_jax.testing import CHECKS, Conformance, check_method
 from msa_jax.testing import check as run_check
+from msa_jax.testing.close import close
 from msa_jax.train.checkpoint import RunCheckpoints
 from tests.methods.conformance_kit import conformance
 from tests.tiny import TOY, ToyNetwork
+from tests.train.kit import registered
 
 # Quickly, the method that has most of what the protocol has. Phases, stages and statistics have quick tests of their own
 # (test_mmim, test_decomposed, tests/train), and so has training end to end.
@@ -58,6 +62,10 @@ def objective_of(term):
     return one_stage(lambda step, options, inputs: ({"multimodal": term(step)}, step.memory))
 
 
+def audio_error(step, options, inputs):
+    return {"error": jnp.abs(step.outputs["prediction"] - step.batch["label"])}, step.memory
+
+
 class ReadsPadding(nn.Module):
     """A network whose score hangs on how many steps there are, padding included."""
 
@@ -69,6 +77,14 @@ class ReadsPadding(nn.Module):
     def __call__(self, batch, *, train):
         mean = batch["audio"]["features"].mean(1)
         return {"prediction": Linear(1, name="score")(mean)[:, 0]}
+
+
+class Centred(ToyNetwork):
+    """A network whose scores have the mean 0 in every batch."""
+
+    def __call__(self, batch, *, train):
+        score = super().__call__(batch, train=train)["prediction"]
+        return {"prediction": score - score.mean()}
 
 
 class Untrained(ToyNetwork):
@@ -99,12 +115,55 @@ class Untrained(ToyNetwork):
             {"stages": objective_of(lambda step: step.outputs["prediction"] / (step.batch["weight"].sum() - 1))},
             "not finite with one sample",
         ),
+        ("names", {"stages": one_stage(audio_error, frozen="^discriminatr")}, "phase train: frozen '.discriminatr' matches no"),
+        ("names", {"stages": one_stage(audio_error, batch_terms=("typo",))}, "phase train names a batch term typo; there are"),
+        ("names", {"valid_terms": ("typo",)}, "method toy names a valid term typo; there are"),
+        ("names", {"text_encoder": "bert"}, "text_encoder '.bert/' matches no parameter"),
+        ("names", {"name": "to-y"}, "its name is 'to-y'"),
+        ("other samples", {"network": Centred}, "among other samples, score"),
         ("memory", {"stages": one_stage(lambda step, options, inputs: ({"a": step.batch["label"]}, {}))}, "a step makes of"),
     ],
 )  # fmt: skip
 def test_a_method_that_breaks_the_protocol_is_found(check, fields, message):
     with pytest.raises((AssertionError, MethodError), match=message):
         run_check(broken(**fields), check)
+
+
+def test_a_method_that_needs_every_modality_passes():
+    def needs_all(options, inputs):
+        if len(inputs.modalities) < 3:
+            raise InputError("method toy needs text, audio and vision")
+
+    run_check(broken(check=needs_all), "absent modalities")
+
+
+def test_an_error_of_another_kind_names_the_check_too():
+    def fails(step, options, inputs):
+        raise ZeroDivisionError("nothing to divide by")
+
+    with pytest.raises(ZeroDivisionError, match="^nothing to divide by") as error:
+        run_check(broken(stages=one_stage(fails)), "memory")
+    assert error.value.__notes__[-1] == "method toy, memory"
+
+
+@pytest.mark.parametrize("name", ["toy", "self_mm"])
+def test_what_is_trained_is_the_method_that_is_checked_and_not_one_of_its_name(name):
+    def fails(step, options, inputs):
+        raise ZeroDivisionError
+
+    with registered(replace(TOY, name=name)), pytest.raises(ZeroDivisionError):
+        run_check(broken(name=name, stages=one_stage(fails)), "resumption")
+    assert "toy" not in METHODS
+    assert METHODS["self_mm"].options is not TOY.options
+
+
+@pytest.mark.parametrize(
+    ("got", "equal"), [([np.inf, 2.0], True), ([np.inf, 1.0], False), ([-np.inf, 2.0], False), ([np.nan, 2.0], False)]
+)
+def test_infinity_is_close_to_itself_alone(got, equal):
+    found = contextlib.nullcontext() if equal else pytest.raises(AssertionError, match=r"memory \[0\] differs by")
+    with found:
+        close([np.array(got)], [np.array([np.inf, 2.0])], "memory", tolerance=1e-5)
 
 
 @pytest.mark.slow

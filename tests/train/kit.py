@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax import methods
 from msa_jax.config import override
 from msa_jax.data.batches import Plan, epoch_plan, ordered_plan
 from msa_jax.data.schema import Dataset
+from msa_jax.methods import METHODS
 from msa_jax.methods.protocol import Method
 from msa_jax.train.epoch import WindowRange
 from msa_jax.train.epoch_trainer import EpochTrainer
@@ -37,15 +37,8 @@ STILL = {"learning_rate.audio": 0.0, "learning_rate.other": 0.0}  # nothing move
 @contextlib.contextmanager
 def registered(method: Method) -> Iterator[Method]:
     """The method is known by its name; then the one that had the name before, if any, is again."""
-    before = methods.METHODS.get(method.name)
-    methods.register(method)
-    try:
+    with METHODS.held(method):
         yield method
-    finally:
-        if before is None:
-            methods.METHODS.remove(method.name)
-        else:
-            methods.register(before)
 
 
 @contextlib.contextmanager
