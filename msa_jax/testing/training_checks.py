@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from msa_jax import config
-from msa_jax.methods import METHODS
+from msa_jax import config, methods
 from msa_jax.testing.close import close
 from msa_jax.testing.conformance import Conformance
 from msa_jax.train import checkpoint
@@ -24,7 +23,7 @@ class _Stop(Exception):
 def check_resumption(conformance: Conformance) -> None:
     """A run that is interrupted, behind its first checkpoint and the first of its last stage, goes on from there. It ends bit
     for bit as one that is not."""
-    with METHODS.held(conformance.method), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
+    with methods.METHODS.held(conformance.method), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
         straight = _train(conformance, Path(folder) / "straight", seeds=(1,))
         interrupted, epochs = _interrupted(conformance, Path(folder) / "interrupted")
     assert len(epochs) > 1, "it has one checkpoint alone, so that nothing was resumed"
@@ -40,7 +39,7 @@ def check_side_by_side(conformance: Conformance) -> None:
     """
     if len(conformance.inits.stages) > 1:
         return
-    with METHODS.held(conformance.method), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
+    with methods.METHODS.held(conformance.method), tempfile.TemporaryDirectory(prefix="msa_jax_conformance_") as folder:
         if conformance.inits.frozen_by_seed():
             conformance = conformance.with_text_features()
         alone, together = (

@@ -258,18 +258,15 @@ class Runner:
         term = selected_term(options)
         if term is not None:
             phase, train = programs.phases[-1].phase, state.train
-            # The epoch that was trained; the state is at the next one already.
-            clock = Clock(train.epoch - 1, train.updates[phase.name])
+            clock = Clock(train.epoch - 1, train.updates[phase.name])  # the state is at the next epoch already
             terms = data.scorer.term(now, frozen, train.memory, clock, "valid", phase, term, runs=runs)[active]
-            values = np.array([rounded(float(value), options) for value in terms], np.float32)
+            found = [rounded(float(value), options) for value in terms]
         else:
-            values = np.array(
-                [
-                    np.nan if bad else selection_value(one, label, of, options)
-                    for one, of, bad in zip(scores, valid, failed, strict=True)
-                ],
-                np.float32,
-            )
+            found = [
+                np.nan if bad else selection_value(one, label, of, options)
+                for one, of, bad in zip(scores, valid, failed, strict=True)
+            ]
+        values = np.array(found, np.float32)
         # Processes that score on machines of other kinds may differ in the last bit, and must all decide the same.
         return processes.of_primary(np.where(failed, np.nan, values)), valid
 
