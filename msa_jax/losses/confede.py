@@ -59,7 +59,8 @@ def confede_contrast(
       there: {letter of a modality: [B, 7] bool}, samples that have it; None for all.
 
     Returns:
-      [B] float32, not negative; a group has nothing to do with the others of the batch. 0 for a group without a pair.
+      [B] float32, or float64 for parts of that type, not negative; a group has nothing to do with the others of the batch.
+      0 for a group without a pair.
 
     Raises:
       ValueError: no modality, half of one, or an unknown part. AssertionError: a shape does not fit. InputError: a

@@ -29,4 +29,4 @@ def position_ctc(logits: Array, length: Array, positions: Array) -> Array:
     after = (jnp.arange(steps)[None] >= length[:, None]).astype(jnp.float32)
     unused = (labels > positions[:, None]).astype(jnp.float32)
     loss = optax.ctc_loss(logits.astype(jnp.float32), after, labels, unused)
-    return jnp.where((length >= positions) & (positions > 0), loss, 0.0)
+    return jnp.where((length >= positions) & (positions > 0), loss.astype(jnp.float32), 0.0)

@@ -95,6 +95,14 @@ def test_value_equals_a_list_of_all_pairs(modalities, temperature):
     np.testing.assert_allclose(found, by_loops(parts, temperature), rtol=3e-6)
 
 
+def test_values_in_float64_equal_a_list_of_all_pairs_to_twelve_digits():
+    parts = {name: value.astype(np.float64) for name, value in sample().items()}
+    with jax.enable_x64(True):
+        found = losses.confede_contrast(parts)
+    assert found.dtype == jnp.float64
+    np.testing.assert_allclose(found, by_loops(parts, T), rtol=1e-12)
+
+
 def test_all_parts_alike_give_what_one_can_work_out_by_hand():
     """Every cosine is 1: a positive is one among 1 + its number of negatives."""
     same = {name: np.ones((B, 7, D), np.float32) for name in NAMES}

@@ -44,6 +44,12 @@ def test_samples_of_too_few_frames_are_left_out():
     assert np.abs(gradient[~TOO_FEW]).max() > 0.1
 
 
+def test_the_result_is_float32_for_logits_of_any_type():
+    with jax.enable_x64(True):
+        found = jax.eval_shape(losses.position_ctc, LOGITS.astype(np.float64), LENGTH, POSITIONS)
+    assert found.dtype == jnp.float32
+
+
 def test_no_positions_cost_nothing():
     assert losses.position_ctc(LOGITS[:1], LENGTH[:1], np.zeros(1, np.int32)) == 0
 
