@@ -145,7 +145,7 @@ def pack(ids: Array, mask: Array, row: Array, offset: Array, capacity: Capacity)
     """
     batch, steps = ids.shape
     slots = capacity.rows * capacity.width
-    step = jnp.arange(steps)[None, :]
+    step = jnp.arange(steps, dtype=jnp.int32)[None, :]
     slot = (row * capacity.width + offset)[:, None] + step
     target = jnp.where(mask > 0, slot, slots).reshape(-1)  # padding is sent out of range, where a scatter drops it
 
@@ -156,7 +156,7 @@ def pack(ids: Array, mask: Array, row: Array, offset: Array, capacity: Capacity)
     return {
         "ids": scatter(ids),
         "positions": scatter(jnp.broadcast_to(step, ids.shape)),
-        "segments": scatter(jnp.broadcast_to(jnp.arange(1, batch + 1)[:, None], ids.shape)),
+        "segments": scatter(jnp.broadcast_to(jnp.arange(1, batch + 1, dtype=jnp.int32)[:, None], ids.shape)),
         "slot": jnp.where(mask > 0, slot, 0),
         "mask": mask,
     }

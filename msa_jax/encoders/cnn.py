@@ -41,8 +41,8 @@ class Convolution(nn.Module):
         batch, steps, width = x.shape
         init = uniform((self.kernel * width) ** -0.5)
         shape = self.kernel, width, self.channels
-        kernel = self.param("kernel", self.kernel_init or init, shape).astype(self.dtype)
-        bias = self.param("bias", self.bias_init or init, (self.channels,)).astype(self.dtype)
+        kernel = self.param("kernel", self.kernel_init or init, shape, jnp.float32).astype(self.dtype)
+        bias = self.param("bias", self.bias_init or init, (self.channels,), jnp.float32).astype(self.dtype)
         stride, out = self.stride, -(-steps // self.stride)
         blocks = -(-self.kernel // stride)  # a window reaches over so many blocks of one stride
         before, inside = max((self.kernel - stride) // 2, 0), (out + blocks - 1) * stride
@@ -107,7 +107,7 @@ class ConvolutionStack(nn.Module):
         given = self.dtype, self.kernel_init, self.bias_init
         for number, (kernel, stride) in enumerate(zip(self.kernels, self.strides, strict=True)):
             x = nn.tanh(Convolution(self.channels, kernel, stride, *given, name=f"layer_{number}")(x))
-            length = jax.lax.div(length + np.int32(stride - 1), np.int32(stride))
+            length = jax.lax.div(jnp.asarray(length, jnp.int32) + np.int32(stride - 1), np.int32(stride))
             x = without_padding(x, length)
         return x, length
 

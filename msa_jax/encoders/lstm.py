@@ -134,11 +134,11 @@ class _Direction(nn.Module):
 def _make_params(module: LSTM | _Direction, width: int, bias_init: Initializer | None = None) -> tuple[Array, Array]:
     """Makes a direction's parameters in `module`: one matrix [width + h, 4h] and one bias [4h] in its dtype."""
     init, hidden = uniform(module.hidden**-0.5), module.hidden
-    kernel = module.param("input", module.kernel_init or init, (width, 4 * hidden))
-    recurrent = module.param("recurrent", module.recurrent_init or init, (hidden, 4 * hidden))
+    kernel = module.param("input", module.kernel_init or init, (width, 4 * hidden), jnp.float32)
+    recurrent = module.param("recurrent", module.recurrent_init or init, (hidden, 4 * hidden), jnp.float32)
     bias_init = bias_init or init
-    bias = module.param("input_bias", bias_init, (4 * hidden,))
-    bias = bias + module.param("recurrent_bias", bias_init, (4 * hidden,))
+    bias = module.param("input_bias", bias_init, (4 * hidden,), jnp.float32)
+    bias = bias + module.param("recurrent_bias", bias_init, (4 * hidden,), jnp.float32)
     return jnp.concatenate([kernel, recurrent]).astype(module.dtype), bias.astype(module.dtype)
 
 

@@ -89,6 +89,7 @@ class _Order(NamedTuple):
 
     @classmethod
     def of(cls, plan: ScanPlan, length: Array) -> "_Order":
+        length = length.astype(jnp.int32)
         if plan.groups == 1:
             return cls(length, length, None, None)
         count = jnp.arange(len(length), dtype=jnp.int32)

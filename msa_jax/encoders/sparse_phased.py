@@ -325,16 +325,16 @@ class _Parameters(nn.Module):
         )
 
     def _norm(self, name: str, count: int) -> Norm:
-        shape = (count, self.config.width)
+        given = (count, self.config.width), jnp.float32
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
-        return Norm(self.param(f"{name}_scale", ones, shape), self.param(f"{name}_bias", zeros, shape))
+        return Norm(self.param(f"{name}_scale", ones, *given), self.param(f"{name}_bias", zeros, *given))
 
     def _affine(self, name: str, bounds: Sequence[float], into: int, out: int) -> Affine:
         def init(key: Array, shape: tuple[int, ...]) -> Array:
             return jax.random.uniform(key, shape, jnp.float32, -1, 1) * np.asarray(bounds, np.float32)[:, None, None]
 
         kernel = self.param(f"{name}_kernel", init, (len(bounds), into, out))
-        return Affine(kernel, self.param(f"{name}_bias", nn.initializers.zeros, (len(bounds), out)))
+        return Affine(kernel, self.param(f"{name}_bias", nn.initializers.zeros, (len(bounds), out), jnp.float32))
 
 
 def _bound(width: int, context: int) -> float:

@@ -74,7 +74,7 @@ class Tiles(NamedTuple):
     def _chunked(
         cls, row: Array | None, place: Array | None, lengths: Array, steps: int, size: int, *, padding: bool
     ) -> "Tiles":
-        groups, chunks = len(lengths), -(-steps // size)
+        groups, chunks, lengths = len(lengths), -(-steps // size), lengths.astype(jnp.int32)
         every = np.arange(groups * chunks, dtype=np.int32)
         if jax.default_backend() != "cpu":
             return cls(row, place, lengths, None, jnp.asarray(every), len(every))

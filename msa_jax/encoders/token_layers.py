@@ -109,10 +109,10 @@ class TokenStates(nn.Module):
         """
         rows, steps, width = x.shape
         place = jnp.minimum(jnp.arange(self.tokens + steps), self.tokens + self.steps - 1)
-        positions = self.param("positions", nn.initializers.normal(1.0), (self.tokens + self.steps, width))
+        positions = self.param("positions", nn.initializers.normal(1.0), (self.tokens + self.steps, width), jnp.float32)
         x = x.astype(self.dtype)
         if self.tokens:
-            tokens = self.param("tokens", nn.initializers.zeros, (self.tokens, width))
+            tokens = self.param("tokens", nn.initializers.zeros, (self.tokens, width), jnp.float32)
             x = jnp.concatenate([repeated(tokens, rows, self.dtype), x], axis=1)
         x = x + positions.astype(self.dtype)[place][None]
         valid = None

@@ -45,8 +45,8 @@ class TokenTransformer(nn.Module):
         """[B, L, d], [B] int32 in [0, L] -> [B, D]; whatever stands at padding."""
         rows, steps, _ = frames.shape
         length = jnp.asarray(length)
-        token = self.param("token", nn.initializers.ones, (self.width,))
-        positions = self.param("positions", nn.initializers.zeros, (self.steps + 1, self.width))
+        token = self.param("token", nn.initializers.ones, (self.width,), jnp.float32)
+        positions = self.param("positions", nn.initializers.zeros, (self.steps + 1, self.width), jnp.float32)
         frames = without_padding(frames, length)
         if self.padding_mean and steps < self.steps:
             frames, steps = jnp.pad(frames, ((0, 0), (0, self.steps - steps), (0, 0))), self.steps

@@ -51,7 +51,8 @@ class _NormParams(nn.Module):
     @nn.compact
     def __call__(self) -> Norm:
         ones, zeros = nn.initializers.ones, nn.initializers.zeros
-        return Norm(self.param("scale", ones, self.shape), self.param("bias", zeros, self.shape))
+        given = self.shape, jnp.float32
+        return Norm(self.param("scale", ones, *given), self.param("bias", zeros, *given))
 
 
 def _or(rate: float | Array | None, other: float | Array) -> float | Array:

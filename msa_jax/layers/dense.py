@@ -34,9 +34,10 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        init = uniform(x.shape[-1] ** -0.5)
-        kernel = self.param("kernel", self.kernel_init or init, (x.shape[-1], self.features)).astype(self.dtype)
-        bias = self.param("bias", self.bias_init or init, (self.features,)).astype(self.dtype)
+        width = x.shape[-1]
+        init = uniform(width**-0.5)
+        kernel = self.param("kernel", self.kernel_init or init, (width, self.features), jnp.float32).astype(self.dtype)
+        bias = self.param("bias", self.bias_init or init, (self.features,), jnp.float32).astype(self.dtype)
         return x.astype(self.dtype) @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
 
 

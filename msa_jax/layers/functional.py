@@ -26,12 +26,12 @@ def product(axes: str, x: Array, y: Array) -> Array:
 
 def dynamic_part(x: Array, start: Sequence[Any], sizes: Sequence[int]) -> Array:
     """The part of x of these sizes that begins at `start`, one integer for each axis, which may be traced."""
-    return jax.lax.dynamic_slice(x, start, sizes, allow_negative_indices=False)
+    return jax.lax.dynamic_slice(x, _places(start), sizes, allow_negative_indices=False)
 
 
 def put_part(x: Array, part: Array, start: Sequence[Any]) -> Array:
     """x with a part in the place that begins at `start`."""
-    return jax.lax.dynamic_update_slice(x, part, start, allow_negative_indices=False)
+    return jax.lax.dynamic_update_slice(x, part, _places(start), allow_negative_indices=False)
 
 
 def keep_where(valid: Array, x: Array) -> Array:
@@ -48,3 +48,8 @@ def at(x: Array, place: Any) -> Array:
 def put_at(x: Array, place: Any, part: Array) -> Array:
     """x with x[place] replaced by a part."""
     return put_part(x, part[None], (place,) + (0,) * part.ndim)
+
+
+def _places(start: Sequence[Any]) -> list[Any]:
+    # JAX wants them of one type. With 64-bit numbers on, integers of Python and counters of loops are wider than lengths.
+    return [place if jnp.result_type(place) == jnp.int32 else jnp.asarray(place, jnp.int32) for place in start]

@@ -44,10 +44,11 @@ class LowRankFusion(nn.Module):
         product = jnp.ones((1, self.rank), jnp.float32)
         for name, z in embeddings.items():
             extended = with_one(z)
-            factor = self.param(f"{name}_factor", _xavier(self.rank, extended.shape[1]), (self.rank, extended.shape[1]))
+            shape = self.rank, extended.shape[1]
+            factor = self.param(f"{name}_factor", _xavier(*shape), shape, jnp.float32)
             product = product * jnp.matmul(extended, factor.T, precision=jax.lax.Precision.HIGHEST)
-        weights = self.param("weights", _xavier(self.rank, 1), (self.rank,))
-        bias = self.param("bias", nn.initializers.zeros, (1,))
+        weights = self.param("weights", _xavier(self.rank, 1), (self.rank,), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (1,), jnp.float32)
         return product, jnp.matmul(product, weights, precision=jax.lax.Precision.HIGHEST) + bias
 
 

@@ -49,8 +49,8 @@ class BatchNorm(nn.Module):
         """
         axis = self.axis % x.ndim
         shape = tuple(x.shape[axis] if i == axis else 1 for i in range(x.ndim))
-        scale = self.param("scale", nn.initializers.ones, (x.shape[axis],)).reshape(shape)
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[axis],)).reshape(shape)
+        scale = self.param("scale", nn.initializers.ones, (x.shape[axis],), jnp.float32).reshape(shape)
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[axis],), jnp.float32).reshape(shape)
         running_mean = self.variable(COLLECTION, "mean", jnp.zeros, (x.shape[axis],), jnp.float32)
         running_var = self.variable(COLLECTION, "var", jnp.ones, (x.shape[axis],), jnp.float32)
         x = x.astype(jnp.float32)

@@ -72,8 +72,8 @@ def adaptive_mean(x: Array, length: Array, steps: int, target: Array) -> Array:
       [B, steps, D], the dtype of `x`; zeros from the target on, and where the length is 0.
     """
     chex.assert_rank([x, length, target], [3, 1, 1])
-    j = jnp.arange(steps)[None, :]
-    n, m = (jnp.broadcast_to(each[:, None], (len(each), steps)) for each in (length, target))
+    j = jnp.arange(steps, dtype=jnp.int32)[None, :]
+    n, m = (jnp.broadcast_to(each[:, None], (len(each), steps)).astype(jnp.int32) for each in (length, target))
     divisor = jnp.maximum(m, 1)  # of numbers that are not negative, so that rounding down is rounding towards 0
     first, last = jax.lax.div(j * n, divisor), jax.lax.div((j + 1) * n + divisor - 1, divisor)  # [B, steps]
     size = jnp.maximum(last - first, 1)

@@ -71,7 +71,7 @@ def class_entropy(features: Array, label: Array, *, epsilon: Array | float = 1e-
     features = jnp.where(where[:, None], features, 0.0)
     members = where[None] & jnp.stack([label > 0, label < 0])  # [2, M]
     count = members.sum(-1)[:, None]
-    share = members / jnp.maximum(count, 1)
+    share = (members / jnp.maximum(count, 1)).astype(jnp.promote_types(features.dtype, jnp.float32))
     # An accelerator would round the factors; the log of a small determinant makes much of that.
     exact = jax.lax.Precision.HIGHEST
     mean = jnp.einsum("cm,md->cd", share, features, precision=exact)

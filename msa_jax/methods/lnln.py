@@ -202,7 +202,7 @@ class LNLNNetwork(nn.Module):
         assert dominant is not None  # a dataset has a modality
         mixed, states = self._transformer("dominant", options.tokens)(dominant)
         if others:
-            start = self.param("hyper_start", nn.initializers.ones, (options.tokens, options.width))
+            start = self.param("hyper_start", nn.initializers.ones, (options.tokens, options.width), jnp.float32)
             sizes = options.heads, options.width // options.heads, options.hyper_norm
             hyper = HyperModality(*sizes, self.dtype, name="hyper")(repeated(start, rows, self.dtype), states, others)
             mixed = self._fused(mixed, hyper)
@@ -246,7 +246,7 @@ class LNLNNetwork(nn.Module):
     def _proxy(self, others: Mapping[str, Array]) -> Array:
         """H_p [B, n, D]."""
         tokens, width = self.options.tokens, self.options.width
-        start = self.param("proxy_start", nn.initializers.ones, (tokens, width))
+        start = self.param("proxy_start", nn.initializers.ones, (tokens, width), jnp.float32)
         read = [repeated(start, len(next(iter(others.values()))), self.dtype), *others.values()]
         x = jnp.concatenate(read, axis=1)
         return self._transformer("proxy", x.shape[1], tokens)(x)[0][:, :tokens]
@@ -263,8 +263,9 @@ class LNLNNetwork(nn.Module):
     def _fused(self, dominant: Array, hyper: Array) -> Array:
         """What the steps of H_d^n [B, n, D] become when they read those of H_h."""
         options, width = self.options, self.options.width
-        token = self.param("fusion_token", nn.initializers.zeros, (1, width))
-        positions = self.param("fusion_source_positions", nn.initializers.normal(1.0), (1 + options.tokens, width))
+        token = self.param("fusion_token", nn.initializers.zeros, (1, width), jnp.float32)
+        shape = 1 + options.tokens, width
+        positions = self.param("fusion_source_positions", nn.initializers.normal(1.0), shape, jnp.float32)
         source = jnp.concatenate([repeated(token, len(hyper), self.dtype), hyper], axis=1)
         source = source + positions.astype(self.dtype)[None]
         return self._transformer("fusion", options.tokens, 0, options.fusion_layers)(dominant, None, source)[0]

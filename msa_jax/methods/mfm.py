@@ -204,7 +204,7 @@ def objective(step: Step, options: MFMOptions, inputs: Inputs) -> tuple[Terms, A
     terms["discrepancy"] = jnp.float32(0)
     for number, name in enumerate(("label", *inputs.modalities)):
         code = outputs[f"{name}_code"]
-        normal = jax.random.normal(jax.random.fold_in(key, number), code.shape)
+        normal = jax.random.normal(jax.random.fold_in(key, number), code.shape, jnp.float32)
         counts = where if name == "label" else has_to_write(step, options, inputs, name)
         terms["discrepancy"] += losses.mmd(code, normal, where=counts)
     return {**terms, **alignment_terms(step, options, inputs)}, step.memory

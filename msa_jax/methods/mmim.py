@@ -160,7 +160,7 @@ class XavierLinear(nn.Module):
 
     @nn.compact
     def __call__(self, width: int) -> Affine:
-        kernel = self.param("kernel", XAVIER, (width, self.features))
+        kernel = self.param("kernel", XAVIER, (width, self.features), jnp.float32)
         return Affine(kernel, self.param("bias", uniform(width**-0.5), (self.features,)))
 
 

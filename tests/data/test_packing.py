@@ -151,6 +151,15 @@ def test_every_token_lies_in_its_slot_with_its_position_and_its_utterance(text):
         assert moved["segments"][row, column] == utterance + 1
 
 
+def test_packed_arrays_are_of_32_bits_where_jax_has_64(text):
+    expected = packed(*text)
+    with jax.enable_x64(True):
+        found = packed(*text)
+    for name, array in found.items():
+        assert array.dtype == np.int32, name
+        np.testing.assert_array_equal(array, expected[name])
+
+
 def test_slots_without_a_token_are_segment_zero(text):
     ids, mask = text
     moved = packed(ids, mask)

@@ -226,6 +226,16 @@ def test_no_loop_elsewhere_than_on_a_cpu_waits_for_a_condition(monkeypatch):
     assert "while[" not in str(jax.make_jaxpr(lambda params: gradient(params))(params))
 
 
+@pytest.mark.parametrize("kind", ["chunks", "groups"])
+def test_lengths_may_have_64_bits(kind):
+    length = np.array(LENGTHS[kind])
+    params, frames = init_params(), sequences(LENGTHS[kind])
+    with jax.enable_x64(True):
+        found = run(params, frames, length)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, run(params, frames, length), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
 def test_chunks_that_no_sequence_reaches_are_never_computed(both):
     # Nothing times nan is nan: were a chunk beyond the longest sequence read, it would be in the gradient.

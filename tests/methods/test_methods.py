@@ -3,6 +3,8 @@
 import re
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from msa_jax import config, methods
@@ -10,11 +12,12 @@ from msa_jax.errors import InputError
 from msa_jax.methods import BUILT_IN, METHODS
 from msa_jax.methods.protocol import Inputs, Phase, SequenceInput, TextInput
 from msa_jax.methods.shared.groups import encoder_groups
-from msa_jax.testing import trace_phases
+from msa_jax.testing import Conformance, trace_phases
 from msa_jax.train.optimiser import groups_of
 from msa_jax.train.prepare import prepare
 from msa_jax.train.runner import Runner
 from msa_jax.train.settings import resolve
+from tests.methods.small import SMALL as SIZES
 from tests.tiny import TOY, tiny_dataset
 
 SMALL = {"scratch_layers": 1, "scratch_width": 32, "max_tokens": 12}
@@ -89,6 +92,23 @@ def test_the_modalities_are_those_with_a_shape():
 )
 def test_the_limit_is_the_largest_absolute_label(label_range, limit):
     assert Inputs(label_range=label_range).limit == limit
+
+
+# -- number formats ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_where_jax_has_64_bits_parameters_and_outputs_and_losses_have_32(name):
+    conformance = Conformance(METHODS[name], SIZES.get(name))
+    with jax.enable_x64(True):
+        held, model = conformance.inits.shapes, conformance.model
+        outputs = jax.eval_shape(
+            lambda held, batch: model.apply(*held, batch, train=False)[0], held, conformance.batch([0])
+        )
+        measured = trace_phases(conformance.inits, conformance.columns)
+    wide = {jnp.dtype(each) for each in ("float64", "int64")}
+    found = jax.tree_util.tree_leaves_with_path((held, outputs, measured))
+    assert [jax.tree_util.keystr(path) for path, leaf in found if leaf.dtype in wide] == []
 
 
 # -- methods from outside ---------------------------------------------------------------------------------------------

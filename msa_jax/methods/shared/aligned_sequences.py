@@ -121,7 +121,7 @@ def aligned_sequences(
     learned: dict[str, Array] = {}
     if inputs.text is not None:
         text = encode_text(options, inputs, batch, dtype, included=included, train=train)
-        length = text["mask"].sum(-1)
+        length = text["mask"].sum(-1, dtype=jnp.int32)
         steps, places = text["mask"].shape[1], inputs.text.steps
         sequences["text"] = text["hidden"] if included else without_padding(text["hidden"], length)
     else:
@@ -241,7 +241,7 @@ def rewriting_error(
     if options.padding == "masked":
         there &= (target != 0).any((1, 2))
     error = losses.sequence_l2(written, target, length, where=there)
-    return error * (counts.sum() / jnp.maximum(there.sum(), 1))
+    return error * (counts.sum() / jnp.maximum(there.sum(), 1)).astype(error.dtype)
 
 
 def alignment_weights(
