@@ -97,7 +97,10 @@ def test_the_limit_is_the_largest_absolute_label(label_range, limit):
 # -- number formats ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
+# Nothing in these differs from the others; all of them take a minute.
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ("self_mm", "mctn") else pytest.mark.slow) for name in BUILT_IN]
+)
 def test_where_jax_has_64_bits_parameters_and_outputs_and_losses_have_32(name):
     conformance = Conformance(METHODS[name], SIZES.get(name))
     with jax.enable_x64(True):
