@@ -74,6 +74,7 @@ class Forward:
 
         def one(best: Best, memory: Any, clock: Clock) -> Measured:
             params = {**best.params, **frozen}
+            clock = Clock(clock.epoch - 1, clock.step)  # in the epoch that has ended
             return eval_terms(self.model, phase, params, best.statistics, memory, clock, batch, jax.random.key(0))
 
         with self.model.exact():
@@ -177,7 +178,8 @@ class Scorer:
     def term(
         self, best: Best, frozen: Flat, memory: Any, clock: Clock, split: str, phase: Phase, name: str, *, runs: int
     ) -> np.ndarray:
-        """[R]: the mean of a loss term over a split, of R runs, as `validation_mean` says. clock: of each run, [R] both.
+        """[R]: the mean of a loss term over a split, of R runs, as `validation_mean` says. clock: [R] both, of
+        states that stand before the next epoch.
 
         "samples": over samples; a batch term is weighted by the samples of each batch. "batches": of the means of mini-batches
         of batch_size.

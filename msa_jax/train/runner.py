@@ -258,7 +258,7 @@ class Runner:
         term = selected_term(options)
         if term is not None:
             phase, train = programs.phases[-1].phase, state.train
-            clock = Clock(train.epoch - 1, train.updates[phase.name])  # the state is at the next epoch already
+            clock = Clock(train.epoch, train.updates[phase.name])
             terms = data.scorer.term(now, frozen, train.memory, clock, "valid", phase, term, runs=runs)[active]
             found = [rounded(float(value), options) for value in terms]
         else:
