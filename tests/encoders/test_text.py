@@ -64,7 +64,7 @@ def _states(text, *, layers=2, train=False, **fields):
     )
 
 
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("text", [_padded(), _packed()], ids=["padded", "packed"])
 def test_without_tokens_the_first_state_is_the_same(text, layers):
     full, first = _states(text, layers=layers), _states(text, layers=layers, tokens=False)

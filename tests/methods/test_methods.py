@@ -178,7 +178,21 @@ def test_mosi_clean_has_the_presets_of_mosi_utterance_which_standardise_raw_feat
 def traced_presets():
     """Quickly one preset of each method, the small one for synthetic data if there is one; its others differ in sizes and
     rates. Some methods take most of the time, and are slow. Of presets that come to the same here one is traced."""
-    seen = {"confede", "dmmsa", "lnln", "mctn", "mmcl", "mult", "spt", "sugrm", "tetfn", "tfr_net"}
+    seen = {
+        "confede",
+        "dmmsa",
+        "graph_mfn",
+        "lnln",
+        "mctn",
+        "mfm",
+        "misa",
+        "mmcl",
+        "mult",
+        "spt",
+        "sugrm",
+        "tetfn",
+        "tfr_net",
+    }
     traced = set()
     for name in sorted(config.preset_names(), key=lambda name: (not name.endswith("_synthetic"), name)):
         method = config.load_preset(name).method

@@ -181,6 +181,7 @@ def saved(folder, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_writes_curves_tables_and_a_figure(saved, capsys):
     out = saved / "out"
     status, text, errors = run(

@@ -149,7 +149,11 @@ def stopped(toy, tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["scores.npz", "records.npz"])
 @pytest.mark.parametrize(
-    "damage", [lambda whole: whole[: len(whole) // 2], lambda whole: b"", lambda whole: b"\0" * 500]
+    "damage",
+    [
+        lambda whole: whole[: len(whole) // 2],
+        *(pytest.param(damage, marks=pytest.mark.slow) for damage in (lambda whole: b"", lambda whole: b"\0" * 500)),
+    ],
 )
 def test_a_damaged_result_of_a_finished_run_is_named(stopped, tmp_path, name, damage):
     folder = Path(shutil.copytree(stopped, tmp_path / "run"))

@@ -150,6 +150,7 @@ def test_whatever_a_file_system_says_to_the_first_process_ends_all(monkeypatch):
     assert told[0].startswith(b"somewhere/config.json: No space")
 
 
+@pytest.mark.slow
 def test_each_process_holds_the_rows_of_its_own():
     script = """
 import sys

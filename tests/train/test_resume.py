@@ -71,6 +71,7 @@ def test_an_experiment_goes_on_with_another_number_of_runs_side_by_side(tmp_path
     assert len(lines_of(tmp_path / "run" / "metrics.jsonl")) == sum(run["epochs"] for run in result["runs"])
 
 
+@pytest.mark.slow
 def test_another_number_of_runs_side_by_side_stays_when_resume_goes_on(tmp_path):
     def states() -> set[str]:
         return {path.parent.name for path in (tmp_path / "run" / "checkpoints").glob("*/state")}
@@ -177,6 +178,7 @@ def test_self_mm_resumes_with_its_labels(tmp_path):
     assert any(straight["arrays"][name] != straight["arrays"]["labels/1.npz/label"] for name in labels)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(tmp_path):
     begin = toy_experiment(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):

@@ -342,6 +342,7 @@ def test_a_run_that_has_no_room_or_runs_that_have_begun_stop_and_say_what_helps(
     assert train_toy(tmp_path / "run", AUDIO, seeds=seeds, options=options).runs
 
 
+@pytest.mark.slow
 def test_more_runs_side_by_side_train_no_finished_run_again(tmp_path):
     four = {"seeds": (1, 2, 3, 4), "options": {"max_epochs": 3, "checkpoint_epochs": 1}}
     options = {**TOY_QUICK, **four["options"], "runs_per_program": 2}

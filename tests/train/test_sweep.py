@@ -123,6 +123,7 @@ def test_the_best_point_is_a_preset_that_gives_the_same_run(finished, tmp_path):
     assert again.runs[0].valid == pytest.approx(finished.best.runs[0]["valid"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_ends_as_a_straight_one(finished, tmp_path):
     for at in (2, 6):
         with pytest.raises(KeyboardInterrupt):
@@ -241,6 +242,7 @@ def test_a_sweep_in_parts_goes_on_with_what_each_part_has(tmp_path):
     assert not any(one.failed for one in done.ranking)
 
 
+@pytest.mark.slow
 def test_a_sweep_with_more_runs_side_by_side_trains_no_finished_run_again(tmp_path):
     options = {"runs_per_program": 2, "max_epochs": 3}
     with pytest.raises(KeyboardInterrupt):
