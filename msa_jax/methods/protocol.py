@@ -7,9 +7,9 @@ A method is one value, `METHOD = Method(...)`. It says
     groups     (options) -> parameter groups: who has which learning rate and weight decay
 
 A stage has one phase or several, walked one after the other in every epoch; a phase has an objective, the parameters that
-it trains, and an optimiser of its own. An objective sees a `Step` and returns named terms, a value for each sample, and
-the new memory; the engine takes the mean of each term over the samples that count, multiplies it by its weight, adds up,
-and moves the parameters.
+it trains, and moments of Adam (or another optimiser) of its own. An objective sees a `Step` and returns named terms, a value
+for each sample, and the new memory; the engine takes the mean of each term over the samples that count, multiplies it by its
+weight, adds up, and moves the parameters.
 
 Options that are floats may be traced numbers inside of network, objective, weights, end_epoch and init_memory, since a
 sweep trains many values of them in one program: `if options.dropout > 0` fails there. Compare in `__post_init__`, where
@@ -23,7 +23,7 @@ batch_terms, valid_terms, the text encoder) is looked for by `msa_jax.testing.ch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
 
 import flax.linen as nn
 import jax
@@ -34,6 +34,9 @@ from msa_jax.config import Options
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES
+
+if TYPE_CHECKING:
+    import optax  # which predictions do not need
 
 Array = jax.Array
 Terms = dict[str, Array]
@@ -222,7 +225,7 @@ def keep_memory(memory: Any, means: Mapping[str, Array], options: Any, inputs: I
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One objective over one set of parameters, with an optimiser of its own.
+    """One objective over one set of parameters, with optimiser moments of its own.
 
     objective: (Step, options, inputs) -> ({term: [B] float32}, new memory).
     name: of its own among the phases of the stage.
@@ -233,6 +236,9 @@ class Phase:
     partners: (memory, rows [B], key, options) -> [B, P] int32, rows of train. Each mini-batch then holds B * (1 + P)
       samples, every one followed by its partners, and all of them count as if they were drawn.
     share: the part of the epoch's mini-batches that the phase walks, in (0, 1], the first ones of an order of its own.
+    optimiser: (options) -> an optimiser of optax, over {path: parameter} of what the phase trains, in the place of Adam. Rates
+      and decays of the groups, clipping, warm-up and schedules of the options then do nothing, but for the plateau schedule,
+      which scales the updates.
     """
 
     name: str = "train"
@@ -244,6 +250,7 @@ class Phase:
     end_epoch: Callable[[Any, Mapping[str, Array], Any, Inputs], Any] = keep_memory
     partners: Callable[[Any, Array, Array, Any], Array] | None = None
     share: float = 1.0
+    optimiser: Callable[[Any], "optax.GradientTransformation"] | None = None
 
 
 class Begin(NamedTuple):

@@ -18,7 +18,7 @@ from msa_jax.data.packing import Capacity, pack
 from msa_jax.errors import MethodError
 from msa_jax.methods.protocol import Group, Phase
 from msa_jax.train.model import Model
-from msa_jax.train.optimiser import Optimiser, build_optimiser
+from msa_jax.train.optimiser import Optimiser, build_optimiser, from_optax
 from msa_jax.train.report import Report
 from msa_jax.train.runs import Layout
 from msa_jax.train.state import Flat, TrainState
@@ -77,6 +77,8 @@ class PhaseWalk:
 
     def optimiser(self, options: Any) -> Optimiser:
         """The phase's optimiser; options may hold traced numbers."""
+        if self.phase.optimiser is not None:
+            return from_optax(self.phase.optimiser(options), self.assigned)
         groups: tuple[Group, ...] = self.model.method.groups(options)
         return build_optimiser(options, groups, self.assigned, self.updates)
 

@@ -148,22 +148,25 @@ def build_optimiser(
     return Optimiser(tuple(assigned), init, update)
 
 
-def from_optax(transformation: "optax.GradientTransformation", paths: Sequence[str]) -> Optimiser:
-    """An optimiser of optax over these parameters."""
+def from_optax(
+    transformation: "optax.GradientTransformation", assigned: Mapping[str, Sequence[str | None]]
+) -> Optimiser:
+    """An optimiser of optax over the parameters that are trained; assigned: as of `build_optimiser`."""
     import optax
 
     def update(
         gradient: Mapping[str, Array], state: Any, params: Mapping[str, Array], rate: Array
     ) -> tuple[dict[str, Array], Any]:
-        change, state = transformation.update(dict(gradient), state, dict(params))
-        after = optax.apply_updates(dict(params), jax.tree.map(lambda leaf: rate * leaf, change))
-        return dict(after), state  # pyright: ignore[reportArgumentType] - as of `params`
+        change, state = transformation.update(_trained(gradient, assigned), state, dict(params))
+        # Once more, since a decay moves what has no gradient.
+        change = _trained({path: rate * leaf for path, leaf in change.items()}, assigned)  # pyright: ignore[reportAttributeAccessIssue] - as of `params`
+        return dict(optax.apply_updates(dict(params), change)), state  # pyright: ignore[reportArgumentType]
 
-    return Optimiser(tuple(paths), lambda params: transformation.init(dict(params)), update)
+    return Optimiser(tuple(assigned), lambda params: transformation.init(dict(params)), update)
 
 
 def _trained(gradient: Mapping[str, Array], assigned: Mapping[str, Sequence[str | None]]) -> dict[str, Array]:
-    """The gradient, 0 in layers that are not trained."""
+    """A gradient, or what moves parameters: 0 in layers that are not trained."""
     kept = dict(gradient)
     for path, names in assigned.items():
         if None in names:

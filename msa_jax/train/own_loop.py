@@ -147,7 +147,7 @@ class Loop:
 
     def with_optimiser(self, transformation: "optax.GradientTransformation") -> "Loop":
         """The same with an optimiser of optax in the place of the method's groups of Adam."""
-        return replace(self, optimiser=from_optax(transformation, self.optimiser.paths))
+        return replace(self, optimiser=from_optax(transformation, self.walk.assigned))
 
     # -- pure functions -----------------------------------------------------------------------------------------------
 

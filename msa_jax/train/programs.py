@@ -230,6 +230,9 @@ class StagePrograms:
         return stack(states)
 
     def _moments(self, phase: PhasePrograms, params: Flat) -> Any:
+        if phase.phase.optimiser is not None:  # which may begin with the parameters themselves
+            optimiser = phase.walk.optimiser(self.model.options)
+            return jax.device_get(jax.jit(optimiser.init)({path: params[path] for path in phase.paths}))
         # Everything that Adam begins with is 0; zeros of the host need no program.
         return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._moment_shapes(phase, params))
 

@@ -12,7 +12,7 @@ from msa_jax.config import Options
 from msa_jax.errors import MethodError
 from msa_jax.methods.protocol import Group, Phase
 from msa_jax.train import optimiser as module
-from msa_jax.train.optimiser import build_optimiser, groups_of, schedule
+from msa_jax.train.optimiser import build_optimiser, from_optax, groups_of, schedule
 
 GROUPS = (
     Group(name="text", pattern="^text", learning_rate=0.01, weight_decay=0.1),
@@ -230,6 +230,15 @@ def test_frozen_layers_take_no_part_in_the_norm_that_is_clipped():
     part = walk(Options(clip_norm=1.0), **stacked, phase=replace(TRAIN, frozen="layer_0/"))
     whole = walk(Options(clip_norm=1.0), **stacked)
     assert not np.allclose(part["head/bias"], whole["head/bias"], atol=1e-5)
+
+
+def test_an_optimiser_of_optax_moves_what_is_trained_by_the_rate_and_no_frozen_layer():
+    optimiser = from_optax(
+        optax.chain(optax.add_decayed_weights(0.5), optax.sgd(0.1)), {"layers/kernel": ["all", None]}
+    )
+    params = {"layers/kernel": jnp.full((2, 3), 2.0)}
+    moved, _ = optimiser.update({"layers/kernel": jnp.ones((2, 3))}, optimiser.init(params), params, jnp.float32(0.5))
+    np.testing.assert_allclose(moved["layers/kernel"], [[2 - 0.5 * 0.1 * (1 + 0.5 * 2)] * 3, [2.0] * 3], rtol=1e-6)
 
 
 def test_a_parameter_without_a_group_is_an_error():

@@ -5,10 +5,11 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from msa_jax.methods.protocol import Phase, Stage
-from tests.tiny import TOY, TOY_QUICK, tiny_dataset, train_toy
+from tests.tiny import TOY, TOY_QUICK, ToyOptions, tiny_dataset, train_toy
 from tests.train.kit import (
     AUDIO,
     Bench,
@@ -173,3 +174,44 @@ def test_a_phase_reads_the_whole_split_where_it_streams(tmp_path, monkeypatch, f
     streamed = train_toy(tmp_path / "run", dataset, method="phased", seeds=(1, 2), options=options)
     for one, other in zip(finished.runs, streamed.runs, strict=True):
         np.testing.assert_array_equal(one.scores["test"]["prediction"], other.scores["test"]["prediction"])
+
+
+class Seen:
+    """A tracker that keeps the numbers of the last epoch."""
+
+    measures = True
+
+    def begin(self, run, epoch): ...
+
+    def epoch(self, records):
+        self.scalars = records[-1].scalars
+
+    def close(self): ...
+
+
+def _towards_the_start(options):
+    """Descent with momentum that is drawn back to where it began: a state that begins with the parameters."""
+
+    def update(change, start, params):
+        return jax.tree.map(lambda change, value, begun: change - 0.1 * (value - begun), change, params, start), start
+
+    back = optax.GradientTransformation(lambda params: jax.tree.map(jnp.copy, params), update)
+    return optax.chain(optax.clip(1.0), optax.sgd(0.05, momentum=0.9), back)
+
+
+@pytest.mark.slow
+def test_an_optimiser_of_optax_takes_the_place_of_adam_and_is_resumed(tmp_path):
+    (stage,) = TOY.stages(ToyOptions(), None)
+    phase = replace(stage.phases[0], optimiser=_towards_the_start)
+    method = replace(TOY, name="descent", stages=lambda options, inputs: (replace(stage, phases=(phase,)),))
+    options = {"seeds": (1,), "max_epochs": 3}
+    with registered(method):
+        begin = {name: toy_experiment(tmp_path / name, method="descent", **options) for name in ("one", "two")}
+        begin["one"](None)
+        assert interrupt_and_resume(tmp_path / "two", [1], begin["two"]) == outcome(tmp_path / "one")
+        seen = Seen()
+        train_toy(tmp_path / "watched", AUDIO, method="descent", options={"max_epochs": 1}, trackers=[seen])
+    lines = lines_of(tmp_path / "one" / "metrics.jsonl")
+    assert lines[-1]["train"]["loss"] < lines[0]["train"]["loss"]
+    assert set(seen.scalars) == {"norm/parameters", "norm/moved", "steps_per_second"}  # no rates, no moments of Adam
+    assert seen.scalars["norm/moved"] > 0
