@@ -37,7 +37,7 @@ def model_card(
     parts = [
         _head(run, licence),
         f"# {run.method} on {run.dataset}",
-        f"A model of multimodal sentiment analysis that msa_jax trained. Method: {run.known_method().paper}.",
+        f"A model of multimodal sentiment analysis{_origin(result)}. Method: {run.known_method().paper}.",
         _use(run),
         f"## Scores\n\n{_scores(result)}",
         f"## Data\n\n{_data(run, samples)}",
@@ -59,6 +59,15 @@ def _head(run: RunConfig, licence: str | None) -> str:
         *(f"- {tag}" for tag in tags),
     ]
     return "\n".join(["---", *lines, "---"])
+
+
+def _origin(result: Mapping[str, Any]) -> str:
+    if result["runs"]:
+        return " that msa_jax trained"
+    return (
+        ". Its parameters were trained in a loop of somebody's own, or changed after training, so the loss, the optimiser, the "
+        "epochs and the options of training may be others than those below"
+    )
 
 
 def _read(run: RunConfig) -> tuple[str, ...]:

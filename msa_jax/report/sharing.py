@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from msa_jax import config, metrics
@@ -21,6 +20,7 @@ from msa_jax.train.atomic import read_json, write_json, write_text
 from msa_jax.train.environment import environment
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
+from msa_jax.train.prepare import settled_format
 from msa_jax.train.settings import RunConfig
 from msa_jax.whole_files import new_folder
 
@@ -79,15 +79,17 @@ def save(predictor: Predictor, out: str | Path, *, licence: str | None = None) -
       out, licence: As of `export`.
 
     Raises:
-      InputError: A parameter is not finite float32; or as `export`.
+      InputError: A parameter is not finite; or as `export`.
     """
     out = user_path(out)
     _check_licence(licence)
     check_not_ours(out)
     for number, variables in predictor.variables.items():
         for path, leaf in {**variables.params, **variables.statistics}.items():
-            if np.asarray(leaf).dtype != np.float32 or not np.isfinite(leaf).all():
-                raise InputError(f"variables {number}: {path} is not finite float32, which a folder to share must hold")
+            if not np.isfinite(leaf).all():
+                raise InputError(
+                    f"variables {number}: {path} has NaN or infinite values, which a folder to share must not hold"
+                )
     run = RunConfig(
         method=predictor.method.name,
         runs_per_program=1,
@@ -101,6 +103,7 @@ def save(predictor: Predictor, out: str | Path, *, licence: str | None = None) -
         options=config.to_json(predictor.options),
         inputs=predictor.inputs,
         extract=predictor.extract,
+        precision=settled_format(predictor.options, None),
     )
     run, scores = _shared(run), {"runs": [], "mean": {}, "std": {}}
     card = model_card(run, scores, environment({}), samples={"train": run.inputs.rows}, licence=licence)
@@ -109,8 +112,7 @@ def save(predictor: Predictor, out: str | Path, *, licence: str | None = None) -
 
 def _write(out: Path, run: RunConfig, predictor: Predictor, scores: Mapping[str, Any], card: str) -> Export:
     with _new_folder(out) as part:
-        variables = {seed: jax.tree.map(np.asarray, predictor.variables[seed]) for seed in run.seeds}
-        exported.write_parameters(part, variables)
+        exported.write_parameters(part, {seed: predictor.variables[seed] for seed in run.seeds})
         predictor.preprocessor.save(part / exported.PREPROCESSING)
         write_json(part / exported.METRICS, scores)
         write_text(part / "README.md", card)

@@ -32,9 +32,7 @@ def check_names(conformance: Conformance) -> None:
     assert "prediction" in method.head_names(model.options, model.inputs), "prediction is no head"
     wrong = [path for path, leaf in inits.shapes.params.items() if leaf.dtype != jnp.float32]
     assert not wrong, f"parameters that are not float32: {wrong}"
-    assert method.name.isidentifier(), (
-        f"its name is {method.name!r}, which has not only letters, digits and underscores"
-    )
+    assert method.name.isidentifier(), f"its name is {method.name!r}, which is no identifier of Python"
     assert method.paper, "it does not say what it is"
     assert issubclass(method.options, config.Options), "its options are no msa_jax.config.Options"
     content = json.loads(json.dumps(config.to_json(model.options)))
@@ -55,7 +53,8 @@ def _check_patterns(conformance: Conformance) -> None:
     paths = layer_paths(conformance.inits.shapes.params)
     patterns: dict[str, str] = {}
     for stage in method.stages(model.options, model.inputs):  # before options freeze more
-        patterns |= {f"phase {phase.name}: frozen": phase.frozen for phase in stage.phases if phase.frozen}
+        owner = f"stage {stage.name}, phase"
+        patterns |= {f"{owner} {phase.name}: frozen": phase.frozen for phase in stage.phases if phase.frozen}
     if method.text_encoder is not None:
         patterns["text_encoder"] = f"^{method.text_encoder}/"
     for owner, pattern in patterns.items():

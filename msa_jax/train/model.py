@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from msa_jax.config import Options, with_values
-from msa_jax.errors import MethodError, first_line
+from msa_jax.errors import InputError, MethodError, first_line
 from msa_jax.layers.dropout import mask_key
 from msa_jax.layers.stack import STACK, is_stacked
 from msa_jax.methods.protocol import STATISTICS, Inputs, Method
@@ -106,7 +106,7 @@ class Model:
             raise MethodError(
                 f"method {self.method.name}: its network reads {error.args[0]} in evaluation, where it sees no label; read it "
                 "in the objective, or in the network in training alone"
-            ) from None
+            ) from error
 
     def exact(self) -> contextlib.AbstractContextManager[Any]:
         """What steps and forward passes are traced in: products in float32 are then those of float32 on every device.
@@ -168,6 +168,29 @@ class Model:
         # Lazily: what the network computes is left out of the program, and only what it draws stays in.
         with self.without_labels(batch) as seen:
             return self.network.lazy_init({"params": key}, _shapes(seen), train=False)
+
+
+def checked_variables(variables: Mapping[int, Variables], like: Variables) -> dict[int, Variables]:
+    """What networks hold, as arrays of the host; like: arrays or shapes of what one holds.
+
+    Raises:
+      InputError: nothing is given, or a path is missing, unknown, of another shape, or not float32.
+    """
+    if not variables:
+        raise InputError("there are no variables; expected those of at least one network")
+    checked = {}
+    for number, (params, statistics) in variables.items():
+        given = Variables(*({path: np.asarray(leaf) for path, leaf in of.items()} for of in (params, statistics)))
+        for of, own in zip(given, like, strict=True):
+            if wrong := sorted(set(of) ^ set(own)):
+                found = "is missing" if wrong[0] in own else "is no path of this network"
+                raise InputError(f"variables {number}: {wrong[0]} {found}")
+            for path, leaf in own.items():
+                found, expected = (f"{of[path].dtype} {list(of[path].shape)}", f"float32 {list(leaf.shape)}")
+                if found != expected:
+                    raise InputError(f"variables {number}: {path} is {found}; expected {expected}")
+        checked[number] = given
+    return checked
 
 
 def _shapes(batch: Any) -> Any:

@@ -29,7 +29,7 @@ from msa_jax.train import exported, few_samples
 from msa_jax.train.checkpoint import fitted, read_variables
 from msa_jax.train.compilation import keep_compiled_programs
 from msa_jax.train.evaluate import Forward, Scorer, one_run
-from msa_jax.train.model import Model, Variables
+from msa_jax.train.model import Model, Variables, checked_variables
 from msa_jax.train.prepare import compute_dtype, example_batch
 from msa_jax.train.runs import ONE
 from msa_jax.train.settings import RunConfig
@@ -142,22 +142,9 @@ class Predictor:
             what the scores of `predict_runs` are called by.
 
         Raises:
-          InputError: nothing is given, or a path is missing, unknown or of another shape.
+          InputError: as `msa_jax.train.model.checked_variables`.
         """
-        if not variables:
-            raise InputError("there are no variables; expected those of at least one network")
-        like = next(iter(self.variables.values()))
-        for number, given in variables.items():
-            for of, own in zip(given, like, strict=True):
-                if wrong := sorted(set(of) ^ set(own)):
-                    found = "is missing" if wrong[0] in own else "is no path of this network"
-                    raise InputError(f"variables {number}: {wrong[0]} {found}")
-                for path, leaf in own.items():
-                    if np.shape(of[path]) != np.shape(leaf):
-                        raise InputError(
-                            f"variables {number}: {path} has shape {np.shape(of[path])}; expected {np.shape(leaf)}"
-                        )
-        made = replace(self, variables=dict(variables))
+        made = replace(self, variables=checked_variables(variables, next(iter(self.variables.values()))))
         made.__dict__["forward"] = self.forward  # the programs do not depend on the variables
         return made
 

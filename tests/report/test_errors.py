@@ -102,6 +102,7 @@ def command(capsys, *words) -> str:
 def test_the_three_formats_say_the_same(place, capsys):
     line = ("errors", place / "run", "--data", place / "data")
     content = json.loads(command(capsys, *line, "--format", "json"))
+    assert json.loads(command(capsys, *line, "--json")) == content
     rows = list(csv.DictReader(io.StringIO(command(capsys, *line, "--format", "csv"))))
     assert [list(row) for row in rows] == [list(row) for row in content["rows"]]
     for row, other in zip(rows, content["rows"], strict=True):

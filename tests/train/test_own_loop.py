@@ -11,6 +11,7 @@ import pytest
 from msa_jax.data.batches import epoch_plan
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
+from msa_jax.methods.protocol import no_weights
 from msa_jax.report.sharing import save
 from msa_jax.train.own_loop import Loop, own_loop
 from msa_jax.train.predictor import Predictor
@@ -27,7 +28,7 @@ def loop_of(method: str = "self_mm", data: Dataset = DATA, **options) -> Loop:
 
 
 def start(loop: Loop, key):
-    return quick_jit(loop.start)(key)
+    return quick_jit(loop.start)(key, loop.given)
 
 
 def epoch_of(loop: Loop, state, rows):
@@ -36,8 +37,8 @@ def epoch_of(loop: Loop, state, rows):
 
     def step(state, numbered):
         number, rows = numbered
-        key, of_batch = jax.random.split(loop.walk.step_key(state, number))
-        return loop.step(state, loop.batch(data, rows, state, of_batch), key)
+        of_step, of_batch = loop.keys(state, number)
+        return loop.step(state, loop.batch(data, rows, state, of_batch), of_step)
 
     state, measured = jax.lax.scan(step, state, (jnp.arange(len(rows)), rows))
     return loop.end_epoch(state, {name: mean.mean() for name, mean in measured.means.items()}), measured
@@ -49,11 +50,23 @@ def rows_of(loop: Loop, seed: int):
     return jnp.asarray(plan.rows)
 
 
-@pytest.mark.parametrize(("method", "data"), [("toy", AUDIO), pytest.param("self_mm", DATA, marks=pytest.mark.slow)])
-def test_an_epoch_of_a_loop_of_ones_own_is_one_of_the_engine(tmp_path, method, data):
-    run = train_quick(method, data, tmp_path / "run", seeds=(3,), options={"max_epochs": 1})
+LOSING = {"modality_dropout": 0.5, "step_dropout": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("method", "data", "options"),
+    [
+        ("toy", AUDIO, {}),
+        pytest.param("self_mm", DATA, {}, marks=pytest.mark.slow),
+        pytest.param("lf_dnn", DATA, LOSING, marks=pytest.mark.slow),  # with statistics
+        pytest.param("text_only", tiny_dataset(modalities=("text",)), {"pack_text": False}, marks=pytest.mark.slow),
+    ],
+)
+def test_an_epoch_of_a_loop_of_ones_own_is_one_of_the_engine(tmp_path, method, data, options):
+    options = {**options, "max_epochs": 1}
+    run = train_quick(method, data, tmp_path / "run", seeds=(3,), options=options)
     expected = Predictor.load(run.path).variables[3].params
-    loop = loop_of(method, data, max_epochs=1)
+    loop = loop_of(method, data, **options)
     state, _ = quick_jit(partial(epoch_of, loop))(start(loop, jax.random.key(3)), rows_of(loop, 3))
     assert set(state.params) == set(expected)
     for path, leaf in expected.items():
@@ -78,7 +91,8 @@ def test_an_objective_reads_columns_of_ones_own_and_an_optimiser_of_optax_moves_
         error = (step.outputs["prediction"] - step.batch["label"]) ** 2
         return {"multimodal": error * step.batch["reliability"]}, step.memory
 
-    loop = loop_of("toy", AUDIO).with_objective(weighted).with_optimiser(optax.sgd(0.1))
+    loop = loop_of("toy", AUDIO).with_objective(weighted, batch_terms=(), weights=no_weights)
+    loop = loop.with_optimiser(optax.sgd(0.1))
     count = len(loop.columns["train"]["label"])
     data = {**loop.columns["train"], "reliability": np.zeros(count, np.float32)}
     state = start(loop, jax.random.key(0))
@@ -114,6 +128,8 @@ def test_a_loop_of_ones_own_ends_in_a_folder_that_predicts(tmp_path):
     card = (out / "README.md").read_text()
     assert "were not measured" in card
     assert "scores above" not in card
+    assert "that msa_jax trained" not in card
+    assert '"precision": "float32"' in (out / "config.json").read_text()  # what `auto` has come to
     assert str(tmp_path) not in card + (out / "config.json").read_text()
 
 
@@ -137,8 +153,12 @@ def test_variables_of_a_predictor_can_be_changed_and_saved(tmp_path):
         (lambda params: {**params, "scor/bias": np.zeros(1)}, "variables 1: scor/bias is no path of this network"),
         (lambda params: {}, "variables 1: .* is missing"),
         (
-            lambda params: {path: np.zeros((*np.shape(leaf), 2)) for path, leaf in params.items()},
-            r"has shape \(.*, 2\); expected \(",
+            lambda params: {path: leaf.astype(np.float16) for path, leaf in params.items()},
+            r"is float16 \[.*expected float32",
+        ),
+        (
+            lambda params: {path: np.zeros((*np.shape(leaf), 2), np.float32) for path, leaf in params.items()},
+            r"is float32 \[.*, 2\]; expected float32 \[",
         ),
     ],
 )
@@ -154,16 +174,71 @@ def test_variables_that_are_not_finite_are_not_saved(tmp_path):
     loop = loop_of("lf_dnn")
     state = start(loop, jax.random.key(1))
     state = state.replace(params={path: leaf * jnp.nan for path, leaf in state.params.items()})
-    with pytest.raises(InputError, match="is not finite float32"):
+    with pytest.raises(InputError, match="has NaN or infinite values"):
         save(loop.predictor({1: state}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_method_of_several_stages_asks_which():
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"accumulate": 2}, "option accumulate is 2, which only the engine follows; a loop of one's own needs 1"),
+        ({"schedule": "plateau"}, "option schedule is plateau"),
+    ],
+)
+def test_what_only_the_engine_does_is_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        loop_of("toy", AUDIO, **options)
+
+
+def test_states_that_are_no_single_run_make_no_predictor():
+    loop = loop_of("toy", AUDIO)
+    states = quick_jit(jax.vmap(lambda seed: loop.start(jax.random.key(seed))))(jnp.arange(2))
+    with pytest.raises(InputError, match=r"variables 1: .* is float32 \[2, .*expected float32 \["):
+        loop.predictor({1: states})
+    with pytest.raises(InputError, match="there are no variables"):
+        loop.predictor({})
+
+
+def test_a_method_of_several_stages_asks_which_and_a_stage_begins_with_what_it_asks_for():
     data = tiny_dataset(modalities=("text", "audio", "vision"))
     with pytest.raises(InputError, match="stage is None; expected one of text_head, text, audio, vision, fusion"):
         loop_of("confede", data)
     loop = own_loop("confede", data, stage="fusion", preset="none", options=QUICK)
-    state, key = jax.eval_shape(loop.start, jax.random.key(0)), jax.random.key(1)
+    key = jax.random.key(1)
+    state = jax.eval_shape(loop.start, key)
     batch = jax.eval_shape(lambda state: loop.batch(loop.columns["train"], jnp.arange(4), state, key), state)
     assert batch["label"].shape[0] > 4, "no partners"
+
+
+@pytest.mark.slow
+def test_a_stage_begins_with_the_memory_that_it_asks_for():
+    data = tiny_dataset(modalities=("text", "audio", "vision"))
+    loop = own_loop("confede", data, stage="fusion", preset="none", options=QUICK)
+    state = start(loop, jax.random.key(0))
+    begun = loop.begin(state)
+    rows, key = jnp.arange(4), jax.random.key(1)
+    before, after = (
+        np.asarray(loop.batch(loop.columns["train"], rows, of, key)["row"]).reshape(4, -1) for of in (state, begun)
+    )
+    assert (before == before[:, :1]).all()  # nothing is ranked yet
+    assert (after[:, 1:] != after[:, :1]).any()
+
+
+@pytest.mark.slow
+def test_phases_of_a_stage_share_a_state():
+    options = {**QUICK, "training": "alternating"}
+    loops = {
+        name: own_loop("mmim", tiny_dataset(), phase=name, preset="none", options=options) for name in ("bound", "task")
+    }
+    state, moved = start(loops["bound"], jax.random.key(0)), {}
+    for name, loop in loops.items():
+        of_step, of_batch = loop.keys(state, 0)
+        data = loop.columns["train"]
+        after, measured = quick_jit(loop.step)(state, loop.batch(data, np.arange(8), state, of_batch), of_step)
+        moved[name] = {path for path in state.params if not np.array_equal(after.params[path], state.params[path])}
+        state = quick_jit(partial(loop.end_epoch, last=name == "task"))(after, measured.means)
+        assert state.updates[name] == 1
+    assert moved["bound"]
+    assert not moved["bound"] & moved["task"]
+    assert state.epoch == 2
