@@ -16,14 +16,13 @@ sweep trains many values of them in one program: `if options.dropout > 0` fails 
 options are numbers, or compute with `jnp.where`.
 
 A name that the engine is given (a weight, a head, an export, a record, a loss term to select on) must exist; otherwise
-training ends with a MethodError before the first step. What may be missing where the data lack a modality (what is frozen,
-batch_terms, valid_terms, the text encoder) is looked for by `msa_jax.testing.check_method` alone.
+training ends with a MethodError before the first step. `check_method` looks for what data may lack, as what is frozen.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import flax.linen as nn
 import jax
@@ -34,9 +33,6 @@ from msa_jax.config import Options
 from msa_jax.encoders.bert import BertConfig
 from msa_jax.errors import InputError
 from msa_jax.modalities import MODALITIES
-
-if TYPE_CHECKING:
-    import optax  # which predictions do not need
 
 Array = jax.Array
 Terms = dict[str, Array]
@@ -227,8 +223,7 @@ def keep_memory(memory: Any, means: Mapping[str, Array], options: Any, inputs: I
 class Phase:
     """One objective over one set of parameters, with optimiser moments of its own.
 
-    objective: (Step, options, inputs) -> ({term: [B] float32}, new memory).
-    name: of its own among the phases of the stage.
+    name: of its own in the stage. objective: (Step, options, inputs) -> ({term: [B] float32}, new memory).
     batch_terms: the terms that are scalars, statistics of a batch; they must leave out samples of weight 0 by themselves.
     trains, frozen: regular expressions; the phase trains the parameters whose path matches the first and not the second.
     weights: (options, inputs, memory, clock) -> {term: weight}; a term that is not named has weight 1.
@@ -236,9 +231,8 @@ class Phase:
     partners: (memory, rows [B], key, options) -> [B, P] int32, rows of train. Each mini-batch then holds B * (1 + P)
       samples, every one followed by its partners, and all of them count as if they were drawn.
     share: the part of the epoch's mini-batches that the phase walks, in (0, 1], the first ones of an order of its own.
-    optimiser: (options) -> an optimiser of optax, over {path: parameter} of what the phase trains, in the place of Adam. Rates
-      and decays of the groups, clipping, warm-up and schedules of the options then do nothing, but for the plateau schedule,
-      which scales the updates.
+    optimiser: (options) -> a GradientTransformation of optax over {path: parameter}, in the place of Adam. Rates and decays of
+      groups, clipping and schedules do nothing then, but that the plateau schedule scales the updates.
     """
 
     name: str = "train"
@@ -250,7 +244,7 @@ class Phase:
     end_epoch: Callable[[Any, Mapping[str, Array], Any, Inputs], Any] = keep_memory
     partners: Callable[[Any, Array, Array, Any], Array] | None = None
     share: float = 1.0
-    optimiser: Callable[[Any], "optax.GradientTransformation"] | None = None
+    optimiser: Callable[[Any], Any] | None = None
 
 
 class Begin(NamedTuple):
@@ -341,8 +335,7 @@ class Method:
     exports: other outputs, [B] or [B, d], that are written where a user asks for them: gates, representations.
     reads: the modalities that scores can depend on, or (options, inputs) -> these; what else a dataset has may be missing at
       prediction.
-    init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays of numbers, none of which
-      is a random key.
+    init_memory: (options, inputs, train label columns {name: [N]}) -> the memory, a pytree of arrays, no random key among them.
     records: memory -> named [N] arrays worth keeping each epoch.
     check: raises InputError where options and inputs do not fit, before anything is built.
     text_encoder: the submodule of the network, an `encoders.text.TextEncoder`, that takes pretrained weights; None for a
