@@ -183,6 +183,7 @@ def test_eight_updates_are_those_of_torch(case):
 @parametrised
 def test_a_golden_file_of_other_sizes_agrees_until_a_weight_is_changed(case, tmp_path):
     given, model = arrays(), twin(case)
+    given["label"] += 0.5  # as many scores above their labels as below give LMF's bias no gradient but rounding
     model.eval()
     outputs = scores(model, given)
     label = torch.tensor(given["label"])
