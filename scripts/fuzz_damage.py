@@ -72,7 +72,8 @@ def damaged_value(rng: random.Random, value: Any) -> Any:
             return value[..., None] if rng.random() < 0.5 else value.reshape(-1)
         if how == 2:
             # Texts, objects and dates are often nothing else.
-            return value.astype(rng.choice(["O", "U5", "f2", "i1", "?"]) if value.dtype.kind in "biuf" else "O")
+            with np.errstate(invalid="ignore", over="ignore"):  # NaN as a whole number is damage, too
+                return value.astype(rng.choice(["O", "U5", "f2", "i1", "?"]) if value.dtype.kind in "biuf" else "O")
         if how == 3 and value.dtype.kind == "f" and value.size:
             value = value.copy()
             value.flat[rng.randrange(value.size)] = rng.choice([np.nan, np.inf, 1e38, -1e-40])
