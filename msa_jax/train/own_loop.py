@@ -15,7 +15,6 @@ checkpoints.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +29,9 @@ from msa_jax.data.preprocess import Columns
 from msa_jax.data.schema import Card, Dataset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import STATISTICS, Objective, Phase, Stage, Weights
-from msa_jax.modalities import LABELS
 from msa_jax.train.asked import checked_dataset
 from msa_jax.train.epoch import PhaseWalk
+from msa_jax.train.evaluate import Forward, Scorer, one_run
 from msa_jax.train.model import Model, Variables, checked_variables, flat
 from msa_jax.train.optimiser import Optimiser, from_optax
 from msa_jax.train.predictor import Predictor
@@ -221,14 +220,11 @@ class Loop:
         asked, train = self.stage.begin, self.columns["train"]
         if asked is None:
             return state
-        outputs = jax.jit(partial(self.outputs, names=asked.outputs))
-        rows, size = len(train["label"]), self.options.evaluation_batch_size
-        parts = [
-            jax.device_get(outputs(state, jax.tree.map(lambda column, at=at: column[at : at + size], train)))
-            for at in range(0, rows, size)
-        ]
-        found = {name: np.concatenate([part[name] for part in parts]) for name in asked.outputs}
-        memory = asked.memory(state.memory, found, train, self.options, self.model.inputs)
+        scorer = Scorer(Forward(self.model, ONE), {"train": train}, self.options)
+        held = one_run(Variables(state.params, state.statistics))
+        found = scorer.scores(held, {}, "train", asked.outputs, runs=1)
+        outputs = {name: values[0] for name, values in found.items()}
+        memory = asked.memory(state.memory, outputs, train, self.options, self.model.inputs)
         return state.replace(memory=jax.tree.map(jnp.asarray, memory))
 
     def keys(self, state: TrainState, number: Array | int) -> tuple[Array, Array]:
@@ -276,9 +272,8 @@ class Loop:
         self, state: TrainState, data: Mapping[str, Any], names: Sequence[str] = ("prediction",)
     ) -> dict[str, Array]:
         """Outputs of the network without dropout, [B] or [B, d]. data: B samples of any split, such as `columns["valid"]`."""
-        samples = {name: value for name, value in data.items() if name not in LABELS}
-        rows = jax.tree.leaves(samples)[0].shape[0]
-        batch = {**samples, "row": jnp.arange(rows), "weight": jnp.ones(rows, jnp.float32)}
+        rows = jax.tree.leaves(data)[0].shape[0]
+        batch = {**data, "row": jnp.arange(rows), "weight": jnp.ones(rows, jnp.float32)}
         with self.model.exact():
             return eval_step(self.model, state.params, state.statistics, batch, names)
 
