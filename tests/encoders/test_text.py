@@ -71,7 +71,7 @@ def test_without_tokens_the_first_state_is_the_same(text, layers):
     assert first.keys() == full.keys() - {"hidden"}
     for name in ("first", "pooled"):
         assert_close(first[name], full[name], 1e-5)
-    np.testing.assert_array_equal(full["first"], full["hidden"][:, 0])
+    assert_close(full["first"], full["hidden"][:, 0], 1e-6)  # a program may compute it once for each
     np.testing.assert_array_equal(full["hidden"][text["mask"] == 0], 0)
 
 
