@@ -38,6 +38,7 @@ def cases():
             yield pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}, {check}")
 
 
+@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize(("name", "check"), list(cases()))
 def test_the_method_keeps_to_the_protocol(name, check):
     run_check(conformance(name), check)
