@@ -162,7 +162,6 @@ def pairs_of(there):
     return positives, negatives
 
 
-@pytest.mark.slow
 def test_parts_that_a_sample_lacks_are_in_no_pair_and_never_looked_at(monkeypatch):
     there = {m: np.random.default_rng(3).uniform(size=(B, 7)) < 0.6 for m in "tva"}
     parts, clean = sample(), sample()

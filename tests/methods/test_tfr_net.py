@@ -132,7 +132,6 @@ def outputs_of(rng, lost):
     return made
 
 
-@pytest.mark.slow
 def test_a_reconstruction_is_judged_by_what_was_lost_of_samples_that_count():
     rng = np.random.default_rng(3)
     lost = {name: rng.uniform(size=(5, steps)) < 0.5 for name, (steps, _) in SHAPES.items()}

@@ -261,7 +261,6 @@ def test_a_device_that_jax_has_no_plugin_for_says_what_to_install(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_standard_output_that_cannot_be_written_is_one_line():
     with open("/dev/full", "w") as full:
         command = [sys.executable, "-m", "msa_jax", "methods"]

@@ -18,7 +18,7 @@ from tests.paths import REPOSITORY
 
 def test_no_damaged_input_is_a_crash():
     quick = [kind for kind in fuzz.KINDS if kind not in ("training", "pages")]
-    found = fuzz.fuzz(100, kinds=quick)
+    found = fuzz.fuzz(200, kinds=quick)
     assert found["findings"] == []
     for kind, outcomes in found["outcomes"].items():
         assert outcomes.get("refused"), kind  # the damage is real

@@ -133,7 +133,6 @@ def test_an_incomplete_last_window_is_dropped_where_that_is_asked_for():
     assert_equal(whole.optimiser, first_window.optimiser)
 
 
-@pytest.mark.slow
 def test_an_epoch_in_parts_is_the_same_epoch(toy_bench):
     whole, report = toy_bench.walk()
     parts, first = toy_bench.walk(stop=1)

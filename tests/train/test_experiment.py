@@ -309,7 +309,6 @@ def test_the_options_of_an_experiment_are_in_its_folder(finished):
 # -- the number format ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_an_experiment_stays_in_the_number_format_in_which_it_began(tmp_path, monkeypatch):
     options, path = {**TOY_QUICK, "checkpoint_epochs": 1}, tmp_path / "run"
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

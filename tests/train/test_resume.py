@@ -178,7 +178,6 @@ def test_self_mm_resumes_with_its_labels(tmp_path):
     assert any(straight["arrays"][name] != straight["arrays"]["labels/1.npz/label"] for name in labels)
 
 
-@pytest.mark.slow
 def test_a_finished_run_is_not_trained_again(tmp_path):
     begin = toy_experiment(tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):

@@ -65,7 +65,6 @@ def test_states_that_would_make_the_dataset_stream_are_computed_in_every_step(fr
         assert ("features" in data.train.columns["text"]) == once
 
 
-@pytest.mark.slow
 def test_states_that_have_no_room_change_no_result(monkeypatch, tmp_path):
     def scores(room: int) -> np.ndarray:
         monkeypatch.setattr(device_data, "device_memory", lambda: room)

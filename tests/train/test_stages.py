@@ -105,7 +105,6 @@ def test_a_stage_is_selected_on_its_own_head_and_label(tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_no_epoch_before_the_first_that_may_be_selected_is_the_best(tmp_path):
     worse = contrary(AUDIO)  # every epoch makes valid worse
     options = {"max_epochs": 5, "patience": 2}

@@ -123,7 +123,6 @@ def test_the_best_point_is_a_preset_that_gives_the_same_run(finished, tmp_path):
     assert again.runs[0].valid == pytest.approx(finished.best.runs[0]["valid"], abs=1e-4)
 
 
-@pytest.mark.slow
 def test_an_interrupted_sweep_ends_as_a_straight_one(finished, tmp_path):
     for at in (2, 6):
         with pytest.raises(KeyboardInterrupt):
