@@ -52,6 +52,7 @@ class Options:
     Text:
       text_encoder: Encoder of the text: the hub id or the folder of a BERT, RoBERTa or XLM-R; `scratch`, a small BERT
         trained from nothing; or `features`, the dataset's precomputed column `text`.
+      text_column: What is read if a dataset has both: `raw_text`, which is tokenised, or the token ids `text_bert`.
       max_tokens: Longest text in tokens, [CLS] and [SEP] included. Longer texts are cut.
       finetune_text: Whether the text encoder is trained.
       freeze: Regular expression: parameters whose path matches it, such as `text_encoder/bert/layer_[0-8]/`, are not
@@ -82,8 +83,7 @@ class Options:
         longer improves, as torch's ReduceLROnPlateau does.
       warmup: Share of all training steps in which the learning rates rise linearly from zero.
       plateau_factor: Factor on the learning rates each time that schedule `plateau` lowers them.
-      plateau_patience: Number of epochs that may pass without improvement before schedule `plateau` lowers the learning
-        rates.
+      plateau_patience: Number of epochs without improvement before schedule `plateau` lowers the learning rates.
       clip_norm: Largest norm of the whole gradient. `none` does not clip it.
       clip_value: Largest absolute value of an entry of the gradient. `none` does not clip it.
     Stopping and selection, on the valid split only:
@@ -112,8 +112,7 @@ class Options:
       remat: Whether the backward pass computes the layers of BERT again, which takes their time once more and far less
         memory.
       evaluation_batch_size: Number of samples at a time in evaluation and prediction.
-      resident: Whether the dataset stays on the device (`yes`) or is streamed to it in chunks (`no`). `auto` decides by
-        its size.
+      resident: Whether the dataset stays on the device (`yes`) or is streamed (`no`). `auto` decides by its size.
       checkpoint_epochs: Number of epochs between two checkpoints.
       data_devices: Number of devices that share each mini-batch. If it divides `batch_size`, results are those of one
         device, up to rounding.
@@ -125,6 +124,7 @@ class Options:
     """
 
     text_encoder: str = "scratch"
+    text_column: Literal["raw_text", "text_bert"] = "raw_text"
     max_tokens: int = 50
     finetune_text: bool = True
     freeze: str | None = None

@@ -12,6 +12,7 @@ from msa_jax.errors import InputError
 from msa_jax.everyday_names import ELSEWHERE, OPTIONS, VALUES
 from msa_jax.methods import BUILT_IN, METHODS
 from msa_jax.option_meanings import entries, meanings
+from tests.paths import REPOSITORY
 
 # What sends a reader elsewhere: a numbered reading, a word for another place on the page.
 _ELSEWHERE = re.compile(
@@ -149,6 +150,7 @@ def test_the_nearest_class_explains_an_option_and_a_nested_one_is_named():
         ("bs", "; did you mean batch_size?"),
         ("epochs", "; did you mean max_epochs?"),
         ("KeyEval", "; did you mean selection?"),
+        ("need_data_aligned", "; the file is aligned or is not"),
         ("grad_clip", "; did you mean clip_norm, clip_value?"),
         ("seed", "; seeds are --seeds 1 2 3, in Python seeds=[1, 2, 3]"),
         ("optimizer", "; the optimiser is Adam; weight_decay_mode chooses AdamW or an L2 term"),
@@ -159,6 +161,16 @@ def test_everyday_names_lead_to_ours(name, answer):
     with pytest.raises(InputError) as caught:
         config.override(Options(), {name: "1"})
     assert str(caught.value) == f"unknown option {name!r}{answer}"
+
+
+def test_keys_of_mmsa_mean_what_their_page_says():
+    page = (REPOSITORY / "docs" / "coming_from_mmsa.md").read_text().split("## Keys of one model")[1].split("\n## ")[0]
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 40
+    for keys, options in rows:
+        meant = [option for key in re.findall("`(.+?)`", keys) for option in OPTIONS[key.lower()]]
+        named = [name.replace("-", "_") for name in re.findall("--([a-z.-]+)", options)]
+        assert all(any(name == of or name.startswith(f"{of}.") for of in meant) for name in named), (keys, named)
 
 
 def test_everyday_names_are_names_of_no_option_and_lead_to_real_ones():

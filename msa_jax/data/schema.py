@@ -16,6 +16,7 @@ from msa_jax.modalities import MODALITIES, SEQUENCES
 
 SPLITS = ("train", "valid", "test")
 _HIGHEST = 3e38  # of a label, which is a float32
+_LANGUAGES = {"cn": "zh", "chinese": "zh", "english": "en"}  # what else they are called, and their codes
 METRICS = ("mosi", "mosei", "sims", "regression")
 
 
@@ -185,6 +186,11 @@ def check_card(card: Card, *, source: str) -> None:
             raise InputError(f"{source}: {name} of the card is {getattr(card, name)!r}, expected text")
         if not is_unicode(getattr(card, name)):
             raise InputError(f"{source}: {name} of the card is {getattr(card, name)!r}, expected Unicode text")
+    if card.language.lower() in _LANGUAGES:
+        raise InputError(
+            f"{source}: language of the card is {card.language!r}, expected a code of a language: "
+            f"{_LANGUAGES[card.language.lower()]}"
+        )
     if not card.name:
         raise InputError(f"{source}: name of the card is empty, expected text")
     if card.metrics not in METRICS:

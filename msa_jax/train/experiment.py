@@ -33,7 +33,7 @@ from msa_jax.train.compilation import (
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run, load_result
 from msa_jax.train.experiment_results import check_rows, write_results
 from msa_jax.train.in_parts import train_in_parts
-from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, used_part, with_format
+from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, unread, used_part, with_format
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
@@ -277,7 +277,7 @@ def _train_in(
     progress.announce(lines, options, said, reads_text=dataset.has("text"))
     keep_compiled_programs()
     runner = prepared_runner(settings.method, options, dataset, progress)
-    for text in (runner.inits.describe(), *runner.inits.notes()):
+    for text in (runner.inits.describe(), *unread(dataset, options), *runner.inits.notes()):
         progress.line(text)
     content = RunConfig(
         method=settings.method.name,

@@ -102,6 +102,15 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
 
 
+def unread(dataset: Dataset, options: Options) -> tuple[str, ...]:
+    """Which of two columns of text is not read, a line for the log."""
+    train = dataset.train
+    if options.text_encoder == "features" or train.raw_text is None or train.text_bert is None:
+        return ()
+    other = "text_bert" if options.text_column == "raw_text" else "raw_text"
+    return (f"text: {options.text_column} is read, {other} is not (option text_column)",)
+
+
 def inputs_of(
     columns: Mapping[str, Columns],
     *,
@@ -147,8 +156,9 @@ def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, A
             f"{dataset.source}: the text is precomputed features only; use --text-encoder features, "
             "or a dataset with raw_text or text_bert"
         )
+    raw = train.raw_text is not None and (train.text_bert is None or options.text_column == "raw_text")
     if options.text_encoder == "scratch":
-        if train.raw_text is not None:
+        if raw:
             tokenizer = build_tokenizer(list(train.raw_text))
             config = _scratch(tokenizer.vocab_size, tokenizer.pad_id, options)
             return config.hidden_size, config, None, tokenizer, "raw_text"
@@ -161,7 +171,7 @@ def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, A
         raise InputError(
             f"option max_tokens is {options.max_tokens}; {options.text_encoder} has {config.max_tokens} positions"
         )
-    if train.raw_text is not None:
+    if raw:
         tokenizer = load_tokenizer(folder)
         _check_vocabulary(tokenizer, config, options.text_encoder)
         return config.hidden_size, config, params, tokenizer, "raw_text"

@@ -348,6 +348,7 @@ def test_take_keeps_the_order_asked_for():
         ({"name": ""}, "name of the card is empty"),
         ({"name": 5}, "name of the card is 5, expected text"),
         ({"language": None}, "language of the card is None"),
+        ({"language": "cn"}, "language of the card is 'cn', expected a code of a language: zh"),
         ({"modalities": ["text"]}, "modalities"),
         ({"modalities": {"smell": "strong"}}, "modalities"),
     ],

@@ -13,7 +13,7 @@ from msa_jax.data.tokenize import Tokenizer, build_tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods import METHODS
 from msa_jax.train.predictor import Predictor
-from msa_jax.train.prepare import prepare
+from msa_jax.train.prepare import prepare, unread
 from tests.small_bert import write_small_bert
 from tests.tiny import QUICK, TOY, tiny_dataset, train_quick
 from tests.train.kit import registered
@@ -145,6 +145,21 @@ def test_token_ids_of_another_tokenizer_are_refused(tmp_path):
         _prepare(other, dataset)
     # Without a tokenizer there is nothing to compare with.
     _prepare(_write_encoder(tmp_path / "none", None, rows=60), dataset)
+
+
+def test_of_two_columns_of_text_one_is_read_and_the_other_named():
+    ids, raw = (tiny_dataset(modalities=("text",), text=text) for text in ("text_bert", "raw_text"))
+    splits = {
+        name: replace(split, raw_text=raw.split(name).raw_text, id=raw.split(name).id)
+        for name, split in ids.splits().items()
+    }
+    both = replace(ids, **splits)
+    for column, other, dataset in (("raw_text", "text_bert", raw), ("text_bert", "raw_text", ids)):
+        options = override(TEXT_ONLY.options(), {"text_column": column})
+        found, alone = (prepare(data, TEXT_ONLY, options).columns["train"]["text"]["ids"] for data in (both, dataset))
+        np.testing.assert_array_equal(found, alone)
+        assert unread(both, options) == (f"text: {column} is read, {other} is not (option text_column)",)
+        assert unread(dataset, options) == ()
 
 
 # Methods without text
