@@ -138,8 +138,8 @@ REFERENCE: dict[str, Any] = {
 class SelfMMNetwork(nn.Module):
     """Encoders and heads.
 
-    Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; `representation` [B, d], F* of the
-    multimodal task.
+    Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; for export, F* again:
+    `representation` [B, d] of the multimodal task, `text_embedding` and the others of the unimodal ones.
     """
 
     options: SelfMMOptions
@@ -179,7 +179,7 @@ class SelfMMNetwork(nn.Module):
         for task in unimodal_tasks.unimodal_tasks(options, inputs):
             name = MODALITY[task]
             features[task], outputs[name] = head(task, name, representation[name])
-        return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
+        return {**outputs, "features": features, **unimodal_tasks.exported(features)}
 
     def _encode(self, sequences: Mapping[str, Array], length: Mapping[str, Array], train: bool) -> dict[str, Array]:
         """Audio and vision [B, L, d] -> [B, d_s]."""
@@ -225,7 +225,7 @@ METHOD = Method(
     stages=one_stage(unimodal_tasks.objective, end_epoch=unimodal_tasks.end_epoch),
     groups=groups,
     heads=unimodal_tasks.heads,
-    exports=("representation",),
+    exports=unimodal_tasks.exports,
     init_memory=unimodal_tasks.init_memory,
     records=unimodal_tasks.records,
     check=unimodal_tasks.check,

@@ -153,7 +153,8 @@ class SUGRMNetwork(nn.Module):
     """Recalibration, encoder and heads.
 
     Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; `representation` [B, d], F* of the
-    multimodal task; `gate_text`, `gate_audio`, `gate_vision` [B] in (0, 2), the mean gate of each modality.
+    multimodal task, and `text_embedding` and the others, of the unimodal ones; `gate_text`, `gate_audio`, `gate_vision` [B] in
+    (0, 2), the mean gate of each modality.
     """
 
     options: SUGRMOptions
@@ -185,7 +186,7 @@ class SUGRMNetwork(nn.Module):
         features["m"], outputs["prediction"] = head("fusion", together)
         for task in unimodal_tasks.unimodal_tasks(options, self.inputs):
             features[task], outputs[MODALITY[task]] = head(MODALITY[task], representation[MODALITY[task]])
-        return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
+        return {**outputs, "features": features, **unimodal_tasks.exported(features)}
 
 
 def groups(options: SUGRMOptions) -> tuple[Group, ...]:
@@ -199,9 +200,9 @@ def groups(options: SUGRMOptions) -> tuple[Group, ...]:
 
 
 def exports(options: SUGRMOptions, inputs: Inputs) -> tuple[str, ...]:
-    """The mean gate of each modality, if there is recalibration, and F*_m."""
+    """The mean gate of each modality, if there is recalibration, and F* of each task."""
     gates = tuple(f"gate_{name}" for name in inputs.modalities)
-    return (*(gates if options.recalibration else ()), "representation")
+    return (*(gates if options.recalibration else ()), *unimodal_tasks.exports(options, inputs))
 
 
 METHOD = Method(

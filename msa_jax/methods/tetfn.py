@@ -147,8 +147,8 @@ REFERENCE: dict[str, Any] = {
 class TETFNNetwork(nn.Module):
     """Encoders, Transformers across modalities, heads.
 
-    Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; `representation`, F* of the multimodal
-    task.
+    Outputs: `prediction`, `text`, `audio`, `vision` [B]; `features` {task: F* [B, d]}; for export, F* again:
+    `representation` of the multimodal task, `text_embedding` and the others of the unimodal ones.
     """
 
     options: TETFNOptions
@@ -186,7 +186,7 @@ class TETFNNetwork(nn.Module):
                 lowest = jnp.full_like(x, jnp.finfo(x.dtype).min)
                 highest = jnp.where(valid_steps(steps, x.shape[1]), x, lowest).max(1)
                 features[task], outputs[name] = head(task, name, highest)
-        return {**outputs, "features": features, "representation": features["m"].astype(jnp.float32)}
+        return {**outputs, "features": features, **unimodal_tasks.exported(features)}
 
     def _align(self, given: dict[str, Array], length: dict[str, Array]) -> None:
         """Brings audio and vision onto the tokens, in place, if the options ask for it."""
@@ -245,7 +245,7 @@ METHOD = Method(
     stages=one_stage(unimodal_tasks.objective, end_epoch=unimodal_tasks.end_epoch),
     groups=encoder_groups,
     heads=unimodal_tasks.heads,
-    exports=("representation",),
+    exports=unimodal_tasks.exports,
     init_memory=unimodal_tasks.init_memory,
     records=unimodal_tasks.records,
     check=unimodal_tasks.check,

@@ -13,6 +13,7 @@ from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.option_meanings import meanings, owner_of
 from msa_jax.option_values import described, shown
+from msa_jax.report.exports import exported_names
 from msa_jax.report.table import markdown_table
 from msa_jax.train.settings import protocol_options
 
@@ -55,6 +56,7 @@ class MethodPage:
         for option in self.options:
             content["paper"][option.name], content["reference"][option.name] = option.default, option.reference
         shown = [field.name for field in fields(Option) if field.name != "preset" or self.preset]
+        content["exports"] = list(exported_names(self.method.name))
         content["options"] = [{name: getattr(option, name) for name in shown} for option in self.options]
         if self.preset:
             content["preset"] = {"name": self.preset.name, "protocol": self.preset.protocol}
@@ -62,7 +64,8 @@ class MethodPage:
 
     def text(self) -> str:
         """For a terminal."""
-        return "\n".join([f"{self.method.name}: {self.method.paper}", "", *_preset_lines(self.preset), *self._lines()])
+        head = [f"{self.method.name}: {self.method.paper}", *self._exports(), ""]
+        return "\n".join([*head, *_preset_lines(self.preset), *self._lines()])
 
     def options_text(self) -> str:
         """The options alone, for a terminal."""
@@ -71,7 +74,7 @@ class MethodPage:
     def markdown(self) -> str:
         """A table of each group of options."""
         columns = ["option", "meaning", "values", "default", "reference", *([self.preset.name] if self.preset else [])]
-        parts = [f"# {self.method.name}", self.method.paper]
+        parts = [f"# {self.method.name}", self.method.paper, *self._exports()]
         if self.preset:
             parts.append(
                 f"The last column is what preset `{self.preset.name}` ({self.preset.protocol} protocol) gives."
@@ -89,6 +92,10 @@ class MethodPage:
                 rows.append([*cells, *([shown(option.preset)] if self.preset else [])])
             parts.append(f"## {title}\n\n{markdown_table(columns, rows)}")
         return "\n\n".join(parts)
+
+    def _exports(self) -> list[str]:
+        names = exported_names(self.method.name)
+        return [f"`predict --arrays` writes {', '.join(names)}"] if names else []
 
     def _groups(self) -> Iterator[tuple[str, list[Option]]]:
         for title, own in ((f"Options of {self.method.name}", True), ("Options of every method", False)):

@@ -66,6 +66,7 @@ def test_what_cannot_be_shown_is_one_sentence(name, preset, message):
 def test_the_command_has_text_markdown_and_json(capsys):
     assert main(["methods", "tfn", "--preset", "tfn_mosi", "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
+    assert content["exports"] == ["text_embedding", "audio_embedding", "vision_embedding", "representation"]
     assert content["options"][0].keys() == {"name", "meaning", "values", "own", "default", "reference", "preset"}
     assert main(["methods", "tfn", "--markdown"]) == 0
     assert capsys.readouterr().out.startswith("# tfn\n")

@@ -123,6 +123,17 @@ def heads(options: WithTasks, inputs: Inputs) -> tuple[str, ...]:
     return ("prediction", *(MODALITY[task] for task in unimodal_tasks(options, inputs)))
 
 
+def exports(options: WithTasks, inputs: Inputs) -> tuple[str, ...]:
+    """The feature F* of the multimodal task, and those of the unimodal tasks, see `exported`."""
+    return ("representation", *(f"{MODALITY[task]}_embedding" for task in unimodal_tasks(options, inputs)))
+
+
+def exported(features: Mapping[str, Array]) -> dict[str, Array]:
+    """{task: F* [B, d]} by the names of `exports`, float32."""
+    names = {task: f"{MODALITY[task]}_embedding" for task in features if task != "m"} | {"m": "representation"}
+    return {names[task]: feature.astype(jnp.float32) for task, feature in features.items()}
+
+
 def feature_sizes(options: UnimodalTaskOptions, tasks: tuple[str, ...]) -> dict[str, int]:
     """The width of the feature F* of each task, {task: width}."""
     size = options.feature_size
