@@ -4,7 +4,9 @@
 
 Encoders: text 150 epochs at 1e-5, the first third with BERT frozen, in batches of 64; audio and vision 300 epochs each,
 three layers, at 1e-4. Fusion: 6 epochs at 1e-4, batches of 8, BERT frozen. Warm-ups of 5, 10, 10 and 1 epochs, no early
-stop. Weight decay is AdamW's in either protocol, as in the authors' scripts for MOSEI.
+stop.
+The warm-up of text is that of two schedules, with BERT frozen and without.
+Weight decay is AdamW's in either protocol, as in the authors' scripts for MOSEI.
 These are values of the authors' code. It tokenises up to 256, and scores valid every 100 steps; here it is every epoch.
 Every sample comes with six partners, so that a batch of 8 has 56 rows.
 Rerun by DMMSA (Table 3), mean of five seeds: MAE 0.555, Corr 0.753, Acc-2 80.7/84.38, F1 81.2/84.32, Acc-7 51.96.

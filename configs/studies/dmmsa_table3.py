@@ -15,7 +15,8 @@ Hardware. The paper trains on one A100 and states no training time. Cost: nine v
 encoders each for DMMSA and ConFEDE.
 
 Caveats. Only ConFEDE was rerun by the authors. "aligned" marks what the paper marks by (A); here all rows have the data at hand.
-Some of its numbers from the literature look like slips (MAG-BERT on MOSEI has Acc-2 86.86 with F1 83.88); they stand here as
+Some of its numbers from the literature look like slips (MAG-BERT on MOSEI has Acc-2 86.86 with F1 83.88; MISA on MOSI has
+Corr 0.776 where Self-MM's Table 1 has 0.761 for it); they stand here as
 printed. Self-MM is named among the baselines and has no row.
 """
 

@@ -32,6 +32,6 @@ STUDY = {
         {"name": "w/o L_align", "options": {"contrast": ("uni", "cross", "uniformity", "sentiment")}},
         {"name": "w/o L_uniform", "options": {"contrast": ("uni", "cross", "alignment", "sentiment")}},
         {"name": "w/o ICL", "options": {"contrast": ("uni", "sentiment")}},
-        {"name": "MMCL, targets fixed", "options": {"stop_gradient": True}},
+        {"name": "MMCL, no gradient from P to G", "options": {"stop_gradient": True}},
     ),
 }

@@ -26,8 +26,8 @@ STUDY = {
     "rows": """
         Human-MM | 0.408 0.647 81.32 81.73
         Self-MM  | 0.419 0.616 80.74 80.78
-        TFN      | 0.428 0.605 79.86 80.15 | re-run
-        LMF      | 0.431 0.600 79.37 78.65 | re-run
+        TFN      | 0.428 0.605 79.86 80.15 | not said
+        LMF      | 0.431 0.600 79.37 78.65 | not said
     """,
     "variants": (
         {"name": "Human-MM", "method": "self_mm", "options": {"unimodal_labels": "human"}},

@@ -11,8 +11,8 @@ What is run here. All eight, each with its own preset for the dataset, on BERT w
 Hardware. The paper trains on one TITAN Xp; it states no training time, but 0.775 s for inference on MOSI against 0.378 s
 of Self-MM (mean of 10 runs). Cost: eight variants x seeds.
 
-Caveats. The number of runs behind a number is not stated. Self-MM's numbers are not those of its own paper (0.713 on
-MOSI). +CTC: alignment by connectionist temporal classification. The text
+Caveats. The number of runs behind a number is not stated. Self-MM's numbers are not those of its own paper (MAE 0.713 on
+MOSI), but for MAE and Corr on MOSEI; whether it was run again is not said. +CTC: alignment by connectionist temporal classification. The text
 encoder is called "pretrained BERT"; the authors' code takes bert-base-uncased. For the authors' code on both sides:
 --preset sugrm_mosi_reference,self_mm_mosi_reference.
 """
@@ -28,7 +28,7 @@ STUDY = {
     "columns": "Has0_F1_score/Non0_F1_score Has0_acc_2/Non0_acc_2 MAE Corr",
     "rows": """
         SUGRM       | 84.3/86.3 84.4/86.3 0.703 0.800 | 83.6/84.0 83.7/84.4 0.544 0.748
-        Self-MM     | 82.8/84.6 82.9/84.6 0.733 0.780 | 82.0/84.6 81.7/84.7 0.530 0.765 | re-run
+        Self-MM     | 82.8/84.6 82.9/84.6 0.733 0.780 | 82.0/84.6 81.7/84.7 0.530 0.765 | not said
         EF-LSTM+CTC | -/74.5    -/73.6    1.078 0.542 | -/75.9    -/76.1    0.680 0.585 | copied from MulT, GloVe
         LF-LSTM     | -/77.8    -/77.6    0.988 0.624 | -/78.2    -/77.5    0.624 0.656 | copied from MulT, GloVe
         RAVEN+CTC   | -/73.1    -/72.7    1.076 0.544 | -/75.7    -/75.4    0.664 0.599 | copied from MulT, GloVe

@@ -6,7 +6,7 @@
 What the paper shows. On MOSI, by MAE, one unimodal task makes the multimodal task worse, two help except M, A, T, and three
 help most (0.755 -> 0.703). By Acc-2 and F1 M, A, T helps as well (84.2 after 84.0, non0), and by Corr M, V, T does not (0.778
 after 0.779). On MOSEI all three together have the largest MAE of the table (0.544; M alone 0.539) and
-the best F1 and Acc-2 over all rows.
+the best F1 and Acc-2 has0.
 
 Hardware. The paper trains on one TITAN Xp; it states no training time. Cost: eight variants x seeds.
 

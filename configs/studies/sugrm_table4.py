@@ -19,6 +19,7 @@ ULGM of SUGRM needs one feature space, so all features are 32 wide, as SUGRM's a
 cited as that of MulT, which has cross attention; here it is a Transformer for each sequence by itself. Inside Self-MM the SPT
 and MRM are those of SUGRM in either protocol: the SPT learns at 5e-4, and under `--protocol reference` nothing shifts its
 input windows, no attention weight is dropped, and both read padding, for which their rows do not pack the text.
+Its weight decay in Self-MM is that of all other parameters. In SUGRM, TE and LSTM learn at the SPT's 5e-4, too.
 In Self-MM the SPT has SUGRM's sizes for MOSI; on MOSEI add --spt.heads 4 --spt.attention-dropout 0.1
 --spt.relu-dropout 0.1 --spt.residual-dropout 0.1 --spt.embed-dropout 0.2, which SUGRM's preset has anyway. Under
 `--protocol reference` leave out the dropout of attention, which would be set for SUGRM's too.

@@ -13,7 +13,7 @@ own, they stand beside the u-labels. Of the paper's samples the labels are shown
 Hardware. The paper trains on one TITAN Xp; it states no training time. Cost: one variant x seeds.
 
 The paper's samples do not fit its rule. Their twelve offsets have a mean of 0.33, and five are 0.1, which needs features of the
-two tasks that are at most 2.5 % of D_max apart: docs/sugrm_labels.md.
+two tasks that are at most 2.5 % of D_max apart, unless moves to both sides cancelled: docs/sugrm_labels.md.
 
 Caveats. Extremes show what the method can do, not what it usually does: see sugrm.figure4 for that.
 """

@@ -27,8 +27,8 @@ Readings and why.
 11. G_u is the mean over the latent steps. 12. P_u is a linear map of the LSTM's last state, to the width of G_u. Nothing
     explains "sLSTM": one layer, one direction. Behind a single latent step its recurrent matrix has no gradient.
 13. The target CNN reads F_u projected. There are four CNNs, none shared.
-14. Nothing is said of stopping gradients at G_u: none is stopped. `stop_gradient` does in every pair of G_u with P_u, and
-    leaves L_sent, which still moves G_u.
+14. Nothing is said of stopping gradients at G_u: none is stopped. `stop_gradient` does in every pair of G_u with P_u;
+    {origin, origin} and L_sent still move G_u.
 15. {origin, origin}, {predict, predict} and {origin, predict} are taken "successively": the mean of all three in each step
     (`pair_schedule`: "together"), one after the other for `pair_epochs` epochs each and the last for good
     ("successive"), or by turns, from update to update ("alternate").
@@ -159,7 +159,8 @@ class MMCLOptions(Options):
       pair_schedule: Whether the pairs are contrasted `together` in each step, one after the other for good
         (`successive`), or by turns, from update to update (`alternate`).
       pair_epochs: Number of epochs that each pair is contrasted before the next, if they are `successive`.
-      stop_gradient: Whether no gradient flows into the original vector of a pair.
+      stop_gradient: Whether no gradient flows into the original vector of a pair with its prediction. The pairs of original
+        vectors with each other and the contrast by sentiment still move it.
       alignment_power: Power of the distance in eq. 6, two as in Wang and Isola.
       uniformity: Pairs of eq. 7: different samples (`pairwise`), what is printed (`literal`), or vectors of the same
         kind (`within`).

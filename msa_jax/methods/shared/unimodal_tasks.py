@@ -71,7 +71,7 @@ class UnimodalTaskOptions(Options):
         code.
     Rule of SUGRM:
       extreme_rows: Smallest number of training samples in the most positive and in the most negative class, whose
-        centres give the largest distance. Three samples are labelled exactly ±3 on MOSI and MOSEI.
+        centres give the largest distance. On MOSI and MOSEI at least three samples have each of the labels ±3.
       extreme_fraction: Smallest share of the training samples in each of these two classes.
     """
 
