@@ -23,9 +23,18 @@ AT_END = 1e-6  # relative: a u-label so near to an end is at it
 SHOWN = 6  # epochs in a figure and in its table
 AT_AN_END = "at an end [%]"  # a column: u-labels at the lowest or the highest value that they may have
 AGREEMENT = (
-    "offset Corr: of (u-label - m-label) with (own label - m-label) over training samples; 0 is chance. MAE: to the own "
-    "label; the last column is what the m-label itself would give."
+    "offset Corr: of (u-label - m-label) with (own label - m-label) over training samples. The m-label is on both sides, so "
+    "that a u-label without content has not 0 but about what the column behind it says, which is that of a constant. MAE: to "
+    "the own label; the last column is what the m-label itself would give."
 )
+# Keys of `agreement`, and the columns that they stand in. Some are the same in every run.
+AGREEMENT_COLUMNS = {
+    "offset_corr": "offset Corr",
+    "constant_corr": "of a constant",
+    "mae": "MAE of u-label",
+    "baseline_mae": "MAE of m-label",
+}
+OF_THE_DATA = ("constant_corr", "baseline_mae")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,12 +125,14 @@ def distribution(labels: np.ndarray, m_label: np.ndarray, *, ends: tuple[float, 
 def agreement(labels: np.ndarray, m_label: np.ndarray, truth: np.ndarray) -> dict[str, float | None]:
     """How near u-labels [N] come to the true labels of their modality [N].
 
-    offset_corr: Pearson correlation of u - m with truth - m; None where either is constant. mae: mean |u - truth|.
-    baseline_mae: mean |m - truth|, what taking the m-label for the unimodal one would give.
+    offset_corr: Pearson correlation of u - m with truth - m; None where either is constant. constant_corr: what it is of a u
+    that is the same for all rows. mae: mean |u - truth|. baseline_mae: mean |m - truth|, what taking the m-label for the
+    unimodal one would give.
     """
-    found = metrics.corr(labels - m_label, truth - m_label)
+    found = {"offset_corr": labels - m_label, "constant_corr": -m_label}
+    correlations = {key: metrics.corr(offset, truth - m_label) for key, offset in found.items()}
     return {
-        "offset_corr": None if np.isnan(found) else found,
+        **{key: None if np.isnan(value) else value for key, value in correlations.items()},
         "mae": metrics.mae(labels, truth),
         "baseline_mae": metrics.mae(m_label, truth),
     }
@@ -239,13 +250,15 @@ def _distributions(
 
 
 def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], seeds: int, caption: str) -> Table:
-    keys = ("offset_corr", "mae", "baseline_mae")
     return Table(
-        columns=("modality", "offset Corr", "MAE of u-label", "MAE of m-label"),
+        columns=("modality", *AGREEMENT_COLUMNS.values()),
         rows=[
             (
                 modality,
-                *(mean_sd(values["mean"][key], values["std"][key] if key != "baseline_mae" else None) for key in keys),
+                *(
+                    mean_sd(values["mean"][key], None if key in OF_THE_DATA else values["std"][key])
+                    for key in AGREEMENT_COLUMNS
+                ),
             )
             for modality, values in found.items()
         ],
@@ -256,8 +269,8 @@ def _agreements(found: Mapping[str, Mapping[str, Mapping[str, float | None]]], s
 
 def _side_by_side(variants: Mapping[str, Mapping[str, Any]], caption: str) -> Table:
     """All variants after the last epoch of each run, means over seeds; against true labels, if there are any."""
-    digits = {"at_end": 1, "mean_offset": 2, "offset_corr": 3, "mae": 3, "baseline_mae": 3}
-    columns = (AT_AN_END, "mean |u - m|", "offset Corr", "MAE of u-label", "MAE of m-label")
+    digits = {"at_end": 1, "mean_offset": 2, **dict.fromkeys(AGREEMENT_COLUMNS, 3)}
+    columns = (AT_AN_END, "mean |u - m|", *AGREEMENT_COLUMNS.values())
     judged = any("agreement" in found for found in variants.values())
     keys = list(digits) if judged else list(digits)[:2]
     rows = []
@@ -267,7 +280,7 @@ def _side_by_side(variants: Mapping[str, Mapping[str, Any]], caption: str) -> Ta
             numbers = [{**last[modality], **last[modality].get("truth", {})} for last in lasts]
             percent = [{**one, "at_end": 100 * one["at_end"]} for one in numbers]
             mean, std = summarise([{key: one.get(key) for key in keys} for one in percent])
-            std["baseline_mae"] = None  # the same in every run
+            std.update(dict.fromkeys(OF_THE_DATA))
             rows.append((name, modality, *(mean_sd(mean[key], std[key], digits[key]) for key in keys)))
     return Table(
         columns=("variant", "u-labels of", *columns[: len(keys)]),

@@ -73,7 +73,7 @@ def test_agreement_is_that_of_numpy():
 
 def test_labels_that_have_not_moved_have_no_correlation():
     m, truth = np.array([1.0, -1.0, 2.0], np.float32), np.array([0.0, 1.0, 2.0], np.float32)
-    assert agreement(m, m, truth) == {"offset_corr": None, "mae": 1.0, "baseline_mae": 1.0}
+    assert agreement(m, m, truth) == {"offset_corr": None, "constant_corr": pytest.approx(11 / 14), "mae": 1.0, "baseline_mae": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,8 @@ def test_agreement_with_true_labels_is_given_with_its_baseline(dataset, reproduc
     assert found["audio"]["mean"]["offset_corr"] is None
     table = reproduced.tables[1]
     mae = f"{0.015 * baseline:.3f} ± {0.01 * baseline / np.sqrt(2):.3f}"
-    assert table.rows[0] == ("text", "1.000 ± 0.000", mae, f"{baseline:.3f}")
+    constant = f"{np.corrcoef(-label, truth - label)[0, 1]:.3f}"
+    assert table.rows[0] == ("text", "1.000 ± 0.000", constant, mae, f"{baseline:.3f}")
     assert table.rows[1][1] == "-"
 
 
@@ -120,7 +121,7 @@ def test_several_variants_stand_side_by_side_after_the_last_epoch(tmp_path, data
     study = write_study(tmp_path / "toy_figure9.py", **{**FIGURE, "variants": TWO})
     found = reproduce(study, dataset, seeds=(1, 2), out=tmp_path / "out", log=None)
     joint, *alone = found.tables
-    assert joint.columns[4:] == ("offset Corr", "MAE of u-label", "MAE of m-label")
+    assert joint.columns[4:] == ("offset Corr", "of a constant", "MAE of u-label", "MAE of m-label")
     assert [row[:2] for row in joint.rows] == [(v, m) for v in ("One", "Other") for m in ("text", "audio", "vision")]
     label, truth = dataset.train.label, dataset.train.label_t
     baseline = np.abs(label - truth).mean()
@@ -130,7 +131,8 @@ def test_several_variants_stand_side_by_side_after_the_last_epoch(tmp_path, data
     assert (
         joint.rows[0][2] == f"{np.mean([at_limit(u_labels(dataset, seed, 3)['label_t']) for seed in (1, 2)]):.1f} ± 0.0"
     )
-    assert joint.rows[0][3:] == (offset, "1.000 ± 0.000", mae, f"{baseline:.3f}")
+    constant = f"{np.corrcoef(-label, truth - label)[0, 1]:.3f}"
+    assert joint.rows[0][3:] == (offset, "1.000 ± 0.000", constant, mae, f"{baseline:.3f}")
     assert joint.rows[1][2:5] == (f"{at_limit(label):.1f} ± 0.0", "0.00 ± 0.00", "-")
     assert joint.rows[2][2] == "100.0 ± 0.0"
     assert [table.columns[:2] for table in alone] == [("u-labels of", "epoch")] * 2
