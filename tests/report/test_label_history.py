@@ -73,7 +73,12 @@ def test_agreement_is_that_of_numpy():
 
 def test_labels_that_have_not_moved_have_no_correlation():
     m, truth = np.array([1.0, -1.0, 2.0], np.float32), np.array([0.0, 1.0, 2.0], np.float32)
-    assert agreement(m, m, truth) == {"offset_corr": None, "constant_corr": pytest.approx(11 / 14), "mae": 1.0, "baseline_mae": 1.0}
+    assert agreement(m, m, truth) == {
+        "offset_corr": None,
+        "constant_corr": pytest.approx(11 / 14),
+        "mae": 1.0,
+        "baseline_mae": 1.0,
+    }
 
 
 @pytest.mark.parametrize(
