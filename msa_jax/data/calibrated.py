@@ -37,7 +37,7 @@ import numpy as np
 from msa_jax.data.leaks import valid_frames
 from msa_jax.data.ridge import fold_of, ridge, standardised
 from msa_jax.data.schema import Dataset, Split
-from msa_jax.data.videos import SEPARATOR, groups_of
+from msa_jax.data.videos import groups_of
 from msa_jax.data.words import words_of
 from msa_jax.modalities import LETTER, MODALITIES
 
@@ -70,8 +70,7 @@ def calibrated_labels(split: Split, label_range: Range, language: str = "en") ->
       label_range: lowest and highest label; no label leaves it.
       language: of the texts.
     """
-    named = all(SEPARATOR in name for name in map(str, split.id))
-    label, fold = split.label.astype(np.float64), fold_of(groups_of(split.id, least=1 if named else 2))
+    label, fold = split.label.astype(np.float64), fold_of(groups_of(split.id))
     measured = {name: _measured(split, name, language) for name in MODALITIES}
     return {
         name: _calibrated(*parts, label, fold, label_range) for name, parts in measured.items() if parts is not None

@@ -24,7 +24,7 @@ from msa_jax.data.videos import groups_of
 from msa_jax.modalities import MODALITIES
 
 ROWS = 1024  # at a time, which bounds the memory that means take
-LEAST_ROWS = 20  # of train; fewer say nothing
+LEAST_ROWS = 20  # of train, and of valid; fewer say nothing
 # A modality is flagged if its correlation inside train is at least so large, that on valid at most so large a share of it,
 # and their difference at least so many standard errors: those of a jackknife that leaves out videos, whose samples are alike.
 CORRELATION, SHARE, STANDARD_ERRORS = 0.3, 0.5, 3.0
@@ -82,10 +82,16 @@ class Leaks:
         left_out = "videos" if self.videos else "rows"
         found = [
             f"{name} predicts the labels of train (Corr {fit.train.corr:.2f}, MAE {fit.train.mae:.3f}, on {left_out} that "
-            f"were left out of the fit) and not those of valid (Corr {fit.valid.corr or 0:.2f}, MAE {fit.valid.mae:.3f}): "
+            f"were left out of the fit) and not those of valid (Corr {fit.valid.corr:.2f}, MAE {fit.valid.mae:.3f}): "
             "its features know the labels of train. Train without it too, and compare."
             for name, fit in self.modalities.items()
-            if fit.leaks and fit.train.corr is not None
+            if fit.leaks and fit.train.corr is not None and fit.valid.corr is not None
+        ]
+        found += [
+            f"{name} predicts the labels of train (Corr {fit.train.corr:.2f}). Its Corr on valid is not defined, because the "
+            "prediction or the label does not vary there: whether its features know the labels of train is unknown."
+            for name, fit in self.modalities.items()
+            if fit.valid.corr is None and fit.train.corr is not None and fit.train.corr >= CORRELATION
         ]
         return found or ["No modality predicts the labels of train alone."]
 
@@ -94,15 +100,16 @@ def find_leaks(dataset: Dataset) -> Leaks:
     """Whether the features of any modality know the labels of the training split. The module's docstring says how.
 
     A video is what an id has in front of `$_$`, or in front of the numbers at its end: `abc` of `abc$_$3`, `abc_3` and
-    `abc_3_17`. Ids of fewer than two such videos name none.
+    `abc_3_17`. If that is the same of all ids, it is what is in front of the last number. Ids of fewer than two such videos
+    name none. Nothing is flagged if train or valid has fewer than 20 samples.
     """
     train, valid = dataset.train, dataset.valid
     label, target = train.label.astype(np.float64), valid.label.astype(np.float64)
-    videos, others = groups_of(train.id), groups_of(valid.id)
+    videos, others = groups_of(train.id, least=2), groups_of(valid.id, least=2)
     number = len(np.unique(videos))
     fold = fold_of(videos)
     folds = int(fold.max()) + 1
-    if len(train) < LEAST_ROWS or folds < 2:
+    if min(len(train), len(valid)) < LEAST_ROWS or folds < 2:
         folds = 0
     median = float(np.median(label))
     low, high = dataset.card.label_range
@@ -181,7 +188,7 @@ def _corr(sums: np.ndarray) -> np.ndarray:
 
 def _differ(inside: Fit, outside: Fit) -> bool:
     """Whether labels are predicted inside train and not outside, by more than chance."""
-    if inside.corr is None or inside.error is None or inside.corr < CORRELATION:
+    if inside.corr is None or inside.error is None or outside.corr is None or outside.error is None:
         return False
-    corr, error = outside.corr or 0.0, np.hypot(inside.error, outside.error or 0.0)
-    return bool(corr <= SHARE * inside.corr and inside.corr - corr >= STANDARD_ERRORS * error)
+    large, error = inside.corr >= CORRELATION, np.hypot(inside.error, outside.error)
+    return bool(large and outside.corr <= SHARE * inside.corr and inside.corr - outside.corr >= STANDARD_ERRORS * error)

@@ -130,6 +130,17 @@ def test_videos_are_told_by_ids():
     assert groups_of(["a_1", "a_2", "b_1"], least=3).tolist() == [0, 1, 2]
 
 
+def test_ids_whose_videos_are_numbers_name_several():
+    assert videos_of(["video_0001_0012", "video_0001_0013", "video_0002_0001"]).tolist() == [
+        "video_0001",
+        "video_0001",
+        "video_0002",
+    ]
+    assert groups_of(["train_1", "train_2"]).tolist() == [0, 1]
+    assert groups_of(["v$_$1", "v$_$2"]).tolist() == ["v", "v"]
+    assert groups_of(["v$_$1", "v$_$2"], least=2).tolist() == [0, 1]
+
+
 def test_folds_keep_videos_whole_and_are_about_as_large():
     groups = np.repeat(np.arange(30), np.random.default_rng(0).integers(1, 30, 30))
     fold = fold_of(groups)
@@ -160,7 +171,7 @@ def test_means_are_over_the_steps_that_there_are():
         (0.7, 0.07, 0.3, False),  # by chance
         (0.7, 0.4, 0.01, False),  # less, and still there
         (0.2, 0.0, 0.01, False),  # too little to mislead
-        (0.7, None, 0.1, True),
+        (0.7, None, None, False),  # not defined, which is no 0
         (None, 0.0, 0.1, False),
         (1.0, -1.0, 0.1, True),
     ],
@@ -185,12 +196,26 @@ def test_the_standard_error_is_that_of_a_jackknife_over_videos():
     assert _fit(x, np.ones_like(y), groups) == Fit(mae=pytest.approx(np.abs(x - 1).mean()))
 
 
-def test_too_little_to_say_anything_is_said():
-    small = make_synthetic(train=10, valid=3, test=3)
+@pytest.mark.parametrize("sizes", [{"train": 10, "valid": 30}, {"train": 60, "valid": 19}])
+def test_too_little_to_say_anything_is_said(sizes):
+    small = make_synthetic(**sizes, test=3)
     found = find_leaks(small)
     assert (found.folds, found.flagged) == (0, ())
     assert found.sentences() == ["Too few samples to say anything."]
     json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_without_a_correlation_on_valid_nothing_is_flagged_and_that_is_said():
+    dataset = made()
+    frames = noise(dataset)
+    for name, split in dataset.splits().items():
+        frames[name][:, :3] += split.label[:, None]
+    frames["valid"][:] = 0.0  # as if valid lacked the modality
+    found = find_leaks(with_vision(dataset, frames))
+    assert found.modalities["vision"].valid.corr is None
+    assert found.flagged == ()
+    (sentence,) = found.sentences()
+    assert "Its Corr on valid is not defined" in sentence
 
 
 def test_features_and_labels_that_do_not_vary_predict_nothing():
