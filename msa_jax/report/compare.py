@@ -16,7 +16,7 @@ from msa_jax.errors import InputError
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report.differences import (
     FEW_SEEDS,
-    LEAST_VIDEOS,
+    LEAST_UNITS,
     RESAMPLES,
     BootstrapDifference,
     PairedDifference,
@@ -147,7 +147,8 @@ class Comparison:
             notes=(
                 f"{RESAMPLES} paired resamples (seed {self.bootstrap_seed}), runs as they are: what another set of samples of "
                 "this size would change, not what other seeds would.",
-                f"Samples of a video are alike, so whole videos are resampled if the ids name {LEAST_VIDEOS} or more.",
+                "Samples of a video are alike, so whole videos are resampled if the ids name any. The spread of fewer than "
+                f"{LEAST_UNITS} says little: no interval.",
             ),
         )
 
@@ -280,12 +281,13 @@ def _bootstrap(first: _Experiment, other: _Experiment, seed: int) -> BootstrapDi
             raise InputError(f"{experiment.predictions}: no column {missing[0]!r}: expected one per run of result.json")
         predictions = np.stack([experiment.heads[column] for column in columns])  # [R, N]
         errors.append(absolute_errors(predictions, experiment.label, kind=experiment.kind))
-    groups = groups_of(first.ids, least=LEAST_VIDEOS)
+    groups = groups_of(first.ids)
     return bootstrap_difference(*errors, name=other.name, groups=groups, seed=seed)
 
 
 def _resampled(found: BootstrapDifference) -> str:
-    return "samples" if found.units == found.n else f"{found.units} videos"
+    what = "samples" if found.units == found.n else f"{found.units} video{'s' * (found.units > 1)}"
+    return what if found.low is not None else f"none: {what}"
 
 
 def _notes(
