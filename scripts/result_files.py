@@ -32,7 +32,7 @@ from msa_jax.train.settings import resolve
 FORMAT = 1
 KINDS = ("leaderboard", "study", "robustness", "experiments")  # in the order of a page
 NEEDED = ("page", "title", "notes", "dataset", "dataset_sha256", "commands", "machines", "experiments", "figures")
-RANKS = ("mean", "samples", "friedman_p", "critical_difference", "groups")
+RANKS = ("mean", "samples", "friedman_p", "critical_difference", "groups", "videos")
 _GIVEN = re.compile(r"([\w.-]+=)?(.*)", re.DOTALL)  # --out=PATH, or a value alone
 
 
@@ -87,7 +87,7 @@ def _leaderboard(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     """Experiments in the order of MAE on valid, the ranks, and what was not possible."""
     found = [_experiment(folder / row["method"], row["method"]) for row in content["rows"]]
     reasons = {name: _without_paths(reason) for name, reason in content["not_possible"].items()}
-    ranks = content["ranks"] and {key: content["ranks"][key] for key in RANKS}
+    ranks = content["ranks"] and {key: content["ranks"].get(key) for key in RANKS}
     return {
         "kind": "leaderboard",
         "title": "Methods side by side",

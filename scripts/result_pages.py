@@ -225,6 +225,7 @@ def _leaderboard(result: Result) -> tuple[Table, ...]:
         p=result["ranks"]["friedman_p"],
         difference=result["ranks"]["critical_difference"],
         groups=tuple(map(tuple, result["ranks"]["groups"])),
+        videos=result["ranks"].get("videos"),
     )
     notes = [*leaderboard_tables.notes(rows), *_not_possible(result), *_not_run(result)]
     return leaderboard_tables.tables(rows, keys, dataset=data_name(result), ranks=ranks, notes=notes)

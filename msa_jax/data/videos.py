@@ -41,3 +41,10 @@ def groups_of(ids: Iterable[str], *, least: int | None = None) -> np.ndarray:
         least = 1 if all(SEPARATOR in name for name in names) else 2
     videos = videos_of(names)
     return videos if len(np.unique(videos)) >= least else np.arange(len(videos))
+
+
+def number_of_videos(ids: Iterable[str]) -> int | None:
+    """How many videos the ids name; None if they name none, or each its own."""
+    groups = groups_of(ids)
+    number = len(np.unique(groups))
+    return number if number < len(groups) else None

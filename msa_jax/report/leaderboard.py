@@ -12,6 +12,7 @@ import numpy as np
 
 from msa_jax import methods as known
 from msa_jax.data.schema import Dataset
+from msa_jax.data.videos import number_of_videos
 from msa_jax.errors import InputError, install
 from msa_jax.metrics import METRIC_KEYS, summarise
 from msa_jax.report import figures, leaderboard_figure, leaderboard_tables
@@ -83,7 +84,8 @@ def render(study: Study, dataset: Dataset, outcomes: Sequence[Outcome], against:
         dataset.card.name, (outcome.settings.options.leave_out for outcome in outcomes if outcome.runs)
     )
     leaderboard_tables.set_differences(found, keys)
-    ranks = rank_methods(_errors(found, dataset)) if len(found) > 1 else None
+    videos = number_of_videos(dataset.test.id)
+    ranks = rank_methods(_errors(found, dataset), videos=videos) if len(found) > 1 else None
     notes = [*leaderboard_tables.notes(found), *remarks(study, outcomes, against)]
     drawn = {}
     if len(found) > 1 and figures.available():
@@ -157,6 +159,7 @@ def _ranks_json(ranks: Ranks) -> dict[str, Any]:
         "friedman_p": ranks.p,
         "critical_difference": ranks.difference,
         "groups": [list(group) for group in ranks.groups],
+        "videos": ranks.videos,
     }
 
 

@@ -31,7 +31,7 @@ def draw(
     from matplotlib.figure import Figure
 
     methods = list(next(iter(differences.values())))
-    forest, diagram = 0.9 + 0.24 * len(methods), 0.0 if ranks is None else 1.0 + 0.2 * ((len(methods) + 1) // 2)
+    forest, diagram = 1.0 + 0.24 * len(methods), 0.0 if ranks is None else 1.0 + 0.2 * ((len(methods) + 1) // 2)
     figure = Figure(figsize=(7.6, forest + diagram + 0.4), layout="constrained")  # inches
     top, *below = figure.subfigures(1 + (ranks is not None), 1, height_ratios=[forest, diagram][: 1 + (ranks is not None)],
                                     squeeze=False)[:, 0]  # fmt: skip
@@ -57,7 +57,8 @@ def _forest(panel: Any, found: Mapping[str, Mapping[str, Any] | None], *, base: 
                 panel.plot([one["low"], one["high"]], [place, place], color=colour, linewidth=1.4)
             panel.plot(one["mean"], place, marker="o", color=colour, markersize=4)
     panel.set_title(f"from {base}" + (", the best on valid" if best else ""), fontsize=9, color=INK, parse_math=False)
-    panel.set_xlabel("MAE difference, 95 % interval (left: better)", fontsize=8, color=INK)
+    said = "MAE difference, 95 % interval (left: better)\ncolour: shown after Holm; bars: not adjusted"
+    panel.set_xlabel(said, fontsize=8, color=INK)
     plain(panel)
 
 

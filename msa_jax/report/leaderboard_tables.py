@@ -8,12 +8,11 @@ valid.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msa_jax.report.differences import FEW_SEEDS, PairedDifference, holm, paired_difference
+from msa_jax.report.differences import FEW_SEEDS, LEVEL, PairedDifference, holm, paired_difference
 from msa_jax.report.ranks import Ranks
 from msa_jax.report.table import METRIC_LABELS, UNITS, Cell, Table, interval_cell, metric_cell, number
 
 FLOOR = "text_only"
-LEVEL = 0.05  # of the family of all comparisons with one method
 
 
 def data_name(dataset: str, left_out: Iterable[Iterable[str]]) -> str:
@@ -83,11 +82,15 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 def _differences(
     runs: Mapping[str, Mapping[int, Mapping[str, float | None]]], base: str, keys: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """{method: {metric: difference from the base}}, of all others; p values of a metric are adjusted over the methods."""
+    """{method: {metric: difference from the base}}, of all others; p values of a metric are adjusted over the methods.
+
+    What is detectable is so at Holm's first step, the strictest.
+    """
     others = [name for name in runs if name != base]
+    level = LEVEL / max(len(others), 1)
     found: dict[str, dict[str, Any]] = {name: {} for name in others}
     for key in keys:
-        each = [paired_difference(runs[base], runs[name], metric=key, name=name) for name in others]
+        each = [paired_difference(runs[base], runs[name], metric=key, name=name, level=level) for name in others]
         for difference, adjusted in zip(each, holm([one.p for one in each]), strict=True):
             found[difference.name][key] = _difference_json(difference, adjusted)
     return found
@@ -133,12 +136,19 @@ def _compared(rows: Sequence[Mapping[str, Any]], name: str, base: str) -> Table:
         notes=(
             "t interval of the mean over seeds, on the same samples, not widened for the number of methods. "
             f"p Holm: adjusted for the {len(lines)} methods; the reading goes by it, at 5 %.",
-            "detectable: a true difference of this size would be shown in four of five repetitions, before Holm.",
+            "detectable: a true difference of this size would be shown in four of five repetitions, at the strictest step of "
+            "Holm, for this spread over seeds.",
         ),
     )
 
 
 def _ranked(ranks: Ranks) -> Table:
+    alike = (
+        "It is unknown whether some belong together, as those of a video do. If they do, p and the critical difference are too "
+        "small."
+        if ranks.videos is None
+        else "Samples of a video are alike, so p and the critical difference are too small."
+    )
     p = "" if ranks.p is None else f" Friedman's test of equal ranks: p {number(ranks.p)}."
     groups = "; ".join(", ".join(group) for group in ranks.groups) or "none"
     return Table(
@@ -149,8 +159,7 @@ def _ranked(ranks: Ranks) -> Table:
             f"Critical difference of Nemenyi's test at 5 %: {number(ranks.difference, 2)}.{p} Not told apart: {groups}.",
             "What another set of samples of this size would change, not what other seeds would. A small error on many samples "
             "is a good rank, whatever the error on the others.",
-            "The tests take samples as independent. Samples of a video are alike, so p and the critical difference are too "
-            "small.",
+            f"The tests take samples as independent. {alike}",
         ),
     )
 

@@ -14,7 +14,8 @@ class Ranks:
 
     p: of Friedman's test that all methods have the same ranks; None of two methods, or if they are equal on every sample.
     difference: the critical difference of Nemenyi's test at 5 %. groups: methods that it does not tell apart, of two or more,
-    each as large as can be. Both take samples as independent, which those of a video are not.
+    each as large as can be. Both take samples as independent, which those of a video are not. videos: how many the samples are
+    from; None if that is not known.
     """
 
     mean: dict[str, float]
@@ -22,9 +23,10 @@ class Ranks:
     p: float | None
     difference: float
     groups: tuple[tuple[str, ...], ...]
+    videos: int | None = None
 
 
-def rank_methods(errors: Mapping[str, np.ndarray]) -> Ranks:
+def rank_methods(errors: Mapping[str, np.ndarray], *, videos: int | None = None) -> Ranks:
     """Ranks the methods within each sample by their error; equal errors share a rank.
 
     The critical difference is q sqrt(k (k + 1) / 6 N) of k methods on N samples, q the studentised range over sqrt(2) (Demsar,
@@ -32,6 +34,7 @@ def rank_methods(errors: Mapping[str, np.ndarray]) -> Ranks:
 
     Args:
       errors: {method: [N] errors of the same samples in the same order}, of two methods or more.
+      videos: how many the samples are from, if that is known.
 
     Raises:
       InputError: one method alone, other shapes, or no samples.
@@ -48,7 +51,8 @@ def rank_methods(errors: Mapping[str, np.ndarray]) -> Ranks:
     p = float(stats.friedmanchisquare(*table).pvalue) if k > 2 and np.ptp(table, axis=0).any() else None
     quantile = float(stats.studentized_range.ppf(0.95, k, np.inf)) / 2**0.5
     difference = quantile * (k * (k + 1) / (6 * samples)) ** 0.5
-    return Ranks(mean=mean, samples=samples, p=p, difference=difference, groups=_groups(mean, difference))
+    groups = _groups(mean, difference)
+    return Ranks(mean=mean, samples=samples, p=p, difference=difference, groups=groups, videos=videos)
 
 
 def _groups(mean: Mapping[str, float], difference: float) -> tuple[tuple[str, ...], ...]:

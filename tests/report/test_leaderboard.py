@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from msa_jax import cli, config
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.metrics import METRIC_KEYS
 from msa_jax.report import figures, leaderboard_figure, leaderboard_tables, studies
+from msa_jax.report.differences import noncentrality
 from msa_jax.report.leaderboard import leaderboard
 from msa_jax.train.settings import resolve
 from tests.tiny import TOY_QUICK, tiny_dataset, toy  # noqa: F401 - toy is a fixture
@@ -96,6 +98,8 @@ def test_differences_are_paired_and_their_p_values_adjusted_over_the_methods(tmp
         assert (difference["low"], difference["high"]) == pytest.approx((low, high))
         assert difference["p"] == pytest.approx(p[name])
         assert difference["p_holm"] == pytest.approx(adjusted[name])
+        error = (TEST[name] + NOISE[name] - first).std(ddof=1) / len(SEEDS) ** 0.5
+        assert difference["detectable"] == pytest.approx(noncentrality(len(SEEDS) - 1, 0.05 / 2) * error)
     assert rows["lmf"]["text_only"]["MAE"]["reading"] == "better"
     assert rows["tfn"]["text_only"]["MAE"]["reading"] == "worse"
     assert rows["text_only"]["text_only"] is None
@@ -114,7 +118,7 @@ def test_what_holm_does_not_show_is_not_read_as_a_difference(tmp_path, monkeypat
 
 
 @pytest.mark.usefixtures("pretend")
-def test_a_difference_that_all_seeds_share_is_drawn_without_an_interval_and_not_counted_by_holm(tmp_path, monkeypatch):
+def test_a_difference_that_all_seeds_share_is_drawn_without_an_interval_and_counted_by_holm(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.setitem(NOISE, "lmf", NOISE["text_only"])
     found = run(tmp_path)
@@ -123,7 +127,7 @@ def test_a_difference_that_all_seeds_share_is_drawn_without_an_interval_and_not_
     assert same["mean"] == pytest.approx(TEST["lmf"] - TEST["text_only"])
     assert [same[key] for key in ("low", "high", "p", "p_holm", "detectable")] == [None] * 5
     assert same["reading"] == "no interval"
-    assert other["p_holm"] == other["p"]
+    assert other["p_holm"] == 2 * other["p"]
     line = next(row for row in found.tables[1].rows if row[0] == "lmf")
     assert line[3:] == (None, "-", "-", "no interval", "-")
     drawn = {"text_only": {"lmf": same, "tfn": other}}
@@ -131,6 +135,25 @@ def test_a_difference_that_all_seeds_share_is_drawn_without_an_interval_and_not_
     _, point, *interval_and_point = figure.axes[0].lines
     assert (list(point.get_xdata()), point.get_color()) == ([same["mean"]], figures.GREY)
     assert len(interval_and_point) == 2
+    assert figure.axes[0].get_xlabel().endswith("colour: shown after Holm; bars: not adjusted")
+
+
+@pytest.mark.parametrize(
+    ("ids", "videos", "said"),
+    [
+        (None, None, "It is unknown whether some belong together, as those of a video do."),
+        ("v{}_{}", 4, "Samples of a video are alike, so p and the critical difference are too small."),
+    ],
+)
+@pytest.mark.usefixtures("pretend")
+def test_ranks_say_what_is_known_of_the_videos_of_the_samples(tmp_path, ids, videos, said):
+    dataset = tiny_dataset()
+    if ids is not None:
+        names = np.array([ids.format(row % 4, row) for row in range(len(dataset.test))])
+        dataset = replace(dataset, test=replace(dataset.test, id=names))
+    found = leaderboard(dataset, methods=("tfn", "lmf"), seeds=SEEDS, out=tmp_path / "out", log=None)
+    assert found.content["ranks"]["videos"] == videos
+    assert said in " ".join(found.text.split())
 
 
 def test_the_note_on_costs_says_when_memory_is_not_known():
