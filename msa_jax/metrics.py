@@ -140,6 +140,13 @@ def mae(prediction: ArrayLike, label: ArrayLike) -> float:
     return float(np.mean(np.abs(prediction.astype(np.float64) - label.astype(np.float64))))
 
 
+def signed_errors(prediction: np.ndarray, label: np.ndarray, kind: str) -> np.ndarray:
+    """p - y as the MAE of a kind counts it, `[..., N]` and `[N]` -> `[..., N]`: with "sims" both are clipped first."""
+    if kind == "sims":
+        prediction, label = np.clip(prediction, *SIMS_RANGE), np.clip(label, *SIMS_RANGE)
+    return prediction - label
+
+
 def corr(prediction: ArrayLike, label: ArrayLike) -> float:
     """Pearson correlation of `[N]` and `[N]`: sum_i (p_i - mean p)(y_i - mean y) / (N sd(p) sd(y)), summed in float64.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from msa_jax.errors import InputError
-from msa_jax.metrics import HIGHER_IS_BETTER, SIMS_RANGE, summarise
+from msa_jax.metrics import HIGHER_IS_BETTER, signed_errors, summarise
 
 FEW_SEEDS = 5  # the papers' number of runs; below it the spread itself is poorly known
 RESAMPLES = 2000
@@ -181,9 +181,7 @@ def bootstrap_difference(
     low = high = None
     if units >= LEAST_UNITS:
         low, high = _expanded_percentiles(sums, rows, resamples, seed)
-    return BootstrapDifference(
-        name=name, n=len(first), units=units, mean=float(difference.mean()), low=low, high=high
-    )
+    return BootstrapDifference(name=name, n=len(first), units=units, mean=float(difference.mean()), low=low, high=high)
 
 
 def _expanded_percentiles(sums: np.ndarray, rows: np.ndarray, resamples: int, seed: int) -> tuple[float, float]:
@@ -209,6 +207,4 @@ def absolute_errors(predictions: np.ndarray, label: np.ndarray, *, kind: str) ->
     predictions, label = np.asarray(predictions, np.float64), np.asarray(label, np.float64)
     if predictions.ndim != 2 or predictions.shape[1:] != label.shape:
         raise InputError(f"predictions {list(predictions.shape)}, label {list(label.shape)}: expected [R, N] and [N]")
-    if kind == "sims":
-        predictions, label = np.clip(predictions, *SIMS_RANGE), np.clip(label, *SIMS_RANGE)
-    return np.abs(predictions - label[None, :]).mean(axis=0)
+    return np.abs(signed_errors(predictions, label[None, :], kind)).mean(axis=0)

@@ -10,6 +10,7 @@ import numpy as np
 from msa_jax.csv_text import csv_of, shortest
 from msa_jax.data.schema import Split
 from msa_jax.errors import InputError
+from msa_jax.metrics import signed_errors
 from msa_jax.modalities import UNIMODAL_LABELS
 from msa_jax.paths import user_path
 from msa_jax.report.evaluation import dataset_of
@@ -27,8 +28,9 @@ class Errors:
     """Samples of one split, in the order that was asked for.
 
     columns: {name: [N] text or float32}, NaN where a value is not known: id, text (if the data have it), label, score, error
-    (score - label), scores of the other heads (text_score), human labels of one modality, and generated ones (of the training
-    split). Scores and generated labels are means over the runs.
+    (score - label, with metrics of SIMS of both clipped to [-1, 1], as its MAE counts it), scores of the other heads
+    (text_score), human labels of one modality, and generated ones (of the training split). Scores and generated labels are
+    means over the runs.
     differences: in what the data are not those of training.
     """
 
@@ -94,7 +96,7 @@ def errors(
     columns: dict[str, np.ndarray] = {"id": part.id}
     if part.raw_text is not None:
         columns["text"] = part.raw_text
-    columns |= {"label": part.label, "score": score, "error": score - part.label}
+    columns |= {"label": part.label, "score": score, "error": signed_errors(score, part.label, predictor.metrics)}
     columns |= {f"{head}_score": values for head, values in scores.items()}
     columns |= {name: getattr(part, name) for name in UNIMODAL_LABELS if getattr(part, name) is not None}
     if split == "train":

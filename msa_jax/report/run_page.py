@@ -123,11 +123,11 @@ def page(folder: Path, *, data: Any = None, split: str = "test") -> str:
             )
             + "</div>",
         ),
-        _section(f"Errors by length, {split}", _lengths(predictions, part) if part is not None else _note(lack)),
+        _section(f"Errors by length, {split}", _lengths(predictions, part, kind) if part is not None else _note(lack)),
         _section("Generated unimodal labels", _generated(folder, result, label_range)),
         _section(
             f"The {min(WORST, len(label))} worst samples, {split}",
-            ("" if part is not None else _note(lack)) + _worst(predictions, part),
+            ("" if part is not None else _note(lack)) + _worst(predictions, part, kind),
         ),
         _section("Options", _options(result["method"], config)),
         _section("Environment", _environment(folder)),
@@ -160,8 +160,8 @@ def _scores(result: Mapping[str, Any], split: str) -> Table:
     return Table(columns=columns, rows=rows, caption=split, notes=(UNITS + chosen,)).transposed()
 
 
-def _lengths(predictions: Predictions, part: Split) -> str:
-    error = predictions.score - predictions.label
+def _lengths(predictions: Predictions, part: Split, kind: str) -> str:
+    error = metrics.signed_errors(predictions.score, predictions.label, kind)
     drawn = [
         _figure(
             run_figures.errors_by_length(error, length, unit=unit), "Dot: median. Thick: middle half. Thin: 5 to 95 %."
@@ -198,8 +198,8 @@ def _generated(folder: Path, result: Mapping[str, Any], label_range: tuple[float
     return _figure(drawn, f"After the last epoch, seed {seed}.")
 
 
-def _worst(predictions: Predictions, part: Split | None) -> str:
-    error = predictions.score - predictions.label
+def _worst(predictions: Predictions, part: Split | None, kind: str) -> str:
+    error = metrics.signed_errors(predictions.score, predictions.label, kind)
     order = np.argsort(-np.abs(error), kind="stable")[:WORST]
     texts = part.raw_text if part is not None else None
     columns = ["id", *(["text"] if texts is not None else []), "label", "score", "error", "runs, low to high"]

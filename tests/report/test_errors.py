@@ -61,6 +61,15 @@ def test_the_largest_error_comes_first(place):
     np.testing.assert_allclose(columns["error"], columns["score"] - test.label[rows], atol=1e-6)
 
 
+def test_errors_of_sims_are_those_that_its_mae_counts(place, monkeypatch):
+    predictor = replace(Predictor.load(place / "run"), metrics="sims")
+    monkeypatch.setattr(Predictor, "load", lambda _: predictor)
+    with pytest.warns(DataWarning, match="metrics mosi instead of sims"):
+        columns = errors(place / "run", data=DATASET).columns
+    assert np.abs(columns["label"]).max() > 1
+    np.testing.assert_array_equal(columns["error"], np.clip(columns["score"], -1, 1) - np.clip(columns["label"], -1, 1))
+
+
 @pytest.mark.parametrize("sort", ["label", "score"])
 def test_other_orders_begin_with_the_lowest(place, sort):
     values = errors(place / "run", data=DATASET, sort=sort, top=5).columns[sort]

@@ -19,7 +19,7 @@ from msa_jax.errors import InputError
 from msa_jax.report import run_figures
 from msa_jax.report.experiment import read_predictions
 from msa_jax.report.run_curves import plot, read_curves
-from msa_jax.report.run_page import page, report
+from msa_jax.report.run_page import Predictions, _worst, page, report
 from msa_jax.testing import tiny_dataset
 from tests.tiny import contrary, toy, train_quick, train_toy  # noqa: F401 - a fixture
 from tests.train.kit import AUDIO, Interrupting, lines_of, toy_experiment
@@ -103,6 +103,13 @@ def test_the_worst_samples_come_first_with_their_text(place, shown):
     assert [row[0] for row in rows] == ids[order].tolist()
     assert [row[1] for row in rows] == [f"{EVIL} {row}" for row in order]
     assert [float(row[4]) for row in rows] == pytest.approx(score[order] - label[order], abs=0.006)
+
+
+@pytest.mark.parametrize(("kind", "first", "error"), [("sims", "b", "-0.30"), ("mosi", "a", "+0.40")])
+def test_the_error_of_a_worst_sample_is_the_one_that_its_metrics_count(kind, first, error):
+    predictions = Predictions(ids=np.array(["a", "b"]), label=np.array([1.0, 0.5]), runs={"1": np.array([1.4, 0.2])})
+    row = Parsed(_worst(predictions, None, kind)).rows[1]
+    assert (row[0], row[3]) == (first, error)
 
 
 def test_nothing_from_the_data_is_markup_and_nothing_is_fetched(shown):
