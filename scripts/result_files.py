@@ -8,6 +8,7 @@ A result file is `docs/results/NAME.json`:
     commands, machines    all that took part, each once
     experiments           for each: name, method, protocol, preset, options that differ from these, commit, date, and its runs:
                           seed, best epoch, all metrics on valid and on test, as fractions
+    text, curves          of a study that is no table: its page, and of one of robustness the curves of every seed
     figures               {file beside it: SHA-256}
 
 No path of the machine is kept: of an absolute path, the last part.
@@ -110,7 +111,7 @@ def _study(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     }
     if content["kind"] == "table":
         rows = {row["variant"]: row for row in content["rows"]}
-        shown = {
+        shown: dict[str, Any] = {
             "shown": content["metrics"],
             "paper_rows": [
                 {"name": row.get("variant", row.get("name")), "paper": row["paper"], "origin": row["origin"]}
@@ -120,6 +121,11 @@ def _study(folder: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         }
     else:
         shown = {"text": _without_paths((folder / "table.md").read_text(encoding="utf-8"))}
+        if "robustness" in content:  # the curves of every seed, which the text has means of
+            curves = content["robustness"]
+            shown["curves"] = {
+                key: _rounded(curves[key]) for key in ("protocol", "rates", "mask_seeds", "names", "each")
+            }
     return {
         "kind": "study",
         "title": content["title"],

@@ -310,10 +310,17 @@ def _origin(name: str, result: Result) -> str:
     """Commands, machine, data, and of each experiment its preset, options and commit."""
     commands = "\n".join(result["commands"])
     hashed = result["dataset_sha256"] and f", SHA-256 of its arrays `{result['dataset_sha256']}`"
+    kept = "Every number of this section"
+    if "text" in result:
+        kept = (
+            "The scores of the runs, "
+            + ("their curves, " if "curves" in result else "")
+            + "and the tables above as text"
+        )
     lines = [
         f"- Data: `{result['dataset']}`{hashed or ''}.",
         *(f"- Machine: {_machine(machine)}." for machine in result["machines"]),
-        f"- Every number of this section: [{name}.json]({name}.json).",
+        f"- {kept}: [{name}.json]({name}.json).",
     ]
     if result.get("commit"):
         lines.insert(1, f"- Commit {result['commit']}, {result['date']}.")

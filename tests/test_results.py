@@ -240,6 +240,18 @@ def test_a_study_stands_beside_the_paper(root):
     results.add(root, [folder])
     results.render(root)
     assert "**A figure's table**" in page(root).read_text()
+    assert "- The scores of the runs, and the tables above as text: [study.json]" in page(root).read_text()
+    curves = {"protocol": "steps", "rates": [0.0, 0.5], "mask_seeds": [0], "names": {"one": "One"}}
+    curves["each"] = {"one": {"1": {"MAE": [[0.7], [0.9]]}}}
+    (folder / "table.json").write_text(
+        json.dumps({**content, "kind": "robustness", "robustness": {**curves, "mean": {}}})
+    )
+    results.add(root, [folder])
+    results.render(root)
+    assert results.load(root)["study"]["curves"] == curves
+    assert (
+        "- The scores of the runs, their curves, and the tables above as text: [study.json]" in page(root).read_text()
+    )
 
 
 def test_curves_of_missing_modalities_are_shown(root):
