@@ -8,7 +8,6 @@ value.
 MMSA has no cap on epochs; 200 lie beyond where patience stops.
 Published by MMSA, mean of five seeds: MAE 0.601, Corr 0.683, Acc-2 77.84/80.79. SUGRM prints MAE 0.665, Corr 0.621
 (its Table 1).
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
 PRESET = {

@@ -8,7 +8,7 @@ value.
 MMSA has no cap on epochs; 200 lie beyond where patience stops.
 Published by MMSA, mean of five seeds: MAE 0.949, Corr 0.669, Acc-2 77.38/78.48, Acc-7 35.39. In an independent rerun
 of its code it collapsed. SUGRM prints MAE 1.053, Corr 0.613 (its Table 1).
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

@@ -7,10 +7,4 @@ Published by MMSA, mean of five seeds: MAE 0.949, Corr 0.669, Acc-2 77.38/78.48,
 of its code it collapsed.
 """
 
-PRESET = {
-    "method": "ef_lstm",
-    "protocol": "reference",
-    "options": {
-        "weight_decay.other": 0.005,
-    },
-}
+PRESET = {"method": "ef_lstm", "protocol": "reference"}

@@ -7,7 +7,7 @@ The networks of all vertices are trained, LSTMs and memory end at the last token
 Weight decay is coupled, as it was when MMSA chose its value.
 MMSA has no cap on epochs; 200 lie beyond where patience stops.
 Published by MMSA, mean of five seeds: MAE 0.956, Corr 0.649, Acc-2 77.14/78.35, Acc-7 34.64.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

@@ -7,12 +7,4 @@ batches, rounded.
 Published by MMSA, mean of five seeds: MAE 0.956, Corr 0.649, Acc-2 77.14/78.35, Acc-7 34.64.
 """
 
-PRESET = {
-    "method": "graph_mfn",
-    "protocol": "reference",
-    "options": {
-        "weight_decay.audio": 0.005,
-        "weight_decay.vision": 0.005,
-        "weight_decay.other": 0.005,
-    },
-}
+PRESET = {"method": "graph_mfn", "protocol": "reference"}

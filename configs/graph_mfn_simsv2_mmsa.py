@@ -1,6 +1,6 @@
 """Graph-MFN on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train graph_mfn --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset graph_mfn_simsv2_mmsa
+    msa-jax train graph_mfn --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder features --preset graph_mfn_simsv2_mmsa
 
 The networks of the vertices stay as they were drawn, LSTMs and memory walk padding, the validation loss is the mean of its
 batches, rounded.
@@ -13,6 +13,9 @@ PRESET = {
     "method": "graph_mfn",
     "protocol": "reference",
     "options": {
+        "weight_decay.audio": 0.0,
+        "weight_decay.vision": 0.0,
+        "weight_decay.other": 0.0,
         "hidden.text": 64,
         "hidden.audio": 16,
         "hidden.vision": 64,

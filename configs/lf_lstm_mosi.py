@@ -6,7 +6,7 @@ BERT is frozen and runs once. `--text-encoder features` reads the file's own sta
 Aligned files do as well.
 SUGRM prints for a system of this name MAE 1.037, Corr 0.620 (aligned, its Table 1) and MAE 0.988, Corr 0.624
 (unaligned, its Table 2).
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

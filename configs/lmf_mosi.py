@@ -8,7 +8,7 @@ cap on epochs; 200 lie beyond where patience stops. Means are over valid frames,
 weighs the products is trained.
 Published by MMSA, mean of five seeds: MAE 0.950, Corr 0.651, Acc-2 77.90/79.18, Acc-7 33.82; an independent rerun of ten
 seeds gave MAE 0.958, Corr 0.656, Acc-7 34.5. MMCL's rerun of it (its Table 1): MAE 0.931, Corr 0.670.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

@@ -8,7 +8,6 @@ cap on epochs; 200 lie beyond where patience stops. Means are over valid frames,
 weighs the products is trained.
 Published by MMSA, mean of five seeds: MAE 0.441, Corr 0.576, Acc-2 77.77, Acc-3 64.68, Acc-5 40.53. Self-MM's rerun of it
 (its Table 3): MAE 0.431, Corr 0.600, Acc-2 79.37.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
 PRESET = {

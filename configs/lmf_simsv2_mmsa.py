@@ -1,6 +1,6 @@
 """LMF on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train lmf --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset lmf_simsv2_mmsa
+    msa-jax train lmf --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder features --preset lmf_simsv2_mmsa
 
 The time means and the LSTM read padding, the weights of the products are not trained, the validation loss is the mean of
 its batches, rounded.

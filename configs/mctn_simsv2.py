@@ -1,6 +1,6 @@
 """MCTN on SIMS v2, with the sizes and rates of the authors' code for MOSI and without its quirks.
 
-    msa-jax train mctn --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset mctn_simsv2
+    msa-jax train mctn --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder bert-base-chinese --preset mctn_simsv2
 
 BERT is frozen and runs once. `--text-encoder features` reads the file's own states of that BERT instead. Audio and
 vision are averaged to the tokens of the text. Sizes and rates are those of the authors' code for MOSI; the paper has

@@ -8,7 +8,7 @@ MMSA's 0.002 is a rate that its code never hands on: Adam runs at 0.001.
 Weight decay is coupled, as it was when MMSA chose its value.
 MMSA has no cap on epochs; 200 lie beyond where patience stops.
 MMSA publishes no row. MMCL's run of it (its Table 1): MAE 0.948, Corr 0.664.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

@@ -7,12 +7,4 @@ MMSA's 0.002 is a rate that its code never hands on: Adam runs at 0.001.
 MMSA publishes no row. MMCL's run of it (its Table 1): MAE 0.948, Corr 0.664.
 """
 
-PRESET = {
-    "method": "mfm",
-    "protocol": "reference",
-    "options": {
-        "weight_decay.audio": 0.001,
-        "weight_decay.vision": 0.001,
-        "weight_decay.other": 0.001,
-    },
-}
+PRESET = {"method": "mfm", "protocol": "reference"}

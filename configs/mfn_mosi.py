@@ -7,7 +7,7 @@ Audio and vision are sequences, LSTMs and memory end at the last token.
 MMSA has no cap on epochs; 200 lie beyond where patience stops.
 Published by MMSA, mean of five seeds: MAE 0.927, Corr 0.670, Acc-2 77.67/78.87, Acc-7 35.83. MMCL's rerun of it (its Table 1):
 MAE 0.951, Corr 0.665.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

@@ -1,6 +1,6 @@
 """MFN on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train mfn --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset mfn_simsv2_mmsa
+    msa-jax train mfn --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder features --preset mfn_simsv2_mmsa
 
 Audio and vision are their time means at every step, LSTMs and memory walk padding, the validation loss is the mean of its
 batches, rounded.

@@ -1,6 +1,6 @@
 """MISA on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train misa --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset misa_simsv2_mmsa
+    msa-jax train misa --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder bert-base-chinese --preset misa_simsv2_mmsa
 
 Audio and vision are read for as many frames as the text has tokens, which is a small part of unaligned sequences.
 Windows of two mini-batches with summed gradients, the last incomplete window dropped; the validation loss is the mean of its

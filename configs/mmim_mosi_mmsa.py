@@ -2,8 +2,8 @@
 
     msa-jax train mmim --data MOSI/Processed/unaligned_50.pkl --text-encoder bert-base-uncased --preset mmim_mosi_mmsa
 
-The authors' code, but LSTMs that read both ways, no cap on epochs (200 lie beyond where patience stops), and a validation
-loss that is the mean of its batches, rounded. MMSA publishes no number of it.
+The authors' code, but LSTMs that read both ways, no cap on epochs, and a validation loss that is the mean of
+its batches, rounded. MMSA publishes no number of it.
 """
 
 PRESET = {
@@ -11,7 +11,7 @@ PRESET = {
     "protocol": "reference",
     "options": {
         "bidirectional": True,
-        "max_epochs": 200,
+        "max_epochs": 1000,
         "patience": 8,
         "validation_mean": "batches",
         "validation_decimals": 4,

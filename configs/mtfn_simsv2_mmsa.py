@@ -1,6 +1,6 @@
 """MTFN on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train mtfn --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset mtfn_simsv2_mmsa
+    msa-jax train mtfn --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder features --preset mtfn_simsv2_mmsa
 
 The time means and the LSTM read padding, the multimodal score lies in ±3, the validation loss is the mean of its batches,
 rounded.

@@ -6,7 +6,6 @@ BERT is frozen and runs once. `--text-encoder features` reads the file's own sta
 GloVe vectors and reports MAE 0.580, Corr 0.703 aligned and 0.591, 0.694 unaligned.
 Published by MMSA, mean of five seeds: MAE 0.559, Corr 0.733, Acc-2 81.15/84.63. MMCL's rerun of it (its Table 1, aligned): MAE
 0.564, Corr 0.732.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
 PRESET = {

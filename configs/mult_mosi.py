@@ -6,7 +6,7 @@ BERT is frozen and runs once. `--text-encoder features` reads the file's own sta
 GloVe vectors and reports MAE 0.871, Corr 0.698 aligned and 0.889, 0.686 unaligned.
 Published by MMSA, mean of five seeds: MAE 0.880, Corr 0.702, Acc-2 79.71/80.98, Acc-7 36.91; an independent rerun of ten
 seeds gave MAE 0.900 (sd 0.023), Corr 0.694, Acc-7 36.4. MMCL's rerun of it (its Table 1, aligned): MAE 0.918, Corr 0.685.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {"method": "mult"}

@@ -1,6 +1,6 @@
 """Self-MM on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train self_mm --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset self_mm_simsv2_mmsa
+    msa-jax train self_mm --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder bert-base-chinese --preset self_mm_simsv2_mmsa
 
 Coupled weight decay, windows of four mini-batches with summed gradients, the last incomplete window dropped.
 Its number of tokens is not known here; set `max_tokens` to that of the file.

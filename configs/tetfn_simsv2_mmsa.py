@@ -1,6 +1,6 @@
 """TETFN on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train tetfn --data SIMSv2/Processed/unaligned.pkl --text-encoder bert-base-chinese --preset tetfn_simsv2_mmsa
+    msa-jax train tetfn --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder bert-base-chinese --preset tetfn_simsv2_mmsa
 
 Padding is read as data, steps of the future are hidden, positions are added in the text enhanced Transformers alone, and vision
 is convolved with the kernel of audio. Windows of four mini-batches with summed gradients, the last incomplete one dropped.

@@ -8,7 +8,7 @@ no cap on epochs; 200 lie beyond where patience stops. Means are over valid fram
 scores lie in the label range.
 Published by MMSA, mean of five seeds: MAE 0.947, Corr 0.673, Acc-2 77.99/79.08, Acc-7 34.46; an independent rerun of ten
 seeds gave MAE 0.973 (sd 0.047), Corr 0.651, Acc-7 34.7. MMCL's rerun of it (its Table 1): MAE 0.925, Corr 0.662.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
+A fine-tuned BERT on the text alone has an MAE of 0.819 in the independent rerun.
 """
 
 PRESET = {

@@ -8,7 +8,6 @@ no cap on epochs; 200 lie beyond where patience stops. Means are over valid fram
 scores lie in the label range.
 Published by MMSA, mean of five seeds: MAE 0.432, Corr 0.591, Acc-2 78.38, Acc-3 65.12, Acc-5 39.30. Self-MM's rerun of it
 (its Table 3): MAE 0.428, Corr 0.605, Acc-2 79.86.
-Every network on frozen BERT states lies above the MAE of a fine-tuned BERT on the text alone.
 """
 
 PRESET = {

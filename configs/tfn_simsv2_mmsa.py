@@ -1,6 +1,6 @@
 """TFN on SIMS v2 with the hyper-parameters and the quirks of MMSA 2.2.
 
-    msa-jax train tfn --data SIMSv2/Processed/unaligned.pkl --text-encoder features --preset tfn_simsv2_mmsa
+    msa-jax train tfn --data SIMSv2/Processed/sims_unaligned.pkl --text-encoder features --preset tfn_simsv2_mmsa
 
 The time means and the LSTM read padding, scores lie in ±3, the validation loss is the mean of its batches, rounded.
 Its number of tokens is not known here; set `max_tokens` to that of the file.

@@ -15,7 +15,7 @@ Differences from the authors' code, each undone by `padding="included"`:
   representation is the last valid hidden state. In the code windows run over padding and the representation is the last
   padded position, which sees hardly any frame of a short, right-padded sequence.
 - Positions count steps. In the code a step whose first feature is exactly 0 has none.
-In the code R is always 0, but for vision, whose bound is divided by the text's number of hidden states. Here it is real.
+In the code R is drawn for each state, at evaluation too, and is 0 but for vision; here for an attention, in training alone.
 
 The hidden states of all modalities and rows lie in one array, each modality's valid ones packed to the front of its part:
 what is computed depends on the frames there are, not on the longest sequence.

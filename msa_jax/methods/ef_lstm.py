@@ -111,7 +111,7 @@ METHOD = Method(
     name="ef_lstm",
     paper="Zadeh et al., AAAI 2018, compare with it: an LSTM over joined text, audio and vision",
     options=EFLSTMOptions,
-    reference={**ALIGNED_REFERENCE, "time_norm": True},
+    reference={**ALIGNED_REFERENCE, "time_norm": True, "weight_decay.other": 0.005},
     network=EFLSTMNetwork,
     stages=one_stage(objective, weights=alignment_weights),
     groups=encoder_groups,

@@ -60,6 +60,7 @@ from msa_jax.methods.shared.memory_fusion import (
     gated_memory,
     lstms,
     modality_groups,
+    network_decay,
 )
 from msa_jax.methods.shared.sizes import Sizes
 
@@ -141,7 +142,7 @@ METHOD = Method(
     name="graph_mfn",
     paper="Zadeh et al., ACL 2018: Multimodal Language Analysis in the Wild: CMU-MOSEI and Interpretable Dynamic Fusion Graph",
     options=GraphMFNOptions,
-    reference={**ALIGNED_REFERENCE, "frozen_vertices": True},
+    reference={**ALIGNED_REFERENCE, **network_decay(0.005), "frozen_vertices": True},
     network=GraphMFNNetwork,
     stages=stages,
     groups=modality_groups,

@@ -23,7 +23,7 @@ Readings and deviations.
   trains them, with the learning rate of everything but the factors.
 - MMSA takes the mean of audio and vision over padding too (`padding_mean`) and lets the LSTM read it (`padding`). These are
   on in the `reference` protocol. It names a dropout for text and one for the fusion that it never applies; the first is 0
-  here, the second there is not.
+  here (the authors apply it: `dropout.text`), the second there is not.
 - The authors' code sums the loss over the batch, which Adam hardly notices but for its weight decay. Here, as in MMSA, it is
   the mean.
 - Weight decay is an L2 term in the gradient, as in MMSA (`weight_decay_mode`). It can keep the network from learning: on

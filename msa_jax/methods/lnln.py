@@ -28,8 +28,8 @@ Readings and deviations. The paper's equations were read off its code.
     into the text. Here the gradient is reversed in front of the discriminator alone (`reversal` "proxy" is the code).
  2. The code adds to the norm of H_h^j instead of to H_h^j, in place. The norm of the tokens, all ones at first, is 0
     (`hyper_norm`).
- 3. Attention reads valid steps alone; the code reads padding as data (`padding` "included"). In it BERT's vector of
-    [PAD] stays as it is; here it is trained. The token in front of the last T is left out on the side that nothing reads.
+ 3. Attention reads valid steps alone; the code reads padding as data (`padding` "included"). In it only weight decay moves
+    BERT's vector of [PAD]; here it is trained. The token in front of the last T is left out on the side that nothing reads.
  4. Rates and masks are drawn in every step. In the code all masks begin at one seed, so those of text, audio and vision are
     the same numbers, in every epoch; it draws rates anew where sample 0 is fetched, which with eight loading processes reaches
     only what that process loads later in the epoch. So most samples keep the masks of the beginning (`masks` "fixed"). What
@@ -37,8 +37,8 @@ Readings and deviations. The paper's equations were read off its code.
     rates follow the seed of the run.
  5. The learning rate rises from 0 over a tenth of training and then falls by a cosine, here from step to step, in the code from
     epoch to epoch: in its whole first epoch it is 0. The code decays biases and norms of BERT too (`decay_all`).
- 6. Epochs are selected on valid, whole as it is. The code selects on test at rate 0.5, each metric its own epoch. Until March
-    2025 it kept the last epoch instead of the best for Acc-3, Acc-5, Acc-7 and Corr.
+ 6. Epochs are selected on valid, whole as it is. The code selects on test at rate 0.5, an epoch for each kind of metric.
+    Until March 2025 it kept the last epoch instead of the best for Acc-3, Acc-5, Acc-7 and Corr.
  7. The target 1 - rate is of the rate that was drawn, as in the code, not of the share of tokens that were lost. It is 0 where
     the text had no word before that: none but [CLS], [SEP] and [UNK], or features of zeros, as `modality_dropout` leaves it.
     The steps that `step_dropout` takes do not lower it. Gradients flow into H'.

@@ -24,11 +24,12 @@ Readings and deviations.
   they write, which features outside (-1, 1) cannot meet (`bounded`).
 - E and D serve both directions, so all features get the width of the widest by zeros. The code scores these zeros and
   feeds back what is written in their place (`score_widest`); here they stay zeros.
-- The code walks and scores padding (`padding`). These five are options, on in the `reference` protocol, as is its selection by
-  the whole loss on valid. The code stops and saves weights by that loss, but predicts with those that the last epoch left.
-  Its cells may have Keras' hard sigmoid; ours have the logistic one.
+- The code walks and scores padding (`padding`). These five are options, on in the `reference` protocol, as is its selection
+  by the whole loss on valid (the code's has the norm of w in it). The code stops and saves weights by that loss, but predicts
+  with those that the last epoch left. Its cells have Keras' hard sigmoid; ours have the logistic one. Its encoders carry
+  tanh(c) from step to step in the place of the cell c; ours carry c.
 - Matrices and biases start as PyTorch's do. The code has those of Keras: matrices of the input by Glorot's uniform bound,
-  orthogonal recurrent ones, biases at 0 and those of the forget gates at 1.
+  recurrent ones orthogonal in encoders and reader, by Glorot's bound in decoders; biases at 0, the reader's forget gate at 1.
 - Features are standardised; the code divides vision by its largest value.
 - Text is BERT's states instead of GloVe vectors, and max_tokens word pieces instead of 20 words (20 in `reference`).
 - The squared L2 norm of w in the code's loss, times 0.01, is a weight decay of 0.02 (`score_decay`).

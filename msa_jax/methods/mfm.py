@@ -70,6 +70,7 @@ from msa_jax.methods.shared.memory_fusion import (
     MemoryFusion,
     MemoryOptions,
     modality_groups,
+    network_decay,
 )
 from msa_jax.methods.shared.sizes import Sizes
 
@@ -226,7 +227,7 @@ METHOD = Method(
     name="mfm",
     paper="Tsai et al., ICLR 2019: Learning Factorized Multimodal Representations",
     options=MFMOptions,
-    reference=ALIGNED_REFERENCE,
+    reference={**ALIGNED_REFERENCE, **network_decay(0.001)},
     network=MFMNetwork,
     stages=one_stage(objective, weights=weights, batch_terms=("discrepancy",)),
     groups=modality_groups,

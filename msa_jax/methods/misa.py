@@ -23,8 +23,9 @@ Readings and deviations.
     (`difference`).
  2. No gradient flows through the lengths that L_diff divides by, as in the code.
  3. Sizes, rates, weights and the orthogonal start of the recurrent matrices are those of the code for MOSI. `patience` is the
-    paper's 6; the code stops at the seventh epoch without improvement (reference). Dropout stands before the ReLU in the
+    code's 6; it stops at the seventh epoch without improvement (reference). Dropout stands before the ReLU in the
     code's head, which is the same as behind it.
+    MMSA clips the running sum of gradients after each mini-batch of a window; here a window is clipped once.
  4. Audio and vision are read to their own lengths. MMSA reads as many frames as there are tokens, of unaligned
     sequences a small part: the first half a second of the vision of MOSI and MOSEI (`lengths` "text", reference). On aligned
     data both are the same.

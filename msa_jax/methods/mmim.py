@@ -24,7 +24,8 @@ Deviations and why.
   network. Under an old PyTorch the code's decay shrank it to nothing; that is in neither protocol.
 - A class that has too few samples for a covariance is skipped, and `entropy_epsilon` is added to its diagonal. The code
   becomes NaN there.
-- The code clips the norm over all parameters, those among them that the phase does not train. Here theirs do not count.
+- The code clips the norm over all parameters, also those that the phase does not train. Here theirs do not count, in either
+  protocol.
 - The code halves the learning rates after 20 epochs without improvement, which never are, since it stops after 10.
 - Its weight decay is coupled and covers biases and LayerNorms of BERT (`decay_all`).
 - Without `contrast`, L1 is all that is left. The code then still adds -beta H, over encoders that nothing else shapes.

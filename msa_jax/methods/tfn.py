@@ -16,7 +16,8 @@ Deviations and why.
   into ±3 whatever the labels are (`output_range`): three options, on in the `reference` protocol.
   The mean over padding divides by the longest sequence of the training split; a file padded further has all means smaller
   by one factor, which BatchNorm takes out.
-- MMSA names a dropout for text that it never applies: PyTorch ignores it in an LSTM of one layer. Here it is 0.
+- MMSA names a dropout for text and sets it to 0, since its LSTM has one layer. Here it is 0; the code that MMSA cites applies
+  it behind the LSTM (`dropout.text`).
 - Absent modalities: their sub-network and their factor of the product are left out.
 """
 

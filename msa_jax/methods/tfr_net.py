@@ -20,7 +20,7 @@ where the complete X_t are BERT's states of the complete text, into which gradie
 
 Readings and deviations. The paper's equations were read off its code.
  1. Attention and the largest value read valid steps alone; the code reads padding as data (`padding` "included"). In
-    it BERT's vector of [PAD] stays as it is; here it is then trained.
+    it only weight decay moves BERT's vector of [PAD]; here it is then trained.
  2. The code hides later steps: i sees j only where j <= i + |S - L| (`future_mask` "offset"). It gives no position to a step
     whose first projected value is 0, as that of a lost frame between lost ones; here every step has one.
  3. The code takes samples for steps in S: each feature attends to itself in the samples before it in the mini-batch, so that a

@@ -165,7 +165,7 @@ class StagePrograms:
     def _phase(self, number: int, phase: Phase, assigned: Mapping[str, Any]) -> PhasePrograms:
         options = self.model.options
         every = math.ceil(self.model.inputs.rows / options.batch_size)
-        batches = max(1, math.floor(phase.share * every + 1e-6))
+        batches = math.ceil(phase.share * every - 1e-6)  # until that share is reached
         if options.tail == "drop" and batches < options.accumulate:
             raise InputError(
                 f"option accumulate is {options.accumulate}, but an epoch has {batches} mini-batches and option tail "

@@ -132,6 +132,11 @@ class MemoryFusion(nn.Module):
         return jnp.concatenate([walked.states[-1], memory], axis=-1)
 
 
+def network_decay(value: float) -> dict[str, float]:
+    """The options that give this weight decay to all parameters but those of the text encoder."""
+    return {f"weight_decay.{group}": value for group in ("audio", "vision", "other")}
+
+
 def modality_groups(options: Options) -> tuple[Group, ...]:
     """Text encoder (its biases and LayerNorms without weight decay), what belongs to audio or to vision alone, everything
     else."""
