@@ -22,6 +22,7 @@ import numpy as np
 
 from msa_jax.encoders.bert_config import BertConfig
 from msa_jax.errors import InputError
+from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout, mask_key
 
 Array = jax.Array
@@ -42,8 +43,8 @@ _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _dense(features: int, dtype: jnp.dtype) -> nn.Dense:
-    return nn.Dense(features, dtype=dtype, kernel_init=_normal)
+def _dense(features: int, dtype: jnp.dtype) -> Linear:
+    return Linear(features, dtype, _normal, nn.initializers.zeros)
 
 
 def _norm(config: BertConfig, dtype: jnp.dtype) -> nn.LayerNorm:

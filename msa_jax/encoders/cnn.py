@@ -42,7 +42,7 @@ class Convolution(nn.Module):
         init = uniform((self.kernel * width) ** -0.5)
         shape = self.kernel, width, self.channels
         kernel = self.param("kernel", self.kernel_init or init, shape, jnp.float32).astype(self.dtype)
-        bias = self.param("bias", self.bias_init or init, (self.channels,), jnp.float32).astype(self.dtype)
+        bias = self.param("bias", self.bias_init or init, (self.channels,), jnp.float32)
         stride, out = self.stride, -(-steps // self.stride)
         blocks = -(-self.kernel // stride)  # a window reaches over so many blocks of one stride
         before, inside = max((self.kernel - stride) // 2, 0), (out + blocks - 1) * stride
@@ -52,7 +52,8 @@ class Convolution(nn.Module):
         if missing := blocks * stride - self.kernel:
             kernel = jax.lax.pad(kernel, zero, ((0, missing, 0), (0, 0, 0), (0, 0, 0)))
         parts = kernel.reshape(blocks, stride * width, self.channels)
-        return sum((x[:, j : j + out] @ parts[j] for j in range(blocks)), bias[None, None, :])
+        start = jnp.broadcast_to(bias, (batch, out, self.channels)).astype(self.dtype)  # see `layers.dense.add_bias`
+        return sum((x[:, j : j + out] @ parts[j] for j in range(blocks)), start)
 
 
 class WindowProjection(nn.Module):

@@ -228,8 +228,8 @@ def _outer(x: Array, y: Array) -> Array:
 
 
 def _total(x: Array) -> Array:
-    """[T, B, d] -> [d]"""
-    return x.sum((0, 1), dtype=jnp.float32).astype(x.dtype)
+    """[T, B, d] -> [d] float32"""
+    return x.sum((0, 1), dtype=jnp.float32)
 
 
 _remember.defvjp(_keep, _backward)

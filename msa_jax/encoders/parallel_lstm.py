@@ -16,7 +16,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax.layers.dense import uniform
+from msa_jax.layers.dense import add_bias, uniform
 from msa_jax.layers.functional import keep_where, product
 from msa_jax.layers.pooling import valid_steps
 
@@ -38,12 +38,12 @@ class LSTMWeights(nn.Module):
 
     @nn.compact
     def __call__(self, width: int) -> tuple[Array, Array, Array]:
-        """Of what is read, [width, 4h], of the state, [h, 4h], and the sum of both biases, [4h]."""
+        """Of what is read, [width, 4h], of the state, [h, 4h], and the sum of both biases, [4h] float32."""
         init, gates = uniform(self.hidden**-0.5), 4 * self.hidden
         kernel = self.param("input", init, (width, gates)).astype(self.dtype)
         recurrent = self.param("recurrent", init, (self.hidden, gates)).astype(self.dtype)
         bias = self.param("input_bias", init, (gates,)) + self.param("recurrent_bias", init, (gates,))
-        return kernel, recurrent, bias.astype(self.dtype)
+        return kernel, recurrent, bias
 
 
 class ParallelLSTM(nn.Module):
@@ -67,7 +67,7 @@ class ParallelLSTM(nn.Module):
             kernel, inner, bias = weights(sequence.shape[-1])
             # One product for all steps leaves the recurrent one to each.
             of_input = sequence.astype(self.dtype).swapaxes(0, 1) @ kernel
-            inputs.append(of_input + bias[None, None])
+            inputs.append(add_bias(of_input, bias))
             recurrent.append(inner)
         return walk(inputs, recurrent, steps_first(length, inputs[0].shape[0]))
 

@@ -93,23 +93,24 @@ class CrossModalPredictor(nn.Module):
         hidden = Dropout(self.dropout)(hidden, deterministic=not train)
         bimodal = self._linear(self.width, "bimodal")(hidden)  # F_ta
         latent, latent_length = self._cnn("source_cnn")(bimodal, length)
+        # In float32 also where all else is bfloat16: at the start samples differ in P by less than that can tell.
         matrix = self.start.matrix(hidden=self.context)
         lstm = LSTM(
             self.context,
-            self.dtype,
+            jnp.float32,
             kernel_init=matrix,
             recurrent_init=matrix,
             bias_init=self.start.bias(),
             name="context",
         )
         context = lstm(latent, latent_length)  # P_ta
-        prediction = self._linear(self.channels, "predictor")(context)  # P_v
+        prediction = self._linear(self.channels, "predictor", jnp.float32)(context)  # P_v
         if target is None:
             return prediction, None
         return prediction, masked_mean(*self._cnn("target_cnn")(*target))  # G_v
 
-    def _linear(self, features: int, name: str) -> Linear:
-        return Linear(features, self.dtype, self.start.matrix(), self.start.bias(), name=name)
+    def _linear(self, features: int, name: str, dtype: jnp.dtype | None = None) -> Linear:
+        return Linear(features, dtype or self.dtype, self.start.matrix(), self.start.bias(), name=name)
 
     def _cnn(self, name: str) -> ConvolutionStack:
         start = self.start.matrix(cnn=True), self.start.bias(cnn=True)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from msa_jax.encoders.parallel_lstm import LSTMWeights, apart, walk
-from msa_jax.layers.dense import Linear, uniform
+from msa_jax.layers.dense import Linear, add_bias, uniform
 from msa_jax.layers.functional import product
 from msa_jax.layers.pooling import valid_steps
 
@@ -35,8 +35,8 @@ class SequenceDecoder(nn.Module):
         for name, vector in vectors.items():
             rows, size = vector.shape
             kernel, inner, bias = LSTMWeights(size, self.dtype, name=f"{name}_lstm")(size)
-            first = vector.astype(self.dtype) @ kernel + bias[None]
-            later = jnp.broadcast_to(bias[None, None], (steps - 1, rows, 4 * size))
+            first = add_bias(vector.astype(self.dtype) @ kernel, bias)
+            later = jnp.broadcast_to(bias[None, None], (steps - 1, rows, 4 * size)).astype(self.dtype)
             inputs.append(jnp.concatenate([first[None], later]))
             recurrent.append(kernel + inner)  # the state before the first step is 0
         states = apart(walk(inputs, recurrent).states, [vector.shape[-1] for vector in vectors.values()])
@@ -84,7 +84,7 @@ class AttentionDecoder(nn.Module):
             return jnp.einsum("bt,btq->bq", share, states)
 
         if self.linear:
-            outside = mean(states @ energy) @ kernel + bias[None]  # the same at every step
+            outside = add_bias(mean(states @ energy) @ kernel, bias)  # the same at every step
 
             def read_out(cell: Array) -> Array:
                 return outside
@@ -95,7 +95,7 @@ class AttentionDecoder(nn.Module):
 
             def read_out(cell: Array) -> Array:
                 asked = cell.astype(self.dtype) @ query
-                return mean(jnp.tanh(keys + asked[:, None]) @ energy) @ kernel + bias[None]
+                return add_bias(mean(jnp.tanh(keys + asked[:, None]) @ energy) @ kernel, bias)
 
         def step(before: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Array]:
             state, cell = before

@@ -33,7 +33,7 @@ import numpy as np
 
 from msa_jax.encoders.windowed import Layer, Places, Settings, Window, read_windows
 from msa_jax.errors import InputError
-from msa_jax.layers.dense import Affine, Norm, uniform
+from msa_jax.layers.dense import Affine, Linear, Norm, uniform
 from msa_jax.layers.dropout import Dropout
 from msa_jax.layers.pooling import valid_steps, without_padding
 
@@ -283,7 +283,7 @@ class _Parameters(nn.Module):
             projection = uniform(_bound(width, frames.shape[-1]))
             normed = nn.LayerNorm(1e-5, dtype=self.dtype, use_fast_variance=False, name=f"input_{number}_norm")(frames)
             keys, values = (
-                nn.Dense(width, kernel_init=projection, dtype=self.dtype, name=f"input_{number}_{name}")(normed)
+                Linear(width, self.dtype, projection, nn.initializers.zeros, name=f"input_{number}_{name}")(normed)
                 for name in ("key", "value")
             )
             read.append(jnp.concatenate([keys, values], -1).reshape(-1, 2 * width))

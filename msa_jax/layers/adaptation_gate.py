@@ -67,7 +67,7 @@ class AdaptationGate(nn.Module):
         """z [..., D], frames {modality: [..., d]} -> [..., D] in `dtype`."""
 
         def linear(name: str, x: Array) -> Array:
-            return nn.Dense(z.shape[-1], dtype=self.dtype, kernel_init=_normal, name=name)(x)
+            return Linear(z.shape[-1], self.dtype, _normal, nn.initializers.zeros, name=name)(x)
 
         chex.assert_equal_shape_prefix([z, *frames.values()], z.ndim - 1)
         z = z.astype(self.dtype)

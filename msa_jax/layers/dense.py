@@ -37,8 +37,17 @@ class Linear(nn.Module):
         width = x.shape[-1]
         init = uniform(width**-0.5)
         kernel = self.param("kernel", self.kernel_init or init, (width, self.features), jnp.float32).astype(self.dtype)
-        bias = self.param("bias", self.bias_init or init, (self.features,), jnp.float32).astype(self.dtype)
-        return x.astype(self.dtype) @ kernel + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+        bias = self.param("bias", self.bias_init or init, (self.features,), jnp.float32)
+        return add_bias(x.astype(self.dtype) @ kernel, bias)
+
+
+def add_bias(x: Array, bias: Array) -> Array:
+    """x [..., e] and bias [e] -> x + bias in the type of x.
+
+    A float32 bias is cast behind the broadcast, not in front of it, so that its gradient, a sum over all rows, is taken in
+    float32: in bfloat16 a sum of some thousand numbers stops growing.
+    """
+    return x + jnp.broadcast_to(bias.reshape((1,) * (x.ndim - 1) + (-1,)), x.shape).astype(x.dtype)
 
 
 class Affine(NamedTuple):
@@ -49,7 +58,8 @@ class Affine(NamedTuple):
 
     def __call__(self, x: Array) -> Array:
         """[..., T, d] -> [..., T, e]"""
-        return x @ self.kernel.astype(x.dtype) + _over_rows(self.bias.astype(x.dtype), x)
+        y = x @ self.kernel.astype(x.dtype)
+        return y + jnp.broadcast_to(_over_rows(self.bias, y), y.shape).astype(y.dtype)  # as in `add_bias`
 
 
 class Norm(NamedTuple):
@@ -91,7 +101,8 @@ def _over_rows(vector: Array, x: Array) -> Array:
 
 
 class AffineParams(nn.Module):
-    """The parameters of a linear layer, or of some that lie stacked, not yet applied: tiles are walked outside of Flax."""
+    """The parameters of a linear layer, or of some that lie stacked, not yet applied: tiles are walked outside of Flax. The
+    bias is float32, see `add_bias`."""
 
     shape: tuple[int, ...]
     bound: float
@@ -102,4 +113,4 @@ class AffineParams(nn.Module):
     def __call__(self) -> Affine:
         kernel = self.param("kernel", uniform(self.bound), self.shape)
         bias = self.param("bias", uniform(self.bias_bound), (*self.shape[:-2], self.shape[-1]))
-        return Affine(kernel.astype(self.dtype), bias.astype(self.dtype))
+        return Affine(kernel.astype(self.dtype), bias)

@@ -51,13 +51,14 @@ class ScoreHead(nn.Module):
         x = Dropout(self.dropout)(x, deterministic=not train)
         for layer in ("linear_1", "linear_2"):
             x = nn.relu(Linear(self.hidden, self.dtype, name=layer)(x))
-        return x, Linear(1, self.dtype, name="score")(x)[:, 0].astype(jnp.float32)
+        return x, Linear(1, jnp.float32, name="score")(x)[:, 0].astype(jnp.float32)
 
 
 class Perceptron(nn.Module):
     """Two linear layers with ReLU and dropout between them: W_2 drop(relu(W_1 x)).
 
-    hidden: of the layer between. size: of the result. dropout: of the layer between.
+    hidden: of the layer between. size: of the result. dropout: of the layer between. output: type of the result, by default
+    `dtype`; float32 for a score.
 
     Parameters: `hidden`, `output`.
     """
@@ -66,13 +67,14 @@ class Perceptron(nn.Module):
     size: int
     dropout: float | Array = 0.0
     dtype: jnp.dtype = jnp.float32
+    output: jnp.dtype | None = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
         """[..., d] -> [..., size]"""
         x = nn.relu(Linear(self.hidden, self.dtype, name="hidden")(x))
         x = Dropout(self.dropout)(x, deterministic=not train)
-        return Linear(self.size, self.dtype, name="output")(x)
+        return Linear(self.size, self.output or self.dtype, name="output")(x)
 
 
 class FeatureScoreHead(nn.Module):
@@ -94,7 +96,7 @@ class FeatureScoreHead(nn.Module):
         x = Dropout(self.dropout)(x, deterministic=not train)
         feature = nn.relu(Linear(self.size, self.dtype, name="feature")(x))
         hidden = nn.relu(Linear(self.size, self.dtype, name="middle")(feature)) if self.middle_layer else feature
-        return feature, Linear(1, self.dtype, name="score")(hidden)[:, 0].astype(jnp.float32)
+        return feature, Linear(1, jnp.float32, name="score")(hidden)[:, 0].astype(jnp.float32)
 
 
 class ResidualScoreHead(nn.Module):
@@ -113,4 +115,4 @@ class ResidualScoreHead(nn.Module):
         """[B, d] -> what the score is read off [B, d], and the score [B] float32, unbounded."""
         width = z.shape[-1]
         z = z + Perceptron(width, width, self.dropout, self.dtype, name="residual")(z, train=train)
-        return z, Linear(1, self.dtype, name="score")(z)[:, 0].astype(jnp.float32)
+        return z, Linear(1, jnp.float32, name="score")(z)[:, 0].astype(jnp.float32)

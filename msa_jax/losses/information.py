@@ -14,6 +14,8 @@ from msa_jax.numerics import at_least_float32
 
 Array = jax.Array
 
+SMALLEST_LOG_VARIANCE = -80.0  # in front of an error; exp of 89 is no float32
+
 
 def gaussian_log_likelihood(
     target: Array, mean: Array, log_variance: Array, *, normaliser: bool = True, where: Array | None = None
@@ -39,7 +41,8 @@ def gaussian_log_likelihood(
     chex.assert_equal_shape([target, mean, log_variance])
     there = present(where, target.shape[0])[:, None]
     target, mean, log_variance = (jnp.where(there, at_least_float32(x), 0.0) for x in (target, mean, log_variance))
-    each = -0.5 * (target - mean) ** 2 * jnp.exp(-log_variance)
+    # exp overflows beyond, and 0 times infinity is NaN.
+    each = -0.5 * (target - mean) ** 2 * jnp.exp(-jnp.maximum(log_variance, SMALLEST_LOG_VARIANCE))
     return (each - 0.5 * log_variance if normaliser else each).sum(-1)
 
 

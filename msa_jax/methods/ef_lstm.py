@@ -103,7 +103,7 @@ class EFLSTMNetwork(nn.Module):
         state = Dropout(options.dropout)(state, deterministic=not train)
         hidden = nn.relu(Linear(options.hidden, self.dtype, name="linear")(state))
         dropped = Dropout(options.dropout)(hidden, deterministic=not train)
-        score = Linear(1, self.dtype, name="score")(dropped)[:, 0]
+        score = Linear(1, jnp.float32, name="score")(dropped)[:, 0]
         return {"prediction": score.astype(jnp.float32), "representation": hidden.astype(jnp.float32), **learned}
 
 

@@ -121,7 +121,7 @@ class GraphMFNNetwork(nn.Module):
         valid = steps_first(length, len(states))
         memory = gated_memory(options, self.dtype)(top, valid, train=train)
         fused = jnp.concatenate([states[-1], memory], axis=-1)
-        score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, name="score")
+        score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, jnp.float32, name="score")
         total = keep_where(valid, efficacies.astype(jnp.float32)).sum(0)
         return {
             "prediction": score(fused, train=train)[:, 0].astype(jnp.float32),

@@ -207,7 +207,7 @@ class LNLNNetwork(nn.Module):
             hyper = HyperModality(*sizes, self.dtype, name="hyper")(repeated(start, rows, self.dtype), states, others)
             mixed = self._fused(mixed, hyper)
         outputs["representation"] = mixed.mean(1)
-        outputs["prediction"] = Linear(1, self.dtype, name="score")(outputs["representation"])[:, 0]
+        outputs["prediction"] = Linear(1, jnp.float32, name="score")(outputs["representation"])[:, 0]
 
         if train or self.is_initializing():
             rebuilt = [self._transformer(f"{name}_rebuilt", options.tokens)(h[name])[0] for name in names]

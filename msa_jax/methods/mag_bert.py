@@ -40,6 +40,7 @@ from msa_jax.config import PerGroup, Schedule, check_not_negative, check_rates
 from msa_jax.encoders.text import TextEncoder
 from msa_jax.errors import InputError
 from msa_jax.layers.adaptation_gate import AdaptationGate
+from msa_jax.layers.dense import Linear
 from msa_jax.layers.dropout import Dropout
 from msa_jax.methods.protocol import Batch, Group, Inputs, Method, Step, Terms, one_stage
 from msa_jax.methods.shared.aligned_sequences import (
@@ -143,7 +144,7 @@ class MagBertNetwork(nn.Module):
         )
         pooled = encoder(batch["text"], train=train, adapt=adapt)["pooled"]
         dropped = Dropout(options.dropout)(pooled, deterministic=not train)
-        score = nn.Dense(1, dtype=self.dtype, kernel_init=nn.initializers.normal(0.02), name="score")(dropped)
+        score = Linear(1, jnp.float32, nn.initializers.normal(0.02), nn.initializers.zeros, name="score")(dropped)
         scores = {"prediction": score[:, 0].astype(jnp.float32), "representation": pooled.astype(jnp.float32)}
         return {**scores, **learned}
 

@@ -189,7 +189,7 @@ class MCTNNetwork(nn.Module):
         share = nn.softmax(jnp.where(counts, energy, -1e9), axis=1).astype(self.dtype)
         representation = (share * read).sum(1)
         outputs = {
-            "prediction": Linear(1, self.dtype, name="score")(representation)[:, 0],
+            "prediction": Linear(1, jnp.float32, name="score")(representation)[:, 0],
             "representation": representation,
             "sequences": {term: source[name] for term, name in translations(options, self.inputs).items()},
             "generated": generated,

@@ -181,7 +181,7 @@ class MFMNetwork(nn.Module):
             factors[name] = nn.relu(factor(codes[name], train=train))
 
         label = factors["label"]
-        score = Perceptron(options.factor.label, 1, options.factor_dropout.score, self.dtype, name="score")
+        score = Perceptron(options.factor.label, 1, options.factor_dropout.score, self.dtype, jnp.float32, name="score")
         both = {name: jnp.concatenate([label, factors[name]], axis=-1) for name in names}
         widths = {name: sequence.shape[-1] for name, sequence in sequences.items()}
         generated = SequenceDecoder(widths, self.dtype, name="decoders")(both, sequences[names[0]].shape[1])

@@ -100,7 +100,7 @@ class MFNNetwork(nn.Module):
         if options.constant_sequences:
             sequences |= self._constant(batch, sequences)
         fused = MemoryFusion(options, self.dtype, name="fusion")(sequences, length, train=train)
-        score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, name="score")
+        score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, jnp.float32, name="score")
         prediction = score(fused, train=train)[:, 0]
         return {"prediction": prediction.astype(jnp.float32), "representation": fused.astype(jnp.float32), **learned}
 

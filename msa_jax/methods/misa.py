@@ -225,7 +225,7 @@ class MISANetwork(nn.Module):
         mixed = fusion(parts, jnp.full(rows, count), train=train).reshape(rows, -1)
         x = Linear(3 * width, self.dtype, name="head")(mixed)
         outputs["representation"] = nn.relu(Dropout(options.dropout)(x, deterministic=not train))
-        outputs["prediction"] = Linear(1, self.dtype, name="score")(outputs["representation"])[:, 0]
+        outputs["prediction"] = Linear(1, jnp.float32, name="score")(outputs["representation"])[:, 0]
         return {name: value.astype(jnp.float32) for name, value in outputs.items()}
 
     def _utterances(self, batch: Batch, train: bool) -> dict[str, Array]:

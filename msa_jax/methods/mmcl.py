@@ -292,7 +292,7 @@ class MMCLNetwork(nn.Module):
         x = nn.relu(Linear(options.width, self.dtype, name="fusion_hidden")(jnp.concatenate(fused, -1)))
         x = Dropout(options.dropout)(x, deterministic=not train)
         outputs["representation"] = nn.relu(Linear(options.width, self.dtype, name="fusion")(x))
-        outputs["prediction"] = Linear(1, self.dtype, name="score")(outputs["representation"])[:, 0]
+        outputs["prediction"] = Linear(1, jnp.float32, name="score")(outputs["representation"])[:, 0]
         return {name: value.astype(jnp.float32) for name, value in outputs.items()}
 
     def _encoder(self, name: str) -> UnimodalEncoder:

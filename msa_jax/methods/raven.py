@@ -140,7 +140,7 @@ class RavenNetwork(nn.Module):
             rules = options.linear_gate, options.loose_bound, options.detach_shift
             shifted = NonverbalShift(options.beta, *rules, self.dtype, name="shift")(words, states)
         state = LSTM(options.hidden, self.dtype, name="lstm")(Dropout(options.dropout)(shifted, not train), length)
-        score = Linear(1, self.dtype, name="score")(state)[:, 0]
+        score = Linear(1, jnp.float32, name="score")(state)[:, 0]
         return {
             "prediction": score.astype(jnp.float32),
             "representation": state.astype(jnp.float32),

@@ -239,7 +239,7 @@ class TFRNetNetwork(nn.Module):
         z = BatchNorm(dtype=self.dtype, name="norm")(z, counts, train=train)
         z = nn.leaky_relu(Linear(options.hidden, self.dtype, name="hidden")(z))
         z = Dropout(options.dropout)(z, deterministic=not train)
-        outputs["prediction"] = Linear(1, self.dtype, name="score")(z)[:, 0]
+        outputs["prediction"] = Linear(1, jnp.float32, name="score")(z)[:, 0]
         return {name: x.astype(jnp.float32) for name, x in outputs.items()}
 
     def _copies(self, batch: Batch) -> tuple[Batch, dict[str, Array]]:
@@ -323,7 +323,7 @@ def objective(step: Step, options: TFRNetOptions, inputs: Inputs) -> tuple[Terms
         lost = ((outputs[f"lost_{name}"] > 0) & there[:, None])[..., None]
         rebuilt, complete = (jnp.where(lost, outputs[f"{kind}_{name}"], 0.0) for kind in ("rebuilt", "complete"))
         width = rebuilt.shape[-1]
-        values = lost.sum() * width + 1e-4
+        values = lost.sum().astype(jnp.float32) * width + 1e-4  # their number may be no int32
         terms[f"{name}_reconstruction"] = losses.smooth_l1(rebuilt, complete).sum() / values
         everywhere = jnp.repeat(counts, rebuilt.shape[1])
         flat = (each.reshape(-1, width) for each in (rebuilt, complete))

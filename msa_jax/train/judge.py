@@ -50,7 +50,7 @@ def judge(
         if np.isnan(value):
             after["ended"][place] = after["failed"][place] = True
             continue
-        better = np.isfinite(value) and value <= after["best_value"][place] - np.float32(options.min_delta)
+        better = np.isfinite(value) and float(value) <= float(after["best_value"][place]) - options.min_delta
         improved[place] = better and stage_epoch >= first
         if improved[place]:
             after["best_value"][place], after["best_epoch"][place] = value, epoch

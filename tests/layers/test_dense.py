@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.layers.dense import Linear, uniform
+from msa_jax.encoders.cnn import Convolution
+from msa_jax.encoders.parallel_lstm import ParallelLSTM
+from msa_jax.layers.dense import Affine, Linear, uniform
+from msa_jax.layers.subnetworks import FeatureScoreHead, Perceptron, ResidualScoreHead, ScoreHead
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (2, 3, 6), (2, 1, 3, 6), (6,)])
@@ -48,3 +51,50 @@ def test_it_computes_in_the_dtype_it_is_given_and_keeps_float32_parameters():
     params = layer.init(jax.random.key(0), jnp.zeros((2, 4)))
     assert {value.dtype for value in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     assert layer.apply(params, jnp.ones((2, 4))).dtype == jnp.bfloat16
+
+
+def test_the_gradient_of_a_bias_is_a_float32_sum_in_bfloat16_too():
+    x = jnp.ones((64, 500, 4), jnp.bfloat16)
+    layer = Linear(2, jnp.bfloat16)
+    params = layer.init(jax.random.key(0), x)["params"]
+    found = jax.grad(lambda params: layer.apply({"params": params}, x).astype(jnp.float32).sum())(params)
+    np.testing.assert_array_equal(found["bias"], 32000)
+    found = jax.grad(lambda bias: Affine(jnp.ones((4, 2), jnp.bfloat16), bias)(x).astype(jnp.float32).sum())(
+        jnp.zeros(2)
+    )
+    np.testing.assert_array_equal(found, 32000)
+
+
+def test_the_gradients_of_an_lstm_and_a_convolution_are_about_those_of_float32():
+    x = jax.random.normal(jax.random.key(0), (32, 300, 4))
+    length = jnp.full(32, 300, jnp.int32)
+
+    def gradients(dtype):
+        lstm, cnn = ParallelLSTM({"audio": 6}, dtype), Convolution(6, 3, 1, dtype=dtype)
+        states = lambda params: lstm.apply(params, {"audio": x}, length).states.astype(jnp.float32).sum()  # noqa: E731
+        latent = lambda params: cnn.apply(params, x).astype(jnp.float32).sum()  # noqa: E731
+        drawn = lstm.init(jax.random.key(1), {"audio": x}, length), cnn.init(jax.random.key(1), x)
+        return jax.tree.leaves((jax.grad(states)(drawn[0]), jax.grad(latent)(drawn[1])))
+
+    for half, whole in zip(gradients(jnp.bfloat16), gradients(jnp.float32), strict=True):
+        assert np.linalg.norm(half - whole) < 0.02 * np.linalg.norm(whole)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        ScoreHead(8, dtype=jnp.bfloat16),
+        FeatureScoreHead(8, dtype=jnp.bfloat16),
+        ResidualScoreHead(dtype=jnp.bfloat16),
+        Perceptron(8, 1, dtype=jnp.bfloat16, output=jnp.float32),
+    ],
+    ids=lambda head: type(head).__name__,
+)
+def test_a_score_is_not_rounded_to_bfloat16(head):
+    x = jax.random.normal(jax.random.key(0), (2000, 8))
+    drawn = head.init(jax.random.key(1), x, train=False)
+    moved = jax.tree.map_with_path(lambda path, leaf: leaf + 50 * ("score" in str(path) and leaf.shape == (1,)), drawn)
+    out = head.apply(moved, x, train=False)
+    score = out if isinstance(out, jax.Array) else out[1]
+    assert score.dtype == jnp.float32
+    assert len(np.unique(score)) > 500  # a bfloat16 near 50 is a multiple of a quarter

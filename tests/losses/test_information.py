@@ -152,6 +152,14 @@ def test_entropies_side_by_side_equal_those_apart():
     )
 
 
+@pytest.mark.parametrize("log_variance", [-89.0, -1e4])
+def test_a_variance_of_nothing_has_no_nan(log_variance):
+    target, small = jnp.ones((1, 3)), jnp.full((1, 3), log_variance)
+    found, of_mean = jax.value_and_grad(lambda mean: losses.gaussian_log_likelihood(target, mean, small).sum())(target)
+    np.testing.assert_allclose(found, -1.5 * log_variance, rtol=1e-6)
+    np.testing.assert_array_equal(of_mean, 0)
+
+
 def test_entropy_of_another_shape_is_an_error():
     with pytest.raises(AssertionError):
         losses.class_entropy(FEATURES, LABEL[:-1])

@@ -211,3 +211,9 @@ def test_selection_must_name_something_that_there_is():
     check_selection(replace(TOY, valid_terms=("error",)), Options(selection="term.error"), "mosi")
     with pytest.raises(InputError, match="option selection is 'Mult_acc_3'"):
         check_selection(TOY, Options(selection="Mult_acc_3"), "mosi")  # of SIMS
+
+
+def test_a_tie_is_no_improvement_however_large_the_value():
+    # A float32 of 40 does not know 1e-6.
+    last = after([40.0] * 7, patience=3)[-1]
+    assert (last.best_epoch[0], last.epochs[0]) == (1, 4)

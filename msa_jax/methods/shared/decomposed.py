@@ -202,7 +202,7 @@ class Decoder(nn.Module):
     def __call__(self, x: Array) -> Array:
         for number, size in enumerate(self.hidden):
             x = nn.gelu(Linear(size, self.dtype, name=f"hidden_{number}")(x), approximate=False)
-        return Linear(self.features, self.dtype, name="score")(x).astype(jnp.float32)
+        return Linear(self.features, jnp.float32, name="score")(x)
 
 
 class Projector(nn.Module):
