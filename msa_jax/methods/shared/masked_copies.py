@@ -88,21 +88,35 @@ def with_silenced_copy(
         first, last = (1, length - 1) if "ids" in content else (0, length)
         inside = valid_steps(last, steps)[..., 0] & (jnp.arange(steps)[None, :] >= first)
         lost[name] = drawn & inside
-        other = _silenced(content, lost[name], inputs)
-        copies[name] = {field: jnp.concatenate([value, other[field]]) for field, value in content.items()}
+        copies[name] = _with_copy(content, lost[name], inputs)
     return cast(Batch, copies), lost
 
 
-def _silenced(content: Mapping[str, Array], lost: Array, inputs: Inputs) -> dict[str, Array]:
-    """One modality without the steps that are lost. Packed text lies in rows behind those of the complete samples."""
-    if "ids" not in content:
-        return {**content, "features": jnp.where(lost[..., None], 0, content["features"])}
-    ids, unknown = content["ids"], _unknown(inputs)
-    if "slot" not in content:
-        return {**content, "ids": jnp.where(lost, unknown, ids)}
-    target = jnp.where(lost, content["slot"], ids.size)  # beyond the last slot, where it is dropped
-    ids = ids.reshape(-1).at[target.reshape(-1)].set(unknown, mode="drop").reshape(ids.shape)
-    return {**content, "ids": ids, "slot": content["slot"] + ids.size}
+def _with_copy(content: Mapping[str, Array], lost: Array, inputs: Inputs) -> dict[str, Array]:
+    """One modality, and behind its samples those without the steps that are lost."""
+    if "slot" in content:
+        return _packed_with_copy(content, lost, _unknown(inputs))
+    if "ids" in content:
+        other = {"ids": jnp.where(lost, _unknown(inputs), content["ids"])}
+    else:
+        other = {"features": jnp.where(lost[..., None], 0, content["features"])}
+    return {field: jnp.concatenate([value, other.get(field, value)]) for field, value in content.items()}
+
+
+def _packed_with_copy(content: Mapping[str, Array], lost: Array, unknown: int) -> dict[str, Array]:
+    """Packed text. Each row of a copy lies behind its own row, not behind all: how many rows there are hangs on how many
+    devices share them, and dropout on where a row lies."""
+    rows, width = content["ids"].shape
+    target = jnp.where(lost, content["slot"], content["ids"].size)  # beyond the last slot, where it is dropped
+    ids = content["ids"].reshape(-1).at[target.reshape(-1)].set(unknown, mode="drop").reshape(rows, width)
+    packed = {name: content[name] for name in ("ids", "positions", "segments")}
+    by_turns = {
+        name: jnp.stack([value, ids if name == "ids" else value], axis=1).reshape(2 * rows, width)
+        for name, value in packed.items()
+    }
+    slot = content["slot"] + content["slot"] // width * width
+    of_samples = {name: jnp.concatenate([value, value]) for name, value in content.items() if name not in packed}
+    return {**of_samples, **by_turns, "slot": jnp.concatenate([slot, slot + width])}
 
 
 def _unknown(inputs: Inputs) -> int:
