@@ -52,6 +52,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_small_bert(Path("bert-base-uncased"), build_tokenizer(list(small.train.raw_text)), max_positions=64)
     Path("MOSI/Processed").mkdir(parents=True)
     write_mmsa("MOSI/Processed/unaligned_50.pkl", sizes=(72, 8, 12))
+    write_mmsa("SIMSv2/Processed/sims_unaligned.pkl", kind="sims")
     Path("mosi_data.pkl").write_bytes(pickle.dumps(cmu_content()[0]))
     mine = mmsa_content(seed=1)
     card = {"name": "other", "language": "en", "label_range": (-3.0, 3.0), "metrics": "mosi"}
