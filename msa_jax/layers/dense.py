@@ -42,12 +42,13 @@ class Linear(nn.Module):
 
 
 def add_bias(x: Array, bias: Array) -> Array:
-    """x [..., e] and bias [e] -> x + bias in the type of x.
+    """x [..., e] and bias [e], or x [..., T, e] and bias [..., e] -> x + bias in the type of x.
 
     A float32 bias is cast behind the broadcast, not in front of it, so that its gradient, a sum over all rows, is taken in
     float32: in bfloat16 a sum of some thousand numbers stops growing.
     """
-    return x + jnp.broadcast_to(bias.reshape((1,) * (x.ndim - 1) + (-1,)), x.shape).astype(x.dtype)
+    rows = bias if x.ndim == 1 else _over_rows(bias, x)
+    return x + jnp.broadcast_to(rows, x.shape).astype(x.dtype)
 
 
 class Affine(NamedTuple):
@@ -58,8 +59,7 @@ class Affine(NamedTuple):
 
     def __call__(self, x: Array) -> Array:
         """[..., T, d] -> [..., T, e]"""
-        y = x @ self.kernel.astype(x.dtype)
-        return y + jnp.broadcast_to(_over_rows(self.bias, y), y.shape).astype(y.dtype)  # as in `add_bias`
+        return add_bias(x @ self.kernel.astype(x.dtype), self.bias)
 
 
 class Norm(NamedTuple):

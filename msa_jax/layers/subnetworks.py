@@ -51,7 +51,7 @@ class ScoreHead(nn.Module):
         x = Dropout(self.dropout)(x, deterministic=not train)
         for layer in ("linear_1", "linear_2"):
             x = nn.relu(Linear(self.hidden, self.dtype, name=layer)(x))
-        return x, Linear(1, jnp.float32, name="score")(x)[:, 0].astype(jnp.float32)
+        return x, Linear(1, jnp.float32, name="score")(x)[:, 0]
 
 
 class Perceptron(nn.Module):
@@ -96,7 +96,7 @@ class FeatureScoreHead(nn.Module):
         x = Dropout(self.dropout)(x, deterministic=not train)
         feature = nn.relu(Linear(self.size, self.dtype, name="feature")(x))
         hidden = nn.relu(Linear(self.size, self.dtype, name="middle")(feature)) if self.middle_layer else feature
-        return feature, Linear(1, jnp.float32, name="score")(hidden)[:, 0].astype(jnp.float32)
+        return feature, Linear(1, jnp.float32, name="score")(hidden)[:, 0]
 
 
 class ResidualScoreHead(nn.Module):
@@ -115,4 +115,4 @@ class ResidualScoreHead(nn.Module):
         """[B, d] -> what the score is read off [B, d], and the score [B] float32, unbounded."""
         width = z.shape[-1]
         z = z + Perceptron(width, width, self.dropout, self.dtype, name="residual")(z, train=train)
-        return z, Linear(1, jnp.float32, name="score")(z)[:, 0].astype(jnp.float32)
+        return z, Linear(1, jnp.float32, name="score")(z)[:, 0]

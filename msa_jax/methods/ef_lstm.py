@@ -104,7 +104,7 @@ class EFLSTMNetwork(nn.Module):
         hidden = nn.relu(Linear(options.hidden, self.dtype, name="linear")(state))
         dropped = Dropout(options.dropout)(hidden, deterministic=not train)
         score = Linear(1, jnp.float32, name="score")(dropped)[:, 0]
-        return {"prediction": score.astype(jnp.float32), "representation": hidden.astype(jnp.float32), **learned}
+        return {"prediction": score, "representation": hidden.astype(jnp.float32), **learned}
 
 
 METHOD = Method(

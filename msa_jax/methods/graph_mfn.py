@@ -124,7 +124,7 @@ class GraphMFNNetwork(nn.Module):
         score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, jnp.float32, name="score")
         total = keep_where(valid, efficacies.astype(jnp.float32)).sum(0)
         return {
-            "prediction": score(fused, train=train)[:, 0].astype(jnp.float32),
+            "prediction": score(fused, train=train)[:, 0],
             "representation": fused.astype(jnp.float32),
             "efficacies": total / jnp.maximum(length, 1)[:, None],
             **learned,

@@ -95,7 +95,7 @@ class LFLSTMNetwork(nn.Module):
     def _score(self, x: Array, name: str, train: bool) -> Array:
         """[B, d] -> [B] float32"""
         x = Dropout(self.options.dropout)(x, deterministic=not train)
-        return Linear(1, jnp.float32, name=name)(x)[:, 0].astype(jnp.float32)
+        return Linear(1, jnp.float32, name=name)(x)[:, 0]
 
 
 def heads(options: LFLSTMOptions, inputs: Inputs) -> tuple[str, ...]:

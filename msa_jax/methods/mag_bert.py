@@ -145,7 +145,7 @@ class MagBertNetwork(nn.Module):
         pooled = encoder(batch["text"], train=train, adapt=adapt)["pooled"]
         dropped = Dropout(options.dropout)(pooled, deterministic=not train)
         score = Linear(1, jnp.float32, nn.initializers.normal(0.02), nn.initializers.zeros, name="score")(dropped)
-        scores = {"prediction": score[:, 0].astype(jnp.float32), "representation": pooled.astype(jnp.float32)}
+        scores = {"prediction": score[:, 0], "representation": pooled.astype(jnp.float32)}
         return {**scores, **learned}
 
 

@@ -102,7 +102,7 @@ class MFNNetwork(nn.Module):
         fused = MemoryFusion(options, self.dtype, name="fusion")(sequences, length, train=train)
         score = Perceptron(options.score_hidden, 1, options.score_dropout, self.dtype, jnp.float32, name="score")
         prediction = score(fused, train=train)[:, 0]
-        return {"prediction": prediction.astype(jnp.float32), "representation": fused.astype(jnp.float32), **learned}
+        return {"prediction": prediction, "representation": fused.astype(jnp.float32), **learned}
 
     def _constant(self, batch: Batch, sequences: dict[str, Array]) -> dict[str, Array]:
         """Audio and vision [B, T, d] as their time means, over padding too where padding is included."""

@@ -142,7 +142,7 @@ class RavenNetwork(nn.Module):
         state = LSTM(options.hidden, self.dtype, name="lstm")(Dropout(options.dropout)(shifted, not train), length)
         score = Linear(1, jnp.float32, name="score")(state)[:, 0]
         return {
-            "prediction": score.astype(jnp.float32),
+            "prediction": score,
             "representation": state.astype(jnp.float32),
             "shift": _mean_shift(words.astype(jnp.float32), shifted.astype(jnp.float32), length),
             **learned,

@@ -146,7 +146,7 @@ class Head(nn.Module):
         hidden = drop(hidden, deterministic=not train)
         if self.linear:
             feature = hidden = Linear(self.size, self.dtype, name="feature")(hidden)
-        return feature, Linear(1, jnp.float32, name="score")(hidden)[:, 0].astype(jnp.float32)
+        return feature, Linear(1, jnp.float32, name="score")(hidden)[:, 0]
 
 
 class SUGRMNetwork(nn.Module):

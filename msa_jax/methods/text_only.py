@@ -52,7 +52,7 @@ class TextOnlyNetwork(nn.Module):
         )
         x = encoder(batch["text"], train=train)["first"]
         x = Dropout(self.options.dropout)(x, deterministic=not train)
-        return {"prediction": Linear(1, jnp.float32, name="score")(x)[:, 0].astype(jnp.float32)}
+        return {"prediction": Linear(1, jnp.float32, name="score")(x)[:, 0]}
 
 
 def check(options: TextOnlyOptions, inputs: Inputs) -> None:
