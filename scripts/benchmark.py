@@ -162,7 +162,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=BUILT_IN,
         default=BUILT_IN,
         metavar="METHOD",
-        help="of compile, launches and start",
+        help="of systems, compile, launches and start",
     )
     parser.add_argument("--device", choices=tuple(MATMULS), default="cpu", help="where both sides train")
     parser.add_argument("--trace", type=Path, metavar="FOLDER", help="also write profiles of our training steps")

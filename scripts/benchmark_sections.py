@@ -28,7 +28,7 @@ def sections(
     """What `names` ask for, in order.
 
     Args:
-      methods: of compile, launches and start.
+      methods: of systems, compile, launches and start.
       text_encoder: of serving and of the dataset; without one, serving is left out.
       data: the dataset; without one, it is left out. folder: with its arrays for the peer. tokens: of its utterances.
     """
@@ -53,7 +53,8 @@ def sections(
     if "launches" in names:
         yield from ((f"launches, {name}", partial(programs.measure_launches, name)) for name in methods)
     if "systems" in names:
-        yield from ((f"systems, {name}", partial(sides.measure_system, name, effort)) for name in sides.SYSTEMS)
+        systems = [name for name in sides.SYSTEMS if name in methods]
+        yield from ((f"systems, {name}", partial(sides.measure_system, name, effort)) for name in systems)
     if "mult" in names:
         yield "mult", partial(sides.measure_mult, effort)
     if "start" in names:

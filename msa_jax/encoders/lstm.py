@@ -99,7 +99,7 @@ class StackedLSTM(nn.Module):
             _Direction(self.hidden, self.dtype, name=f"layer_{number}")(width) for number, width in enumerate(widths)
         ]
         weights, biases = ([each[None] for each in of] for of in zip(*made, strict=True))
-        plan = ScanPlan.of(*sequence.shape, every=self.layers > 1)
+        plan = ScanPlan.of(sequence, length, every=self.layers > 1)
         length = jnp.asarray(length)
         states = recurrence(plan, sequence.astype(self.dtype), length, weights[0], biases[0])
         if self.layers == 1:
@@ -178,8 +178,8 @@ def end_states_of_several(
     ]
     biases = [_grow_gates(bias, size, largest) for (_, bias), size in zip(made, hidden.values(), strict=True)]
     # Rows are not sorted by length: each sequence has lengths of its own.
-    plan = ScanPlan.of(len(frames[0]), steps, width, every=False)._replace(groups=1)
     lengths = jnp.stack([jnp.asarray(length[name]) for name in hidden])
+    plan = ScanPlan.of(frames[0], lengths, every=False)._replace(groups=1)
     states = recurrence(plan, jnp.stack(frames, 2), lengths, jnp.stack(weights), jnp.stack(biases))
     states = states.reshape(len(states), len(hidden), largest)
     return {name: states[:, number, :size] for number, (name, size) in enumerate(hidden.items())}
@@ -220,5 +220,5 @@ def end_states(states: Array, length: Array) -> Array:
 
 
 def _walk(module: LSTM | BidirectionalLSTM, sequence: Array, length: Array, weight: Array, bias: Array) -> Array:
-    plan = ScanPlan.of(*sequence.shape, every=module.every, kernel=module.kernel)
+    plan = ScanPlan.of(sequence, length, every=module.every, kernel=module.kernel)
     return recurrence(plan, sequence.astype(module.dtype), jnp.asarray(length), weight, bias)

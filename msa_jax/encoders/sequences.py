@@ -11,7 +11,7 @@ from msa_jax.encoders.lstm import LSTM
 from msa_jax.encoders.sparse_phased import FEEDFORWARD, SparsePhasedConfig, SparsePhasedTransformer
 from msa_jax.encoders.transformer import Transformer
 from msa_jax.layers.dense import Linear
-from msa_jax.layers.pooling import last_step
+from msa_jax.layers.pooling import last_step, whole_length
 
 Array = jax.Array
 
@@ -40,7 +40,7 @@ class SequenceEncoder(nn.Module):
         for name, sequence in sorted(sequences.items()):
             steps = length[name]
             if self.padding == "included":
-                steps = jnp.full_like(steps, sequence.shape[1])
+                steps = whole_length(*sequence.shape[:2])
             if self.kind == "lstm":
                 states[name] = LSTM(config.width, self.dtype, name=f"{name}_lstm")(sequence, steps)
                 continue

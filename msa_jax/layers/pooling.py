@@ -1,8 +1,11 @@
 """Which steps of sequences are valid, and means over them."""
 
+from typing import cast
+
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from msa_jax.layers.functional import keep_where, take
 
@@ -13,6 +16,12 @@ def valid_steps(length: Array, steps: int) -> Array:
     """[B] int32 in [0, L] -> [B, L, 1] bool, for sequences of L = `steps`: the steps before each length."""
     shape = len(length), steps, 1
     return jax.lax.broadcasted_iota(jnp.int32, shape, 1) < jnp.broadcast_to(length[:, None, None], shape)
+
+
+def whole_length(rows: int, steps: int) -> Array:
+    """[rows] int32: `steps` for each, for those who read padding too. It is a NumPy array, which is known while a program is
+    being made; an LSTM walks such rows together."""
+    return cast(Array, np.full(rows, steps, np.int32))
 
 
 @jax.custom_batching.custom_vmap

@@ -1,5 +1,7 @@
 """The LSTMs, against torch.nn.LSTM on packed sequences."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,9 @@ import pytest
 from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states, end_states_of_several
 from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
 from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
+from msa_jax.encoders.lstm_gradient import CPU_WHOLE_CHUNK, ScanPlan
 from msa_jax.errors import InputError
+from msa_jax.layers.pooling import whole_length
 from tests.quick import quick_jit
 
 HIDDEN, WIDTH = 5, 3
@@ -224,6 +228,28 @@ def test_no_loop_elsewhere_than_on_a_cpu_waits_for_a_condition(monkeypatch):
     assert "while[" in str(jax.make_jaxpr(gradient)(params))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert "while[" not in str(jax.make_jaxpr(lambda params: gradient(params))(params))
+
+
+def test_rows_that_are_known_to_have_every_step_are_walked_together_to_the_same_end():
+    steps, rows, params = CPU_WHOLE_CHUNK + 3, ROWS + 1, init_params()
+    frames, length = sequences([steps] * rows), whole_length(rows, steps)
+    known, unknown = (ScanPlan.of(jnp.asarray(frames), each, every=False) for each in (length, jnp.asarray(length)))
+    assert (known.groups, known.chunk, unknown.groups) == (1, 34, 2)
+
+    def value(length, params, frames):
+        return (LSTM(HIDDEN).apply({"params": params}, frames, length) ** 2).sum()
+
+    got = quick_jit(jax.value_and_grad(partial(value, length), (0, 1)))(params, frames)
+    want = quick_jit(jax.value_and_grad(value, (1, 2)))(jnp.asarray(length), params, frames)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-5), got, want)
+
+
+@pytest.mark.parametrize(
+    ("steps", "rows", "chunk", "groups"), [(50, 32, 13, 4), (16, 32, 16, 1), (375, 128, 16, 8), (1, 9, 1, 1)]
+)
+def test_chunks_are_even_and_groups_are_few(steps, rows, chunk, groups):
+    plan = ScanPlan.of(jnp.zeros((rows, steps, 2)), jnp.zeros(rows, jnp.int32), every=True)
+    assert (plan.chunk, plan.groups) == (chunk, groups)
 
 
 @pytest.mark.parametrize("kind", ["chunks", "groups"])

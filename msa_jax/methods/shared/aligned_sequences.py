@@ -18,7 +18,7 @@ from msa_jax.config import Options
 from msa_jax.encoders.ctc_alignment import CTCAligner
 from msa_jax.errors import InputError
 from msa_jax.layers.alignment import Alignment, align
-from msa_jax.layers.pooling import without_padding
+from msa_jax.layers.pooling import whole_length, without_padding
 from msa_jax.methods.protocol import Batch, Clock, Inputs, Step, Terms, frames
 from msa_jax.methods.shared import regression
 from msa_jax.methods.shared.padded_text import check_padding, encode_text, to_steps
@@ -141,7 +141,7 @@ def aligned_sequences(
             )
             learned |= losses_of
     if included:
-        length = jnp.full_like(length, steps)
+        length = whole_length(len(length), steps)
     return sequences, length, learned
 
 

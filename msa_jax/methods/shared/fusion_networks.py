@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from msa_jax.config import Options, check_rates, check_sizes
 from msa_jax.encoders.subnetworks import TextSubnetwork
+from msa_jax.layers.pooling import whole_length
 from msa_jax.layers.subnetworks import FeatureSubnetwork, ScoreHead
 from msa_jax.methods.protocol import Batch, Inputs
 from msa_jax.methods.shared.padded_text import check_padding, encode_text, time_mean
@@ -143,7 +144,7 @@ class FusionNetwork(nn.Module):
         options, included = self.options, self.options.padding == "included"
         states = encode_text(options, self.inputs, batch, self.dtype, included=included, train=train)
         rows, steps = states["mask"].shape
-        length = jnp.full(rows, steps) if included else states["mask"].sum(-1)
+        length = whole_length(rows, steps) if included else states["mask"].sum(-1)
         subnetwork = TextSubnetwork(
             options.text_hidden, options.text_size, options.dropout.text, self.dtype, name="text_subnetwork"
         )
