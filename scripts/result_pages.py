@@ -159,7 +159,11 @@ def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[
         raise InputError(f"no experiment {missing[0]} in {', '.join(results)}")
     floor = leaderboard_tables.FLOOR
     rows: list[list[Cell]] = []
+    first: dict[str, str] = {}  # the first result file of each dataset; others there say what they are
     for source, result in results.items():
+        data = data_name(result)
+        if first.setdefault(data, source) != source:
+            data = f"{data}, {source.removeprefix(result['dataset']).strip('_')}"
         for name in names or [one["name"] for one in result["experiments"]]:
             if name not in found[source]:
                 continue
@@ -168,7 +172,7 @@ def summary(results: Mapping[str, Result], names: Sequence[str], keys: Sequence[
             compared = floor in found[source] and name != floor
             difference = difference_cell(runs_of(result, floor), runs, "MAE") if compared else None
             cells = [metric_cell(key, mean.get(key), std.get(key)) for key in keys]
-            rows.append([data_name(result), name, len(runs), *cells, difference])
+            rows.append([data, name, len(runs), *cells, difference])
     columns = ["data", "method", "runs", *(METRIC_LABELS[key] for key in keys), f"MAE minus {floor}'s (95 %)"]
     if not any(row[-1] for row in rows):
         return Table(columns=columns[:-1], rows=[row[:-1] for row in rows])

@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from msa_jax.encoders.lstm_gradient import ScanPlan, recurrence
+from msa_jax.encoders.lstm_gradient import recurrence
+from msa_jax.encoders.scan_plan import ScanPlan
 from msa_jax.layers.dense import uniform
 from msa_jax.layers.dropout import drop, mask_key
 from msa_jax.layers.pooling import last_step

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.encoders import lstm_gradient
+from msa_jax.encoders import scan_plan
 from msa_jax.encoders.gru import BidirectionalGRU
 from msa_jax.encoders.lstm import LSTM
 from msa_jax.encoders.memory_fusion import GatedMemory, Layer
@@ -58,7 +58,7 @@ WAYS += [pytest.param(way, marks=SLOW) for way in ("another device, gates kept",
 @pytest.mark.parametrize("way", WAYS)
 def test_an_lstm_holds_its_cell_and_hands_its_gradient_back(way, monkeypatch):
     if "kept" in way:
-        monkeypatch.setattr(lstm_gradient, "WIDE", 0)
+        monkeypatch.setattr(scan_plan, "WIDE", 0)
     if "device" in way:
         monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, end_states, end_states_of_several
-from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
-from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
-from msa_jax.encoders.lstm_gradient import CPU_WHOLE_CHUNK, ScanPlan
+from msa_jax.encoders.scan_plan import CPU_CHUNK as CHUNK
+from msa_jax.encoders.scan_plan import CPU_ROWS as ROWS
+from msa_jax.encoders.scan_plan import CPU_WHOLE_CHUNK, ScanPlan
 from msa_jax.errors import InputError
 from msa_jax.layers.pooling import whole_length
 from tests.quick import quick_jit

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from msa_jax.encoders import lstm_gradient
+from msa_jax.encoders import scan_plan
 from msa_jax.encoders.lstm import LSTM, BidirectionalLSTM, StackedLSTM
-from msa_jax.encoders.lstm_gradient import CPU_CHUNK as CHUNK
-from msa_jax.encoders.lstm_gradient import CPU_ROWS as ROWS
+from msa_jax.encoders.scan_plan import CPU_CHUNK as CHUNK
+from msa_jax.encoders.scan_plan import CPU_ROWS as ROWS
 from tests.quick import quick_jit
 
 HIDDEN, WIDTH, LAYERS = 5, 3, 3
@@ -141,7 +141,7 @@ def test_gates_that_are_kept_are_those_that_are_computed_again(both, monkeypatch
         return lowered.as_text().count("stablehlo.dot_general"), compiled(params, frames)
 
     products, want = program()
-    monkeypatch.setattr(lstm_gradient, "WIDE", WIDTH - 1)
+    monkeypatch.setattr(scan_plan, "WIDE", WIDTH - 1)
     fewer, found = program()
     assert fewer < products
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, want)
