@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from msa_jax.errors import InputError, first_line
-from msa_jax.everyday_names import hint, synonym, value_hint
+from msa_jax.everyday_names import synonym, value_hint
 from msa_jax.literals import read_literal
-from msa_jax.option_values import check_classes, convert
+from msa_jax.option_values import check_classes, check_names, convert
 from msa_jax.paths import user_path
 
 _LONGEST_CHAIN = 8  # presets that extend one another
@@ -261,17 +261,11 @@ def with_values(options: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _override(options: Any, changes: Mapping[str, Any], prefix: str) -> Any:
-    known = flatten(options)
+    check_names(flatten(options), changes)
     nested: dict[str, dict[str, Any]] = {}
     direct: dict[str, Any] = {}
     hints = typing.get_type_hints(type(options))
     for name, value in changes.items():
-        if not isinstance(name, str):
-            raise InputError(f"option {name!r:.100}: expected the name of an option")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-            nearest = f"; did you mean {', '.join(near)}?" if near else ""
-            raise InputError(f"unknown option {name!r}{hint(name, known) or nearest}")
         head, _, rest = name.partition(".")
         if rest:
             nested.setdefault(head, {})[rest] = value

@@ -1,12 +1,26 @@
-"""Values of options: what a type admits, how text is read as it, and how a value is written as text."""
+"""Names of options; and their values: what a type admits, how text is read as it, and how a value is written as text."""
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from msa_jax.errors import InputError
+from msa_jax.everyday_names import hint
+
+
+def check_names(known: Mapping[str, object], names: Iterable[Any]) -> None:
+    """Raises InputError for a name that is none of the known options; the nearest names are suggested."""
+    for name in names:
+        if not isinstance(name, str):
+            raise InputError(f"option {name!r:.100}: expected the name of an option")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+            nearest = f"; did you mean {', '.join(near)}?" if near else ""
+            raise InputError(f"unknown option {name!r}{hint(name, known) or nearest}")
 
 
 def convert(name: str, kind: Any, value: Any) -> Any:

@@ -144,6 +144,21 @@ def test_that_data_are_read_is_said_before_they_are(run, here, monkeypatch, line
     assert run(line).err == f"{said}msa-jax: large.pkl: is being read\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("train lmf --data large.pkl --batch-sise 4", "unknown option 'batch_sise'; did you mean batch_size"),
+        ("sweep lmf --data large.pkl --grid batch_sise=4,8", "unknown option 'batch_sise'; did you mean batch_size"),
+        ("sweep lmf --data large.pkl --grid batch_size=4,8 --prune five", "prune is 'five'"),
+    ],
+)
+def test_names_that_are_wrong_are_refused_before_data_are_read(run, here, monkeypatch, line, said):
+    monkeypatch.setattr("msa_jax.data.load_dataset", lambda source: pytest.fail("data are read"))
+    error = run(line).err
+    assert said in error
+    assert "reading" not in error
+
+
 def test_a_control_character_in_the_name_of_data_that_are_read_is_shown(run, here):
     said, *_ = run("train self_mm --data 'a\x1b[2Jb'").err.splitlines()
     assert said == r"method self_mm, reading a\x1b[2Jb"

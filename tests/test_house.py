@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "safe_pickle": BASE,
     "literals": BASE,
     "everyday_names": set(),
-    "option_values": BASE,
+    "option_values": BASE | {"everyday_names"},
     "option_meanings": BASE,
     "config": BASE | {"literals", "everyday_names", "option_values"},
     "metrics": BASE,

@@ -34,14 +34,17 @@ def trackers(arguments: argparse.Namespace) -> Sequence[str] | None:
 
 
 def read_dataset(arguments: argparse.Namespace) -> "Dataset":
-    """The dataset to train on, if the method is known by its name: what is wrong with either is said before JAX is imported.
+    """The dataset to train on, if the method is known by its name and has all options that are named.
 
-    A file of gigabytes takes minutes to read, so that it is read is said first.
+    A file of gigabytes takes minutes to read, so that it is read is said first, and wrong names are refused before. Without
+    options, what is wrong with the method or the data is said before JAX is imported.
     """
-    from msa_jax import methods
+    from msa_jax import config, methods
 
     if arguments.method not in methods.METHODS:
         methods.get(arguments.method)  # raises an error that suggests the nearest names
+    if arguments.options:
+        config.check_names(config.flatten(methods.get(arguments.method).options()), arguments.options)
     if not arguments.quiet and _speaks(arguments):
         print(visible(f"method {arguments.method}, reading {arguments.data}"), file=sys.stderr, flush=True)
     from msa_jax.data import load_dataset
