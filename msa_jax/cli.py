@@ -3,7 +3,6 @@
 Each command imports what it needs when it runs, because JAX takes seconds to import.
 """
 
-import contextlib
 import io
 import os
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 from msa_jax import signals
 from msa_jax.arguments import parse
 from msa_jax.commands import data, scoring, sharing, showing, studies, training
-from msa_jax.errors import InputError, one_line, visible
+from msa_jax.errors import InputError, one_line, tell, visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,27 +38,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # which `>&-` closes
             sys.stdout.flush()
     except InputError as error:
-        print(f"msa-jax: {one_line(error)}", file=sys.stderr)
+        tell(f"msa-jax: {one_line(error)}")
         return 2
     except BrokenPipeError:  # `msa-jax ... | head`
         _drop_output()
     except OSError as error:  # a full disk, a folder that may not be written
-        print(f"msa-jax: {visible(str(error.filename or 'file system'))}: {error.strerror or error}", file=sys.stderr)
+        tell(f"msa-jax: {visible(str(error.filename or 'file system'))}: {error.strerror or error}")
         _drop_output()
         return 2
     except MemoryError as error:
-        print(f"msa-jax: not enough memory: {one_line(error) or 'this needs more than there is'}", file=sys.stderr)
+        tell(f"msa-jax: not enough memory: {one_line(error) or 'this needs more than there is'}")
         return 2
     except (RuntimeError, AssertionError) as error:
         _end_if_alone(error)
         message = _missing_backend() or _out_of_memory(error)
         if message is None:
             raise
-        print(f"msa-jax: {message}", file=sys.stderr)
+        tell(f"msa-jax: {message}")
         return 2
     except KeyboardInterrupt:
         again = f"the same command{signals.without_overwrite()}"
-        print(f"msa-jax: interrupted; {again} resumes from the last checkpoint", file=sys.stderr)
+        tell(f"msa-jax: interrupted; {again} resumes from the last checkpoint")
         return 130
     return 0
 
@@ -105,13 +104,12 @@ def _end_if_alone(error: Exception) -> None:
 
     message = processes.lost_process_message(error)
     if message is not None:
-        print(f"msa-jax: {message}", file=sys.stderr, flush=True)
+        tell(f"msa-jax: {message}")
         os._exit(3)
 
 
 def _one_line_warning(message: Any, category: type, filename: str, lineno: int, *rest: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which ends no work
-        print(f"msa-jax: warning: {visible(' '.join(str(message).split()))}", file=sys.stderr)
+    tell(f"msa-jax: warning: {visible(' '.join(str(message).split()))}")
 
 
 _COMMANDS = {

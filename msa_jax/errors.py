@@ -1,5 +1,7 @@
 """The kinds of message that a user gets, and what is quoted in them."""
 
+import contextlib
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +14,11 @@ class InputError(ValueError):
 
 class MethodError(InputError):
     """A method does not keep to `msa_jax.methods.protocol`: an unknown name, or an output or term of another shape."""
+
+
+class Unavailable(InputError):
+    """What is asked for is right, but a folder is in use or cannot be written, so the same may work later. So no table takes it
+    for something that a method cannot do."""
 
 
 class DataWarning(UserWarning):
@@ -68,6 +75,15 @@ def one_line(error: Exception) -> str:
     """The message of an error as one line that fits a screen: what is long in it, such as a value, loses its middle."""
     text = visible(" ".join(str(error).split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+
+
+def tell(*lines: str) -> None:
+    """Prints lines on standard error. A log that is full, or that nobody reads any more, ends no work."""
+    if sys.stderr is None:  # which `2>&-` closes
+        return
+    with contextlib.suppress(OSError):
+        sys.stderr.writelines(f"{line}\n" for line in lines)
+        sys.stderr.flush()
 
 
 def first_line(error: Exception) -> str:

@@ -144,6 +144,15 @@ def test_that_data_are_read_is_said_before_they_are(run, here, monkeypatch, line
     assert run(line).err == f"{said}msa-jax: large.pkl: is being read\n"
 
 
+def test_a_full_log_is_no_bug_of_ours(monkeypatch, here):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    assert main(["train", "lmf", "--data", "nowhere"]) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from msa_jax.errors import visible
+from msa_jax.errors import tell, visible
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def read_dataset(arguments: argparse.Namespace) -> "Dataset":
     if arguments.options:
         config.check_names(config.flatten(methods.get(arguments.method).options()), arguments.options)
     if not arguments.quiet and _speaks(arguments):
-        print(visible(f"method {arguments.method}, reading {arguments.data}"), file=sys.stderr, flush=True)
+        tell(visible(f"method {arguments.method}, reading {arguments.data}"))
     from msa_jax.data import load_dataset
 
     return load_dataset(arguments.data)
@@ -68,7 +68,7 @@ def say_what_is_asked(
     if asked is None or arguments.quiet:
         return ()
     lines = asked.lines(dataset)
-    print(*lines, "loading JAX", sep="\n", file=sys.stderr, flush=True)
+    tell(*lines, "loading JAX")
     return lines
 
 

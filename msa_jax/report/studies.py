@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from msa_jax import config
 from msa_jax.data import load_dataset
 from msa_jax.data.schema import Dataset
-from msa_jax.errors import InputError, TrainingStopped, one_line
+from msa_jax.errors import InputError, TrainingStopped, Unavailable, one_line
 from msa_jax.paths import file_name, user_path
 from msa_jax.report import (
     cases,
@@ -220,9 +220,8 @@ def _run(
             )
         except InputError as error:
             stopped = isinstance(error, TrainingStopped) or not (outcome.path / "config.json").exists()
-            if not (
-                kind.tolerant and stopped
-            ):  # a folder that is in use, or of another experiment, is for the user to know
+            # A folder that is in use, cannot be written or is of another experiment is for the user to know.
+            if isinstance(error, Unavailable) or not (kind.tolerant and stopped):
                 raise
             progress.line(f"{label}: failed: {one_line(error)}")
             return replace(outcome, reason=one_line(error))

@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from msa_jax import json_text
-from msa_jax.errors import InputError, first_line
+from msa_jax.errors import InputError, Unavailable, first_line
 from msa_jax.train import processes
 from msa_jax.whole_files import replacing
 
@@ -39,7 +39,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         with replacing(path) as file:
             yield file
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise Unavailable(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -209,9 +209,9 @@ class PhaseWalk:
         """The windows of a range, of one run.
 
         `report` is that of the epoch's windows before, which goes on: where an epoch is cut changes no bit of its means.
-        Ends at once if a loss is not finite.
+        Ends at once if a loss is not finite, but for `_walk`'s exception.
         """
-        return _walk(
+        return self._walk(
             lambda *carry: self.window(*carry, plan, values, frozen=frozen, data=data, span=span), span, state, report
         )
 
@@ -239,25 +239,36 @@ class PhaseWalk:
                 state, report = self.walk(one[0], frozen, data, one[1], span, one[2], one[3])
                 return jax.tree.map(lambda leaf: leaf[None], (state, report))
             every = jax.vmap(window, in_axes=(None, 0, 0, 0, 0))
-            return _walk(lambda *carry: every(*carry, plans, dict(values)), span, states, reports)
+            return self._walk(lambda *carry: every(*carry, plans, dict(values)), span, states, reports)
+
+    def _walk(
+        self,
+        window: Callable[..., tuple[TrainState, Report]],
+        span: WindowRange,
+        state: TrainState,
+        report: Report,
+    ) -> tuple[TrainState, Report]:
+        """Windows one after the other, of one run or of all, as long as one of them has finite losses.
+
+        Where devices share mini-batches all windows are walked: groups of devices with other runs exchange parts in the same
+        operations, and would wait for ever for one that has ended. The report keeps the first loss that is not finite.
+        """
+        shared = self.options.data_devices > 1
+
+        def goes_on(carry: tuple[Array, TrainState, Report]) -> Array:
+            more = carry[0] < span.stop
+            return more if shared else more & (carry[2].bad_batch < 0).any()
+
+        _, state, report = jax.lax.while_loop(
+            goes_on, lambda carry: (carry[0] + 1, *window(*carry)), (span.start, state, report)
+        )
+        return state, report
 
     def end_epoch(self, means: Mapping[str, Array], memory: Any, values: Mapping[str, Array]) -> Any:
         """The memory of one run after the phase's part of an epoch."""
         model = self.model.with_values(values)
         with model.exact():
             return self.phase.end_epoch(memory, means, model.options, model.inputs)
-
-
-def _walk(
-    window: Callable[..., tuple[TrainState, Report]], span: WindowRange, state: TrainState, report: Report
-) -> tuple[TrainState, Report]:
-    """Windows one after the other, of one run or of all, as long as one of them has finite losses."""
-    _, state, report = jax.lax.while_loop(
-        lambda carry: (carry[0] < span.stop) & (carry[2].bad_batch < 0).any(),
-        lambda carry: (carry[0] + 1, *window(*carry)),
-        (span.start, state, report),
-    )
-    return state, report
 
 
 def with_packed_text(batch: dict[str, Any], row: Array, offset: Array, capacity: Capacity | None) -> dict[str, Any]:

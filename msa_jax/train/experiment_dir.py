@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from msa_jax import json_text
-from msa_jax.errors import InputError, refuse_newer
+from msa_jax.errors import InputError, Unavailable, refuse_newer
 from msa_jax.train import processes
 from msa_jax.train.atomic import read_arrays, read_json, without_nan, write_arrays, write_json, write_text
 from msa_jax.train.checkpoint import STATE, delete_state
@@ -65,14 +65,19 @@ def _locked(folder: Path, mark: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = open(lock, "a")  # noqa: SIM115 - held open for as long as the lock
     except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+        raise Unavailable(f"{folder}: cannot be written ({error.strerror})") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(os.fstat(file.fileno()), os.stat(lock)):  # removed by its holder, and made anew
                 raise BlockingIOError
         except (BlockingIOError, FileNotFoundError):
-            raise InputError(f"{folder}: another process is writing this experiment") from None
+            raise Unavailable(f"{folder}: another process is writing this experiment") from None
+        except OSError as error:  # such as a network file system that is mounted without locks
+            raise Unavailable(
+                f"{folder}: its file system keeps no locks ({error.strerror}), so two trainings could write one folder; choose "
+                "an --out on another"
+            ) from None
         try:
             yield
         finally:
@@ -222,9 +227,11 @@ def clear(folder: Path, mark: str = "config.json") -> None:
             f"{folder}: holds {strange[0].name}, which no experiment writes, so it is not overwritten; move it or choose "
             "another --out"
         )
+    # What says that it is finished goes first, and what says that it is an experiment last: if this ends on the way, it is
+    # neither taken for finished nor for something else.
     for path in sorted(
-        held, key=lambda path: path.name == mark
-    ):  # last, so that what is left if this ends is recognised
+        held, key=lambda path: (path.name == mark, path.name == "environment.json", path.name != "result.json")
+    ):
         if whole_name(path.name) in _WRITTEN:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
@@ -248,7 +255,7 @@ class MetricsFile:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.writelines(json.dumps(without_nan(line)) + "\n" for line in lines)
         except OSError as error:
-            raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
+            raise Unavailable(f"{self._path}: cannot be written ({error.strerror})") from None
 
     def read(self) -> list[dict[str, Any]]:
         """Every line that is whole. InputError if one is not of a run, or the file cannot be read."""

@@ -1,7 +1,10 @@
 """How much memory there is, and what to say where a device has too little."""
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 
@@ -22,8 +25,24 @@ def device_memory() -> int:
 
 @functools.cache
 def host_memory() -> int:
-    """Bytes of memory of the machine; the least of all processes."""
-    return processes.least(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    """Bytes of memory of the machine, or of the part of it that a job or container has; the least of all processes."""
+    return processes.least(min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_limits()]))
+
+
+def _limits(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> Iterator[int]:
+    """Bytes that the control groups of this process may have, as SLURM and containers set them; none where there are none."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in groups.read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            root, name = (mounted, "memory.max") if not kinds else (mounted / "memory", "memory.limit_in_bytes")
+            if kinds and "memory" not in kinds.split(","):
+                continue
+            inside = root / path.lstrip("/")
+            for folder in (inside, *inside.parents):
+                with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+                    yield int((folder / name).read_text())
+                if folder == root:
+                    break
 
 
 def out_of_memory_message(error: Exception) -> str | None:

@@ -59,7 +59,7 @@ class Progress:
 
     def _write(self, text: str) -> None:
         assert self._stream is not None
-        with contextlib.suppress(BrokenPipeError):  # nobody reads any more, which ends no training
+        with contextlib.suppress(OSError):  # nobody reads any more, or a log is full, which ends no training
             self._stream.write(text)
             self._stream.flush()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from msa_jax import cli, config
-from msa_jax.errors import InputError, TrainingStopped
+from msa_jax.errors import InputError, TrainingStopped, Unavailable
 from msa_jax.metrics import METRIC_KEYS
 from msa_jax.report import figures, leaderboard_figure, leaderboard_tables, studies
 from msa_jax.report.differences import noncentrality
@@ -168,6 +168,15 @@ def test_what_is_finished_is_read_and_not_trained_again(tmp_path, pretend):
     found = run(tmp_path)
     assert pretend == ["text_only", "tfn", "lmf"]
     assert len(found.content["rows"]) == 3
+
+
+def test_a_folder_that_is_in_use_is_nothing_that_a_method_cannot_do(tmp_path, pretend, monkeypatch):
+    def busy(method, dataset, **named):
+        raise Unavailable(f"{named['out']}: another process is writing this experiment")
+
+    monkeypatch.setattr(studies, "train", busy)
+    with pytest.raises(InputError, match=r"text_only: another process is writing"):
+        run(tmp_path)
 
 
 def test_a_method_that_fails_is_named_and_stops_no_other(tmp_path, pretend):

@@ -100,7 +100,37 @@ def test_an_accelerator_has_the_memory_that_it_tells_of_and_never_that_of_the_ma
     device = SimpleNamespace(platform="tpu", memory_stats=lambda: statistics)
     monkeypatch.setattr(jax, "local_devices", lambda: [device])
     monkeypatch.setattr(memory.os, "sysconf", lambda name: 2**20)
+    monkeypatch.setattr(memory, "_limits", list)
     assert (memory.device_memory(), memory.host_memory()) == (bytes_, 2**40)
+    forget_memory()
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limits"),
+    [
+        (
+            "0::/job/step\n",
+            {"job/step/memory.max": "max", "job/memory.max": "4096", "memory.max": "8192"},
+            [4096, 8192],
+        ),
+        ("0::/elsewhere\n", {"memory.max": "4096"}, [4096]),  # in a container its own group is the root
+        ("4:memory:/job\n3:cpuset:/job\n0::/\n", {"memory/job/memory.limit_in_bytes": "4096"}, [4096]),
+        ("0::/\n", {}, []),
+        ("nothing that is known", {}, []),
+    ],
+)
+def test_the_memory_of_a_job_is_what_its_control_groups_may_have(tmp_path, groups, files, limits):
+    (tmp_path / "groups").write_text(groups)
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    assert list(memory._limits(tmp_path / "groups", tmp_path)) == limits
+
+
+def test_a_job_has_no_more_memory_than_its_limit(monkeypatch):
+    forget_memory()
+    monkeypatch.setattr(memory, "_limits", lambda: [2**62, 12345])
+    assert memory.host_memory() == 12345
     forget_memory()
 
 

@@ -222,3 +222,12 @@ def test_the_first_batch_with_a_term_that_is_not_finite_is_named_and_ends_the_st
     # Batches are counted over the chunks of an epoch.
     _, report = bench.walk(first=10)
     assert int(report.bad_batch[0]) == 12
+
+
+def test_where_devices_share_mini_batches_the_steps_go_on_behind_a_loss_that_is_not_finite():
+    # Groups of devices with other runs take part in the same exchanges, and would wait for one that has ended.
+    dataset = tiny_dataset(modalities=("audio",), rows=(24, 2, 2))
+    options = {"batch_size": 4, "poison_epoch": 1, "poison_step": 2, "data_devices": 2}
+    state, report = Bench(TOY, dataset, options).walk()
+    assert int(report.bad_batch[0]) == 2
+    assert updates(state) == 6

@@ -73,6 +73,40 @@ def test_a_lock_that_was_removed_under_a_waiting_process_is_not_taken_for_the_fo
         pass
 
 
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(experiment_dir.fcntl, "flock", refuse)
+    with (
+        pytest.raises(InputError, match=r"its file system keeps no locks .*choose an --out"),
+        experiment_dir.locked(tmp_path),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("deleted", range(1, 5))
+def test_a_folder_that_is_partly_cleared_is_neither_finished_nor_something_else(tmp_path, monkeypatch, deleted):
+    content = {"method": "toy", "protocol": "paper", "dataset": "tiny", "seeds": [1], "options": {}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    for name in ("environment.json", "metrics.jsonl", "result.json", "report.html"):
+        (tmp_path / name).write_text("{}")
+    left = iter(range(deleted))
+    unlink = Path.unlink
+
+    def unlink_some(path):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", unlink_some)
+    with pytest.raises(KeyboardInterrupt):
+        experiment_dir.clear(tmp_path)
+    assert names(tmp_path) >= {"config.json"}
+    assert "result.json" not in names(tmp_path)
+    assert ("environment.json" in names(tmp_path)) == (deleted < 4)
+
+
 @pytest.mark.parametrize("where", ["file", "file/below"])
 def test_a_folder_that_cannot_be_made_is_an_input_error(tmp_path, where):
     (tmp_path / "file").write_text("kept")
