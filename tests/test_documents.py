@@ -187,6 +187,7 @@ def test_options_that_pages_name_exist():
         "--write",
         "--check",
     }  # of scripts
+    known |= {"--gpus-per-task", "--gpu-bind"}  # of SLURM
     wrong = [
         f"{name(page)}: {word}"
         for page in PAGES

@@ -76,29 +76,26 @@ def resume_command(arguments: argparse.Namespace) -> None:
 
 def sweep_command(arguments: argparse.Namespace) -> None:
     """`msa-jax sweep`."""
-    from msa_jax import methods
-    from msa_jax.train.pruning import parse_prune
-    from msa_jax.train.search_space import parse_draws, parse_grid
-
-    options = methods.get(arguments.method).options()  # what is swept is read before the data, which may take minutes
-    grid, draws = parse_grid(arguments.grid, options), parse_draws(arguments.draw, options)
-    prune = False if arguments.prune is None else parse_prune(arguments.prune)
     dataset = read_dataset(arguments)
     say_what_is_asked(arguments, asked_for(arguments, dataset, sweep=True), dataset)
+    from msa_jax import methods
     from msa_jax.report import figures
     from msa_jax.report.sweep import figure, table
     from msa_jax.train.atomic import read_json
+    from msa_jax.train.pruning import parse_prune
+    from msa_jax.train.search_space import parse_draws, parse_grid
     from msa_jax.train.sweep import sweep
 
+    options = methods.get(arguments.method).options()
     done = sweep(
         arguments.method,
         dataset,
-        grid=grid,
-        draws=draws,
+        grid=parse_grid(arguments.grid, options),
+        draws=parse_draws(arguments.draw, options),
         points=arguments.points,
         draw_seed=arguments.draw_seed,
         rank_by=arguments.rank_by,
-        prune=prune,
+        prune=False if arguments.prune is None else parse_prune(arguments.prune),
         overwrite=arguments.overwrite,
         **training_arguments(arguments),
     )
