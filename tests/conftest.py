@@ -57,6 +57,12 @@ def compiled_quickly():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files that take long in front; the others keep their order."""
+    """Puts the files that take long in front; the others keep their order.
+
+    Marks what is compiled quickly, so that `scripts/test --all` can choose it.
+    """
+    for item in items:
+        if "compiled_quickly" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.compiled_quickly)
     place = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: place.get(item.path.name, len(place)))

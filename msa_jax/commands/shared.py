@@ -41,9 +41,7 @@ def read_dataset(arguments: argparse.Namespace) -> "Dataset":
     """
     from msa_jax import config, methods
 
-    if arguments.method not in methods.METHODS:
-        methods.get(arguments.method)  # raises an error that suggests the nearest names
-    if arguments.options:
+    if arguments.options or arguments.method not in methods.METHODS:  # of which get says the nearest names
         config.check_names(config.flatten(methods.get(arguments.method).options()), arguments.options)
     if not arguments.quiet and _speaks(arguments):
         tell(visible(f"method {arguments.method}, reading {arguments.data}"))

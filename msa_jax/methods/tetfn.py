@@ -40,7 +40,7 @@ from msa_jax.encoders.cross_modal import CrossModalEncoder
 from msa_jax.encoders.lstm import LSTM
 from msa_jax.errors import InputError
 from msa_jax.layers.alignment import Alignment, align
-from msa_jax.layers.pooling import last_step, valid_steps
+from msa_jax.layers.pooling import last_step, valid_steps, whole_length
 from msa_jax.layers.subnetworks import FeatureScoreHead
 from msa_jax.methods.protocol import Batch, Inputs, Method, one_stage
 from msa_jax.methods.shared import unimodal_tasks
@@ -162,7 +162,7 @@ class TETFNNetwork(nn.Module):
         given, length = sequences_of(options, self.inputs, batch, self.dtype, included=included, train=train)
         self._align(given, length)
         if included:
-            length = {name: jnp.full_like(length[name], given[name].shape[1]) for name in names}
+            length = {name: whole_length(*given[name].shape[:2]) for name in names}
         sequences = {name: self._projected(name, given[name], length[name]) for name in names}
         last: list[Array] = []
         for name in names:

@@ -209,7 +209,7 @@ class PhaseWalk:
         """The windows of a range, of one run.
 
         `report` is that of the epoch's windows before, which goes on: where an epoch is cut changes no bit of its means.
-        Ends at once if a loss is not finite, but for `_walk`'s exception.
+        Ends at once if a loss is not finite, unless devices share mini-batches (`_walk`).
         """
         return self._walk(
             lambda *carry: self.window(*carry, plan, values, frozen=frozen, data=data, span=span), span, state, report

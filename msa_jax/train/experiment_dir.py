@@ -229,9 +229,8 @@ def clear(folder: Path, mark: str = "config.json") -> None:
         )
     # What says that it is finished goes first, and what says that it is an experiment last: if this ends on the way, it is
     # neither taken for finished nor for something else.
-    for path in sorted(
-        held, key=lambda path: (path.name == mark, path.name == "environment.json", path.name != "result.json")
-    ):
+    place = {"result.json": 0, "environment.json": 2, mark: 3}
+    for path in sorted(held, key=lambda path: place.get(path.name, 1)):
         if whole_name(path.name) in _WRITTEN:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -175,8 +175,8 @@ def aligned_frames(
     if f"{name}_ctc" in _terms(options, inputs):
         read = tokens
         if included:
-            features, own = to_steps(without_padding(features, own), most), jnp.full_like(own, most)
-            read = jnp.full_like(tokens, options.max_tokens)
+            features, own = to_steps(without_padding(features, own), most), whole_length(len(own), most)
+            read = whole_length(len(tokens), options.max_tokens)
         found, logits = _aligner(options, dtype, name)(features, own)
         learned[f"{name}_ctc"] = losses.position_ctc(logits, own, read)
         found = to_steps(found, steps)
