@@ -13,10 +13,13 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-_ending = threading.Lock()  # held by the thread that ends the process
+_ending: dict[
+    str, tuple[int, object]
+] = {}  # "call": the number of the thread that ends the process, and a mark of its call
 _taken = threading.Event()
 _unfinished: dict[str | os.PathLike[str], Callable[[], None]] = {}  # and how each is deleted
 
@@ -47,12 +50,21 @@ def take_over() -> None:
 
 
 @contextlib.contextmanager
-def unfinished(path: str | os.PathLike[str]) -> Iterator[None]:
-    """A file or folder that is deleted if a signal ends the process meanwhile: the part of one that is not whole yet."""
+def unfinished(path: str | os.PathLike[str], aside: str | os.PathLike[str] | None = None) -> Iterator[None]:
+    """A file or folder that is deleted if a signal ends the process meanwhile: the part of one that is not whole yet.
+
+    Args:
+      path: the part.
+      aside: a name in the same folder that nothing has. A part that becomes a folder gets it before it is deleted: another
+        thread may put the part in its place at this moment, and then it is there whole, and not half deleted.
+    """
     import shutil  # not in `_end`, which may come in the middle of any import
 
     def delete() -> None:
-        shutil.rmtree(path, ignore_errors=True) if os.path.isdir(path) else os.unlink(path)
+        if aside is not None:
+            os.rename(path, aside)
+        gone = path if aside is None else aside
+        shutil.rmtree(gone, ignore_errors=True) if os.path.isdir(gone) else os.unlink(gone)
 
     _unfinished[path] = delete
     try:
@@ -75,8 +87,13 @@ def _wait(told: int) -> None:
 
 
 def _end(number: int) -> None:
-    if not _ending.acquire(blocking=False):  # both the main thread and the one that waits are told
-        return
+    call = (threading.get_ident(), object())
+    first = _ending.setdefault("call", call)
+    if first is not call:  # both the main thread and the one that waits are told
+        if first[0] == call[0]:  # a second signal, while this thread ends the process
+            return
+        while True:  # what is not whole is being deleted: this thread may not put it in place any more
+            time.sleep(1)
     command = f"the same command{without_overwrite()}"
     line = f"msa-jax: {_WORDS[signal.Signals(number)]}; what is done is kept, and {command} goes on\n"
     with contextlib.suppress(OSError):  # nobody reads standard error any more

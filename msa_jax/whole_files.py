@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,22 @@ from typing import IO
 
 from msa_jax import signals
 
-# A part says which machine and which process writes it. A number alone could be another machine's, or end a name of the user.
+# A part says where and by which process it is written. A number alone could be another machine's, or end a name of the user.
 _PART = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})\.msa_jax-part", re.DOTALL)
-_HOST = f"{zlib.crc32(os.uname().nodename.encode(errors='surrogateescape')):08x}"
 _WORD = os.urandom(4).hex()  # of this process: in a container the next one may have the same number
+_SOON = 60  # seconds within which a folder that replaces another one is there
+_LONG = 24 * 3600  # seconds after which nobody writes to a part any more
+
+
+def _host() -> str:
+    """Of this machine, and of the group of processes whose numbers one sees here: containers can share a host's name."""
+    numbers = ""
+    with contextlib.suppress(OSError):  # Linux alone has it
+        numbers = os.readlink("/proc/self/ns/pid")
+    return f"{zlib.crc32(f'{os.uname().nodename} {numbers}'.encode(errors='surrogateescape')):08x}"
+
+
+_HOST = _host()
 
 
 @contextlib.contextmanager
@@ -55,12 +68,12 @@ def new_folder(path: Path, place: Callable[[Path, Path], object] = os.replace) -
       place: (folder to fill, path): puts it there.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: it cannot be written; with `os.replace` also where a folder that is not empty has come meanwhile.
     """
     path = path.absolute()
     part = _part(path)
     try:
-        with signals.unfinished(part):
+        with signals.unfinished(part, aside=_part(path, os.urandom(4).hex())):
             part.mkdir(parents=True)
             yield part
             place(part, path)
@@ -89,10 +102,27 @@ def replace_folder(part: Path, folder: Path) -> None:
 
 
 def put_back(folder: Path) -> None:
-    """Gives a folder that `replace_folder` had moved away when it was killed its name again, if nothing has that name."""
-    for replaced in _left_behind(folder.with_name(f"{folder.name}.old")):
-        if not folder.exists():
+    """Gives a folder that `replace_folder` had moved away when it was killed its name again, if nothing has that name.
+
+    Whether a process of another machine still lives is not known; what it moved away is put back after a minute.
+    """
+    for replaced, ended in _parts(folder.with_name(f"{folder.name}.old")):
+        if ended is None:
+            ended = replaced.stat().st_ctime < time.time() - _SOON
+        if ended and not folder.exists():
             replaced.rename(folder)
+
+
+def abandoned(folder: Path) -> list[Path]:
+    """Parts anywhere in a folder that nobody writes to any more: of a process of this machine that has ended, or a day old."""
+    return [
+        part
+        for parent, names, files in os.walk(folder)
+        for name in (*names, *files)
+        if (found := _PART.fullmatch(name)) is not None
+        for part in (Path(parent, name),)
+        if (ended := _has_ended(found)) or (ended is None and part.lstat().st_mtime < time.time() - _LONG)
+    ]
 
 
 def whole_name(name: str) -> str:
@@ -101,13 +131,15 @@ def whole_name(name: str) -> str:
     return name if found is None else found[1]
 
 
-def _part(path: Path) -> Path:
-    return path.parent / f".{path.name}.{_HOST}-{os.getpid()}-{_WORD}.msa_jax-part"
+def _part(path: Path, word: str = _WORD) -> Path:
+    return path.parent / f".{path.name}.{_HOST}-{os.getpid()}-{word}.msa_jax-part"
 
 
 def _delete_left_behind(path: Path) -> None:
     """Deletes what processes that were killed while they wrote this file or folder left beside it."""
-    for part in _left_behind(path):
+    for part, ended in _parts(path):
+        if not ended:
+            continue
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part, ignore_errors=True)
         else:
@@ -115,17 +147,20 @@ def _delete_left_behind(path: Path) -> None:
                 part.unlink()
 
 
-def _left_behind(path: Path) -> list[Path]:
-    """Parts of this file or folder that a process of this machine began and does not end any more."""
-    left = []
-    for name in os.listdir(path.parent):
-        found = _PART.fullmatch(name)
-        if found is None or found[1] != path.name or found[2] != _HOST:
-            continue
-        number, own = int(found[3]), found[4] == _WORD
-        if not _lives(number) or (number == os.getpid() and not own):
-            left.append(path.parent / name)
-    return left
+def _parts(path: Path) -> list[tuple[Path, bool | None]]:
+    """The parts of this file or folder beside it, each with whether the process that began it has ended (`_has_ended`)."""
+    found = {name: _PART.fullmatch(name) for name in os.listdir(path.parent)}
+    return [
+        (path.parent / name, _has_ended(one)) for name, one in found.items() if one is not None and one[1] == path.name
+    ]
+
+
+def _has_ended(part: re.Match[str]) -> bool | None:
+    """Whether the process that began a part does not end it any more; None where this machine cannot know."""
+    if part[2] != _HOST:
+        return None
+    number, own = int(part[3]), part[4] == _WORD
+    return not _lives(number) or (number == os.getpid() and not own)
 
 
 def _lives(process: int) -> bool:

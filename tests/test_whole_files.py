@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -82,6 +83,37 @@ def test_only_parts_of_this_machine_are_deleted(tmp_path, ended):
         (tmp_path / name).write_text("")
     write(tmp_path / "x")
     assert {path.name for path in tmp_path.iterdir()} == {*kept, ".x.20240102", "x"}
+
+
+def test_containers_with_one_name_do_not_delete_each_others_parts(monkeypatch):
+    """Each sees its own processes, and the numbers of another container's mean nothing to it."""
+    hosts = []
+    for numbers in ("pid:[1]", "pid:[2]"):
+        monkeypatch.setattr(whole_files.os, "readlink", lambda path, numbers=numbers: numbers)
+        hosts.append(whole_files._host())
+    assert len({*hosts, whole_files._HOST}) == 3
+
+
+def test_abandoned_parts_are_of_processes_that_have_ended_or_a_day_old(tmp_path, ended):
+    (tmp_path / "sub").mkdir()
+    dead, lives = tmp_path / "sub" / part_name("x", ended), tmp_path / part_name("x", os.getppid())
+    old, new = (tmp_path / part_name(name, ended, host="00000000") for name in ("old", "new"))
+    for path in (dead, lives, old, new, tmp_path / "x"):
+        path.touch()
+    long_ago = time.time() - 25 * 3600
+    os.utime(old, (long_ago, long_ago))
+    assert sorted(whole_files.abandoned(tmp_path)) == sorted([dead, old])
+
+
+def test_a_folder_that_another_machine_had_moved_away_is_put_back_after_a_minute(tmp_path, ended, monkeypatch):
+    moved = tmp_path / part_name("made.old", ended, host="00000000")
+    moved.mkdir()
+    put_back(tmp_path / "made")
+    assert moved.exists()
+    now = time.time()
+    monkeypatch.setattr(whole_files.time, "time", lambda: now + 61)
+    put_back(tmp_path / "made")
+    assert (tmp_path / "made").exists()
 
 
 def test_a_part_has_the_name_of_what_it_becomes(tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -183,7 +184,7 @@ def write_native(
     dataset = validate(dataset.card, columns, source=dataset.source)
     check_target(folder, overwrite)
     try:
-        with new_folder(folder, replace_folder) as part:
+        with new_folder(folder, replace_folder if overwrite else os.replace) as part:
             for name, split in dataset.splits().items():
                 np.savez_compressed(part / f"{name}.npz", **split.columns())
             entries = {"format": FORMAT, **card_entries(dataset)}
@@ -193,6 +194,8 @@ def write_native(
             for name, content in (beside or {}).items():
                 (part / name).write_text(content, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
+        if not overwrite:  # another process has written one meanwhile
+            check_target(folder)
         raise InputError(f"{folder}: cannot be written: {error.strerror or error}") from None
     return folder
 

@@ -15,7 +15,7 @@ from msa_jax.train.experiment_dir import is_ours, locked
 from msa_jax.train.exported import is_exported
 from msa_jax.train.settings import RunConfig
 from msa_jax.train.shared_parameters import SHARED, shared_file
-from msa_jax.whole_files import whole_name
+from msa_jax.whole_files import abandoned, whole_name
 
 # What orbax writes in the folder of a run's states, and what `save_stage` leaves in the folder of a stage.
 _OF_STATE = re.compile(r"\d+|\d+\.orbax-checkpoint-tmp.*|_CHECKPOINT_METADATA|_sharding")
@@ -47,7 +47,7 @@ class Cleaning:
 
 
 def clean(folder: str | Path, *, dry_run: bool = False) -> Cleaning:
-    """Drops checkpoints of a finished experiment: last states, what stages left, parts of checkpoints that were never whole.
+    """Drops checkpoints of a finished experiment: last states, what stages left, parts that were never whole.
 
     What stays is enough for evaluate, predict, errors, report, compare, robustness and export.
 
@@ -101,6 +101,7 @@ def _planned(path: Path) -> Cleaning:
     needed = {kept.resolve() for user in users if (kept := shared_file(user)) is not None}
     shared = [one for one in (checkpoints / SHARED).glob("*.safetensors") if one.resolve() not in needed]
     dropped += [one for one in shared if re.fullmatch(r"[0-9a-f]{64}", one.stem) and not one.is_symlink()]
+    dropped += [part for part in abandoned(path) if not any(part.is_relative_to(one) for one in dropped)]
     lost = []
     if states:
         lost.append("`msa-jax resume --max-epochs` cannot go on from the last state; it begins again at epoch 1")

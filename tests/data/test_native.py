@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import warnings
 import zipfile
 from dataclasses import replace
@@ -256,6 +257,21 @@ def test_existing_dataset_is_replaced_only_when_asked(dataset, folder):
     write_native(other, folder, overwrite=True)
     assert read_native(folder).fingerprint() == other.fingerprint() != dataset.fingerprint()
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_what_another_process_wrote_meanwhile_stays(dataset, folder, tmp_path, monkeypatch):
+    out, check = tmp_path / "new", native.check_target
+
+    def meanwhile(target, overwrite=False):
+        check(target, overwrite)
+        if not target.exists():
+            shutil.copytree(folder, target)
+
+    monkeypatch.setattr(native, "check_target", meanwhile)
+    with pytest.raises(InputError, match="a dataset is there already"):
+        write_native(make_synthetic(seed=1, **SMALL), out)
+    assert read_native(out).fingerprint() == dataset.fingerprint()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted({folder.name, "new"})
 
 
 def test_a_dataset_is_there_again_if_replacing_it_was_killed(dataset, folder, monkeypatch):

@@ -86,6 +86,50 @@ def test_what_is_not_whole_is_deleted(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
 
 
+def test_a_folder_that_is_being_deleted_is_never_put_in_place(tmp_path):
+    code = (
+        "import hashlib, os, shutil, sys, time\nfrom pathlib import Path\nfrom msa_jax import signals, whole_files\n"
+        "def slowly(path, ignore_errors=False):\n"
+        "  for file in Path(path).iterdir(): file.unlink(); time.sleep(1)\n"
+        "shutil.rmtree = slowly\nsignals.take_over()\n"
+        "with whole_files.new_folder(Path(sys.argv[1], 'made')) as part:\n"
+        "  for name in 'abc': (part / name).touch()\n"
+        f"  {READY}  hashlib.pbkdf2_hmac('sha256', b'x', b'x', 2_000_000)\n"  # the main thread hears nothing meanwhile
+    )
+    with start(code, str(tmp_path)) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        error = process.communicate(timeout=60)[1]
+    assert (process.returncode, len(error.splitlines())) == (143, 1)
+    assert "made" not in {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_folder_that_was_put_in_place_at_that_moment_is_whole(tmp_path):
+    part, folder, aside = (tmp_path / name for name in ("part", "folder", "aside"))
+    part.mkdir()
+    (part / "file").touch()
+    with signals.unfinished(part, aside):
+        part.rename(folder)  # another thread, as the signal comes
+        with pytest.raises(FileNotFoundError):
+            signals._unfinished[part]()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["folder", "folder/file"]
+
+
+def test_a_second_signal_ends_nothing_twice(tmp_path):
+    code = (
+        "import os, shutil, signal, sys, time\nfrom msa_jax import signals\nsignals.take_over()\n"
+        "shutil.rmtree = lambda path, ignore_errors=False: (print('deleting', flush=True), time.sleep(1))\n"
+        f"with signals.unfinished(sys.argv[1]): {READY}  time.sleep(60)"
+    ).replace(": print", ":\n  print")
+    with start(code, str(tmp_path)) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "deleting\n"
+        process.send_signal(signal.SIGTERM)
+        output, error = process.communicate(timeout=30)
+    assert (process.returncode, output, len(error.splitlines())) == (130, "", 1)
+
+
 def test_a_notebook_that_calls_the_command_keeps_its_own_signals(capsys):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     assert main(["methods"]) == 0

@@ -1,5 +1,6 @@
 """`clean` drops what scores and predictions do not need, says what is lost, and touches nothing that it does not know."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,16 @@ def test_what_a_killed_deletion_of_a_state_left_is_dropped_too(run):
     (left / "big").write_bytes(bytes(1000))
     clean(run)
     assert not left.parent.exists()
+
+
+def test_a_part_that_a_killed_process_left_is_dropped_too(run):
+    part = run / f".result.json.00000000-1-{'0' * 8}.msa_jax-part"  # of another machine
+    part.touch()
+    clean(run)
+    assert part.exists()  # which may write it yet
+    os.utime(part, (0, 0))
+    clean(run)
+    assert not part.exists()
 
 
 def test_predictions_are_the_same_afterwards(run, kept):
