@@ -237,6 +237,8 @@ def _environment(folder: Path) -> str:
     for name, value in _object(path).items():
         if name == "dataset_sha256":
             continue
+        if name == "resumed" and isinstance(value, list):
+            value = {"at": [str(one.get("started")) for one in value if isinstance(one, dict)]}
         inner = value.items() if isinstance(value, dict) else [("", value)]
         for key, one in inner:
             words = " ".join(map(str, one)) if isinstance(one, list) else str(one)

@@ -17,7 +17,8 @@ from msa_jax.option_values import shown
 from msa_jax.report import figures
 from msa_jax.report.study import Outcome, Study, Variant
 from msa_jax.train.atomic import read_json
-from msa_jax.train.experiment_dir import FREE_OPTIONS, has_keys
+from msa_jax.train.experiment_dir import has_keys
+from msa_jax.train.experiment_start import FREE_OPTIONS
 from msa_jax.train.prepare import used_part
 from msa_jax.train.settings import resolve
 

@@ -18,8 +18,14 @@ from msa_jax.train import processes
 PACKAGES = ("msa-jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "transformers", "tokenizers", "numpy")
 
 
-def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
-    """When an experiment began, and on what: versions, devices, commit, command, and the hash of every array of the dataset."""
+def environment(fingerprint: Mapping[str, str], encoder: str | None = None) -> dict[str, Any]:
+    """`session`, and the hashes of the dataset's arrays and of the text encoder, if one was loaded."""
+    hashes = {} if encoder is None else {"text_encoder_sha256": encoder}
+    return {**session(), "dataset_sha256": dict(fingerprint), **hashes}
+
+
+def session() -> dict[str, Any]:
+    """When this process works, and on what: versions, devices, commit and command."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -33,7 +39,6 @@ def environment(fingerprint: Mapping[str, str]) -> dict[str, Any]:
         "system": platform.platform(),
         "commit": commit(Path(__file__).resolve().parents[2]),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "dataset_sha256": dict(fingerprint),
     }
 
 

@@ -19,7 +19,7 @@ from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
-from msa_jax.train import experiment_dir, processes
+from msa_jax.train import experiment_dir, experiment_start, processes
 from msa_jax.train.asked import SEEDS, Asked, checked_dataset, checked_seeds, results_folder
 from msa_jax.train.atomic import write_arrays
 from msa_jax.train.checkpoint import STATE
@@ -117,7 +117,7 @@ def train(
         if overwrite or not (path / "config.json").is_file():
             runner.inits.check_stages_from(seeds)
         if overwrite:
-            experiment_dir.clear(path)
+            experiment_start.clear(path)
         if (path / "result.json").is_file():
             raise InputError(
                 f"{path}: this experiment is finished; choose another --out, or --overwrite; "
@@ -210,14 +210,16 @@ def resume(
             return
         fingerprint = used_part(dataset, old).fingerprint()
         content = replace(before, inputs=runner.prepared.inputs).to_json()
-        experiment_dir.begin(path, content, fingerprint, defaults=config.to_json(method.options()))
+        experiment_start.begin(
+            path, content, fingerprint, defaults=config.to_json(method.options()), encoder=runner.prepared.bert_sha256
+        )
         if any((path / "checkpoints").glob("*/result.json")) and not any((path / "checkpoints").glob(f"*/{STATE}")):
             progress.line(f"{path}: the last states were not kept (--keep-state), so the runs begin again at epoch 1")
         elif spanned := _spanned(method, old, options, runner):
             progress.line(
                 f"{path}: {spanned}; until now that was {had}, so the end is not that of one training of {max_epochs} epochs"
             )
-        experiment_dir.reopen(path, before.seeds, max_epochs)
+        experiment_start.reopen(path, before.seeds, max_epochs)
 
     return _train_in(
         path,
@@ -299,15 +301,16 @@ def _train_in(
 
     def begin() -> None:
         check(runner)
+        resumed = (path / "config.json").is_file()
         # Resumed on a machine with other devices, the same runs stay side by side.
         fixed = (together and options.runs_per_program != "auto") or runner.why_sequential() is not None
-        begins_again = experiment_dir.begin(
-            path,
-            content.to_json(),
-            dataset.fingerprint(),
-            defaults=config.to_json(settings.method.options()),
-            together=content.runs_per_program if fixed else None,
+        most = content.runs_per_program if fixed else None
+        defaults, encoder = config.to_json(settings.method.options()), runner.prepared.bert_sha256
+        begins_again = experiment_start.begin(
+            path, content.to_json(), dataset.fingerprint(), defaults=defaults, together=most, encoder=encoder
         )
+        if resumed:
+            experiment_start.note_resumed(path)
         if begins_again:
             progress.line(
                 f"{path}: another number of runs goes side by side, so those that are not finished begin again"
@@ -368,7 +371,7 @@ def _train_all(
             lambda part: runner.run(part, logs, keep_state=content.keep_state),
             done=lambda run: run.finished,
             load=lambda run: load_result(run.folder),
-            fewer=partial(experiment_dir.write_together, path),
+            fewer=partial(experiment_start.write_together, path),
         )
         results = [result for result in ended if result is not None]  # none fails: the first that does stops all
         check_rows(path / "checkpoints", content.seeds, results, dataset)

@@ -1,6 +1,7 @@
 """From a dataset and options to the arrays, shapes and pretrained weights that training starts from."""
 
 import contextlib
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,12 +43,14 @@ class Prepared:
 
     columns: {"train", "valid", "test"} -> the arrays that the preprocessor made.
     bert: pretrained parameters of the text encoder; None where it starts from nothing.
+    bert_sha256: of these parameters and of the tokenizer's vocabulary; None where it starts from nothing.
     """
 
     inputs: Inputs
     preprocessor: Preprocessor
     columns: dict[str, Columns]
     bert: Any
+    bert_sha256: str | None = None
 
 
 def used_part(dataset: Dataset, options: Options) -> Dataset:
@@ -99,7 +102,9 @@ def prepare(dataset: Dataset, method: Method, options: Options) -> Prepared:
     if options.step_dropout > 0 or (options.modality_dropout > 0 and inputs.aligned):
         name = "step_dropout" if options.step_dropout > 0 else "modality_dropout"
         check_unknown(preprocessor, inputs, f"option {name}, {getattr(options, name)},")
-    return Prepared(inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert)
+    return Prepared(
+        inputs=inputs, preprocessor=preprocessor, columns=columns, bert=bert, bert_sha256=_digest(bert, tokenizer)
+    )
 
 
 def unread(dataset: Dataset, options: Options) -> tuple[str, ...]:
@@ -177,6 +182,17 @@ def _text(dataset: Dataset, options: Options) -> tuple[int, BertConfig | None, A
         return config.hidden_size, config, params, tokenizer, "raw_text"
     _check_token_ids(dataset, folder)
     return config.hidden_size, config, params, None, "text_bert"
+
+
+def _digest(bert: Any, tokenizer: Tokenizer | None) -> str | None:
+    """SHA-256 of a text encoder that was loaded, so that a training that is resumed can tell whether it is another one."""
+    if bert is None:
+        return None
+    digest = hashlib.sha256(b"" if tokenizer is None else tokenizer.vocabulary_sha256().encode())
+    for name, array in sorted(flat(bert).items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _check_vocabulary(tokenizer: Tokenizer, config: BertConfig, encoder: str) -> None:

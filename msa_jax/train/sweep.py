@@ -17,7 +17,7 @@ from msa_jax import config, metrics
 from msa_jax.config import Options
 from msa_jax.data.schema import Dataset
 from msa_jax.errors import InputError, OutOfMemory, one_line
-from msa_jax.train import experiment_dir, processes
+from msa_jax.train import experiment_dir, experiment_start, processes
 from msa_jax.train.asked import SWEEP_SEEDS, checked_dataset, checked_seeds, results_folder
 from msa_jax.train.atomic import read_json, write_json
 from msa_jax.train.compilation import keep_compiled_programs
@@ -135,9 +135,9 @@ def sweep(
     keep_compiled_programs()
     with experiment_dir.locked(path, MARK):
         if overwrite:
-            experiment_dir.clear(path, MARK)
+            experiment_start.clear(path, MARK)
         defaults = config.to_json(settings.method.options())
-        experiment_dir.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK, defaults=defaults)
+        experiment_start.begin(path, content, dataset.fingerprint(), kind="sweep", mark=MARK, defaults=defaults)
         begun = time.monotonic()
         stopping = None if rule is None else MedianStopping(rule, rank_by)
         failures = _Points(path, computed, dataset, found, resolved, seeds, progress, stopping).train()

@@ -19,7 +19,7 @@ from msa_jax.report.evaluation import evaluate
 from msa_jax.report.model_card import model_card
 from msa_jax.report.prediction import predict
 from msa_jax.report.sharing import export, push_to_hub
-from msa_jax.train import experiment_dir
+from msa_jax.train import experiment_start
 from msa_jax.train.exported import FILES
 from msa_jax.train.predictor import Predictor
 from msa_jax.train.settings import RunConfig
@@ -310,7 +310,7 @@ def test_an_experiment_is_not_taken_for_an_exported_folder_nor_the_other_way_rou
     with pytest.raises(InputError, match="is exported already"):
         export(shared, tmp_path / "again")
     with pytest.raises(InputError, match="not empty and not an experiment"):  # training writes nothing into it
-        experiment_dir.begin(shared, {"method": "text_only"}, {}, defaults={})
+        experiment_start.begin(shared, {"method": "text_only"}, {}, defaults={})
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
