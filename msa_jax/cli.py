@@ -64,10 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_what_can_be_printed() -> None:
-    """A terminal that knows ASCII alone, or a file name that is no text, costs a question mark and not a result."""
+    """A terminal that knows ASCII alone, or a file name that is no text, costs a question mark and not a result.
+
+    What goes to a file or another program is UTF-8, as all files of msa_jax are, unless PYTHONIOENCODING asks for another one.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            elsewhere = stream is sys.stdout and not stream.isatty() and "PYTHONIOENCODING" not in os.environ
+            stream.reconfigure(encoding="utf-8" if elsewhere else None, errors="replace")
 
 
 def _drop_output() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from msa_jax import safe_pickle
 from msa_jax.data.columns import COLUMNS, LABELS
 from msa_jax.data.identity import CORPORA, corpus_said, entries_of, guessed, said
-from msa_jax.data.padding import lengths_by_zeros, settle_padding
+from msa_jax.data.padding import lengths_told, settle_padding
 from msa_jax.data.schema import SPLITS, Card, Dataset, validate
 from msa_jax.data.values import Place, numbers, refuse_blank, texts
 from msa_jax.errors import DataWarning, InputError
@@ -208,7 +208,7 @@ def columns_of(values: Mapping[str, Any], place: Place) -> dict[str, np.ndarray]
         elif columns[name].ndim != 3:
             place.refuse(name, f"shape {list(columns[name].shape)}", f"{COLUMNS[name]}")
         else:
-            columns[f"{name}_length"] = _lengths(columns, name)
+            columns[f"{name}_length"] = lengths_told(columns, name)
     return columns
 
 
@@ -237,17 +237,6 @@ def _integers(value: Any, key: str, place: Place) -> np.ndarray:
             place.refuse(key, "a number that is not whole", f"{COLUMNS[_COLUMN_OF_KEY[key]]}", row=int(wrong[0]))
         array = array.astype(np.int32)
     return array
-
-
-def _lengths(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
-    """Valid steps of each row, as recorded, 0 among them, or as the text or the zeros at the end tell.  # [N] i32"""
-    sequence, steps = columns[name], columns[name].shape[1]
-    if f"{name}_length" in columns:
-        return columns[f"{name}_length"]
-    text_bert = columns.get("text_bert")
-    if text_bert is not None and text_bert.shape == (len(sequence), 3, steps):
-        return (text_bert[:, 1] != 0).sum(axis=1).astype(np.int32).clip(1, steps)
-    return lengths_by_zeros(sequence)
 
 
 def _card(

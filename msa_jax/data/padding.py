@@ -27,6 +27,25 @@ def lengths_by_zeros(sequence: np.ndarray) -> np.ndarray:
     return lengths_of(filled, in_front=padded_in_front([filled]))
 
 
+def lengths_told(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Valid steps of each row of a sequence: as recorded, 0 among them, or as the text or the zeros at the end tell.
+
+    Args:
+      columns: of a split; the array of this name is [N, L, D].
+      name: "audio" or "vision".
+
+    Returns:
+      [N] i32
+    """
+    sequence, steps = columns[name], columns[name].shape[1]
+    if f"{name}_length" in columns:
+        return columns[f"{name}_length"]
+    text_bert = columns.get("text_bert")
+    if text_bert is not None and text_bert.shape == (len(sequence), 3, steps):
+        return (text_bert[:, 1] != 0).sum(axis=1).astype(np.int32).clip(1, steps)
+    return lengths_by_zeros(sequence)
+
+
 def padded_in_front(splits: Iterable[np.ndarray]) -> bool:
     """Whether more rows begin with empty frames than end with them.  # [N, L] bool each"""
     left = right = 0

@@ -15,12 +15,13 @@ from msa_jax.data.cmu import is_bare_cmu, is_cmu
 from msa_jax.data.columns import COLUMNS, FEATURES, LABELS, check_columns
 from msa_jax.data.mmsa import columns_of
 from msa_jax.data.native import read_card, read_npz
-from msa_jax.data.padding import settle_padding
+from msa_jax.data.padding import is_sequence, lengths_told, settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
 from msa_jax.data.table import read_table_samples
 from msa_jax.data.table_rows import SUFFIXES
 from msa_jax.data.values import Place, check_lengths, refuse_blank
 from msa_jax.errors import DataWarning, InputError
+from msa_jax.modalities import SEQUENCES
 from msa_jax.paths import user_path
 
 _ANY_LABEL = (-1e30, 1e30)
@@ -41,7 +42,10 @@ def load_split(source: str | os.PathLike[str] | Dataset, name: str | None = None
         path = user_path(source)
         if path.suffix.lower() in SUFFIXES and path.is_file():
             rows = read_table_samples(path)
-            return rows[_chosen(path, name, rows)]
+            chosen = _chosen(path, name, rows)
+            if name is None and len(rows) > 1:
+                _warn_of_others(path, chosen, rows)
+            return rows[chosen]
         found = _splits_at(path)
         if found:
             chosen = _chosen(path, name, found)
@@ -116,6 +120,17 @@ def _chosen(path: Path, name: str | None, found: Collection[str]) -> str:
     return name
 
 
+def _warn_of_others(path: Path, chosen: str, rows: Mapping[str, Split]) -> None:
+    """A table has a column split for some other reason more often than a folder has three files."""
+    others = [name for name in rows if name != chosen]
+    warnings.warn(
+        f"{path}: the {len(rows[chosen])} rows of split {chosen} are read, and {sum(len(rows[name]) for name in others)} of "
+        f"{' and '.join(others)} are not; choose with --split",
+        DataWarning,
+        stacklevel=3,
+    )
+
+
 def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
     """The columns of one split in a file of its own, or as a feature file has them; padding behind the steps."""
     place = Place(source=source, split=split)
@@ -125,6 +140,7 @@ def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
         return cmu_columns({split: _with_any_labels(found)}, source=source)[split]
     columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, place)
     refuse_blank(place, columns, COLUMNS)
+    columns |= {f"{name}_length": lengths_told(columns, name) for name in SEQUENCES if is_sequence(columns.get(name))}
     return settle_padding({split: columns}, source=source, zero_is_one=not isinstance(found, Path))[split]
 
 

@@ -15,6 +15,7 @@ from msa_jax.errors import DataWarning, InputError
 from msa_jax.modalities import MODALITIES, SEQUENCES
 
 SPLITS = ("train", "valid", "test")
+HELD_OUT = ("valid", "test")
 _HIGHEST = 3e38  # of a label, which is a float32
 _LANGUAGES = {"cn": "zh", "chinese": "zh", "english": "en"}  # what else they are called, and their codes
 METRICS = ("mosi", "mosei", "sims", "regression")

@@ -3,14 +3,14 @@
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
-from msa_jax.data.schema import SPLITS, Card, Dataset, Split, check_card, validate
+from msa_jax.data.schema import HELD_OUT, SPLITS, Card, Dataset, Split, check_card, validate
 from msa_jax.data.table_rows import READERS, Row, read_rows
 from msa_jax.data.values import check_lengths, is_unicode
 from msa_jax.data.videos import SEPARATOR, groups_of
@@ -19,6 +19,7 @@ from msa_jax.paths import shown, user_path
 
 COLUMNS = ("id", "text", "label", "split")
 _SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+_NO_LABEL = {"na", "n/a", "nan", "null", "none", "?", "-"}  # as people and programs write that there is none
 _SHARES = {"test": 0.2, "valid": 0.1}  # at least one each; the rest is for training
 
 
@@ -57,7 +58,7 @@ def read_table(
     if split_seed is not None and "split" in columns:
         raise InputError(f"{path}: split_seed is {split_seed}, and the table has a column split; leave one of them out")
     split_seed = split_seed or 0
-    unused = [column for column in columns if column not in COLUMNS]
+    unused = [column or "a column without a name" for column in columns if column not in COLUMNS]
     if unused:
         warnings.warn(f"{path}: not used: {', '.join(unused)}", DataWarning, stacklevel=2)
     texts = _texts(path, rows)
@@ -78,6 +79,7 @@ def read_table(
     check_card(card, source=str(path))
     _check_range(path, rows, labels, card.label_range)
     where = _given_splits(path, rows) if "split" in columns else _made_splits(path, ids, split_seed)
+    _warn_of_equal_texts(path, texts, where)
     columns_of = {"id": (ids, np.str_), "label": (labels, np.float64), "raw_text": (texts, np.str_)}
     splits = {
         split: {
@@ -91,7 +93,7 @@ def read_table(
 def read_table_samples(path: Path) -> dict[str, Split]:
     """The rows of a table as samples to predict, by split; under the file's name where there is no column `split`.
 
-    A column `text` is enough; labels are NaN where there is no column `label` or its cell is empty.
+    A column `text` is enough; labels are NaN where there is no column `label`, or its cell is empty or says that there is none.
 
     Raises:
       InputError: as `read_table`.
@@ -189,7 +191,9 @@ def is_empty(cell: Any) -> bool:
 
 
 def _label_or_nan(path: Path, row: Row) -> float:
-    return math.nan if is_empty(row.cells["label"]) else read_label(path, row)
+    cell = row.cells["label"]
+    none = is_empty(cell) or (isinstance(cell, str) and cell.strip().lower() in _NO_LABEL)
+    return math.nan if none else read_label(path, row)
 
 
 def _id(path: Path, row: Row) -> str:
@@ -231,6 +235,19 @@ def _shown(cell: Any) -> str:
     if isinstance(cell, (str, int, float)) or cell is None:
         return "nothing" if cell is None or (isinstance(cell, str) and not cell.strip()) else f"{cell!r:.60}"
     return type(cell).__name__
+
+
+def _warn_of_equal_texts(path: Path, texts: Sequence[str], where: Mapping[str, np.ndarray]) -> None:
+    """What a network has learned by heart is no test of it."""
+    known = {texts[row].strip() for row in where["train"]}
+    for split in HELD_OUT:
+        equal = sum(texts[row].strip() in known for row in where[split])
+        if equal:
+            warnings.warn(
+                f"{path}: {equal} of {len(where[split])} texts of {split} stand in train, too, word for word",
+                DataWarning,
+                stacklevel=3,
+            )
 
 
 # -- splits -----------------------------------------------------------------------------------------------------------

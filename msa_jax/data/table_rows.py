@@ -49,11 +49,11 @@ def _decoded(path: Path) -> str:
 
 def _from_csv(path: Path) -> list[Row]:
     text = _decoded(path)
-    heading, *below = [line for line in text.splitlines() if line.strip()][:2] or [""]
-    said = _SEPARATOR.fullmatch(heading.strip())
-    if said is not None:
-        heading = "".join(below)
-    separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=heading.count)
+    begun = text.lstrip()
+    said = _SEPARATOR.match(begun)
+    heading = _HEADING.match(begun[said.end() :].lstrip() if said else begun)[0]
+    told = "\t" if path.suffix.lower() == ".tsv" else said and said[1]
+    separator = told or max(",;\t", key=re.sub(r'"[^"]*"', "", heading).count)
     records = _records(path, text, separator)
     if said is not None:
         next(records)
@@ -61,6 +61,12 @@ def _from_csv(path: Path) -> list[Row]:
     names = [cell.strip().lower() for cell in header]
     found = []
     for line, cells in records:
+        if len(cells) != len(names) == 1 and "".join(cells).strip():
+            raise InputError(
+                f"{path}: line {line}: {len(cells)} cells; expected one ({names[0]}). A text with a comma, a semicolon or a "
+                "tab stands in double quotes; texts without quotes, one a line and without a heading, are read from a .txt "
+                "(`predict --texts`)"
+            )
         if len(cells) != len(names):
             raise InputError(
                 f"{path}: line {line}: {len(cells)} cells; expected {len(names)} ({', '.join(names)}). "
@@ -77,7 +83,11 @@ def _from_csv(path: Path) -> list[Row]:
     return rows or _no_rows(path, names)
 
 
-_SEPARATOR = re.compile(r'"?sep=[,;\t]?"?', re.IGNORECASE)  # a first line by which Excel is told the separator
+_SEPARATOR = re.compile(
+    r'"?sep=([,;\t]?)"?[ \t]*(?:\r?\n|\r|$)', re.IGNORECASE
+)  # a first line that tells Excel the separator
+_HEADING = re.compile(r'(?:"[^"]*"|[^"\r\n])*')  # the first line; a line break in double quotes does not end it
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 
 def _distinct(names: list[str], where: str) -> list[str]:
@@ -89,13 +99,36 @@ def _distinct(names: list[str], where: str) -> list[str]:
 
 
 def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Line and cells of each record that is not blank. A quoted text may go over several lines; the first one counts."""
+    """Line and cells of each record that is not blank. A quoted text may go over several lines; the first one counts.
+
+    Where every line has the same number of tabs, as of a table that knows no quotes, each is a record: a text that begins
+    with a double quote would else go on to the next one somewhere below.
+
+    Raises:
+      InputError: a double quote is missing, or a blank line stands among the rows of a single column.
+    """
+    lines = re.split(r"\r\n|\n|\r", text)
+    tabs = {line.count("\t") for line in lines if line.strip()}
+    if separator == "\t" and len(tabs) == 1 and tabs != {0}:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                cells = [(cell, _QUOTED.fullmatch(cell)) for cell in line.split("\t")]
+                yield number, [cell if quoted is None else quoted[1].replace('""', '"') for cell, quoted in cells]
+        return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    line = 1
+    line, blank, columns = 1, 0, 0
     try:
         for cells in reader:
             if any(cell.strip() for cell in cells):
+                columns = columns or len(cells)
+                if blank and columns == 1:
+                    raise InputError(
+                        f"{path}: line {blank} is blank; expected a text, since blank lines of a table of one column would "
+                        "move the numbers of the rows below"
+                    )
                 yield line, cells
+            elif columns:
+                blank = blank or line
             line = reader.line_num + 1
     except csv.Error as error:
         long = " A .jsonl may hold a longer text." if "field limit" in str(error) else ""

@@ -11,6 +11,7 @@ import numpy as np
 from msa_jax.csv_text import predictions_csv, shortest
 from msa_jax.data.samples import load_split, read_texts
 from msa_jax.data.schema import Split
+from msa_jax.data.table_rows import SUFFIXES
 from msa_jax.errors import InputError
 from msa_jax.train.experiment_dir import check_not_ours
 from msa_jax.train.predictor import Predictor
@@ -129,6 +130,10 @@ def _number(value: np.floating) -> float | None:
 
 
 def _read_texts(source: str | Path) -> Split:
+    if Path(source).suffix.lower() in SUFFIXES:
+        raise InputError(
+            f"{source}: a table, which --data reads; --texts reads a file with a text on each line, and no heading"
+        )
     if str(source) == "-":
         return read_texts(sys.stdin.buffer.read(), source="standard input")
     try:

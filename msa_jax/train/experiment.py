@@ -15,7 +15,7 @@ import numpy as np
 
 from msa_jax import config, metrics
 from msa_jax.config import Options
-from msa_jax.data.schema import Dataset
+from msa_jax.data.schema import HELD_OUT, Dataset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
@@ -38,7 +38,7 @@ from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
 from msa_jax.train.settings import RunConfig, Settings, resolve
-from msa_jax.train.stage_data import HELD_OUT, resolve_stages
+from msa_jax.train.stage_data import resolve_stages
 from msa_jax.train.trackers import Tracker, checked_trackers, made
 
 

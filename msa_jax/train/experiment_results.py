@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from msa_jax.csv_text import labels_csv, predictions_csv
-from msa_jax.data.schema import Dataset
+from msa_jax.data.schema import HELD_OUT, Dataset
 from msa_jax.errors import InputError
 from msa_jax.train.atomic import write_arrays, write_json, write_text
 from msa_jax.train.experiment_dir import Result
 from msa_jax.train.settings import RunConfig
-from msa_jax.train.stage_data import HELD_OUT
 
 
 def write_results(

@@ -14,6 +14,7 @@ import numpy as np
 
 from msa_jax import metrics
 from msa_jax.config import Options
+from msa_jax.data.schema import HELD_OUT
 from msa_jax.errors import InputError, TrainingStopped
 from msa_jax.methods.protocol import Clock, Method
 from msa_jax.train import processes
@@ -31,7 +32,7 @@ from msa_jax.train.prepare import Prepared
 from msa_jax.train.progress import Progress, progress_line
 from msa_jax.train.pruning import MedianStopping
 from msa_jax.train.report import step_lines
-from msa_jax.train.stage_data import HELD_OUT, StageData
+from msa_jax.train.stage_data import StageData
 from msa_jax.train.stage_inits import StageInits
 from msa_jax.train.state import Best, Flat, RunState, choose, copy, take
 from msa_jax.train.trackers import EpochRecord

@@ -11,6 +11,7 @@ from msa_jax import config
 from msa_jax.config import Options
 from msa_jax.data.packing import Capacity, choose_capacity
 from msa_jax.data.preprocess import Columns, text_lengths
+from msa_jax.data.schema import HELD_OUT
 from msa_jax.errors import MethodError
 from msa_jax.methods.protocol import Inputs, Method, Phase, Stage
 from msa_jax.train.device_data import DeviceData, bytes_of, fits, fits_host, streams
@@ -19,8 +20,6 @@ from msa_jax.train.model import Variables
 from msa_jax.train.programs import StagePrograms
 from msa_jax.train.runs import ONE, Layout, Shared
 from msa_jax.train.state import Flat
-
-HELD_OUT = ("valid", "test")
 
 
 def resolve_stages(method: Method, options: Options, inputs: Inputs) -> list[tuple[Stage, Options]]:

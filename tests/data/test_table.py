@@ -205,6 +205,71 @@ def test_a_table_becomes_a_native_folder(tmp_path):
     assert again.card == dataset.card
 
 
+def test_a_table_of_tabs_that_knows_no_quotes_loses_no_row(tmp_path):
+    """Read as one of quotes, the text of b would go on to that of d, and c would be gone."""
+    rows = 'id\ttext\tlabel\tsplit\na\t"so ""so"""\t0\ttrain\nb\t"Fine, he said\t1\ttrain\nc\tbad\t-2\tvalid\nd\tshe said "no"\t-1\ttest\n'
+    dataset = quietly(written(tmp_path, rows, "t.tsv"))
+    assert dataset.train.raw_text.tolist() == ['so "so"', '"Fine, he said']
+    assert (dataset.valid.label.tolist(), dataset.test.raw_text.tolist()) == ([-2.0], ['she said "no"'])
+
+
+def test_the_separator_is_the_one_that_a_first_line_tells(tmp_path):
+    content = "sep=;\ntext;label;a, b, c, d;split\n" + "".join(
+        f"{split};1;x;{split}\n" for split in ("train", "valid", "test")
+    )
+    with pytest.warns(DataWarning, match="not used: a, b, c, d"):
+        dataset = read_table(written(tmp_path, content), **SAID)
+    assert dataset.test.raw_text.tolist() == ["test"]
+
+
+def test_a_line_break_in_the_heading_hides_no_separator(tmp_path):
+    content = '"what, or\nwho";text;label;split\n' + "".join(
+        f"x;{split};1;{split}\n" for split in ("train", "valid", "test")
+    )
+    with pytest.warns(DataWarning, match="not used: what, or"):
+        assert read_table(written(tmp_path, content), **SAID).test.raw_text.tolist() == ["test"]
+
+
+def test_texts_of_train_that_stand_in_test_are_counted(tmp_path):
+    content = HEAD + "b,y,1,valid\nc, x ,1,test\nd,z,1,test\n"
+    with pytest.warns(DataWarning, match="1 of 2 texts of test stand in train, too") as caught:
+        read_table(written(tmp_path, content), **SAID)
+    assert len(caught) == 1
+
+
+def test_rows_of_other_splits_are_not_left_out_in_silence(tmp_path):
+    path = written(tmp_path, HEAD + "b,y,1,test\n")
+    with pytest.warns(
+        DataWarning, match="the 1 rows of split test are read, and 1 of train are not; choose with --split"
+    ):
+        assert load_split(path).id.tolist() == ["b"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_split(path, "train").id.tolist() == ["a"]
+
+
+@pytest.mark.parametrize("none", ["", "NA", "n/a", "?", "null"])
+def test_a_label_that_says_that_there_is_none_stops_no_prediction(tmp_path, none):
+    split = load_split(written(tmp_path, f"text,label\na,1\nb,{none}\n"))
+    assert np.isnan(split.label).tolist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text\na\n\nb\n", "line 3 is blank; expected a text"),
+        ("text\na\nyes, but no\n", "line 3: 2 cells; expected one .* read from a .txt"),
+    ],
+)
+def test_a_table_of_one_column_mixes_no_rows_up(tmp_path, content, message):
+    with pytest.raises(InputError, match=message):
+        load_split(written(tmp_path, content))
+
+
+def test_blank_lines_around_a_table_of_one_column_are_no_rows(tmp_path):
+    assert load_split(written(tmp_path, "\ntext\na\nb\n\n\n")).raw_text.tolist() == ["a", "b"]
+
+
 def test_other_columns_are_left_aside_in_a_warning(tmp_path):
     path = written(tmp_path, "text,Label,mood,split\na,1,x,train\nb,1,x,valid\nc,1,x,test\n")
     with pytest.warns(DataWarning, match="texts.csv: not used: mood") as caught:
