@@ -25,6 +25,9 @@ _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 # Characters of the longest word that a built tokenizer takes apart; a longer one is unknown. BERT's 100 are fewer than a
 # clause of Thai has, which is one word here. The time that one takes grows with the cube of them.
 _LONGEST_WORD = 1000
+_BUILT = {
+    "strip_accents": False
+}  # of a vocabulary that is learnt from texts, in the words of a `tokenizer_config.json`
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,17 +258,28 @@ def _read_vocabulary(path: Path) -> list[str]:
     return tokens
 
 
-def _from_vocabulary(tokens: Sequence[str], options: dict[str, Any], longest: int = 100) -> Tokenizer:
-    """BERT's WordPiece; `options` in the words of a `tokenizer_config.json`. longest: characters of a word."""
+def _from_vocabulary(
+    tokens: Sequence[str], options: dict[str, Any], *, longest: int = 100, composed: bool = False
+) -> Tokenizer:
+    """BERT's WordPiece.
+
+    Args:
+      tokens: in the order of their ids.
+      options: in the words of a `tokenizer_config.json`.
+      longest: characters of a word.
+      composed: a letter and its accent, written as two characters, count as the one character (NFC).
+    """
     vocabulary = {token: index for index, token in enumerate(tokens)}
     backend = tokenizers.Tokenizer(
         tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=longest)
     )
-    backend.normalizer = tokenizers.normalizers.BertNormalizer(
+    normalizer = tokenizers.normalizers.BertNormalizer(
         lowercase=options.get("do_lower_case", True),
         strip_accents=options.get("strip_accents"),
         handle_chinese_chars=options.get("tokenize_chinese_chars", True),
     )
+    nfc = tokenizers.normalizers.NFC()
+    backend.normalizer = tokenizers.normalizers.Sequence([nfc, normalizer]) if composed else normalizer
     backend.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     backend.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -308,7 +322,8 @@ def build_tokenizer(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenize
 
     Every character of the texts is a piece; then the most frequent pair of neighbouring pieces becomes a piece, again
     and again (byte-pair merges, ties to the pair that sorts first), so frequent words end up whole. What occurs only
-    once is not merged: it trains the pieces that unseen words will be made of. Chinese characters are words.
+    once is not merged: it trains the pieces that unseen words will be made of. Chinese characters are words. Accents and vowel
+    signs stay, unlike in BERT's lower-cased vocabularies: without them, words of many languages are other words.
 
     Args:
       texts: of the training split.
@@ -319,14 +334,14 @@ def build_tokenizer(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenize
     """
     if vocab_size <= len(SPECIAL_TOKENS):
         raise InputError(f"vocab_size is {vocab_size}; expected more than the {len(SPECIAL_TOKENS)} special tokens")
-    bare = _from_vocabulary(SPECIAL_TOKENS, {}).backend
+    bare = _from_vocabulary(SPECIAL_TOKENS, _BUILT, composed=True).backend
     words: Counter[str] = Counter()
     for text in _strings(list(texts)):
         words.update(word for word, _ in bare.pre_tokenizer.pre_tokenize_str(bare.normalizer.normalize_str(text)))
     if not words:
         raise InputError("no words in the texts; expected at least one to build a vocabulary from")
     pieces = _learn_pieces(words, vocab_size - len(SPECIAL_TOKENS))
-    return _from_vocabulary([*SPECIAL_TOKENS, *pieces], {}, _LONGEST_WORD)
+    return _from_vocabulary([*SPECIAL_TOKENS, *pieces], _BUILT, longest=_LONGEST_WORD, composed=True)
 
 
 def _learn_pieces(words: Counter[str], size: int) -> list[str]:

@@ -95,8 +95,9 @@ class RunCheckpoints:
             if of_device or out_of_memory_message(error):
                 raise  # another process was lost, or the state has no room
             raise InputError(
-                f"{self._folder}: the checkpoint does not fit this experiment, or another version wrote it; without this "
-                f"folder its runs begin again ({first_line(error)})"
+                f"{self._folder}: the checkpoint cannot be read, or is not of this experiment or version "
+                f"({first_line(error)}). If the file system had a fault, the same command goes on later; if not, its runs "
+                "begin again once this folder is deleted"
             ) from None
 
     def close(self) -> None:

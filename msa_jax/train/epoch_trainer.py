@@ -49,6 +49,7 @@ class EpochTrainer:
 
     def __init__(self, prepared: Prepared, layout: Layout, progress: Progress):
         self._prepared, self._layout, self._progress = prepared, layout, progress
+        self._window_seconds = math.inf  # of the last windows that were trained
 
     def train(self, runs: Sequence[Run], state: RunState, data: StageData, *, strict: bool) -> tuple[TrainState, Epoch]:
         """One epoch of the runs that have not ended: their states after it, in their places, and what it gave.
@@ -153,7 +154,7 @@ class EpochTrainer:
         accumulate, batches = phase.options.accumulate, len(plans[0])
         for arrays, parts, real, first in data.train.chunks(plans):
             windows = math.ceil(real / accumulate)
-            step = max(1, windows // 20) if self._progress.wants_chunks else windows
+            step = self._step(windows) if self._progress.wants_chunks else windows
             for start in range(0, windows, step):
                 stop = min(start + step, windows)
                 if report is None:
@@ -168,14 +169,20 @@ class EpochTrainer:
                     "values": values,
                 }
                 phase.compile(self._progress, len(runs), arguments)
+                begun = time.monotonic()
                 states, report = phase.train(runs=len(runs), **arguments)
                 meanwhile(states)
                 report = jax.device_get(self._layout.to_host(report))
+                self._window_seconds = (time.monotonic() - begun) / (stop - start)
                 check_finite(report, runs[:checked], epoch, batches)
                 label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"
                 self._progress.bar(f"{label}  epoch {epoch}", min(first + stop * accumulate, batches), batches)
         assert report is not None  # a dataset has at least one sample
         return states, report
+
+    def _step(self, windows: int) -> int:
+        """Windows between two moves of the bar: a twentieth, or as many as take half a second, since each move is a wait."""
+        return min(windows, max(1, windows // 20, math.ceil(0.5 / max(self._window_seconds, 1e-6))))
 
 
 def check_finite(report: Report, runs: Sequence[Run], epoch: int, batches: int) -> None:

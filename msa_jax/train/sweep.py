@@ -98,7 +98,8 @@ def sweep(
       others: as in `train`.
 
     Raises:
-      InputError: anything asked for that cannot be done, before anything is written; a folder of another sweep.
+      InputError: anything asked for that cannot be done, before anything is written; a folder of another sweep; every point
+        failed, after the ranking is written.
     """
     use_cores()
     processes.check_alone("a sweep")
@@ -143,6 +144,9 @@ def sweep(
         failures = _Points(path, computed, dataset, found, resolved, seeds, progress, stopping).train()
         ranking = _rank(path, found, seeds, rank_by, failures)
         _write(path, content, settings, ranking)
+        if not any(one.mean for one in ranking):
+            reasons = dict.fromkeys(reason for one in ranking for reason in one.failed.values())
+            raise InputError(f"{path}: every point failed: {'; '.join(reasons)}")
         progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")
     return Sweep(path=path, method=method, dataset=dataset.card.name, rank_by=rank_by, ranking=ranking)
 

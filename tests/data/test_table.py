@@ -207,7 +207,10 @@ def test_a_table_becomes_a_native_folder(tmp_path):
 
 def test_a_table_of_tabs_that_knows_no_quotes_loses_no_row(tmp_path):
     """Read as one of quotes, the text of b would go on to that of d, and c would be gone."""
-    rows = 'id\ttext\tlabel\tsplit\na\t"so ""so"""\t0\ttrain\nb\t"Fine, he said\t1\ttrain\nc\tbad\t-2\tvalid\nd\tshe said "no"\t-1\ttest\n'
+    rows = (
+        'id\ttext\tlabel\tsplit\na\t"so ""so"""\t0\ttrain\nb\t"Fine, he said\t1\ttrain\n'
+        'c\tbad\t-2\tvalid\nd\tshe said "no"\t-1\ttest\n'
+    )
     dataset = quietly(written(tmp_path, rows, "t.tsv"))
     assert dataset.train.raw_text.tolist() == ['so "so"', '"Fine, he said']
     assert (dataset.valid.label.tolist(), dataset.test.raw_text.tolist()) == ([-2.0], ['she said "no"'])

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import unicodedata
 
 import numpy as np
 import pytest
@@ -377,6 +378,15 @@ def test_a_built_vocabulary_starts_with_the_special_tokens_and_is_lower_cased():
     assert tokenizer.pad_id == 0
     assert not any(token != token.lower() for token in tokenizer.backend.get_vocab() if not token.startswith("["))
     assert _tokens(tokenizer, "The GOOD film") == ["[CLS]", "the", "good", "film", "[SEP]"]
+
+
+@pytest.mark.parametrize(
+    ("word", "other"), [("schön", "schon"), ("peché", "péché"), ("บ้าน", "บาน"), ("बुरा", "बरा")], ids=str
+)
+def test_accents_and_vowel_signs_make_other_words_of_a_built_vocabulary(word, other):
+    tokenizer = build_tokenizer([word, other] * 2)
+    same, differ = (tokenizer.backend.encode(text).ids for text in (unicodedata.normalize("NFD", word).upper(), other))
+    assert tokenizer.backend.encode(word).ids == same != differ
 
 
 def test_merges_take_the_most_frequent_pair_and_the_first_of_equal_ones():

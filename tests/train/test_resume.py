@@ -306,7 +306,7 @@ def test_a_checkpoint_of_another_method_is_refused(unfinished, tmp_path):
     state = unfinished / "checkpoints" / "3" / "state"
     os.rename(state, tmp_path / "was")
     os.rename(tmp_path / "other" / "checkpoints" / "3" / "state", state)
-    with pytest.raises(InputError, match="state: the checkpoint does not fit this experiment"):
+    with pytest.raises(InputError, match="state: the checkpoint cannot be read, or is not of this experiment"):
         toy_experiment(unfinished)(None)
 
 
@@ -314,7 +314,7 @@ def test_a_checkpoint_of_another_method_is_refused(unfinished, tmp_path):
 def test_a_truncated_checkpoint_is_an_input_error(unfinished, name):
     (path,) = (unfinished / "checkpoints" / "3" / "state").glob(f"*/{name}")
     path.write_bytes(path.read_bytes()[:10])
-    with pytest.raises(InputError, match="state: the checkpoint does not fit this experiment"):
+    with pytest.raises(InputError, match="state: the checkpoint cannot be read, or is not of this experiment"):
         toy_experiment(unfinished)(None)
 
 

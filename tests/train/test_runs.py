@@ -1,5 +1,6 @@
 """Runs side by side: each as if it were alone, and interrupted as if it were not."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -227,3 +228,14 @@ def test_what_is_read_by_two_numbers_of_runs_in_turn_is_put_on_the_devices_once_
     for runs in (4, 2, 4, 2, 4, 1, 4, 2):
         assert shared.on(runs) == ("tree", runs)
     assert placed == [4, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("windows", "seconds", "step"),
+    [(400, math.inf, 20), (400, 1.0, 20), (400, 0.01, 50), (400, 1e-4, 400), (400, 0.0, 400), (3, math.inf, 1)],
+)
+def test_a_bar_moves_every_half_second_or_twenty_times_an_epoch(windows, seconds, step):
+    """Each move waits for the device, so that a fast epoch is not cut into many programs."""
+    trainer = EpochTrainer(None, None, None)
+    trainer._window_seconds = seconds
+    assert trainer._step(windows) == step

@@ -154,15 +154,22 @@ def test_an_interrupted_sweep_ends_as_a_straight_one(finished, tmp_path):
     ids=str,
 )
 def test_values_of_a_grid_are_those_of_the_options_before_anything_is_written(tmp_path, monkeypatch, grid, points):
-    monkeypatch.setattr(sweep_module._Points, "train", lambda self: dict.fromkeys(range(2), "not trained"))
+    found = []
+
+    def train(self):
+        found.extend(self._points)
+        return dict.fromkeys(range(2), "not trained")
+
+    monkeypatch.setattr(sweep_module._Points, "train", train)
     if isinstance(points, str):
         with pytest.raises(InputError, match=points):
             sweep_toy(tmp_path / "run", grid, seeds=(1,))
         assert not (tmp_path / "run").exists()
         return
-    done = sweep_toy(tmp_path / "run", grid, seeds=(1,))
-    assert [one.point for one in done.ranking] == points
-    assert [type(*one.point.values()) for one in done.ranking] == [type(*point.values()) for point in points]
+    with pytest.raises(InputError, match="every point failed: not trained"):
+        sweep_toy(tmp_path / "run", grid, seeds=(1,))
+    assert found == points
+    assert [type(*one.values()) for one in found] == [type(*point.values()) for point in points]
 
 
 @pytest.mark.slow
@@ -179,6 +186,13 @@ def test_points_that_fail_are_last_and_stop_nothing(tmp_path, together):
     straight = sweep_toy(tmp_path / "two", {"learning_rate.audio": [0.02, 0.01]}, options={"runs_per_program": 1})
     for one, other in zip(done.ranking[:2], straight.ranking, strict=True):
         assert one.mean == pytest.approx(other.mean, abs=1e-4)
+
+
+def test_a_sweep_whose_points_all_fail_is_no_success(tmp_path):
+    with pytest.raises(InputError, match="every point failed: a loss or a prediction was not finite"):
+        sweep_toy(tmp_path / "run", {"learning_rate.audio": [1e38]}, seeds=(1,))
+    ranking = json.loads((tmp_path / "run" / "ranking.json").read_text())
+    assert len(ranking["points"]) == 1  # what is known of them is written
 
 
 def test_a_point_that_cannot_be_is_recorded(tmp_path):
