@@ -33,8 +33,8 @@ SMALL = {
     "spt": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2, "learning_rate.other": 1e-2},
     "tetfn": {
         "audio_hidden": 4, "vision_hidden": 4, "width": 8, "heads": 2, "layers": 1, "feature_size.m": 8, "feature_size.t": 8,
-        "feature_size.a": 8, "feature_size.v": 8, "learning_rate.audio": 1e-2, "learning_rate.vision": 1e-2,
-        "learning_rate.other": 1e-2,
+        "feature_size.a": 8, "feature_size.v": 8, "learning_rate.audio": 2e-3, "learning_rate.vision": 2e-3,
+        "learning_rate.other": 2e-3,
     },
     "sugrm": {"spt.iterations": 2, "spt.width": 8, "spt.heads": 2},
 }  # fmt: skip
