@@ -113,7 +113,8 @@ class Options:
         memory.
       evaluation_batch_size: Number of samples at a time in evaluation and prediction.
       resident: Whether the dataset stays on the device (`yes`) or is streamed (`no`). `auto` decides by its size.
-      checkpoint_epochs: Number of epochs between two checkpoints.
+      checkpoint_epochs: Number of epochs between two checkpoints. `auto` writes one after an epoch if the last one is ten
+        seconds old or more, is written, and kept the training waiting for at most a twentieth of the time since.
       data_devices: Number of devices that share each mini-batch. If it divides `batch_size`, results are those of one
         device, up to rounding.
       runs_per_program: Number of runs of an experiment that one program trains side by side. `auto` is as many as the
@@ -161,7 +162,7 @@ class Options:
     remat: bool = False
     evaluation_batch_size: int = 64
     resident: Literal["auto", "yes", "no"] = "auto"
-    checkpoint_epochs: int = 1
+    checkpoint_epochs: int | Literal["auto"] = "auto"
     data_devices: int = 1
     runs_per_program: int | Literal["auto"] = "auto"
     record_steps: int = 0
@@ -171,11 +172,12 @@ class Options:
     def __post_init__(self) -> None:
         check_classes(self)
         sizes = ("max_tokens", "scratch_layers", "batch_size", "max_epochs", "patience", "accumulate", "data_devices")
-        for name in (*sizes, "evaluation_batch_size", "checkpoint_epochs", "scratch_width", "standardise_clip"):
+        for name in (*sizes, "evaluation_batch_size", "scratch_width", "standardise_clip"):
             if getattr(self, name) <= 0:
                 raise InputError(f"option {name} is {getattr(self, name)}; expected a positive number")
-        if self.runs_per_program != "auto" and self.runs_per_program < 1:
-            raise InputError(f"option runs_per_program is {self.runs_per_program}; expected a positive number, or auto")
+        for name in ("runs_per_program", "checkpoint_epochs"):
+            if (value := getattr(self, name)) != "auto" and value < 1:
+                raise InputError(f"option {name} is {value}; expected a positive number, or auto")
         if self.max_tokens < 2:
             raise InputError(f"option max_tokens is {self.max_tokens}; expected at least 2, for [CLS] and [SEP]")
         if self.scratch_width % 32:

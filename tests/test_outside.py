@@ -78,7 +78,19 @@ def answers(site, tmp_path_factory):
     """What each command printed and the status that it ended with."""
     folder = tmp_path_factory.mktemp("work")
     write_native(tiny_dataset(modalities=("audio",), name="outside"), folder / "data")
-    train = ["train", "loudness", "--data", str(folder / "data"), "--seeds", "1", "2", "--json", "--out"]
+    train = [
+        "train",
+        "loudness",
+        "--data",
+        str(folder / "data"),
+        "--seeds",
+        "1",
+        "2",
+        "--checkpoint-epochs",
+        "1",
+        "--json",
+        "--out",
+    ]
     commands = {
         "straight": [*train, str(folder / "straight")],
         "stopped": ["interrupted", *train, str(folder / "resumed")],

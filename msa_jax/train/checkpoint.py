@@ -7,9 +7,10 @@ every layer by itself (`layers.stack`).
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -32,6 +33,8 @@ STATE = "state"  # the folder of the newest state
 STAGES = "stages"  # the folder of what stages leave, each in one of its name
 TO = "_to_"  # in the name of the folder of runs side by side, between those of the first and the last
 GONE = f".{STATE}.gone"  # what a process that was killed leaves of a state that it deleted
+SELDOM = 10.0  # seconds between two states: less work than this is not worth a checkpoint
+SHARE = 20  # times as long as a state kept the training waiting, until the next one
 UNFINISHED = "params.orbax-checkpoint-tmp*"  # what a process that was killed leaves of parameters
 
 
@@ -54,6 +57,10 @@ class RunCheckpoints:
             self._held = os.open(self._folder, os.O_RDONLY) if processes.is_primary() else None
         newest = self._manager.latest_step()
         self._newest = int(processes.of_primary(np.int32(-1 if newest is None else newest)))
+        self._saved, self._waited = (
+            time.monotonic(),
+            0.0,
+        )  # when the last state was saved, and how long the training waited
         self._closed = False
 
     @property
@@ -71,8 +78,23 @@ class RunCheckpoints:
         items = self._ocp.args.Composite(
             state=self._ocp.args.StandardSave(state), stage=self._ocp.args.JsonSave({"stage": int(state.stage)})
         )
+        begun = time.monotonic()
         with writing(self._folder, self._held):
             self._manager.save(int(state.standing.epochs.max()), args=items)
+        self._saved = time.monotonic()
+        self._waited = self._saved - begun
+
+    def is_due(self, every: int | Literal["auto"], state: RunState) -> bool:
+        """Whether a state is to be saved after an epoch; the same for all processes.
+
+        every: as the option `checkpoint_epochs`.
+        """
+        if every != "auto":
+            return int(state.standing.epochs.max()) % every == 0
+        due = max(SELDOM, SHARE * self._waited)
+        return processes.primary_says(
+            lambda: time.monotonic() - self._saved >= due and not self._manager.is_saving_in_progress()
+        )
 
     def restore(self, like: Callable[[int], RunState]) -> RunState:
         """The state to go on from; there must be one.

@@ -14,8 +14,9 @@ from msa_jax.whole_files import whole_name
 
 # How an experiment is computed and shown, and where its dataset was: may be others when it is resumed.
 FREE = ("data", "runs_per_program", "keep_state", "with_text")
-_NEED_LESS = ("runs_per_program", "remat", "resident")  # options that need less memory and change nothing but rounding
-FREE_OPTIONS = ("data_devices", *_NEED_LESS)
+# Options that change memory and time, and of the results nothing but rounding.
+_COSTS = ("runs_per_program", "remat", "resident", "checkpoint_epochs")
+FREE_OPTIONS = ("data_devices", *_COSTS)
 
 
 def begin(
@@ -76,7 +77,7 @@ def begin(
         )
     # What is left to train is written as this version does; its state stays and its text is shown if that is asked now.
     asked = {key: content[key] for key in ("keep_state", "with_text") if key in content}
-    options = {**known, **{name: wanted[name] for name in _NEED_LESS if name in wanted}}
+    options = {**known, **{name: wanted[name] for name in _COSTS if name in wanted}}
     now = {**before, "format": FORMAT, **asked, "options": options}
     if together is not None:
         same = options.get("runs_per_program") == known.get("runs_per_program")

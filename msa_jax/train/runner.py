@@ -201,8 +201,7 @@ class Runner:
                 if stopping is not None and int(state.stage) + 1 == len(self.inits.stages):
                     stopping.see(lines)
                     state = self._given_up(runs, state, stopping)
-                done = int(state.standing.epochs.max())
-                if state.standing.ended.all() or done % self.options.checkpoint_epochs == 0:
+                if state.standing.ended.all() or checkpoints.is_due(self.options.checkpoint_epochs, state):
                     checkpoints.save(state)
         finally:
             checkpoints.close()

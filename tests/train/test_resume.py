@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -316,6 +317,43 @@ def test_a_truncated_checkpoint_is_an_input_error(unfinished, name):
     path.write_bytes(path.read_bytes()[:10])
     with pytest.raises(InputError, match="state: the checkpoint cannot be read, or is not of this experiment"):
         toy_experiment(unfinished)(None)
+
+
+def test_a_checkpoint_is_due_when_it_holds_nothing_up(tmp_path, monkeypatch):
+    now, writing = [100.0], [False]
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
+    checkpoints = RunCheckpoints(tmp_path)
+    monkeypatch.setattr(checkpoints._manager, "is_saving_in_progress", lambda: writing[0])
+
+    def save(step, args):
+        now[0] += 3  # so long the training waits
+
+    monkeypatch.setattr(checkpoints._manager, "save", save)
+    first, second = (SimpleNamespace(stage=0, standing=SimpleNamespace(epochs=np.array([n]))) for n in (1, 2))
+    monkeypatch.setattr(checkpoints._ocp.args, "StandardSave", lambda state: None)
+    assert not checkpoints.is_due("auto", first)  # there is little to lose yet
+    now[0] += 10
+    assert checkpoints.is_due("auto", first)
+    writing[0] = True
+    assert not checkpoints.is_due("auto", first)
+    writing[0] = False
+    checkpoints.save(first)
+    for passed, due in ((10, False), (49, False), (1, True)):
+        now[0] += passed
+        assert checkpoints.is_due("auto", first) == due
+    assert [checkpoints.is_due(2, state) for state in (first, second)] == [False, True]
+    checkpoints.close()
+
+
+@pytest.mark.parametrize("seldom", [0.0, 1e9])
+def test_how_often_states_are_saved_changes_no_result(straight, tmp_path, monkeypatch, seldom):
+    monkeypatch.setattr(checkpoint, "SELDOM", seldom)
+    monkeypatch.setattr(checkpoint, "SHARE", 0)
+    with pytest.raises(KeyboardInterrupt):
+        toy_experiment(tmp_path / "run", checkpoint_epochs="auto")(Interrupting(3))
+    assert (any((tmp_path / "run").glob("checkpoints/*/state/[0-9]*"))) == (seldom == 0)
+    toy_experiment(tmp_path / "run")(None)  # with the option of `straight`, which may be another one when it goes on
+    assert outcome(tmp_path / "run") == straight
 
 
 @pytest.mark.parametrize(("count", "error"), [(1, InputError), (2, jax.errors.JaxRuntimeError)])
