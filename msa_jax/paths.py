@@ -7,7 +7,8 @@ from pathlib import Path
 
 from msa_jax.errors import InputError
 
-_LONGEST = 100  # characters of a name in a path; file systems take 255 bytes
+_LONGEST = 100  # characters of a name in a path
+_MOST_BYTES = 180  # of it; file systems take 255, with what is written beside it meanwhile
 
 
 def user_path(path: str | Path) -> Path:
@@ -32,9 +33,10 @@ def cache_folder() -> Path:
 def file_name(name: str) -> str:
     """A name of someone's choice as a part of a path: one that stays where it is put, whatever stands in it.
 
-    Letters, digits and `. _ -` stay; each run of others becomes one `_`.
+    Letters, digits and `. _ -` stay; each run of others becomes one `_`. A long name is cut.
     """
     clean = re.sub(r"[^\w.\-]+", "_", name).lstrip("._-")[:_LONGEST]
+    clean = clean.encode("utf-8", "ignore")[:_MOST_BYTES].decode("utf-8", "ignore")
     return clean.rstrip("_") or "unnamed"
 
 

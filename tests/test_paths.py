@@ -9,6 +9,7 @@ import pytest
 
 from msa_jax.errors import InputError
 from msa_jax.paths import file_name, user_path
+from msa_jax.whole_files import new_folder
 
 
 def test_the_home_is_expanded_also_behind_an_equals_sign(tmp_path, monkeypatch):
@@ -60,4 +61,6 @@ def test_a_name_stays_where_it_is_put(name, expected):
 def test_a_long_name_fits_a_file_system(tmp_path):
     (tmp_path / file_name("x" * 5000)).mkdir()
     assert os.listdir(tmp_path) == ["x" * 100]
+    with new_folder(tmp_path / file_name("情" * 100)) as part:  # of three bytes each, and the part has a longer name
+        assert len(part.name.encode()) < 255
     assert Path(file_name("x/" * 5000)).name == file_name("x/" * 5000)

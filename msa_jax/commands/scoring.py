@@ -5,6 +5,9 @@ import json
 from typing import Any
 
 from msa_jax.commands.shared import print_result
+from msa_jax.errors import InputError
+
+_NO_CSV = (".xlsx", ".xls", ".ods", ".parquet")
 
 
 def evaluate_command(arguments: argparse.Namespace) -> None:
@@ -33,6 +36,10 @@ def predict_command(arguments: argparse.Namespace) -> None:
     from msa_jax.report.prediction import check_outputs, predict
     from msa_jax.train.atomic import write_arrays, write_text
 
+    if arguments.out is not None and arguments.out.suffix.lower() in _NO_CSV:
+        raise InputError(
+            f"{arguments.out}: scores are written as CSV, which spreadsheets read, too; expected a name in .csv"
+        )
     check_outputs((arguments.out, arguments.arrays), (arguments.data, arguments.texts, *arguments.clip))
     named = ("data", "split", "texts", "text", "clip", "window", "step", "missing", "with_text")
     done = predict(

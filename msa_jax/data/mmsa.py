@@ -16,7 +16,7 @@ from msa_jax import safe_pickle
 from msa_jax.data.columns import COLUMNS, LABELS
 from msa_jax.data.identity import CORPORA, corpus_said, entries_of, guessed, said
 from msa_jax.data.padding import lengths_told, settle_padding
-from msa_jax.data.schema import SPLITS, Card, Dataset, validate
+from msa_jax.data.schema import SPLIT_OF, SPLITS, Card, Dataset, validate
 from msa_jax.data.values import Place, numbers, refuse_blank, texts
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import sha256, shown, user_path
@@ -105,6 +105,7 @@ def split_dicts(content: Any, path: Path, known: Collection[str]) -> dict[str, M
     """
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds {type(content).__name__}, expected a dict with train, valid and test")
+    content = with_usual_splits(content, path)
     for split in SPLITS:
         if split not in content:
             found = ", ".join(map(repr, content)) or "nothing"
@@ -125,6 +126,21 @@ def split_dicts(content: Any, path: Path, known: Collection[str]) -> dict[str, M
     if extra:
         warnings.warn(f"{path}: not used: {', '.join(extra)}", DataWarning, stacklevel=3)
     return splits
+
+
+def with_usual_splits(content: Mapping[Any, Any], path: Path) -> dict[Any, Any]:
+    """The entries of a file, with train, valid and test under these names: many write dev or validation.
+
+    Raises:
+      InputError: a split is there twice.
+    """
+    found: dict[Any, Any] = {}
+    for key, value in content.items():
+        name = SPLIT_OF.get(key.lower(), key) if isinstance(key, str) else key
+        if name in found:
+            raise InputError(f"{path}: split {name} is there twice, the other time as {key!r}")
+        found[name] = value
+    return found
 
 
 def _without_spaces(columns: Mapping[str, Any], path: Path, split: str, known: Collection[str]) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from msa_jax.data import SYNTHETIC, load_dataset
 from msa_jax.data.cmu import columns_of as cmu_columns
 from msa_jax.data.cmu import is_bare_cmu, is_cmu
 from msa_jax.data.columns import COLUMNS, FEATURES, LABELS, check_columns
-from msa_jax.data.mmsa import columns_of
+from msa_jax.data.mmsa import columns_of, with_usual_splits
 from msa_jax.data.native import read_card, read_npz
 from msa_jax.data.padding import is_sequence, lengths_told, settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
@@ -106,6 +106,7 @@ def _splits_at(path: Path) -> dict[str, Any]:
     content = safe_pickle.load(path)
     if not isinstance(content, Mapping):
         return {}  # `load_dataset` says what is wrong with it
+    content = with_usual_splits(content, path)
     found = {split: content[split] for split in SPLITS if isinstance(content.get(split), Mapping)}
     return found or (
         {path.stem: content} if {"raw_text", "text_bert", "text", "audio", "vision"} & set(content) else {}

@@ -16,6 +16,8 @@ from msa_jax.modalities import MODALITIES, SEQUENCES
 
 SPLITS = ("train", "valid", "test")
 HELD_OUT = ("valid", "test")
+# What people write for a split, in small letters.
+SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 _HIGHEST = 3e38  # of a label, which is a float32
 _LANGUAGES = {"cn": "zh", "chinese": "zh", "english": "en"}  # what else they are called, and their codes
 METRICS = ("mosi", "mosei", "sims", "regression")

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from msa_jax.data.identity import corpus_said, entries_of, guessed, said
-from msa_jax.data.schema import HELD_OUT, SPLITS, Card, Dataset, Split, check_card, validate
+from msa_jax.data.schema import HELD_OUT, SPLIT_OF, SPLITS, Card, Dataset, Split, check_card, validate
 from msa_jax.data.table_rows import READERS, Row, read_rows
 from msa_jax.data.values import check_lengths, is_unicode
 from msa_jax.data.videos import SEPARATOR, groups_of
@@ -18,7 +18,6 @@ from msa_jax.errors import DataWarning, InputError
 from msa_jax.paths import shown, user_path
 
 COLUMNS = ("id", "text", "label", "split")
-_SPLIT_OF = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 _NO_LABEL = {"na", "n/a", "nan", "null", "none", "?", "-"}  # as people and programs write that there is none
 _SHARES = {"test": 0.2, "valid": 0.1}  # at least one each; the rest is for training
 
@@ -256,7 +255,7 @@ def _warn_of_equal_texts(path: Path, texts: Sequence[str], where: Mapping[str, n
 def read_split(path: Path, row: Row, column: str = "split") -> str:
     """train, valid or test, as a cell says in one of the usual words. Raises InputError if it says something else."""
     cell = row.cells[column]
-    split = _SPLIT_OF.get(cell.strip().lower()) if isinstance(cell, str) else None
+    split = SPLIT_OF.get(cell.strip().lower()) if isinstance(cell, str) else None
     if split is None:
         refuse(path, row, column, _shown(cell), "train, valid or test")
     return split

@@ -101,7 +101,14 @@ def numbers(place: Place, name: str, value: Any, expected: str) -> np.ndarray:
             found = type(element).__name__ if array.ndim == 0 else "something other than numbers"
             place.refuse(name, found, expected, row=row)
         if rows and array.shape != rows[0].shape:
-            place.refuse(name, f"shape {list(array.shape)} where row 0 has {list(rows[0].shape)}", expected, row=row)
+            frames = array.ndim == rows[0].ndim == 2 and array.shape[1] == rows[0].shape[1]
+            way = (
+                f": zeros behind the frames of the shorter ones, and {name}_lengths with how many are real"
+                if frames
+                else ""
+            )
+            found = f"shape {list(array.shape)} where row 0 has {list(rows[0].shape)}"
+            place.refuse(name, found, f"{expected}{way}", row=row)
         rows.append(array)
     return np.stack(rows) if rows else np.zeros(0, np.float32)
 

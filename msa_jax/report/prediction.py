@@ -142,6 +142,16 @@ def _read_texts(source: str | Path) -> Split:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from None
 
 
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two paths are of one file, on a disk that knows no capital letters, too."""
+    if path.resolve() == other.resolve():
+        return True
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
 def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Any]) -> None:
     """Raises InputError if a file to write is an experiment's own, another one of them, or one that is read."""
     written: list[Path] = []
@@ -150,6 +160,6 @@ def check_outputs(outputs: Sequence[Path | None], inputs: Sequence[Any]) -> None
             continue
         check_not_ours(path)
         read = [Path(one) for one in inputs if isinstance(one, str | Path)]
-        if any(path.resolve() == other.resolve() for other in (*written, *read)):
+        if any(_is_same(path, other) for other in (*written, *read)):
             raise InputError(f"{path}: is also read or written by this command; choose another file")
         written.append(path)

@@ -337,8 +337,8 @@ def test_missing_column_is_named(key, tmp_path):
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_missing_split_is_named(split, tmp_path):
     content = mmsa_content(kind="mosi", **QUIET)
-    content["dev"] = content.pop(split)
-    with pytest.raises(InputError, match=f"split {split} is missing; found .*dev"):
+    content["other"] = content.pop(split)
+    with pytest.raises(InputError, match=f"split {split} is missing; found .*other"):
         read_mmsa(dump(tmp_path / "features.pkl", content))
 
 
@@ -537,3 +537,31 @@ def test_default_dicts_are_dicts(tmp_path):
     for factory in (list, dict, None, OrderedDict):
         odd = defaultdict(factory, {name: defaultdict(factory, split) for name, split in content.items()})
         assert read_quietly(dump(tmp_path / "odd.pkl", odd)).fingerprint() == plain
+
+
+def own(**columns) -> dict:
+    """A file of one's own: three samples of text and audio in each split."""
+    rows = {"raw_text": ["a", "b", "c"], "regression_labels": [0.0, 1.0, -1.0], "audio": np.ones((3, 4, 2), np.float32)}
+    return {
+        split: {**rows, "id": [f"{split}{row}" for row in range(3)], **columns} for split in ("train", "valid", "test")
+    }
+
+
+@pytest.mark.filterwarnings("ignore::msa_jax.errors.DataWarning")
+@pytest.mark.parametrize("word", ["dev", "val", "validation", "Valid"])
+def test_splits_have_the_names_that_people_write(tmp_path, word):
+    content = own()
+    content[word] = content.pop("valid")
+    (tmp_path / "mine.pkl").write_bytes(pickle.dumps(content))
+    assert read_mmsa(tmp_path / "mine.pkl", label_range=(-1, 1)).valid.id.tolist() == ["valid0", "valid1", "valid2"]
+    assert load_split(tmp_path / "mine.pkl", "valid").id.tolist() == ["valid0", "valid1", "valid2"]
+    (tmp_path / "mine.pkl").write_bytes(pickle.dumps({**own(), "dev": {}}))
+    with pytest.raises(InputError, match="split valid is there twice, the other time as 'dev'"):
+        read_mmsa(tmp_path / "mine.pkl")
+
+
+def test_frames_of_rows_of_different_lengths_are_refused_with_the_way_out(tmp_path):
+    ragged = [np.ones((frames, 2), np.float32) for frames in (4, 5, 6)]
+    (tmp_path / "mine.pkl").write_bytes(pickle.dumps(own(audio=ragged)))
+    with pytest.raises(InputError, match=r"row 1: shape \[5, 2\] .* zeros behind the frames .* and audio_lengths"):
+        read_mmsa(tmp_path / "mine.pkl")

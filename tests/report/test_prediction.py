@@ -123,6 +123,8 @@ def test_a_missing_modality_needs_to_be_said(toy, command, tmp_path):  # noqa: F
         (["--texts", "x", "--asr", "x", "--opensmile", "x"], "--opensmile says how a --clip is read; --texts has none"),
         (["--texts", "nothing.txt"], "nothing.txt: cannot be read"),
         (["--text", "a", "--missing", "smell"], "missing names 'smell'"),
+        (["--text", "a", "--out", "x.xlsx"], "x.xlsx: scores are written as CSV"),
+        (["--texts", "x.csv"], "x.csv: a table, which --data reads"),
         (["--data", "x.npz", "--out", "x.npz"], "x.npz: is also read or written"),
         (["--text", "a", "--out", "x", "--arrays", "./x"], "x: is also read or written"),
     ],
