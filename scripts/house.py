@@ -28,7 +28,9 @@ EVERYWHERE = {
 DISK = {
     "atomic",
     "checkpoint",
+    "environment",
     "experiment_dir",
+    "experiment_start",
     "orbax_messages",
     "progress",
     "processes",
