@@ -14,7 +14,7 @@ from msa_jax.data.preprocess import Columns
 from msa_jax.train.memory import device_memory, host_memory
 from msa_jax.train.runs import ONE, Layout, Shared
 
-STREAM_BYTES = 256 * 2**20  # of one chunk
+STREAM_BYTES = 128 * 2**20  # of one chunk, of which two are there at a time
 SHARE = 0.4  # of the device's memory that a dataset may take
 
 

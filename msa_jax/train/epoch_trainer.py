@@ -152,7 +152,10 @@ class EpochTrainer:
         """
         report: Report | None = None
         accumulate, batches = phase.options.accumulate, len(plans[0])
-        for arrays, parts, real, first in data.train.chunks(plans):
+        chunks = data.train.chunks(plans)
+        upcoming = next(chunks, None)
+        while upcoming is not None:
+            arrays, parts, real, first = upcoming
             windows = math.ceil(real / accumulate)
             step = self._step(windows) if self._progress.wants_chunks else windows
             for start in range(0, windows, step):
@@ -172,6 +175,8 @@ class EpochTrainer:
                 begun = time.monotonic()
                 states, report = phase.train(runs=len(runs), **arguments)
                 meanwhile(states)
+                if stop == windows:
+                    upcoming = next(chunks, None)  # which is read while the device trains
                 report = jax.device_get(self._layout.to_host(report))
                 self._window_seconds = (time.monotonic() - begun) / (stop - start)
                 check_finite(report, runs[:checked], epoch, batches)
