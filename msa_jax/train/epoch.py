@@ -94,6 +94,7 @@ class PhaseWalk:
             partners = self.phase.partners(memory, rows, key, self.options)
             rows = slots = jnp.concatenate([rows[:, None], partners], axis=1).reshape(-1)
             weight = jnp.repeat(weight, 1 + partners.shape[1])
+        slots = self.layout.whole(slots)  # else each column gathers them from all devices again
         batch = jax.tree.map(lambda column: jnp.take(column, slots, axis=0, mode="clip"), dict(data))
         batch["row"], batch["weight"] = rows, weight
         if self.options.modality_dropout > 0 or self.options.step_dropout > 0:

@@ -177,12 +177,17 @@ class Layout:
             function, mesh=mesh, in_specs=specs, out_specs=RUNS, axis_names=frozenset({"run"}), check_vma=False
         )
 
+    def whole(self, leaf: jax.Array) -> jax.Array:
+        """In a compiled program: an array that each device of a mini-batch has whole."""
+        return (
+            leaf if self.data == 1 else jax.lax.with_sharding_constraint(leaf, NamedSharding(self._mesh_here(), SHARED))
+        )
+
     def split_rows(self, tree: Any) -> Any:
         """In a compiled program: leaves [B, ...] split over the devices of a mini-batch, where these divide B."""
         if self.data == 1:
             return tree
-        mesh = jax.sharding.get_abstract_mesh()
-        mesh = self.mesh(1) if mesh.empty else mesh
+        mesh = self._mesh_here()
 
         def split(leaf: jax.Array) -> jax.Array:
             if leaf.ndim == 0 or leaf.shape[0] % self.data:
@@ -190,6 +195,11 @@ class Layout:
             return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, ROWS))
 
         return jax.tree.map(split, tree)
+
+    def _mesh_here(self) -> Any:
+        """Of the program that is being traced; of one run where that has none."""
+        mesh = jax.sharding.get_abstract_mesh()
+        return self.mesh(1) if mesh.empty else mesh
 
     def rounded(self, rows: int) -> int:
         """Up to a number of rows that the devices of a mini-batch divide."""
