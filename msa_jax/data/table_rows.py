@@ -61,7 +61,7 @@ def _from_csv(path: Path) -> list[Row]:
     names = [cell.strip().lower() for cell in header]
     found = []
     for line, cells in records:
-        if len(cells) != len(names) == 1 and "".join(cells).strip():
+        if len(cells) != len(names) == 1:
             raise InputError(
                 f"{path}: line {line}: {len(cells)} cells; expected one ({names[0]}). A text with a comma, a semicolon or a "
                 "tab stands in double quotes; texts without quotes, one a line and without a heading, are read from a .txt "
@@ -83,9 +83,8 @@ def _from_csv(path: Path) -> list[Row]:
     return rows or _no_rows(path, names)
 
 
-_SEPARATOR = re.compile(
-    r'"?sep=([,;\t]?)"?[ \t]*(?:\r?\n|\r|$)', re.IGNORECASE
-)  # a first line that tells Excel the separator
+# A first line that tells Excel the separator.
+_SEPARATOR = re.compile(r'"?sep=([,;\t]?)"?[ \t]*(?:\r?\n|\r|$)', re.IGNORECASE)
 _HEADING = re.compile(r'(?:"[^"]*"|[^"\r\n])*')  # the first line; a line break in double quotes does not end it
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
@@ -101,19 +100,15 @@ def _distinct(names: list[str], where: str) -> list[str]:
 def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Line and cells of each record that is not blank. A quoted text may go over several lines; the first one counts.
 
-    Where every line has the same number of tabs, as of a table that knows no quotes, each is a record: a text that begins
-    with a double quote would else go on to the next one somewhere below.
-
     Raises:
       InputError: a double quote is missing, or a blank line stands among the rows of a single column.
     """
-    lines = re.split(r"\r\n|\n|\r", text)
-    tabs = {line.count("\t") for line in lines if line.strip()}
+    lines = list(enumerate(re.split(r"\r\n|\n|\r", text), start=1))
+    tabs = {line.count("\t") for _, line in lines if line.strip()}
     if separator == "\t" and len(tabs) == 1 and tabs != {0}:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                cells = [(cell, _QUOTED.fullmatch(cell)) for cell in line.split("\t")]
-                yield number, [cell if quoted is None else quoted[1].replace('""', '"') for cell, quoted in cells]
+        # Each line is a record, as in a table that knows no quotes: else a text that begins with a double quote would go on to
+        # the next quote, somewhere below.
+        yield from ((number, [_unquoted(cell) for cell in line.split("\t")]) for number, line in lines if line.strip())
         return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line, blank, columns = 1, 0, 0
@@ -133,6 +128,11 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
     except csv.Error as error:
         long = " A .jsonl may hold a longer text." if "field limit" in str(error) else ""
         raise InputError(f"{path}: line {line}: {error}; is a double quote missing?{long}") from None
+
+
+def _unquoted(cell: str) -> str:
+    quoted = _QUOTED.fullmatch(cell)
+    return cell if quoted is None else quoted[1].replace('""', '"')
 
 
 def _from_jsonl(path: Path) -> list[Row]:
