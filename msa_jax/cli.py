@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns 0, or 2 where the input is wrong.
 
     Args:
-      arguments: by default those of the process, which is the command's own then: Ctrl-C and SIGTERM end it with 130 and 143
-        (see `signals`). Otherwise Ctrl-C is an exception as ever, and this returns 130.
+      arguments: by default those of the process, which is the command's own then: Ctrl-C, SIGTERM and SIGHUP end it with 130,
+        143 and 129 (see `signals`). Otherwise Ctrl-C is an exception as ever, and this returns 130.
 
     A process that trained with another one that is lost ends with 3.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end the command at any moment: one line, exit status 130 or 143.
+"""Ctrl-C, SIGTERM and a terminal that is closed end the command at any moment: one line, exit status 130, 143 or 129.
 
 Python's own way, an exception in the main thread, comes as late as that thread returns from the compiler or a device, and is
 lost if it lands in a callback (JAX has one in the garbage collector). Here a thread of its own is told at once and ends the
@@ -16,16 +16,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-_ending: dict[
-    str, tuple[int, object]
-] = {}  # "call": the number of the thread that ends the process, and a mark of its call
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+_ending: dict[str, tuple[int, object]] = {}  # "call": which thread ends the process, and a mark of its call
 _taken = threading.Event()
 _unfinished: dict[str | os.PathLike[str], Callable[[], None]] = {}  # and how each is deleted
 
 
 def take_over() -> None:
-    """Lets both signals end this process, from now on. Only for a process that is a command, in its main thread.
+    """Lets these signals end this process, from now on. Only for a process that is a command, in its main thread.
 
     A signal that this process was told to ignore (`nohup`, a script's background job) stays ignored. A process that is
     forked has the system's own behaviour again.

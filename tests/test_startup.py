@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import msa_jax
+from msa_jax import __main__
 from tests.paths import REPOSITORY
 
 # Each takes a tenth of a second or more, and most of them bring others.
@@ -198,3 +199,9 @@ def test_calling_the_package_trains(monkeypatch):
 
 def test_the_package_that_trains_has_a_docstring():
     assert "msa_jax.train.experiment.train" in (inspect.getdoc(msa_jax.train) or "")
+
+
+def test_windows_is_refused_in_one_line_before_anything_is_imported(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(SystemExit, match="Windows is not supported; Linux in WSL 2 is"):
+        __main__.main()

@@ -17,7 +17,7 @@ from msa_jax.train.model import Variables
 from scripts import kills
 from tests.safety.commands import TOY_MAIN, errors, start, training
 
-ENDINGS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+ENDINGS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "hung up")]
 READY = "print('ready', flush=True)\n"
 BUSY = {  # what the main thread may be doing
     "computing": "while True: pass",
