@@ -113,8 +113,9 @@ class Options:
         memory.
       evaluation_batch_size: Number of samples at a time in evaluation and prediction.
       resident: Whether the dataset stays on the device (`yes`) or is streamed (`no`). `auto` decides by its size.
-      checkpoint_epochs: Number of epochs between two checkpoints. `auto` writes one after an epoch if the last one is ten
-        seconds old or more, is written, and kept the training waiting for at most a twentieth of the time since.
+      checkpoint_epochs: Number of epochs between two checkpoints. `auto` writes one after an epoch if the last one is written,
+        is ten seconds old, and kept the training waiting for at most a twentieth of the time since. A quarter of an hour is
+        enough in any case.
       data_devices: Number of devices that share each mini-batch. If it divides `batch_size`, results are those of one
         device, up to rounding.
       runs_per_program: Number of runs of an experiment that one program trains side by side. `auto` is as many as the

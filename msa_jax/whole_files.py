@@ -20,11 +20,15 @@ _LONG = 24 * 3600  # seconds after which nobody writes to a part any more
 
 
 def _host() -> str:
-    """Of this machine, and of the group of processes whose numbers one sees here: containers can share a host's name."""
-    numbers = ""
-    with contextlib.suppress(OSError):  # Linux alone has it
-        numbers = os.readlink("/proc/self/ns/pid")
-    return f"{zlib.crc32(f'{os.uname().nodename} {numbers}'.encode(errors='surrogateescape')):08x}"
+    """Of this machine, since it was started, and of the group of processes whose numbers one sees here, as a container has it.
+
+    Machines and containers can share a name.
+    """
+    words = [os.uname().nodename]
+    with contextlib.suppress(OSError):  # Linux alone has these
+        words.append(os.readlink("/proc/self/ns/pid"))
+        words.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+    return f"{zlib.crc32(' '.join(words).encode(errors='surrogateescape')):08x}"
 
 
 _HOST = _host()
@@ -39,6 +43,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
       OSError: it cannot be written.
     """
+    if path.absolute().parts[:2] == ("/", "dev"):  # /dev/stdout may be a file, to the end of which a shell writes
+        with open(path, "ab") as file:
+            yield file
+        return
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file() and not path.is_dir():
         with open(path, "wb") as file:
@@ -97,32 +105,41 @@ def replace_folder(part: Path, folder: Path) -> None:
     except OSError:
         replaced.rename(folder)
         raise
-    shutil.rmtree(replaced, ignore_errors=True)
+    gone = _part(folder, os.urandom(4).hex())  # a name that `put_back` does not look for
+    replaced.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
     _delete_left_behind(folder.with_name(f"{folder.name}.old"))
 
 
 def put_back(folder: Path) -> None:
     """Gives a folder that `replace_folder` had moved away when it was killed its name again, if nothing has that name.
 
-    Whether a process of another machine still lives is not known; what it moved away is put back after a minute.
+    Of several the newest. Whether a process of another machine still lives is not known; what it moved away is put back after a
+    minute.
     """
-    for replaced, ended in _parts(folder.with_name(f"{folder.name}.old")):
-        if ended is None:
-            ended = replaced.stat().st_ctime < time.time() - _SOON
-        if ended and not folder.exists():
-            replaced.rename(folder)
+    if os.path.lexists(folder):
+        return
+    moved = [
+        (path.lstat().st_ctime, path)
+        for path, ended in _parts(folder.with_name(f"{folder.name}.old"))
+        if _is_left(path, ended, after=_SOON)
+    ]
+    if moved:
+        max(moved)[1].rename(folder)
 
 
 def abandoned(folder: Path) -> list[Path]:
-    """Parts anywhere in a folder that nobody writes to any more: of a process of this machine that has ended, or a day old."""
-    return [
-        part
-        for parent, names, files in os.walk(folder)
-        for name in (*names, *files)
-        if (found := _PART.fullmatch(name)) is not None
-        for part in (Path(parent, name),)
-        if (ended := _has_ended(found)) or (ended is None and part.lstat().st_mtime < time.time() - _LONG)
-    ]
+    """Parts anywhere in a folder that nobody writes to any more: of a process of this machine that has ended, or a day old.
+
+    Parts of parts are not listed, and neither is what `put_back` may put back.
+    """
+    left = []
+    for parent, names, files in os.walk(folder):
+        parts = {name: found for name in (*names, *files) if (found := _PART.fullmatch(name)) is not None}
+        names[:] = [name for name in names if name not in parts]
+        paths = {Path(parent, name): found for name, found in parts.items() if not found[1].endswith(".old")}
+        left += [path for path, found in paths.items() if _is_left(path, _has_ended(found), after=_LONG)]
+    return left
 
 
 def whole_name(name: str) -> str:
@@ -138,13 +155,25 @@ def _part(path: Path, word: str = _WORD) -> Path:
 def _delete_left_behind(path: Path) -> None:
     """Deletes what processes that were killed while they wrote this file or folder left beside it."""
     for part, ended in _parts(path):
-        if not ended:
-            continue
-        if part.is_dir() and not part.is_symlink():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                part.unlink()
+        if _is_left(part, ended, after=_LONG):
+            delete(part)
+
+
+def delete(path: Path) -> None:
+    """A file, a link, or a folder with all that is in it; as much as can be deleted."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _is_left(part: Path, ended: bool | None, *, after: float) -> bool:
+    """Whether nobody goes on with a part. Where that is not known (`_has_ended`): nothing in it changed for so many seconds."""
+    if ended is not None:
+        return ended
+    inside = (Path(parent, name) for parent, names, files in os.walk(part) for name in (*names, *files))
+    try:
+        return max(path.lstat().st_ctime for path in (part, *inside)) < time.time() - after
+    except OSError:  # something goes away at this moment
+        return False
 
 
 def _parts(path: Path) -> list[tuple[Path, bool | None]]:

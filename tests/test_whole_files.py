@@ -94,15 +94,12 @@ def test_containers_with_one_name_do_not_delete_each_others_parts(monkeypatch):
     assert len({*hosts, whole_files._HOST}) == 3
 
 
-def test_abandoned_parts_are_of_processes_that_have_ended_or_a_day_old(tmp_path, ended):
+def test_abandoned_parts_are_of_processes_that_have_ended(tmp_path, ended):
     (tmp_path / "sub").mkdir()
     dead, lives = tmp_path / "sub" / part_name("x", ended), tmp_path / part_name("x", os.getppid())
-    old, new = (tmp_path / part_name(name, ended, host="00000000") for name in ("old", "new"))
-    for path in (dead, lives, old, new, tmp_path / "x"):
+    for path in (dead, lives, tmp_path / "x"):
         path.touch()
-    long_ago = time.time() - 25 * 3600
-    os.utime(old, (long_ago, long_ago))
-    assert sorted(whole_files.abandoned(tmp_path)) == sorted([dead, old])
+    assert whole_files.abandoned(tmp_path) == [dead]
 
 
 def test_a_folder_that_another_machine_had_moved_away_is_put_back_after_a_minute(tmp_path, ended, monkeypatch):
@@ -114,6 +111,70 @@ def test_a_folder_that_another_machine_had_moved_away_is_put_back_after_a_minute
     monkeypatch.setattr(whole_files.time, "time", lambda: now + 61)
     put_back(tmp_path / "made")
     assert (tmp_path / "made").exists()
+
+
+def test_a_folder_that_was_replaced_is_never_put_back_half_deleted(tmp_path, monkeypatch):
+    def killed(path, ignore_errors=False):
+        (path / "a").unlink()
+        raise KeyboardInterrupt
+
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in "ab":
+        (made / name).touch()
+    monkeypatch.setattr(whole_files.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(tmp_path_of_part(made), made)
+    monkeypatch.undo()
+    made.rename(tmp_path / "elsewhere")
+    put_back(made)
+    assert not made.exists()
+
+
+def tmp_path_of_part(made):
+    part = made.with_name("part")
+    part.mkdir()
+    return part
+
+
+def test_of_several_that_were_moved_away_the_newest_is_put_back(tmp_path, ended):
+    for number, name in enumerate(("older", "newer")):
+        moved = tmp_path / part_name("made.old", ended, word=f"0000000{number}")
+        moved.mkdir()
+        (moved / name).touch()
+        time.sleep(0.02)
+    put_back(tmp_path / "made")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["newer"]
+
+
+def test_abandoned_parts_are_listed_once_and_those_that_may_be_put_back_are_not(tmp_path, ended):
+    part = tmp_path / part_name("x", ended)
+    (part / part_name("inner", ended)).mkdir(parents=True)
+    (tmp_path / part_name("made.old", ended)).mkdir()
+    (tmp_path / part_name("link", ended)).symlink_to(tmp_path)
+    assert sorted(whole_files.abandoned(tmp_path)) == sorted([part, tmp_path / part_name("link", ended)])
+
+
+def test_a_part_of_another_machine_that_is_written_to_stays(tmp_path, ended, monkeypatch):
+    part = tmp_path / part_name("x", ended, host="00000000")
+    part.mkdir()
+    (part / "file").touch()
+    assert whole_files.abandoned(tmp_path) == []
+    now = time.time()
+    monkeypatch.setattr(whole_files.time, "time", lambda: now + 25 * 3600)
+    write(tmp_path / "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_a_shell_appends_to_is_not_replaced(tmp_path):
+    (tmp_path / "log").write_text("before\n")
+    code = (
+        "from pathlib import Path\nfrom msa_jax.whole_files import replacing\n"
+        "with replacing(Path('/dev/stdout')) as file: file.write(b'after')"
+    )
+    with (tmp_path / "log").open("a") as log:
+        subprocess.run([sys.executable, "-c", code], stdout=log, check=True)
+    assert (tmp_path / "log").read_text() == "before\nafter"
 
 
 def test_a_part_has_the_name_of_what_it_becomes(tmp_path):

@@ -182,6 +182,8 @@ def write_native(
     folder = user_path(folder).absolute()
     columns = {name: split.columns() for name, split in dataset.splits().items()}
     dataset = validate(dataset.card, columns, source=dataset.source)
+    if folder.is_symlink():  # where it leads to is meant
+        folder = folder.resolve()
     check_target(folder, overwrite)
     try:
         with new_folder(folder, replace_folder if overwrite else os.replace) as part:

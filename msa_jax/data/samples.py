@@ -15,7 +15,7 @@ from msa_jax.data.cmu import is_bare_cmu, is_cmu
 from msa_jax.data.columns import COLUMNS, FEATURES, LABELS, check_columns
 from msa_jax.data.mmsa import columns_of, with_usual_splits
 from msa_jax.data.native import read_card, read_npz
-from msa_jax.data.padding import is_sequence, lengths_told, settle_padding
+from msa_jax.data.padding import is_sequence, lengths_by_zeros, lengths_told, settle_padding
 from msa_jax.data.schema import SPLITS, Dataset, Split
 from msa_jax.data.table import read_table_samples
 from msa_jax.data.table_rows import SUFFIXES
@@ -141,8 +141,17 @@ def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
         return cmu_columns({split: _with_any_labels(found)}, source=source)[split]
     columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, place)
     refuse_blank(place, columns, COLUMNS)
-    columns |= {f"{name}_length": lengths_told(columns, name) for name in SEQUENCES if is_sequence(columns.get(name))}
+    columns |= {f"{name}_length": _lengths(columns, name) for name in SEQUENCES if is_sequence(columns.get(name))}
     return settle_padding({split: columns}, source=source, zero_is_one=not isinstance(found, Path))[split]
+
+
+def _lengths(columns: Mapping[str, Any], name: str) -> np.ndarray:
+    """As `lengths_told`, but for frames behind the mask of the text: then it is not the one of this sequence."""
+    told = lengths_told(columns, name)
+    if f"{name}_length" in columns:
+        return told
+    by_zeros = lengths_by_zeros(columns[name])
+    return by_zeros if (by_zeros > told).any() else told
 
 
 def _with_any_labels(values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,14 +50,13 @@ def _decoded(path: Path) -> str:
 
 def _from_csv(path: Path) -> list[Row]:
     text = _decoded(path)
-    begun = text.lstrip()
-    said = _SEPARATOR.match(begun)
-    heading = _HEADING.match(begun[said.end() :].lstrip() if said else begun)[0]
-    told = "\t" if path.suffix.lower() == ".tsv" else said and said[1]
-    separator = told or max(",;\t", key=re.sub(r'"[^"]*"', "", heading).count)
-    records = _records(path, text, separator)
+    said = _SEPARATOR.match(text)
     if said is not None:
-        next(records)
+        text = "\n" * len(_LINE_END.findall(said[0])) + text[said.end() :]  # so that lines keep their numbers
+    heading = _HEADING.match(text.lstrip())[0]
+    told = "\t" if path.suffix.lower() == ".tsv" else said and said[1]
+    separator = told or max(",;\t", key=re.sub(r'"[^"]*+"', "", heading).count)
+    records = _records(path, text, separator)
     _, header = next(records, (0, []))
     names = [cell.strip().lower() for cell in header]
     found = []
@@ -84,14 +84,14 @@ def _from_csv(path: Path) -> list[Row]:
 
 
 # A first line that tells Excel the separator.
-_SEPARATOR = re.compile(r'"?sep=([,;\t]?)"?[ \t]*(?:\r?\n|\r|$)', re.IGNORECASE)
-_HEADING = re.compile(r'(?:"[^"]*"|[^"\r\n])*')  # the first line; a line break in double quotes does not end it
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_SEPARATOR = re.compile(r'\s*"?sep=([,;\t]?)"?[ \t]*(?:\r?\n|\r|$)', re.IGNORECASE)
+_HEADING = re.compile(r'(?:"[^"]*+"|[^"\r\n]++)*+')  # the first line; a line break in double quotes does not end it
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def _distinct(names: list[str], where: str) -> list[str]:
     """The names of columns. Raises InputError if two are the same, as they may be in lower case."""
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise InputError(f"{where}: column {twice or 'without a name'} is there twice")
     return names
@@ -101,14 +101,24 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
     """Line and cells of each record that is not blank. A quoted text may go over several lines; the first one counts.
 
     Raises:
-      InputError: a double quote is missing, or a blank line stands among the rows of a single column.
+      InputError: a double quote is missing, a blank line stands among the rows of a single column, or lines of tabs can be
+        read in two ways.
     """
-    lines = list(enumerate(re.split(r"\r\n|\n|\r", text), start=1))
-    tabs = {line.count("\t") for _, line in lines if line.strip()}
+    lines = [(number, line) for number, line in enumerate(_LINE_END.split(text), start=1) if line.strip()]
+    tabs = {line.count("\t") for _, line in lines}
     if separator == "\t" and len(tabs) == 1 and tabs != {0}:
         # Each line is a record, as in a table that knows no quotes: else a text that begins with a double quote would go on to
         # the next quote, somewhere below.
-        yield from ((number, [_unquoted(cell) for cell in line.split("\t")]) for number, line in lines if line.strip())
+        records = [(number, line.split("\t")) for number, line in lines]
+        opened = (
+            number for number, cells in records if any(cell[:1] == '"' and not _is_quoted(cell) for cell in cells)
+        )
+        if (number := next(opened, None)) is not None and _is_whole_in_quotes(text):
+            raise InputError(
+                f"{path}: line {number}: a cell begins with a double quote that ends in another line. Either its text goes "
+                "over several lines, or all of them are rows; save the table as .jsonl, or leave out that quote"
+            )
+        yield from ((number, [_unquoted(cell) for cell in cells]) for number, cells in records)
         return
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line, blank, columns = 1, 0, 0
@@ -130,9 +140,24 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
         raise InputError(f"{path}: line {line}: {error}; is a double quote missing?{long}") from None
 
 
+def _is_quoted(cell: str) -> bool:
+    """Whether double quotes stand around a cell, and those within it are doubled."""
+    return len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
+
+
 def _unquoted(cell: str) -> str:
-    quoted = _QUOTED.fullmatch(cell)
-    return cell if quoted is None else quoted[1].replace('""', '"')
+    return cell[1:-1].replace('""', '"') if _is_quoted(cell) else cell
+
+
+def _is_whole_in_quotes(text: str) -> bool:
+    """Whether a table of tabs has rows of one length, too, if double quotes go over several lines."""
+    try:
+        sizes = {
+            len(cells) for cells in csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True) if cells
+        }
+    except csv.Error:
+        return False
+    return len(sizes) == 1
 
 
 def _from_jsonl(path: Path) -> list[Row]:

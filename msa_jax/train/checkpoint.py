@@ -35,6 +35,7 @@ TO = "_to_"  # in the name of the folder of runs side by side, between those of 
 GONE = f".{STATE}.gone"  # what a process that was killed leaves of a state that it deleted
 SELDOM = 10.0  # seconds between two states: less work than this is not worth a checkpoint
 SHARE = 20  # times as long as a state kept the training waiting, until the next one
+OFTEN = 900.0  # seconds after which a state is saved, however long that takes
 UNFINISHED = "params.orbax-checkpoint-tmp*"  # what a process that was killed leaves of parameters
 
 
@@ -91,7 +92,7 @@ class RunCheckpoints:
         """
         if every != "auto":
             return int(state.standing.epochs.max()) % every == 0
-        due = max(SELDOM, SHARE * self._waited)
+        due = min(max(SELDOM, SHARE * self._waited), OFTEN)
         return processes.primary_says(
             lambda: time.monotonic() - self._saved >= due and not self._manager.is_saving_in_progress()
         )

@@ -72,7 +72,7 @@ def clean(folder: str | Path, *, dry_run: bool = False) -> Cleaning:
         plan = _planned(path)
         for one in plan.paths:
             try:
-                shutil.rmtree(one) if one.is_dir() else one.unlink()
+                shutil.rmtree(one) if _is_folder(one) else one.unlink()
             except OSError as error:
                 raise InputError(f"{one}: cannot be deleted ({error.strerror or first_line(error)})") from None
         for parent in {one.parent for one in plan.paths}:
@@ -107,7 +107,9 @@ def _planned(path: Path) -> Cleaning:
         lost.append("`msa-jax resume --max-epochs` cannot go on from the last state; it begins again at epoch 1")
     if stages:
         lost.append("no other experiment can take the first stages of this one (option stages_from)")
-    files = [file for one in dropped for file in (one.rglob("*") if one.is_dir() else (one,)) if not _is_folder(file)]
+    files = [
+        file for one in dropped for file in (one.rglob("*") if _is_folder(one) else (one,)) if not _is_folder(file)
+    ]
     size = sum(file.lstat().st_size for file in files)
     return Cleaning(folder=path, paths=tuple(dropped), size=size, lost=tuple(lost), left=(*left, *other))
 

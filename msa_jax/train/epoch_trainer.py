@@ -49,7 +49,7 @@ class EpochTrainer:
 
     def __init__(self, prepared: Prepared, layout: Layout, progress: Progress):
         self._prepared, self._layout, self._progress = prepared, layout, progress
-        self._window_seconds = math.inf  # of the last windows that were trained
+        self._window_seconds: dict[int, float] = {}  # of the last windows that were trained, by the id of their phase
 
     def train(self, runs: Sequence[Run], state: RunState, data: StageData, *, strict: bool) -> tuple[TrainState, Epoch]:
         """One epoch of the runs that have not ended: their states after it, in their places, and what it gave.
@@ -157,7 +157,7 @@ class EpochTrainer:
         while upcoming is not None:
             arrays, parts, real, first = upcoming
             windows = math.ceil(real / accumulate)
-            step = self._step(windows) if self._progress.wants_chunks else windows
+            step = self._step(phase, windows) if self._progress.wants_chunks else windows
             for start in range(0, windows, step):
                 stop = min(start + step, windows)
                 if report is None:
@@ -178,16 +178,18 @@ class EpochTrainer:
                 if stop == windows:
                     upcoming = next(chunks, None)  # which is read while the device trains
                 report = jax.device_get(self._layout.to_host(report))
-                self._window_seconds = (time.monotonic() - begun) / (stop - start)
+                self._window_seconds[id(phase)] = (time.monotonic() - begun) / (stop - start)
                 check_finite(report, runs[:checked], epoch, batches)
                 label = f"seed {runs[0].seed}" if len(runs) == 1 else f"{len(runs)} runs"
                 self._progress.bar(f"{label}  epoch {epoch}", min(first + stop * accumulate, batches), batches)
         assert report is not None  # a dataset has at least one sample
         return states, report
 
-    def _step(self, windows: int) -> int:
+    def _step(self, phase: PhasePrograms, windows: int) -> int:
         """Windows between two moves of the bar: a twentieth, or as many as take half a second, since each move is a wait."""
-        return min(windows, max(1, windows // 20, math.ceil(0.5 / max(self._window_seconds, 1e-6))))
+        return min(
+            windows, max(1, windows // 20, math.ceil(0.5 / max(self._window_seconds.get(id(phase), math.inf), 1e-6)))
+        )
 
 
 def check_finite(report: Report, runs: Sequence[Run], epoch: int, batches: int) -> None:

@@ -19,21 +19,22 @@ from msa_jax.data.schema import HELD_OUT, Dataset
 from msa_jax.errors import InputError
 from msa_jax.methods.protocol import Method
 from msa_jax.paths import user_path
-from msa_jax.train import experiment_dir, experiment_start, processes
+from msa_jax.train import compilation, experiment_dir, experiment_start, processes
 from msa_jax.train.asked import SEEDS, Asked, checked_dataset, checked_seeds, results_folder
 from msa_jax.train.atomic import write_arrays
 from msa_jax.train.checkpoint import STATE
-from msa_jax.train.compilation import (
-    compile_seconds,
-    forget_peak_memory,
-    keep_compiled_programs,
-    peak_memory_mb,
-    watch_compiler,
-)
 from msa_jax.train.experiment_dir import Logs, MetricsFile, Result, Run, load_result
 from msa_jax.train.experiment_results import check_rows, write_results
 from msa_jax.train.in_parts import train_in_parts
-from msa_jax.train.prepare import prepare, save_preprocessing, settled_format, unread, used_part, with_format
+from msa_jax.train.prepare import (
+    check_preprocessing,
+    prepare,
+    save_preprocessing,
+    settled_format,
+    unread,
+    used_part,
+    with_format,
+)
 from msa_jax.train.progress import Progress
 from msa_jax.train.runner import Runner
 from msa_jax.train.runs import use_cores
@@ -106,7 +107,7 @@ def train(
       TrainingStopped: A loss is not finite, or a device has too little memory (`OutOfMemory`). The last checkpoint stays.
     """
     use_cores()
-    watch_compiler()
+    compilation.watch_compiler()
     dataset = checked_dataset(dataset)
     settings = resolve(method, dataset=dataset.card.name, preset=preset, protocol=protocol, options=options, **named)
     seeds = checked_seeds(seeds)
@@ -179,7 +180,7 @@ def resume(
         TrainingStopped: as of `train`.
     """
     use_cores()
-    watch_compiler()
+    compilation.watch_compiler()
     path = user_path(folder)
     if not experiment_dir.is_ours(path / "config.json"):
         raise InputError(f"{path}: not an experiment: it has no config.json of one")
@@ -277,7 +278,7 @@ def _train_in(
     if with_text and not all(dataset.splits()[split].raw_text is not None for split in HELD_OUT):
         raise InputError(f"{dataset.source}: no column raw_text, so no text can be written beside the scores")
     progress.announce(lines, options, said, reads_text=dataset.has("text"))
-    keep_compiled_programs()
+    compilation.keep_compiled_programs()
     runner = prepared_runner(settings.method, options, dataset, progress)
     for text in (runner.inits.describe(), *unread(dataset, options), *runner.inits.notes()):
         progress.line(text)
@@ -300,6 +301,7 @@ def _train_in(
     )
 
     def begin() -> None:
+        check_preprocessing(runner.prepared.preprocessor, dataset, path / "preprocessing")
         check(runner)
         resumed = (path / "config.json").is_file()
         # Resumed on a machine with other devices, the same runs stay side by side.
@@ -312,9 +314,7 @@ def _train_in(
         if resumed:
             experiment_start.note_resumed(path)
         if begins_again:
-            progress.line(
-                f"{path}: another number of runs goes side by side, so those that are not finished begin again"
-            )
+            progress.line(f"{path}: another number of runs goes side by side, so unfinished ones begin again")
         save_preprocessing(runner.prepared.preprocessor, path / "preprocessing")
 
     with experiment_dir.locked(path):
@@ -340,8 +340,8 @@ def _train_all(
     progress: Progress,
     trackers: Sequence[str | Tracker],
 ) -> Experiment:
-    begun, compiled = time.monotonic(), compile_seconds()
-    forget_peak_memory()
+    begun, compiled = time.monotonic(), compilation.compile_seconds()
+    compilation.forget_peak_memory()
     runs = [
         Run(number=number, seed=seed, folder=path / "checkpoints" / str(seed))
         for number, seed in enumerate(content.seeds)
@@ -384,8 +384,8 @@ def _train_all(
                 "seconds": round(sum(line.get("seconds", 0) for line in logs.metrics.read()), 1),
                 "parameters": sum(math.prod(leaf.shape) for leaf in runner.inits.shapes.params.values()),
                 "process": {  # the last one, if several had to resume
-                    "peak_memory_mb": peak_memory_mb(),
-                    "compile_seconds": round(compile_seconds() - compiled, 1),
+                    "peak_memory_mb": compilation.peak_memory_mb(),
+                    "compile_seconds": round(compilation.compile_seconds() - compiled, 1),
                 },
             }
             write_results(path, content, dataset, results, summary)

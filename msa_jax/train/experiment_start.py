@@ -95,7 +95,10 @@ def begin(
 def note_resumed(folder: Path) -> None:
     """Adds to environment.json when and on what an experiment was gone on with; folder: locked, after `begin`."""
     told = read_json(folder / "environment.json")
-    write_json(folder / "environment.json", {**told, "resumed": [*told.get("resumed", ()), session()]})
+    before = told.get("resumed")
+    write_json(
+        folder / "environment.json", {**told, "resumed": [*(before if isinstance(before, list) else ()), session()]}
+    )
 
 
 def reopen(folder: Path, seeds: Sequence[int], max_epochs: int) -> None:

@@ -336,6 +336,23 @@ def save_preprocessing(preprocessor: Preprocessor, folder: Path) -> None:
             preprocessor.save(new)
 
 
+def check_preprocessing(preprocessor: Preprocessor, dataset: Dataset, folder: Path) -> None:
+    """Raises InputError if an experiment that goes on began with a tokenizer that splits the texts of train otherwise.
+
+    folder: what `save_preprocessing` wrote, or nothing.
+    """
+    if preprocessor.tokenizer is None or not folder.is_dir():
+        return
+    before = Preprocessor.load(folder).tokenizer
+    texts, most = list(dataset.train.raw_text), preprocessor.max_tokens
+    ids = [None if one is None else one.encode(texts, max_tokens=most)[0] for one in (before, preprocessor.tokenizer)]
+    if ids[0] is None or not np.array_equal(*ids):
+        raise InputError(
+            f"{folder}: the tokenizer with which this experiment began gives the texts of train other tokens than the one of "
+            "now; the text encoder, or the version of msa_jax that learns a vocabulary, is another one; --overwrite starts anew"
+        )
+
+
 def example_batch(columns: Columns, size: int) -> dict[str, Any]:
     """A batch of zeros of the right shapes, padded text."""
     batch = jax.tree.map(lambda column: np.zeros((size, *column.shape[1:]), column.dtype), columns)

@@ -146,7 +146,7 @@ def sweep(
         _write(path, content, settings, ranking)
         if not any(one.mean for one in ranking):
             reasons = dict.fromkeys(reason for one in ranking for reason in one.failed.values())
-            raise InputError(f"{path}: every point failed: {'; '.join(reasons)}")
+            raise InputError(f"{path}: every point failed: {'; '.join([*reasons][:3])}")
         progress.line(f"{path}: {len(found)} points in {time.monotonic() - begun:.0f} s")
     return Sweep(path=path, method=method, dataset=dataset.card.name, rank_by=rank_by, ranking=ranking)
 

@@ -2,13 +2,14 @@
 
 import json
 import sys
+import tracemalloc
 import types
 import warnings
 
 import numpy as np
 import pytest
 
-from msa_jax.data import load_dataset, read_native, read_table, values, write_native
+from msa_jax.data import load_dataset, read_native, read_table, table_rows, values, write_native
 from msa_jax.data.samples import load_split
 from msa_jax.errors import DataWarning, InputError
 
@@ -216,6 +217,30 @@ def test_a_table_of_tabs_that_knows_no_quotes_loses_no_row(tmp_path):
     assert (dataset.valid.label.tolist(), dataset.test.raw_text.tolist()) == ([-2.0], ['she said "no"'])
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        'id\ttext\na\t"a list:\n1\tfoo\n2\tbar"\nb\tlast\n',  # two rows or four
+        'text\tlabel\n"Fine, he said\t1\nbad\t2\nhe is 6\'2"\t3\n',  # one or three
+    ],
+)
+def test_lines_of_tabs_that_can_be_read_in_two_ways_are_refused(tmp_path, content):
+    with pytest.raises(InputError, match="line 2: a cell begins with a double quote that ends in another line"):
+        load_split(written(tmp_path, content, "t.tsv"))
+    with pytest.raises(InputError, match="line 3: a cell begins with a double quote that ends in another line"):
+        load_split(written(tmp_path, f"sep=\t\n{content}", "t.csv"))
+
+
+def test_a_long_cell_takes_little_memory(tmp_path):
+    long = "word " * 400_000
+    path = written(tmp_path, f'text\tlabel\n"{long}"\t1\n"{long[:-1]}""x\t1\n', "t.tsv")
+    tracemalloc.start()
+    rows = table_rows.read_rows(path)
+    assert tracemalloc.get_traced_memory()[1] < 20 * path.stat().st_size
+    tracemalloc.stop()
+    assert [row.cells["text"] for row in rows] == [long, f'"{long[:-1]}""x']
+
+
 def test_the_separator_is_the_one_that_a_first_line_tells(tmp_path):
     content = "sep=;\ntext;label;a, b, c, d;split\n" + "".join(
         f"{split};1;x;{split}\n" for split in ("train", "valid", "test")
@@ -261,6 +286,7 @@ def test_a_label_that_says_that_there_is_none_stops_no_prediction(tmp_path, none
     ("content", "message"),
     [
         ("text\na\n\nb\n", "line 3 is blank; expected a text"),
+        ("sep=;\ntext\na\n\nb\n", "line 4 is blank; expected a text"),
         ("text\na\nyes, but no\n", "line 3: 2 cells; expected one .* read from a .txt"),
     ],
 )

@@ -58,7 +58,9 @@ def test_predict_exports_the_mean_gate_of_each_modality_and_the_representation(t
     assert json.loads(capsys.readouterr().out)["arrays"] == str(tmp_path / "more.npz")
     with np.load(tmp_path / "more.npz", allow_pickle=False) as file:
         arrays = dict(file)
-    assert set(arrays) == {"id", "label", "1/gate_text", "1/gate_audio", "1/gate_vision", "1/representation"}
+    names = ("text", "audio", "vision")
+    exports = ["representation", *(f"gate_{name}" for name in names), *(f"{name}_embedding" for name in names)]
+    assert set(arrays) == {"id", "label", *(f"1/{name}" for name in exports)}
     assert arrays["id"].tolist() == DATASET.test.id.tolist()
     for name in ("gate_text", "gate_audio", "gate_vision"):
         gate = arrays[f"1/{name}"]

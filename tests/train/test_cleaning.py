@@ -1,7 +1,7 @@
 """`clean` drops what scores and predictions do not need, says what is lost, and touches nothing that it does not know."""
 
-import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,12 +63,13 @@ def test_what_a_killed_deletion_of_a_state_left_is_dropped_too(run):
     assert not left.parent.exists()
 
 
-def test_a_part_that_a_killed_process_left_is_dropped_too(run):
+def test_a_part_that_a_killed_process_left_is_dropped_too(run, monkeypatch):
     part = run / f".result.json.00000000-1-{'0' * 8}.msa_jax-part"  # of another machine
     part.touch()
     clean(run)
     assert part.exists()  # which may write it yet
-    os.utime(part, (0, 0))
+    now = time.time()
+    monkeypatch.setattr("msa_jax.whole_files.time.time", lambda: now + 25 * 3600)
     clean(run)
     assert not part.exists()
 

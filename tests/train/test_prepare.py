@@ -13,7 +13,7 @@ from msa_jax.data.tokenize import Tokenizer, build_tokenizer
 from msa_jax.errors import DataWarning, InputError
 from msa_jax.methods import METHODS
 from msa_jax.train.predictor import Predictor
-from msa_jax.train.prepare import prepare, unread
+from msa_jax.train.prepare import check_preprocessing, prepare, save_preprocessing, unread
 from tests.small_bert import write_small_bert
 from tests.tiny import QUICK, TOY, tiny_dataset, train_quick
 from tests.train.kit import registered
@@ -174,3 +174,14 @@ def test_a_method_without_a_text_encoder_refuses_one(tmp_path, module):
         with registered(method), pytest.raises(InputError, match=r"text_encoder is .*; leave the option out"):
             train_quick("deaf", dataset, tmp_path / "run", options={"text_encoder": str(folder), **options})
         assert not (tmp_path / "run").exists()
+
+
+def test_an_experiment_that_began_with_another_vocabulary_does_not_go_on(tmp_path):
+    """As a version of msa_jax may learn one that splits the same texts otherwise."""
+    dataset, preprocessor = DATASET, prepare(DATASET, TEXT_ONLY, TEXT_ONLY.options()).preprocessor
+    check_preprocessing(preprocessor, dataset, tmp_path / "run")  # where nothing was begun
+    save_preprocessing(preprocessor, tmp_path / "run")
+    check_preprocessing(preprocessor, dataset, tmp_path / "run")
+    other = replace(preprocessor, tokenizer=build_tokenizer(["an other text"]))
+    with pytest.raises(InputError, match="gives the texts of train other tokens"):
+        check_preprocessing(other, dataset, tmp_path / "run")

@@ -237,5 +237,7 @@ def test_what_is_read_by_two_numbers_of_runs_in_turn_is_put_on_the_devices_once_
 def test_a_bar_moves_every_half_second_or_twenty_times_an_epoch(windows, seconds, step):
     """Each move waits for the device, so that a fast epoch is not cut into many programs."""
     trainer = EpochTrainer(None, None, None)
-    trainer._window_seconds = seconds
-    assert trainer._step(windows) == step
+    phase = object()
+    trainer._window_seconds[id(phase)] = seconds
+    assert trainer._step(phase, windows) == step
+    assert trainer._step(object(), windows) == max(1, windows // 20)  # of which nothing is known yet
