@@ -15,6 +15,7 @@ from msa_jax import signals
 # A part says where and by which process it is written. A number alone could be another machine's, or end a name of the user.
 _PART = re.compile(r"\.(.+)\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})\.msa_jax-part", re.DOTALL)
 _WORD = os.urandom(4).hex()  # of this process: in a container the next one may have the same number
+_STREAM = re.compile(r"/dev/(stdout|stderr|fd/\d+)")  # other files of /dev are files: /dev/shm is a disk in memory
 _SOON = 60  # seconds within which a folder that replaces another one is there
 _LONG = 24 * 3600  # seconds after which nobody writes to a part any more
 
@@ -43,7 +44,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
       OSError: it cannot be written.
     """
-    if path.absolute().parts[:2] == ("/", "dev"):  # /dev/stdout may be a file, to the end of which a shell writes
+    if _STREAM.fullmatch(str(path.absolute())):  # which may be a file, to the end of which a shell writes
         with open(path, "ab") as file:
             yield file
         return

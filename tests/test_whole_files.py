@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -175,6 +177,16 @@ def test_what_a_shell_appends_to_is_not_replaced(tmp_path):
     with (tmp_path / "log").open("a") as log:
         subprocess.run([sys.executable, "-c", code], stdout=log, check=True)
     assert (tmp_path / "log").read_text() == "before\nafter"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="there is no /dev/shm")
+def test_a_file_in_memory_is_replaced_as_any_other():
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "x")
+        for content in (b"first", b"second"):
+            with replacing(path) as file:
+                file.write(content)
+        assert path.read_bytes() == b"second"
 
 
 def test_a_part_has_the_name_of_what_it_becomes(tmp_path):
