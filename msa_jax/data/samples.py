@@ -141,16 +141,15 @@ def _columns(found: Any, *, source: str, split: str) -> dict[str, Any]:
         return cmu_columns({split: _with_any_labels(found)}, source=source)[split]
     columns = read_npz(found) if isinstance(found, Path) else _of_mmsa(found, place)
     refuse_blank(place, columns, COLUMNS)
-    columns |= {f"{name}_length": _lengths(columns, name) for name in SEQUENCES if is_sequence(columns.get(name))}
+    for name in SEQUENCES:
+        if f"{name}_length" not in columns and is_sequence(columns.get(name)):
+            columns[f"{name}_length"] = _lengths(columns, name)
     return settle_padding({split: columns}, source=source, zero_is_one=not isinstance(found, Path))[split]
 
 
 def _lengths(columns: Mapping[str, Any], name: str) -> np.ndarray:
     """As `lengths_told`, but for frames behind the mask of the text: then it is not the one of this sequence."""
-    told = lengths_told(columns, name)
-    if f"{name}_length" in columns:
-        return told
-    by_zeros = lengths_by_zeros(columns[name])
+    told, by_zeros = lengths_told(columns, name), lengths_by_zeros(columns[name])
     return by_zeros if (by_zeros > told).any() else told
 
 

@@ -104,9 +104,10 @@ def _records(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[
       InputError: a double quote is missing, a blank line stands among the rows of a single column, or lines of tabs can be
         read in two ways.
     """
-    lines = [(number, line) for number, line in enumerate(_LINE_END.split(text), start=1) if line.strip()]
+    lines = enumerate(_LINE_END.split(text), start=1) if separator == "\t" else ()
+    lines = [(number, line) for number, line in lines if line.strip()]
     tabs = {line.count("\t") for _, line in lines}
-    if separator == "\t" and len(tabs) == 1 and tabs != {0}:
+    if len(tabs) == 1 and tabs != {0}:
         # Each line is a record, as in a table that knows no quotes: else a text that begins with a double quote would go on to
         # the next quote, somewhere below.
         records = [(number, line.split("\t")) for number, line in lines]

@@ -25,9 +25,8 @@ _UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 # Characters of the longest word that a built tokenizer takes apart; a longer one is unknown. BERT's 100 are fewer than a
 # clause of Thai has, which is one word here. The time that one takes grows with the cube of them.
 _LONGEST_WORD = 1000
-_BUILT = {
-    "strip_accents": False
-}  # of a vocabulary that is learnt from texts, in the words of a `tokenizer_config.json`
+# Of a vocabulary that is learnt from texts: arguments of `_from_vocabulary`.
+_BUILT: dict[str, Any] = {"options": {"strip_accents": False}, "longest": _LONGEST_WORD, "composed": True}
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,14 +333,14 @@ def build_tokenizer(texts: Iterable[str], *, vocab_size: int = 4096) -> Tokenize
     """
     if vocab_size <= len(SPECIAL_TOKENS):
         raise InputError(f"vocab_size is {vocab_size}; expected more than the {len(SPECIAL_TOKENS)} special tokens")
-    bare = _from_vocabulary(SPECIAL_TOKENS, _BUILT, composed=True).backend
+    bare = _from_vocabulary(SPECIAL_TOKENS, **_BUILT).backend
     words: Counter[str] = Counter()
     for text in _strings(list(texts)):
         words.update(word for word, _ in bare.pre_tokenizer.pre_tokenize_str(bare.normalizer.normalize_str(text)))
     if not words:
         raise InputError("no words in the texts; expected at least one to build a vocabulary from")
     pieces = _learn_pieces(words, vocab_size - len(SPECIAL_TOKENS))
-    return _from_vocabulary([*SPECIAL_TOKENS, *pieces], _BUILT, longest=_LONGEST_WORD, composed=True)
+    return _from_vocabulary([*SPECIAL_TOKENS, *pieces], **_BUILT)
 
 
 def _learn_pieces(words: Counter[str], size: int) -> list[str]:

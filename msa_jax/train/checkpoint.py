@@ -61,7 +61,7 @@ class RunCheckpoints:
         self._saved, self._waited = (
             time.monotonic(),
             0.0,
-        )  # when the last state was saved, and how long the training waited
+        )  # when the last state was saved, and how long that kept waiting
         self._closed = False
 
     @property
